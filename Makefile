@@ -1,0 +1,56 @@
+# Bare `make` lists the targets. Everything is installed into .venv; a second run starts at once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+# Packages in the versions that the continuous integration ran; Python compiles what is used when it is used.
+PINNED := --no-compile -c constraints.txt
+# Stamps: what is installed. They are older than a changed pyproject.toml, which installs again.
+CORE := $(VENV)/.core
+DEV := $(VENV)/.dev
+DEMO := demo
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(CORE)  ## install the core and count buildings in a real satellite scene
+	@$(BIN)/python scripts/demo_scene.py $(DEMO)
+	@$(BIN)/detect predict $(DEMO)/rotterdam.tif --sites $(DEMO)/site.geojson --out $(DEMO)/out --overwrite
+
+test: $(DEV)  ## install everything and run the tests
+	@$(BIN)/python -m pytest -q
+
+check: $(DEV)  ## style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(DEV)  ## put the code into its style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(DEV)  ## time it: start-up and more; writes benchmarks/results/
+	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:  ## remove what make has made
+	rm -rf $(VENV) $(DEMO) build dist benchmarks/results .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); ok or sys.exit("Python 3.11 to 3.13 is needed (make PYTHON=python3.12)")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(CORE): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing the core into $(VENV) (about a minute)"
+	@$(PIP) install $(PINNED) -e .
+	@touch $@
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing everything, with PyTorch, into $(VENV) (some minutes, several GB)"
+	@$(PIP) install $(PINNED) -e '.[dev]'
+	@touch $(CORE) $@

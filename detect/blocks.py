@@ -1,0 +1,73 @@
+"""Tiles that the network sees, and blocks of tiles that are scheduled together.
+
+The lattice of tiles follows from the weights' card alone and is anchored at the scene's origin; a block (``--block-size``) is only a
+group of tiles for scheduling and resuming. So nothing that the network computes can depend on the block size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from detect.grid import Span
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One forward pass: ``core`` is kept, ``input`` is what the network sees."""
+
+    core: Span
+    """Inside the scene; the cores of all tiles partition it."""
+    input: Span
+    """The core grown by the halo, its size a multiple of the stride; may stick out of the scene."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Tiles that are computed and stored together."""
+
+    index: int
+    span: Span
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """How a network tiles any scene, in pixels of its work grid."""
+
+    core_px: int
+    """Side of what is kept of a forward pass."""
+    halo_px: int
+    """Margin seen on each side and thrown away."""
+    stride_px: int
+    """Of the network; core and halo are multiples of it, else tiles and whole disagree however wide the halo."""
+
+    def __post_init__(self) -> None:
+        """Refuse lattices on which tiles could not agree with the whole."""
+        assert self.core_px > 0 and self.core_px % self.stride_px == 0, "core_px is a positive multiple of the stride"
+        assert self.halo_px >= 0 and self.halo_px % self.stride_px == 0, "halo_px is a multiple of the stride"
+
+    def tile(self, core: Span) -> Tile:
+        """The tile of a core; a short core at the scene's edge still gets an input of whole strides.
+
+        Core 300 wide, stride 32, halo 64: ceil(300 / 32) × 32 = 320 → input 64 + 320 + 64 = 448 wide.
+        """
+        height, width = (-(-n // self.stride_px) * self.stride_px for n in core.size_hw)
+        whole = Span(core.row0, core.col0, core.row0 + height, core.col0 + width)
+        return Tile(core, whole.pad(self.halo_px))
+
+    def blocks(self, size_hw: tuple[int, int], block_px: int) -> tuple[Block, ...]:
+        """Blocks that partition a scene, row by row; ``block_px`` is rounded up to whole tiles."""
+        side = max(1, -(-block_px // self.core_px)) * self.core_px
+        spans = partition(Span(0, 0, *size_hw), side)
+        return tuple(
+            Block(i, span, tuple(self.tile(core) for core in partition(span, self.core_px))) for i, span in enumerate(spans)
+        )
+
+
+def partition(span: Span, side_px: int) -> list[Span]:
+    """Squares of ``side_px`` that partition a span from its origin, row by row; the last ones may be short."""
+    return [
+        Span(row, col, row + side_px, col + side_px).intersect(span)
+        for row in range(span.row0, span.row1, side_px)
+        for col in range(span.col0, span.col1, side_px)
+    ]

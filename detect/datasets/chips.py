@@ -1,0 +1,117 @@
+"""The chip store: a folder of PNG chips and one index, all that training reads.
+
+Per chip three files: ``<chip>_image.png`` RGB uint8 (after the scene's brightness stretch), ``<chip>_instances.png`` uint16 (0 none,
+1… one number per building), ``<chip>_truth.png`` uint8 with two facts in one number: footprint (0 not, 1 building, 3 unknown) in
+the low two bits, stage (0 unknown, 1 foundation, 2 incomplete, 3 complete) in the next two.
+``index.parquet`` has one row per chip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from detect.errors import InputError
+
+UNKNOWN = 3
+"""Footprint state of a pixel about which the label says nothing."""
+
+LABEL_KINDS = {
+    "outlines": "one outline per building: teaches footprints, the gaps and the shared walls",
+    "merged": "a mask in which attached buildings are one: teaches footprints only",
+    "coarse": "a mask of built-up plots: teaches built or not, with an ignored band along every edge",
+}
+
+
+@dataclass(frozen=True)
+class ChipRow:
+    """One row of the index."""
+
+    chip: str
+    """File stem, unique in the store."""
+    data_set: str
+    place: str
+    """Smallest unit that a split may not cut."""
+    split: str
+    """train or val."""
+    label_kind: str
+    """A key of ``LABEL_KINDS``."""
+    gsd_m: float
+    """Ground size of a chip's pixel, metres."""
+    licence: str
+    source: str
+    """Image the chip was cut from, relative to the data set's folder."""
+    known_m2: float
+    """Ground that the label speaks of; training draws chips in proportion to it."""
+    buildings: int
+    sha256: str
+    """Of the three arrays together."""
+
+
+@dataclass(frozen=True)
+class Chip:
+    """The arrays of one chip."""
+
+    image: NDArray[np.uint8]
+    """(H, W, 3) RGB."""
+    instances: NDArray[np.uint16]
+    """(H, W), 0 none."""
+    footprint: NDArray[np.uint8]
+    """(H, W): 0, 1 or ``UNKNOWN``."""
+    stage: NDArray[np.uint8]
+    """(H, W): 0 unknown, 1 foundation, 2 incomplete, 3 complete."""
+
+    def sha256(self) -> str:
+        """Hash of the arrays, whatever the PNG encoder did."""
+        digest = hashlib.sha256()
+        for array in (self.image, self.instances, self.footprint, self.stage):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def write_chip(store: Path, name: str, chip: Chip) -> None:
+    """Write the three PNG files of one chip."""
+    truth = chip.footprint | (chip.stage << 2)
+    for suffix, array in (("image", chip.image[..., ::-1]), ("instances", chip.instances), ("truth", truth)):
+        if not cv2.imwrite(str(store / f"{name}_{suffix}.png"), array):
+            raise InputError(f"{store}: chip {name} cannot be written; is the folder writable and the disk not full?")
+
+
+def read_chip(store: Path, name: str) -> Chip:
+    """Read one chip back.
+
+    Raises:
+        InputError: a file is missing or broken.
+    """
+    arrays = []
+    for suffix, flag in (("image", cv2.IMREAD_COLOR), ("instances", cv2.IMREAD_UNCHANGED), ("truth", cv2.IMREAD_UNCHANGED)):
+        array = cv2.imread(str(store / f"{name}_{suffix}.png"), flag)
+        if array is None:
+            raise InputError(f"{store / f'{name}_{suffix}.png'}: missing or broken; run detect prepare again")
+        arrays.append(array)
+    image, instances, truth = arrays
+    return Chip(np.ascontiguousarray(image[..., ::-1]), instances, truth & 3, truth >> 2)
+
+
+def write_index(store: Path, rows: list[ChipRow]) -> None:
+    """Write ``index.parquet``, sorted by chip name, so that the same chips give the same bytes."""
+    table = pd.DataFrame([asdict(row) for row in rows]).sort_values("chip", ignore_index=True)
+    table.to_parquet(store / "index.parquet", index=False)
+
+
+def read_index(store: str | Path) -> pd.DataFrame:
+    """The index of a chip store.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(store) / "index.parquet"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; make the chips first with detect prepare DATASET SRC {store}")
+    return pd.read_parquet(path)

@@ -1,0 +1,13 @@
+"""What can go wrong, as one line that says what, where and what to do."""
+
+
+class DetectError(Exception):
+    """The work failed; the command ends with exit code 1."""
+
+    exit_code = 1
+
+
+class InputError(DetectError):
+    """The input or an option is wrong; the command ends with exit code 2 and leaves no output."""
+
+    exit_code = 2

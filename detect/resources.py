@@ -1,0 +1,16 @@
+"""Files that ship with the package: configurations and weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def resource_path(relative: str) -> Path:
+    """A shipped file or folder, such as ``configs/structures/dormitory.yaml`` or ``weights``.
+
+    In a checkout it stands beside the package; in an installed wheel inside it, under ``_configs`` and ``_weights``.
+    """
+    checkout = _PACKAGE.parent / relative
+    return checkout if checkout.exists() else _PACKAGE / f"_{relative}"

@@ -1,0 +1,406 @@
+"""Any raster GDAL opens → values and validity at the network's ground sampling distance.
+
+A *scene* is one georeferenced raster of one date. Its *work grid* is its own pixel grid rescaled to the network's GSD: same origin,
+CRS and rotation, covering the extent exactly. ``SceneReader.read`` gives any span of it; what a work pixel holds never depends on the
+span that asked, so blocks agree bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date as Date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyproj
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.transform import from_gcps
+from rasterio.windows import Window
+from scipy.sparse import csr_array
+
+from detect.errors import InputError
+from detect.geometry import ground_size_m
+from detect.grid import Span
+
+COARSEST_GSD_M = 3.0
+"""A house has fewer than 20 pixels at 3 m; counting coarser images would only pretend."""
+_STATISTICS_PX = 1024
+_PERCENTILES = (1.0, 99.0)
+_CHUNK_PX = 8_000_000  # native pixels resampled at a time, which bounds memory however far a scene is shrunk
+_FILL = 0.5  # what the network sees where nothing was observed: mid grey, as in training
+
+
+@dataclass(frozen=True)
+class WorkGrid:
+    """A scene's pixels at the network's GSD."""
+
+    size_hw: tuple[int, int]
+    transform: Affine
+    """Work pixels (x = column, y = row) → the scene's CRS."""
+    gsd_m: float
+    """Ground size of a work pixel, mean of both axes, metres."""
+    scale_rc: tuple[float, float]
+    """Native pixels per work pixel, along rows and columns."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is known of a raster after opening it; holds no file handle."""
+
+    path: str
+    name: str
+    """File stem; names the output folder."""
+    crs: pyproj.CRS | None
+    """None: the scene has no georeference, and ``transform`` gives metres from its upper left corner."""
+    transform: Affine
+    size_hw: tuple[int, int]
+    gsd_rc_m: tuple[float, float]
+    """True ground size of a pixel at the centre, along rows (y) and columns (x), metres."""
+    bands: tuple[int, int, int]
+    """1-based bands shown to the network as red, green, blue."""
+    dtype: str
+    date: str | None
+    stretch_lo: tuple[float, float, float]
+    stretch_hi: tuple[float, float, float]
+    brightness_mean: tuple[float, float, float]
+    """Of the stretched, decimated scene per band, 0–1."""
+    brightness_sd: tuple[float, float, float]
+    black_is_nodata: bool
+    """An untagged image with a black border: pixels that are zero in every band hold no observation."""
+    sha256: str
+    """Of the files' content; for remote files of their name and header."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def gsd_m(self) -> float:
+        """Ground size of a pixel, mean of both axes, metres."""
+        return (self.gsd_rc_m[0] + self.gsd_rc_m[1]) / 2
+
+    def work_grid(self, gsd_m: float) -> WorkGrid:
+        """The grid at a ground sampling distance, rounded so that whole pixels cover the scene exactly.
+
+        Example: 1000 px of 0.30 m at 0.35 m → round(857.14) = 857 px of 0.35006 m.
+        """
+        sizes = [max(1, round(n * g / gsd_m)) for n, g in zip(self.size_hw, self.gsd_rc_m, strict=True)]
+        scale = (self.size_hw[0] / sizes[0], self.size_hw[1] / sizes[1])
+        gsd = (scale[0] * self.gsd_rc_m[0] + scale[1] * self.gsd_rc_m[1]) / 2
+        return WorkGrid((sizes[0], sizes[1]), self.transform * Affine.scale(scale[1], scale[0]), gsd, scale)
+
+    @contextmanager
+    def reader(self, grid: WorkGrid) -> Iterator[SceneReader]:
+        """A reader with a file handle of its own (one per thread)."""
+        with _open(self.path) as dataset:
+            yield SceneReader(self, grid, dataset)
+
+
+class SceneReader:
+    """Reads spans of a work grid."""
+
+    def __init__(self, scene: Scene, grid: WorkGrid, dataset: Any) -> None:
+        """Take an open rasterio dataset of the scene."""
+        self._scene, self._grid, self._dataset = scene, grid, dataset
+        lo, hi = np.array(scene.stretch_lo), np.array(scene.stretch_hi)
+        self._lo = lo.astype(np.float32)[:, None, None]
+        self._range = (hi - lo).astype(np.float32)[:, None, None]
+
+    def read(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Stretched values (3, H, W) in 0–1 and validity (H, W) of a span of the work grid.
+
+        Area average where the scene is shrunk, bilinear where it is enlarged, over valid pixels only. Beyond the scene's edge the
+        values are reflected and not valid; unobserved pixels hold mid grey.
+        """
+        inside = span.clip(self._grid.size_hw)
+        if inside.is_empty:
+            return np.full((3, *span.size_hw), _FILL, np.float32), np.zeros(span.size_hw, bool)
+        native_width = inside.width * self._grid.scale_rc[1]
+        rows = max(1, int(_CHUNK_PX / (native_width * self._grid.scale_rc[0])))
+        parts = [
+            self._read_inside(Span(row, inside.col0, min(row + rows, inside.row1), inside.col1))
+            for row in range(inside.row0, inside.row1, rows)
+        ]
+        values = np.concatenate([p[0] for p in parts], axis=1)
+        valid = np.concatenate([p[1] for p in parts], axis=0)
+        margins = ((inside.row0 - span.row0, span.row1 - inside.row1), (inside.col0 - span.col0, span.col1 - inside.col1))
+        if any(m for pair in margins for m in pair):
+            values = _reflect(values, margins)
+            valid = np.pad(valid, margins)
+        return values, valid
+
+    def _read_inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        height, width = self._scene.size_hw
+        row_weights, row0 = _axis_weights(span.row0, span.row1, self._grid.scale_rc[0], height)
+        col_weights, col0 = _axis_weights(span.col0, span.col1, self._grid.scale_rc[1], width)
+        window = Window(col0, row0, col_weights.shape[1], row_weights.shape[1])
+        native, valid = _read_native(self._dataset, self._scene.bands, window, self._scene.black_is_nodata)
+        if not valid.any():
+            return np.full((3, *span.size_hw), _FILL, np.float32), np.zeros(span.size_hw, bool)
+        native = np.where(valid, native, np.float32(0)).astype(np.float32)
+        share = _resample(valid.astype(np.float32), row_weights, col_weights)
+        seen = share >= 0.5
+        values = np.empty((3, *span.size_hw), np.float32)
+        done: dict[int, int] = {}
+        for index, band in enumerate(self._scene.bands):
+            if band in done:  # a panchromatic band is shown three times
+                values[index] = values[done[band]]
+                continue
+            done[band] = index
+            band_values = _resample(native[index], row_weights, col_weights) / np.maximum(share, np.float32(1e-6))
+            values[index] = np.clip((band_values - self._lo[index]) / self._range[index], 0, 1)
+        values[:, ~seen] = _FILL
+        return values, seen
+
+
+def open_scene(
+    path: str | Path, *, bands: Sequence[int] | None = None, gsd_m: float | None = None, date: str | None = None
+) -> Scene:
+    """Look at a raster: georeference, GSD, bands, date, brightness stretch.
+
+    Args:
+        path: a file, ``/vsi…`` path or URL that GDAL opens.
+        bands: 1-based bands to show as red, green, blue, or one band; default by number and meaning of the bands.
+        gsd_m: ground size of a pixel, only for an image without usable georeference.
+        date: ISO day; default from the tags, then from the file name.
+
+    Raises:
+        InputError: not a raster, no or complex bands, no georeference and no ``gsd_m`` (or both), coarser than 3 m.
+    """
+    path = str(path)
+    with _open(path) as dataset:
+        _refuse_unusable(dataset, path)
+        notes: list[str] = []
+        chosen = _choose_bands(dataset, path, bands, notes)
+        crs, transform = _georeference(dataset, path, gsd_m)
+        size_hw = (dataset.height, dataset.width)
+        gsd_rc_m = ground_size_m(transform, size_hw, crs)
+        mean_gsd_m = sum(gsd_rc_m) / 2
+        if not math.isfinite(mean_gsd_m) or mean_gsd_m <= 0:
+            raise InputError(f"{path}: its georeference gives no ground size; check it with gdalinfo")
+        if mean_gsd_m > COARSEST_GSD_M:
+            raise InputError(
+                f"{path}: its pixels are {mean_gsd_m:.2f} m on the ground; buildings need {COARSEST_GSD_M:g} m or finer"
+            )
+        black = _black_border(dataset, chosen)
+        lo, hi, mean, sd = _statistics(dataset, chosen, black)
+        return Scene(
+            path=path,
+            name=Path(path.split("?")[0]).stem,
+            crs=crs,
+            transform=transform,
+            size_hw=size_hw,
+            gsd_rc_m=gsd_rc_m,
+            bands=chosen,
+            dtype=dataset.dtypes[chosen[0] - 1],
+            date=_date(dataset, path, date),
+            stretch_lo=lo,
+            stretch_hi=hi,
+            brightness_mean=mean,
+            brightness_sd=sd,
+            black_is_nodata=black,
+            sha256=_fingerprint(dataset, path),
+            warnings=tuple(notes),
+        )
+
+
+@contextmanager
+def _open(path: str) -> Iterator[Any]:
+    """A rasterio dataset; any failure to open it is the user's to mend."""
+    local = "://" not in path and not path.startswith("/vsi")
+    if local and not Path(path).exists():
+        raise InputError(f"{path}: no such file")
+    if local and Path(path).is_dir():
+        raise InputError(f"{path}: is a folder; name the raster files in it")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            dataset = rasterio.open(path)
+        except (RasterioError, OSError) as cause:
+            reason = "no raster that GDAL can read" if local else f"cannot be opened ({' '.join(str(cause).split())})"
+            raise InputError(f"{path}: {reason}; give a GeoTIFF, VRT, JPEG, PNG or the like") from cause
+    with dataset:
+        yield dataset
+
+
+def _refuse_unusable(dataset: Any, path: str) -> None:
+    if dataset.count == 0:
+        raise InputError(f"{path}: has no bands of its own; name one of its parts (gdalinfo lists the subdatasets)")
+    if any("complex" in t for t in dataset.dtypes):
+        raise InputError(f"{path}: has complex values (radar?); give an optical image, or its amplitude as a real band")
+    if ColorInterp.palette in dataset.colorinterp:
+        raise InputError(f"{path}: has a colour palette; expand it first with gdal_translate -expand rgb")
+
+
+def _choose_bands(dataset: Any, path: str, bands: Sequence[int] | None, notes: list[str]) -> tuple[int, int, int]:
+    if bands is not None:
+        if len(bands) not in (1, 3) or any(b < 1 or b > dataset.count for b in bands):
+            raise InputError(f"{path}: --bands {','.join(map(str, bands))} does not fit; give one or three of 1 to {dataset.count}")
+        return (bands[0], bands[0], bands[0]) if len(bands) == 1 else (bands[0], bands[1], bands[2])
+    meaning = list(dataset.colorinterp)
+    rgb = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    if all(meaning.count(c) == 1 for c in rgb):
+        first, second, third = (meaning.index(c) + 1 for c in rgb)
+        return first, second, third
+    pictures = [i + 1 for i, c in enumerate(meaning) if c is not ColorInterp.alpha]
+    if len(pictures) < 3:
+        return pictures[0], pictures[0], pictures[0]
+    if len(pictures) == 8:
+        notes.append("bands: 8 bands without colour tags are taken as WorldView order, red 5, green 3, blue 2 (--bands overrides)")
+        return 5, 3, 2
+    if len(pictures) > 3:
+        notes.append(f"bands: {dataset.count} bands without colour tags, the first three are taken as red, green, blue (--bands overrides)")
+    return pictures[0], pictures[1], pictures[2]
+
+
+def _georeference(dataset: Any, path: str, gsd_m: float | None) -> tuple[pyproj.CRS | None, Affine]:
+    crs, transform = dataset.crs, dataset.transform
+    if (crs is None or transform == Affine.identity()) and dataset.gcps[0]:
+        points, crs = dataset.gcps
+        transform = from_gcps(points)
+        worst = max(math.dist(~transform * (p.x, p.y), (p.col, p.row)) for p in points)
+        if worst > 2:
+            raise InputError(f"{path}: its ground control points bend by {worst:.0f} px; rectify it first with gdalwarp")
+    usable = crs is not None and transform != Affine.identity()
+    if gsd_m is not None:
+        if usable:
+            raise InputError(f"{path}: is georeferenced, so --gsd {gsd_m:g} contradicts it; leave --gsd out")
+        if not 0 < gsd_m < math.inf:
+            raise InputError(f"{path}: --gsd is {gsd_m:g}; give the metres on the ground of one pixel, such as 0.5")
+        return None, Affine.scale(gsd_m, -gsd_m)
+    if not usable:
+        hint = " (its RPCs need gdalwarp -rpc first)" if dataset.rpcs else ""
+        raise InputError(f"{path}: has no usable georeference{hint}; give the metres on the ground of one pixel with --gsd")
+    return pyproj.CRS.from_user_input(crs), transform
+
+
+def _read_native(
+    dataset: Any, bands: tuple[int, int, int], window: Window | None, black_is_nodata: bool, out_hw: tuple[int, int] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Values (3, h, w) and validity (h, w); ``out_hw`` asks for a decimated read."""
+    wanted = sorted(set(bands))
+    shape = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw)}
+    read = dataset.read(wanted, window=window, **shape)
+    shape = {} if out_hw is None else {"out_shape": out_hw}
+    masks = [dataset.read_masks(b, window=window, **shape) > 0 for b in wanted] if _has_mask(dataset, wanted) else []
+    valid = np.logical_or.reduce(masks) if masks else np.ones(read.shape[1:], bool)
+    if np.issubdtype(read.dtype, np.floating):
+        valid &= np.isfinite(read).all(axis=0)
+    if black_is_nodata:
+        valid &= (read != 0).any(axis=0)
+    values = read.astype(np.float32)
+    return values[[wanted.index(b) for b in bands]], valid
+
+
+def _has_mask(dataset: Any, bands: Sequence[int]) -> bool:
+    return any(MaskFlags.all_valid not in dataset.mask_flag_enums[b - 1] for b in bands)
+
+
+def _decimated_hw(dataset: Any) -> tuple[int, int]:
+    factor = max(1.0, max(dataset.height, dataset.width) / _STATISTICS_PX)
+    return max(1, round(dataset.height / factor)), max(1, round(dataset.width / factor))
+
+
+def _black_border(dataset: Any, bands: tuple[int, int, int]) -> bool:
+    """Whether an image without any no-data tag has more than 1 % of exact black along its border."""
+    if _has_mask(dataset, sorted(set(bands))):
+        return False
+    values, _ = _read_native(dataset, bands, None, False, _decimated_hw(dataset))
+    black = (values == 0).all(axis=0)
+    border = np.concatenate([black[0], black[-1], black[:, 0], black[:, -1]])
+    return bool(border.mean() > 0.01)
+
+
+def _statistics(dataset: Any, bands: tuple[int, int, int], black: bool) -> tuple[Any, Any, Any, Any]:
+    """Stretch limits (1st and 99th percentile per band) and brightness after it, from one decimated read."""
+    values, valid = _read_native(dataset, bands, None, black, _decimated_hw(dataset))
+    seen = values[:, valid].astype(np.float64)  # (3, n)
+    if seen.shape[1] == 0:
+        return (0.0,) * 3, (1.0,) * 3, (_FILL,) * 3, (0.0,) * 3
+    lo, hi = np.percentile(seen, _PERCENTILES, axis=1)
+    # A flat image must not be blown up into noise.
+    floor = 40.0 if dataset.dtypes[bands[0] - 1] == "uint8" else np.maximum(np.abs(hi) * 0.05, 1e-6)
+    spare = np.maximum(floor - (hi - lo), 0) / 2
+    lo, hi = lo - spare, hi + spare
+    stretched = np.clip((seen - lo[:, None]) / (hi - lo)[:, None], 0, 1)
+    return tuple(lo.tolist()), tuple(hi.tolist()), tuple(stretched.mean(axis=1).tolist()), tuple(stretched.std(axis=1).tolist())
+
+
+def _axis_weights(start: int, stop: int, scale: float, size: int) -> tuple[csr_array, int]:
+    """Weights (work pixels, native pixels) of one axis and the first native pixel they touch.
+
+    Shrinking by 2.5: work pixel 1 spans native 2.5–5.0 and takes half of 2 and all of 3 and 4, each over 2.5. Enlarging by 2
+    (scale 0.5): work pixel 1 has its centre at native 0.75 − 0.5 = 0.25, so it takes 0.75 of 0 and 0.25 of 1. Weights come from absolute
+    positions alone, so that they are the same whichever span asks.
+    """
+    work = np.arange(start, stop)
+    if scale > 1:
+        low, high = work * scale, (work + 1) * scale
+        width = math.ceil(scale) + 1
+        taps = np.minimum(np.floor(low).astype(np.int64)[:, None] + np.arange(width), size - 1)
+        real = np.floor(low).astype(np.int64)[:, None] + np.arange(width)
+        weights = np.clip(np.minimum(real + 1, high[:, None]) - np.maximum(real, low[:, None]), 0, None) / scale
+        weights[real >= size] = 0
+    else:
+        centre = (work + 0.5) * scale - 0.5
+        below = np.floor(centre).astype(np.int64)
+        part = centre - below
+        taps = np.clip(np.stack([below, below + 1], axis=1), 0, size - 1)
+        weights = np.stack([1 - part, part], axis=1)
+    first = int(taps.min())
+    pointers = np.arange(0, taps.size + 1, taps.shape[1])
+    shape = (stop - start, int(taps.max()) - first + 1)
+    matrix = csr_array((weights.astype(np.float32).ravel(), (taps - first).ravel(), pointers), shape=shape)
+    return matrix, first
+
+
+def _resample(native: NDArray[np.float32], rows: csr_array, cols: csr_array) -> NDArray[np.float32]:
+    """(h, w) → (H, W); each output is summed in the order of its native pixels, hence exactly reproducible."""
+    tall = rows @ native  # (H, w)
+    return np.ascontiguousarray((cols @ np.ascontiguousarray(tall.T)).T)  # (H, W)
+
+
+def _reflect(values: NDArray[np.float32], margins: tuple[tuple[int, int], tuple[int, int]]) -> NDArray[np.float32]:
+    for axis, margin in ((1, margins[0]), (2, margins[1])):
+        widths = [(0, 0)] * 3
+        widths[axis] = margin
+        values = np.pad(values, widths, mode="reflect" if values.shape[axis] > 1 else "edge")
+    return values
+
+
+def _date(dataset: Any, path: str, given: str | None) -> str | None:
+    """ISO day from the option, the tags, or the file name."""
+    if given is not None:
+        try:
+            return Date.fromisoformat(given).isoformat()
+        except ValueError as cause:
+            raise InputError(f"--date '{given}': no day; write it as YYYY-MM-DD") from cause
+    tags = dataset.tags()
+    for text in (tags.get("ACQUISITIONDATETIME"), tags.get("TIFFTAG_DATETIME"), Path(path).stem):
+        match = re.search(r"(?<!\d)((?:19|20)\d\d)[-:_]?(0[1-9]|1[0-2])[-:_]?(0[1-9]|[12]\d|3[01])(?!\d)", text or "")
+        if match:
+            try:
+                return Date(*map(int, match.groups())).isoformat()
+            except ValueError:
+                continue  # 31 February: not a day after all
+    return None
+
+
+def _fingerprint(dataset: Any, path: str) -> str:
+    digest = hashlib.sha256()
+    files = [f for f in dataset.files if Path(f).is_file()]
+    for file in files:
+        with open(file, "rb") as handle:
+            while part := handle.read(1 << 20):
+                digest.update(part)
+    if not files:
+        digest.update(repr((path, dataset.shape, dataset.dtypes, dataset.transform, sorted(dataset.tags().items()))).encode())
+    return digest.hexdigest()

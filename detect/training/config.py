@@ -1,0 +1,181 @@
+"""Everything a training run is made of, from one YAML file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+from detect.errors import InputError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which chips train."""
+
+    chips: str = "chips"
+    """Folder of the chip store (``detect prepare`` writes it)."""
+    gsd_m: float = 0.35
+    """Ground size of the network's pixel, metres."""
+    chip_px: int = 256
+    """Side of a training sample, a multiple of 32."""
+    batch: int = 12
+    """Samples per optimizer step and device."""
+    samples: int = 12000
+    """Samples the whole run draws (steps = samples / batch); the seed fixes each of them, whatever the resume point."""
+    workers: int = 0
+    """Loader processes."""
+    shares: dict[str, float] = field(default_factory=dict)
+    """Data set → share of the samples; sets that are not named share what is left by area."""
+    simulated: float = 0.3
+    """Share of samples on which rows of simulated blocks are painted."""
+    max_gsd_m: float = 1.2
+    """Coarsest image that a sample imitates, metres."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The network; see ``detect.network.build_network``."""
+
+    encoder: str = "tu-efficientnet_lite0"
+    decoder_channels: tuple[int, ...] = (128, 64, 48, 32, 16)
+    batch_norm_eps: float = 1e-3
+    pretrained: bool = True
+    """Start from ImageNet weights."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW, one cycle of cosine with warm-up, and an average of the weights."""
+
+    encoder_lr: float = 6e-4
+    decoder_lr: float = 2e-3
+    weight_decay: float = 1e-2
+    warmup: float = 0.08
+    """Share of the steps over which the rate rises."""
+    ema: float = 0.99
+    """Decay of the exponential moving average of the weights, per step; the average is what is kept."""
+    clip: float = 5.0
+    """Largest gradient norm."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What weighs how much."""
+
+    gap_weight: float = 4.0
+    """Of background pixels near a building, in the cross entropy, where outlines are known."""
+    gap_m: float = 1.4
+    """How near that is."""
+    boundary: float = 0.5
+    """Of the boundary head."""
+    stage: float = 0.2
+    """Of the stage heads."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run."""
+
+    name: str
+    """Of the weights that it leaves."""
+    out: str
+    """Folder for logs, checkpoints and weights."""
+    seed: int = 0
+    validate_every: int = 200
+    """Optimizer steps between two validations (and checkpoints)."""
+    trainer: dict[str, Any] = field(default_factory=dict)
+    """Passed to Lightning's Trainer: accelerator, devices, strategy, precision…"""
+    data: DataConfig = field(default_factory=DataConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run on one device."""
+        return self.data.samples // self.data.batch
+
+    def sha256(self) -> str:
+        """Hash of the resolved configuration."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """The configuration in a YAML file, with ``key.key=value`` overrides.
+
+    Raises:
+        InputError: missing file, broken YAML, an unknown key, a value of the wrong type or out of range.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as cause:
+        raise InputError(f"{path}: cannot be read ({cause.strerror}); give a file such as configs/fit/smoke.yaml") from cause
+    except yaml.YAMLError as cause:
+        raise InputError(f"{path}: is no YAML ({' '.join(str(cause).split())})") from cause
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: holds no keys; start from configs/fit/smoke.yaml")
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise InputError(f"'{override}': an override is written key.key=value")
+        *parents, last = key.split(".")
+        node = raw
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise InputError(f"'{override}': {parent} holds no keys")
+        node[last] = yaml.safe_load(value)
+    config = _build(TrainConfig, raw, str(path))
+    _check(config, path)
+    return config
+
+
+def _build(kind: type, raw: Mapping[str, Any], where: str) -> Any:
+    """A dataclass from plain YAML values; unknown keys and wrong types are refused by name."""
+    hints = get_type_hints(kind)
+    known = {f.name: f for f in fields(kind)}
+    for key in raw:
+        if key not in known:
+            raise InputError(f"{where}: unknown key '{key}'; known are {', '.join(known)}")
+    values = {}
+    for name, spec in known.items():
+        if name not in raw:
+            if spec.default is MISSING and spec.default_factory is MISSING:
+                raise InputError(f"{where}: key '{name}' is missing")
+            continue
+        values[name] = _convert(hints[name], raw[name], f"{where}: {name}")
+    return kind(**values)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise InputError(f"{where}: expects keys, not {value!r}")
+        return _build(hint, value, where)  # type: ignore[arg-type]
+    base = getattr(hint, "__origin__", hint)
+    if base is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if base is tuple and isinstance(value, list):
+        return tuple(value)
+    if base in (str, int, bool, dict) and isinstance(value, base) and not (base is int and isinstance(value, bool)):
+        return value
+    raise InputError(f"{where}: expects {getattr(base, '__name__', base)}, not {value!r}")
+
+
+def _check(config: TrainConfig, path: Path) -> None:
+    data = config.data
+    if data.chip_px < 32 or data.chip_px % 32:
+        raise InputError(f"{path}: data.chip_px is {data.chip_px}; the network needs a multiple of 32")
+    if data.batch < 1 or data.samples < data.batch:
+        raise InputError(f"{path}: data.samples ({data.samples}) is less than one batch (data.batch {data.batch})")
+    if not 0.05 <= data.gsd_m <= 3:
+        raise InputError(f"{path}: data.gsd_m is {data.gsd_m}; the network's pixel is 0.05 to 3 m")
+    if not 0 <= data.simulated <= 1 or sum(data.shares.values()) > 1 + 1e-9:
+        raise InputError(f"{path}: data.simulated and the sum of data.shares lie between 0 and 1")

@@ -1,0 +1,156 @@
+"""The run: fit, test, and the weights it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import lightning
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from detect.errors import InputError
+from detect.training.config import TrainConfig, load_config
+from detect.training.data import ChipData
+from detect.training.task import SegmentationTask
+
+CHECKPOINT = "last.ckpt"
+
+
+def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[str] = ()) -> Path:
+    """Train as a YAML file says; the folder of the weights that it leaves.
+
+    A run that was interrupted goes on from its last checkpoint with ``resume="last"`` and ends as if it had not been: checkpoints lie
+    between epochs, and the samples of an epoch follow from its number.
+
+    Args:
+        config: file with the keys of ``detect.training.config.TrainConfig``.
+        resume: ``last``, or a checkpoint file of the same configuration.
+        overrides: ``key.key=value`` each.
+
+    Raises:
+        InputError: broken configuration, no chips, a checkpoint of another configuration, or an output folder in use.
+    """
+    settings = load_config(config, overrides)
+    out = Path(settings.out)
+    checkpoint = _checkpoint(settings, resume)
+    if checkpoint is None and (out / CHECKPOINT).exists():
+        raise InputError(f"{out}: holds a run already; continue it with --resume last, or choose another out")
+    data = ChipData(settings)
+    out.mkdir(parents=True, exist_ok=True)
+    lightning.seed_everything(settings.seed, workers=True, verbose=False)
+    task = SegmentationTask(settings, data.index)
+    (out / "config.json").write_text(json.dumps({"sha256": settings.sha256(), **asdict(settings)}, indent=1))
+    trainer = _trainer(settings, out)
+    began = time.time()
+    trainer.fit(task, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=False)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    recipe = recipe_of(settings, data.index, seconds=time.time() - began, steps=trainer.global_step)
+    from detect.weights_export import write_weights
+
+    return write_weights(task.network, settings, data.index, recipe, out / "weights")
+
+
+def test(config: str | Path, *, weights: str | None = None, overrides: Sequence[str] = ()) -> dict[str, dict[str, float]]:
+    """Score weights on every validation chip: place → footprint IoU, instance F1, buildings.
+
+    Args:
+        config: of the run; its chip store and GSD are used.
+        weights: name or path; default the weights that the run left.
+        overrides: ``key.key=value`` each.
+    """
+    from detect.network import load_network
+    from detect.training.metrics import mean
+    from detect.weights import load_weights
+
+    settings = load_config(config, overrides)
+    data = ChipData(settings)
+    task = SegmentationTask(settings, data.index)
+    chosen = load_weights(weights or str(Path(settings.out) / "weights"))
+    task.network.load_state_dict(load_network(chosen).network.state_dict())
+    task.eval()
+    rows = data.index[data.index["split"] == "val"]
+    scores = {
+        place: {"iou": t.iou, "f1": t.f1, "predicted": t.predicted, "reference": t.reference, "matched": t.matched}
+        for place, t in task.score(rows).items()
+    }
+    scores["mean"] = {key: mean(s[key] for s in scores.values()) for key in ("iou", "f1")}
+    return scores
+
+
+def format_scores(scores: dict[str, dict[str, float]]) -> str:
+    """The scores of ``test`` as a table."""
+    lines = [f"{'place':<40}{'IoU':>7}{'F1@0.5':>8}{'found':>8}{'true':>8}"]
+    for place, score in scores.items():
+        counts = "".join(f"{score[k]:>8.0f}" if k in score else f"{'':>8}" for k in ("predicted", "reference"))
+        lines.append(f"{place:<40}{score['iou']:>7.3f}{score['f1']:>8.3f}{counts}")
+    return "\n".join(lines)
+
+
+def recipe_of(settings: TrainConfig, index: pd.DataFrame, *, seconds: float, steps: int) -> dict[str, Any]:
+    """What would be needed to make the same weights again: configuration, versions, hash of the data."""
+    packages = ("torch", "lightning", "segmentation-models-pytorch", "albumentations", "numpy", "opencv-python-headless")
+    return {
+        "config": asdict(settings),
+        "config_sha256": settings.sha256(),
+        "chips_sha256": hashlib.sha256("".join(sorted(index["sha256"])).encode()).hexdigest(),
+        "seed": settings.seed,
+        "steps": steps,
+        "seconds_of_last_run": round(seconds),
+        "versions": {name: version(name) for name in packages},
+    }
+
+
+def _checkpoint(settings: TrainConfig, resume: str | None) -> Path | None:
+    if resume is None:
+        return None
+    path = Path(settings.out) / CHECKPOINT if resume == "last" else Path(resume)
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint; leave --resume out to start anew")
+    known = path.parent / "config.json"
+    if known.is_file() and json.loads(known.read_text())["sha256"] != settings.sha256():
+        raise InputError(f"{path}: belongs to another configuration than the one given; use {known}, or choose another out")
+    return path
+
+
+def _trainer(settings: TrainConfig, out: Path) -> lightning.Trainer:
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*number of training batches.*smaller than the logging interval.*")
+    per_epoch = min(settings.validate_every, settings.steps)
+    return lightning.Trainer(
+        **{
+            "accelerator": "auto",
+            "devices": 1,
+            "max_steps": settings.steps,
+            "max_epochs": -1,
+            "limit_train_batches": per_epoch,
+            "reload_dataloaders_every_n_epochs": 1,
+            "gradient_clip_val": settings.optimizer.clip,
+            "num_sanity_val_steps": 0,
+            "log_every_n_steps": 10,
+            "enable_model_summary": False,
+            "benchmark": torch.cuda.is_available(),
+            **settings.trainer,
+        },
+        default_root_dir=out,
+        logger=[CSVLogger(out, name="", version="csv"), TensorBoardLogger(out, name="", version="tensorboard")],
+        callbacks=[
+            EMAWeightAveraging(decay=settings.optimizer.ema, use_buffers=True),
+            ModelCheckpoint(out, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True),
+            LearningRateMonitor("step"),
+            TQDMProgressBar(refresh_rate=10),
+        ],
+    )

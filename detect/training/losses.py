@@ -1,0 +1,50 @@
+"""What the network is punished for, each head only where its label is known."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from detect.training.config import LossConfig
+
+UNKNOWN = 3
+STAGE_WEIGHTS = (3.0, 3.0, 1.0)  # unfinished buildings are rare
+
+
+def network_loss(logits: Tensor, batch: dict[str, Tensor], config: LossConfig) -> dict[str, Tensor]:
+    """Losses by name, ``loss`` their weighted sum.
+
+    Args:
+        logits: (N, 5, H, W).
+        batch: ``footprint`` (N, H, W) uint8 0 / 1 / 3 unknown; ``weight`` (N, H, W) float of each pixel in the footprint's cross
+            entropy; ``boundary`` (N, H, W) uint8 0 / 1 / 3; ``stage`` (N, H, W) int64 1–3, 0 unknown.
+        config: the weights of the parts.
+    """
+    footprint = _binary(logits[:, 0], batch["footprint"], batch["weight"])
+    boundary = _binary(logits[:, 1], batch["boundary"], 1 + 3 * (batch["boundary"] == 1))
+    stage = _stage(logits[:, 2:], batch["stage"])
+    total = footprint + config.boundary * boundary + config.stage * stage
+    return {"loss": total, "footprint": footprint, "boundary": boundary, "stage": stage}
+
+
+def _binary(logit: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Weighted binary cross entropy + soft Dice over the batch (Milletari et al. 2016), on known pixels."""
+    known = (truth != UNKNOWN).to(logit.dtype)
+    target = (truth == 1).to(logit.dtype)
+    weight = weight.to(logit.dtype) * known
+    entropy = F.binary_cross_entropy_with_logits(logit, target, reduction="none")
+    entropy = (entropy * weight).sum() / weight.sum().clamp_min(1)
+    probability = logit.sigmoid() * known
+    overlap = (probability * target).sum()
+    dice = 1 - (2 * overlap + 1) / (probability.sum() + target.sum() + 1)
+    # A batch in which nothing is known must not pull anything.
+    return entropy + dice * (known.sum() > 0)
+
+
+def _stage(logits: Tensor, truth: Tensor) -> Tensor:
+    """Class-weighted cross entropy over pixels of buildings whose stage is known; 0 where none is."""
+    if not bool((truth > 0).any()):
+        return logits.sum() * 0
+    weights = torch.tensor(STAGE_WEIGHTS, device=logits.device, dtype=logits.dtype)
+    return F.cross_entropy(logits, truth - 1, weight=weights, ignore_index=-1)

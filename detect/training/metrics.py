@@ -1,0 +1,119 @@
+"""Footprint IoU and instance F1 of validation chips, seen whole and at the network's own GSD."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from detect.datasets.chips import UNKNOWN, Chip
+from detect.instances import InstanceParams, split_group
+
+MIN_REFERENCE_PX = 20
+"""Smaller remnants of outlines, cut by a chip's edge, are not counted either way."""
+
+
+@dataclass
+class Tally:
+    """Sums over the chips of one place."""
+
+    overlap: int = 0
+    union: int = 0
+    matched: int = 0
+    predicted: int = 0
+    reference: int = 0
+    stages: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 3), np.int64))
+    """Pixels by (true, predicted) stage, on buildings whose stage is known."""
+
+    def feed(self, probabilities: NDArray[np.uint8], chip: Chip, params: InstanceParams) -> None:
+        """Add one chip; probabilities (5, H, W) as uint8, p × 254, on the chip's pixels."""
+        known = chip.footprint != UNKNOWN
+        truth = chip.footprint == 1
+        mask = (probabilities[0] >= round(params.footprint_threshold * 254)) & known
+        self.overlap += int((mask & truth).sum())
+        self.union += int((mask | (truth & known)).sum())
+        labels = split_group(probabilities[0], probabilities[1], mask, params)
+        matched, predicted, reference = match_labels(labels, np.where(known, chip.instances, 0))
+        self.matched, self.predicted, self.reference = (
+            self.matched + matched, self.predicted + predicted, self.reference + reference
+        )  # fmt: skip
+        at = chip.stage > 0
+        np.add.at(self.stages, (chip.stage[at] - 1, probabilities[2:].argmax(axis=0)[at]), 1)
+
+    @property
+    def iou(self) -> float:
+        """Pixel intersection over union of all buildings."""
+        return self.overlap / self.union if self.union else float("nan")
+
+    @property
+    def f1(self) -> float:
+        """F1 of instances matched at IoU ≥ 0.5 (SpaceNet; Van Etten et al. 2018)."""
+        return 2 * self.matched / (self.predicted + self.reference) if self.predicted + self.reference else float("nan")
+
+
+def match_labels(predicted: NDArray[np.int32], reference: NDArray[np.int_]) -> tuple[int, int, int]:
+    """(matched at IoU ≥ 0.5, predicted, reference) of two label images.
+
+    At IoU > 0.5 a reference can have one partner at most, so no assignment has to be searched.
+    """
+    _, ours = np.unique(predicted, return_inverse=True)
+    _, theirs = np.unique(reference, return_inverse=True)
+    ours, theirs = ours.ravel(), theirs.ravel()
+    if not (predicted == 0).any():
+        ours = ours + 1
+    if not (reference == 0).any():
+        theirs = theirs + 1
+    pairs = np.zeros((ours.max() + 1, theirs.max() + 1), np.int64)
+    np.add.at(pairs, (ours, theirs), 1)
+    area_ours, area_theirs = pairs.sum(axis=1), pairs.sum(axis=0)
+    counted = area_theirs >= MIN_REFERENCE_PX
+    counted[0] = False
+    iou = pairs / np.maximum(area_ours[:, None] + area_theirs[None, :] - pairs, 1)
+    matched = int((iou[1:, 1:][:, counted[1:]] > 0.5).any(axis=1).sum()) if counted.any() else 0
+    return matched, int((area_ours[1:] > 0).sum()), int(counted.sum())
+
+
+def at_gsd(chip: Chip, chip_gsd_m: float, gsd_m: float) -> Chip:
+    """The chip resampled as predict resamples a scene."""
+    height, width = (max(1, round(n * chip_gsd_m / gsd_m)) for n in chip.footprint.shape)
+    smooth = cv2.INTER_AREA if gsd_m > chip_gsd_m else cv2.INTER_LINEAR
+
+    def nearest(array: NDArray) -> NDArray:
+        return cv2.resize(array, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+
+    image = cv2.resize(chip.image, (width, height), interpolation=smooth)
+    return Chip(image, nearest(chip.instances), nearest(chip.footprint), nearest(chip.stage))
+
+
+def evaluate_chips(
+    rows: pd.DataFrame,
+    read: Callable[[str], Chip],
+    predict: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    gsd_m: float,
+    params: InstanceParams,
+) -> dict[str, Tally]:
+    """Tallies by place (``data_set/place``) of the chips in ``rows``.
+
+    Args:
+        rows: of a chip store's index.
+        read: chip name → chip.
+        predict: image (H, W, 3) uint8 → heads (5, H, W) uint8.
+        gsd_m: of the network.
+        params: how instances are split.
+    """
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    for row in rows.to_dict("records"):
+        chip = at_gsd(read(row["chip"]), row["gsd_m"], gsd_m)
+        tallies[f"{row['data_set']}/{row['place']}"].feed(predict(chip.image), chip, params)
+    return dict(tallies)
+
+
+def mean(values: Iterable[float]) -> float:
+    """Mean of the values that are numbers."""
+    numbers = [v for v in values if not np.isnan(v)]
+    return float(np.mean(numbers)) if numbers else float("nan")

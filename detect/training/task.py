@@ -1,0 +1,98 @@
+"""The LightningModule: one step, one schedule, validation on whole chips."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from detect.datasets.chips import read_chip
+from detect.instances import InstanceParams
+from detect.network import STRIDE, build_network, load_imagenet, to_probabilities
+from detect.training.config import TrainConfig
+from detect.training.data import to_tensor
+from detect.training.losses import network_loss
+from detect.training.metrics import Tally, evaluate_chips, mean
+
+CHIPS_PER_PLACE = 1
+"""Validation during training looks at the fullest chip of each place; ``detect test`` looks at all."""
+
+
+class SegmentationTask(lightning.LightningModule):
+    """Trains a network on mixed labels and scores it by place."""
+
+    def __init__(self, config: TrainConfig, index: pd.DataFrame) -> None:
+        """Build the network; ``index`` is that of the chip store."""
+        super().__init__()
+        self.config = config
+        network = config.network
+        self.network = build_network(
+            {
+                "encoder": network.encoder,
+                "decoder_channels": list(network.decoder_channels),
+                "batch_norm_eps": network.batch_norm_eps,
+            }
+        )
+        if network.pretrained:
+            load_imagenet(self.network)
+        self.network.to(memory_format=torch.channels_last)  # three times as fast on a CPU
+        rows = index[index["split"] == "val"].sort_values("buildings", ascending=False)
+        self._val_rows = rows.groupby(["data_set", "place"], sort=True).head(CHIPS_PER_PLACE)
+
+    def training_step(self, batch: dict[str, Tensor], _index: int) -> Tensor:
+        """Loss of one batch."""
+        image = batch["image"].to(memory_format=torch.channels_last)
+        losses = network_loss(self.network(image).float(), batch, self.config.loss)
+        self.log_dict({f"train/{k}": v.detach() for k, v in losses.items()}, prog_bar=False)
+        self.log("loss", losses["loss"].detach(), prog_bar=True, logger=False)
+        return losses["loss"]
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a slower encoder; linear warm-up, then half a cosine."""
+        chosen = self.config.optimizer
+        encoder = list(self.network.encoder.parameters())
+        ids = {id(p) for p in encoder}
+        rest = [p for p in self.network.parameters() if id(p) not in ids]
+        optimizer = torch.optim.AdamW(
+            [{"params": encoder, "lr": chosen.encoder_lr}, {"params": rest, "lr": chosen.decoder_lr}],
+            weight_decay=chosen.weight_decay,
+        )
+        steps, warm = self.config.steps, max(1, round(self.config.steps * chosen.warmup))
+
+        def factor(step: int) -> float:
+            if step < warm:
+                return (step + 1) / warm
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def validation_step(self, _batch: Any, _index: int) -> None:
+        """Score all validation chips at once; the loader holds a single empty batch."""
+        tallies = self.score(self._val_rows)
+        for place, tally in tallies.items():
+            self.log_dict({f"val/{place}/iou": tally.iou, f"val/{place}/f1": tally.f1})
+        self.log("val/iou", mean(t.iou for t in tallies.values()), prog_bar=True)
+        self.log("val/f1", mean(t.f1 for t in tallies.values()), prog_bar=True)
+
+    def score(self, rows: pd.DataFrame) -> dict[str, Tally]:
+        """Tallies by place of validation chips."""
+        store = Path(self.config.data.chips)
+        return evaluate_chips(rows, lambda name: read_chip(store, name), self.heads, self.config.data.gsd_m, InstanceParams())
+
+    @torch.no_grad()
+    def heads(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Image (H, W, 3) of any size → heads (5, H, W) as uint8, p × 254."""
+        height, width = image.shape[:2]
+        bottom, right = -height % STRIDE, -width % STRIDE
+        padded = np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="symmetric")
+        batch = to_tensor(padded)[None].to(self.device, memory_format=torch.channels_last)
+        probabilities = to_probabilities(self.network(batch).float())[0, :, :height, :width]
+        return (probabilities.cpu().numpy() * 254 + 0.5).astype(np.uint8)
