@@ -215,13 +215,15 @@ def extract_buildings(
         scores = np.bincount(labels.ravel(), weights=within[0].ravel(), minlength=count + 1) / np.maximum(sizes, 1) / TOP
         at_edge = _at_edge(labels, heads[0], inner, span, size_hw)
         for label, window in enumerate(ndimage.find_objects(labels), start=1):
-            outline = affinity.translate(polygons[label], group.span.col0, group.span.row0)
+            footprint = square(affinity.translate(polygons[label], group.span.col0, group.span.row0))
+            if footprint.area < params.min_area_px:
+                continue
             p = stage_p[label - 1]
             if paint is not None:
                 rows, cols = window
                 where = Span(rows.start, cols.start, rows.stop, cols.stop).shift(group.span.row0, group.span.col0)
                 paint(where, labels[window] == label, int(p.argmax()) + 1)
-            yield RawBuilding(square(outline), float(scores[label]), tuple(p.tolist()), label in at_edge)
+            yield RawBuilding(footprint, float(scores[label]), tuple(p.tolist()), label in at_edge)
 
 
 def _at_edge(

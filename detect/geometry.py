@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
 import pyproj
+import shapely
 from affine import Affine
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 GEOD = pyproj.Geod(ellps="WGS84")
+MEASURES = ("area_m2", "length_m", "width_m", "orientation_deg", "rectangularity")
 
 
 def ground_size_m(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS | None) -> tuple[float, float]:
@@ -25,3 +33,83 @@ def ground_size_m(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS |
     lon, lat = to_degrees.transform(*zip(*points, strict=True))
     _, _, metres = GEOD.inv([lon[0], lon[2]], [lat[0], lat[2]], [lon[1], lon[3]], [lat[1], lat[3]])
     return float(metres[0]), float(metres[1])
+
+
+def to_local_metres(geometries: Sequence[BaseGeometry], crs: pyproj.CRS | None) -> NDArray[np.object_]:
+    """Each geometry in its own plane of true metres, x east and y north, centred on it.
+
+    The plane touches the ellipsoid at the centre of the geometry's box: a degree of latitude is M·π/180 metres and one of longitude
+    N·cos φ·π/180, with the radii of curvature M and N there (Snyder 1987, p. 25). Over a building of 500 m the error is below 0.01 %.
+
+    Args:
+        geometries: any geometries, none of them empty.
+        crs: theirs; None when they are in metres already, with y to the north.
+    """
+    planar = np.array(geometries, dtype=object)
+    if not len(planar):
+        return planar
+    if crs is not None:
+        planar = to_degrees(planar, crs)
+    west, south, east, north = shapely.bounds(planar).T
+    counts = shapely.get_num_coordinates(planar)
+    xy = shapely.get_coordinates(planar) - np.repeat(np.stack([west + east, south + north], axis=1) / 2, counts, axis=0)
+    if crs is not None:
+        latitude = np.radians((south + north) / 2)
+        squash = 1 - GEOD.es * np.sin(latitude) ** 2
+        north_m = GEOD.a * (1 - GEOD.es) / squash**1.5
+        east_m = GEOD.a / np.sqrt(squash) * np.cos(latitude)
+        xy *= np.repeat(np.radians(np.stack([east_m, north_m], axis=1)), counts, axis=0)
+    return shapely.set_coordinates(planar.copy(), xy)
+
+
+def to_degrees(geometries: NDArray[np.object_], crs: pyproj.CRS) -> NDArray[np.object_]:
+    """Geometries in longitude and latitude, WGS 84."""
+    transformer = pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
+    return shapely.transform(geometries, lambda x, y: transformer.transform(x, y), interleaved=False)
+
+
+def measure(geometries: Sequence[BaseGeometry], crs: pyproj.CRS | None) -> pd.DataFrame:
+    """Size and direction of polygons on the ground, one row each.
+
+    ``length_m`` ≥ ``width_m`` are the sides of the smallest rotated rectangle around a polygon, ``orientation_deg`` the direction of the
+    long side in [0, 180) clockwise from true north, ``rectangularity`` the share of that rectangle which the polygon fills.
+    """
+    local = to_local_metres(geometries, crs)
+    if not len(local):
+        return pd.DataFrame({name: pd.Series(dtype="float64") for name in MEASURES})
+    area = shapely.area(local)
+    boxes = shapely.minimum_rotated_rectangle(local)
+    corners = np.stack([shapely.get_coordinates(b)[:3] for b in boxes])  # (N, 3, 2): two sides that meet
+    sides = np.diff(corners, axis=1)
+    lengths = np.hypot(sides[..., 0], sides[..., 1])
+    longest = lengths.argmax(axis=1)
+    every = np.arange(len(local))
+    along = sides[every, longest]
+    length, width = lengths[every, longest], lengths[every, 1 - longest]
+    heading = np.degrees(np.arctan2(along[:, 0], along[:, 1])) % 180
+    return pd.DataFrame(
+        {
+            "area_m2": area,
+            "length_m": length,
+            "width_m": width,
+            "orientation_deg": np.where(heading >= 180, 0.0, heading),
+            "rectangularity": np.clip(area / np.maximum(length * width, 1e-9), 0, 1),
+        }
+    )
+
+
+def area_km2(geometry: BaseGeometry, crs: pyproj.CRS | None) -> float:
+    """Area of a polygon of any size on the ellipsoid, km².
+
+    Its edges are straight lines in ``crs``; they are cut into short pieces first, since a geodesic between far corners runs elsewhere.
+    """
+    if geometry.is_empty:
+        return 0.0
+    if crs is None:
+        return float(geometry.area) / 1e6
+    west, south, east, north = geometry.bounds
+    piece = max(east - west, north - south) / 200
+    if piece > 0:
+        geometry = shapely.segmentize(geometry, piece)
+    degrees = to_degrees(np.array([geometry], dtype=object), crs)[0]
+    return abs(float(GEOD.geometry_area_perimeter(shapely.orient_polygons(degrees))[0])) / 1e6

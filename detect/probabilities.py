@@ -136,6 +136,8 @@ def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArra
         if not seen.any():
             continue
         probabilities = backend.predict(values)[(slice(None), *kept)]
+        if not np.isfinite(probabilities).all():
+            raise ValueError("the network gave values that are no numbers")
         stored = np.floor(np.clip(probabilities, 0, 1) * TOP + 0.5).astype(np.uint8)
         stored[:, ~seen] = NO_DATA
         where = tile.core.shift(-block.span.row0, -block.span.col0)

@@ -43,7 +43,10 @@ class Weights:
     def lattice(self) -> Lattice:
         """How the network tiles a scene."""
         tile = self.card["tile"]
-        return Lattice(tile["core_px"], tile["halo_px"], tile["stride_px"])
+        try:
+            return Lattice(tile["core_px"], tile["halo_px"], tile["stride_px"])
+        except (AssertionError, KeyError, TypeError, ZeroDivisionError) as cause:
+            raise InputError(f"weights {self.name}: the card's tile is impossible ({cause})") from cause
 
 
 def load_weights(name_or_path: str | Path | None = None) -> Weights:
@@ -57,7 +60,8 @@ def load_weights(name_or_path: str | Path | None = None) -> Weights:
     """
     folder = resource_path("weights")
     if name_or_path is None:
-        name_or_path = (folder / "default.txt").read_text(encoding="utf-8").strip()
+        default = folder / "default.txt"
+        name_or_path = default.read_text(encoding="utf-8").strip() if default.is_file() else "default"
     given = Path(name_or_path)
     path = given if given.exists() else folder / f"{name_or_path}.json"
     if path.is_dir():
@@ -91,6 +95,9 @@ def _read_card(path: Path) -> dict[str, Any]:
     missing = [key for key in CARD_KEYS if not isinstance(card, dict) or key not in card]
     if missing:
         raise InputError(f"{path}: is no card of detect's weights, it lacks {', '.join(missing)}")
+    files = card["files"]
+    if not isinstance(files, dict) or not all(isinstance(f, dict) and {"name", "sha256"} <= f.keys() for f in files.values()):
+        raise InputError(f"{path}: is a broken card, its 'files' must give the name and sha256 of each file")
     return card
 
 

@@ -61,7 +61,9 @@ def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[st
     recipe = recipe_of(settings, data.index, seconds=time.time() - began, steps=trainer.global_step)
     from detect.weights_export import write_weights
 
-    return write_weights(task.network, settings, data.index, recipe, out / "weights")
+    task.eval()
+    tallies = task.score(data.index[data.index["split"] == "val"])
+    return write_weights(task.network, settings, data.index, recipe, out / "weights", tallies)
 
 
 def test(config: str | Path, *, weights: str | None = None, overrides: Sequence[str] = ()) -> dict[str, dict[str, float]]:

@@ -1,0 +1,46 @@
+"""Buildings in satellite images: masks, footprints, construction stages, and a count of dormitory-like ones.
+
+What flows where, each line a module::
+
+    scene           any GDAL raster → values and validity at the network's ground sampling distance
+    blocks          tiles with a halo, grouped into blocks
+    network         encoder, decoder and heads (training and torch); weights, backends: what runs it
+    probabilities   a scene through the network, block by block
+    instances       which pixels form one building
+    footprints      polygons, squared where the building is square
+    stages          foundation, incomplete, complete
+    dormitories     structure profiles, rows, likeness
+    sites, census   counts and beds in given plots, with intervals
+    outputs, overview   files
+    pipeline        all of the above, in this order
+
+Shared nouns: ``grid``, ``geometry``, ``matching``, ``vectors``, ``errors``. Beside the flow: ``evaluate``, ``simulate``, ``datasets``, ``training``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from detect.evaluate import evaluate
+    from detect.pipeline import Result, predict
+    from detect.weights import load_weights as load_model
+
+__all__ = ["Result", "evaluate", "load_model", "predict"]
+
+_WHERE = {
+    "predict": ("detect.pipeline", "predict"),
+    "Result": ("detect.pipeline", "Result"),
+    "evaluate": ("detect.evaluate", "evaluate"),
+    "load_model": ("detect.weights", "load_weights"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that ``detect --help`` need not wait for rasterio."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'detect' has no attribute '{name}'")
+    from importlib import import_module
+
+    module, attribute = _WHERE[name]
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,177 @@
+"""Predicted footprints against reference outlines: pixels, single buildings, counts and stages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from detect.errors import InputError
+from detect.matching import match, overlaps
+from detect.stages import STAGES
+from detect.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
+
+THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
+
+
+def evaluate(
+    predicted: str | Path | gpd.GeoDataFrame,
+    reference: str | Path | gpd.GeoDataFrame,
+    *,
+    area: str | Path | gpd.GeoDataFrame | None = None,
+    out: str | Path | None = None,
+) -> dict[str, Any]:
+    """Metrics of one set of footprints.
+
+    Args:
+        predicted: a folder that ``detect predict`` wrote, a vector file, or a table; its ``score`` ranks, its ``stage`` is compared.
+        reference: a vector file or a table; ``stage`` (``foundation``, ``incomplete``, ``complete``) or Tanzania's ``condition``.
+        area: polygons in which the reference is complete. A building counts when its inner point lies in them; pixels are clipped.
+        out: JSON file to write.
+
+    Returns:
+        ``footprint_iou`` area of the intersection of both unions over that of their union; ``precision``, ``recall``, ``f1`` of buildings
+        paired one to one at IoU 0.5 (Van Etten et al. 2018); ``average_precision`` as the area under the precision–recall curve
+        at IoU 0.5 and its mean over 0.50–0.95 (Lin et al. 2014); counts; ``stages`` where both sides know them, else None.
+        A ratio without denominator is None.
+
+    Raises:
+        InputError: a file that cannot be read, or one side with a CRS and the other without.
+    """
+    ours, theirs = _load(predicted), _load(reference)
+    area_table = None if area is None else _load(area)
+    if area_table is not None and not len(area_table):
+        raise InputError(f"{area}: holds no polygon to score within")
+    ours, theirs, area_table = _to_one_plane(ours, theirs, area_table)
+    if area_table is not None:
+        within = shapely.union_all(geometries_of(area_table))
+        shapely.prepare(within)
+        ours, theirs = (t[shapely.contains_properly(within, geometries_of(t.representative_point()))] for t in (ours, theirs))
+    a, b = geometries_of(ours), geometries_of(theirs)
+    clipped = [shapely.union_all(g) for g in (a, b)]
+    if area_table is not None:
+        clipped = [g.intersection(within) for g in clipped]
+    shared, whole = clipped[0].intersection(clipped[1]).area, clipped[0].union(clipped[1]).area
+    pairs = overlaps(a, b)
+    left, right, values = match(pairs)
+    metrics: dict[str, Any] = {
+        "predicted": len(a),
+        "reference": len(b),
+        "matched": len(left),
+        "count_error": len(a) - len(b),
+        "count_error_relative": _ratio(len(a) - len(b), len(b)),
+        "footprint_iou": _ratio(shared, whole),
+        "precision": _ratio(len(left), len(a)),
+        "recall": _ratio(len(left), len(b)),
+        "f1": _ratio(2 * len(left), len(a) + len(b)),
+        "mean_iou_of_matched": float(values.mean()) if len(values) else None,
+        "average_precision": _average_precision(ours, pairs, len(b)),
+        "area_predicted_m2": float(clipped[0].area),
+        "area_reference_m2": float(clipped[1].area),
+        "stages": _stage_confusion(ours, theirs, left, right),
+    }
+    if out is not None:
+        _write(Path(out), metrics)
+    return metrics
+
+
+def format_table(metrics: dict[str, Any]) -> str:
+    """The metrics as lines for a terminal."""
+
+    def show(value: float | None, pattern: str = ".3f") -> str:
+        return "–" if value is None else format(value, pattern)
+
+    precision = metrics["average_precision"]
+    lines = [
+        f"buildings      {metrics['predicted']} predicted, {metrics['reference']} in the reference, {metrics['matched']} matched",
+        f"count error    {metrics['count_error']:+d} ({show(metrics['count_error_relative'], '+.1%')})",
+        f"footprint IoU  {show(metrics['footprint_iou'])}",
+        f"IoU ≥ 0.5      precision {show(metrics['precision'])}, recall {show(metrics['recall'])}, F1 {show(metrics['f1'])}",
+        f"AP             {show(precision['0.50'])} at 0.5, {show(precision['0.50:0.95'])} over 0.5–0.95",
+    ]
+    stages = metrics["stages"]
+    if stages:
+        lines.append(f"stages         {stages['correct']} of {stages['compared']} matched buildings right; rows: reference, columns: predicted")
+        lines.append(f"{'':<15}" + "".join(f"{s:>12}" for s in STAGES))
+        lines += [f"{s:<15}" + "".join(f"{stages['confusion'][s][p]:>12}" for p in STAGES) for s in STAGES]
+    return "\n".join(lines)
+
+
+def _load(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    if isinstance(source, gpd.GeoDataFrame):
+        return polygons_only(source)
+    path = Path(source)
+    if path.is_dir():
+        found = [path] if (path / "buildings.gpkg").exists() else sorted(p.parent for p in path.glob("*/buildings.gpkg"))
+        if len(found) != 1:
+            raise InputError(f"{path}: holds {len(found)} predicted scenes; give the folder of one, which has a buildings.gpkg")
+        return polygons_only(read_vector(found[0] / "buildings.gpkg", "buildings"))
+    return polygons_only(read_vector(path))
+
+
+def _to_one_plane(
+    ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, area: gpd.GeoDataFrame | None
+) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame, gpd.GeoDataFrame | None]:
+    """All tables in one equal-area plane, so that ratios of areas are those on the ground."""
+    tables = [t for t in (theirs, ours, area) if t is not None]
+    if len({t.crs is None for t in tables if len(t)}) > 1:
+        raise InputError("predicted, reference and area: some have a coordinate system and some have none; write it into those files")
+    crs = next((c for c in map(equal_area_crs, tables) if c is not None), None)
+    if crs is None:
+        return ours, theirs, area
+    moved = [t if t is None or t.crs is None else t.to_crs(crs) for t in (ours, theirs, area)]
+    for table in moved:
+        if table is not None:  # a straight line that was turned may cross a neighbour's vertex by a hair
+            table.geometry = shapely.make_valid(geometries_of(table))
+    return moved[0], moved[1], moved[2]
+
+
+def _ratio(top: float, bottom: float) -> float | None:
+    return float(top / bottom) if bottom else None
+
+
+def _average_precision(ours: gpd.GeoDataFrame, pairs: tuple[NDArray, NDArray, NDArray], references: int) -> dict[str, float | None]:
+    """Area under the interpolated precision–recall curve, predictions ranked by ``score`` (all alike without one)."""
+    scores = ours["score"].to_numpy(float) if "score" in ours else np.ones(len(ours))
+    found = {}
+    for threshold in THRESHOLDS:
+        if not references:
+            found[f"{threshold:.2f}"] = None
+            continue
+        left, _, _ = match(pairs, threshold)
+        hit = np.zeros(len(ours), bool)
+        hit[left] = True
+        # Predictions of one score enter together, so that their order in the file does not matter.
+        ranks = np.unique(-scores, return_inverse=True)[1].ravel()
+        hits, counts = np.bincount(ranks, weights=hit), np.bincount(ranks)
+        true, all_ = np.cumsum(hits), np.cumsum(counts)
+        precision = np.maximum.accumulate((true / np.maximum(all_, 1))[::-1])[::-1]
+        recall = true / references
+        found[f"{threshold:.2f}"] = float((np.diff(recall, prepend=0.0) * precision).sum())
+    values = [v for v in found.values() if v is not None]
+    found["0.50:0.95"] = float(np.mean(values)) if values else None
+    return found
+
+
+def _stage_confusion(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, left: NDArray, right: NDArray) -> dict[str, Any] | None:
+    column = next((c for c in ("stage", "condition") if c in theirs), None)
+    if column is None or "stage" not in ours:
+        return None
+    true = theirs[column].fillna("").astype(str).str.lower().to_numpy()[right]
+    given = ours["stage"].fillna("").astype(str).to_numpy()[left]
+    confusion = {t: {g: int(((true == t) & (given == g)).sum()) for g in STAGES} for t in STAGES}
+    compared = sum(sum(row.values()) for row in confusion.values())
+    return {"compared": compared, "correct": sum(confusion[s][s] for s in STAGES), "confusion": confusion}
+
+
+def _write(path: Path, metrics: dict[str, Any]) -> None:
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist; create it first")
+    aside = path.with_name(path.name + ".part")
+    aside.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    aside.replace(path)

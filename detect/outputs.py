@@ -1,0 +1,195 @@
+"""What predict leaves: one schema, GeoPackage with a style, GeoParquet, cloud-optimised rasters, summary and table.
+
+The only module that knows column names and types of the files. Each function writes the file it is told to; that outputs appear whole is
+the caller's part (``pipeline`` writes into a folder aside and renames it).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import warnings
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pyproj
+import rasterio
+from numpy.typing import NDArray
+from rasterio import shutil as raster_shutil
+
+from detect.grid import Span
+from detect.scene import WorkGrid
+from detect.stages import STAGES
+
+BUILDING_COLUMNS: dict[str, Any] = {
+    "id": "int64",
+    "site": object,
+    "row": "int64",
+    "stage": object,
+    "stage_score": "float64",
+    "p_foundation": "float64",
+    "p_incomplete": "float64",
+    "p_complete": "float64",
+    "score": "float64",
+    "area_m2": "float64",
+    "length_m": "float64",
+    "width_m": "float64",
+    "orientation_deg": "float64",
+    "rectangularity": "float64",
+    "dormitory_like": "bool",
+    "dormitory_score": "float64",
+    "dormitory_reasons": object,
+    "beds": "int64",
+    "touches_edge": "bool",
+}
+_DECIMALS = {
+    "stage_score": 4, "p_foundation": 4, "p_incomplete": 4, "p_complete": 4, "score": 4, "area_m2": 2, "length_m": 2, "width_m": 2,
+    "orientation_deg": 1, "rectangularity": 3, "dormitory_score": 3,
+}  # fmt: skip
+STAGE_COLOURS_RGB = {"foundation": (230, 159, 0), "incomplete": (240, 228, 66), "complete": (86, 180, 233)}
+"""Told apart by colour-blind readers too (Okabe & Ito 2008)."""
+NO_DATA = 255
+_STRIP_PX = 1024
+
+
+def with_schema(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The table with exactly the columns of the schema, in their order and types, numbers rounded to what they are worth."""
+    table = buildings[[*BUILDING_COLUMNS, "geometry"]].astype(BUILDING_COLUMNS)
+    return table.round(_DECIMALS).reset_index(drop=True)
+
+
+def write_gpkg(path: Path, buildings: gpd.GeoDataFrame, rows: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> None:
+    """Layers ``buildings``, ``rows`` and ``sites`` and the style in which QGIS opens the first."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pyogrio warns of a missing CRS, which a scene without georeference does not have
+        for name, table in (("buildings", buildings), ("rows", rows), ("sites", sites)):
+            kind = "Polygon" if name != "sites" else "Unknown"
+            table.to_file(path, layer=name, driver="GPKG", engine="pyogrio", geometry_type=kind)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(_STYLE_TABLE)
+        connection.execute(
+            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, styleQML, "
+            "useAsDefault, description, owner) VALUES ('', '', 'buildings', 'geom', 'stage', ?, 1, 'construction stage', '')",
+            (_style_qml(),),
+        )
+        connection.execute(
+            "INSERT INTO gpkg_contents (table_name, data_type, identifier) VALUES ('layer_styles', 'attributes', 'layer_styles')"
+        )
+
+
+_STYLE_TABLE = """CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT, f_table_catalog TEXT(256), f_table_schema TEXT(256),
+f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT, useAsDefault BOOLEAN,
+description TEXT, owner TEXT(30), ui TEXT(30), update_time DATETIME DEFAULT CURRENT_TIMESTAMP)"""
+
+
+def _style_qml() -> str:
+    """QGIS: one fill per stage, a strong outline on dormitory-like buildings."""
+    rules, symbols = [], []
+    for i, (stage, rgb) in enumerate(STAGE_COLOURS_RGB.items()):
+        for j, (like, text, width) in enumerate(((1, ", dormitory-like", 0.7), (0, "", 0.26))):
+            number = 2 * i + j
+            rules.append(
+                f'<rule key="r{number}" symbol="{number}" label="{stage}{text}" '
+                f'filter="&quot;stage&quot;=\'{stage}\' AND &quot;dormitory_like&quot;={like}"/>'
+            )
+            colour = ",".join(map(str, rgb))
+            symbols.append(
+                f'<symbol type="fill" name="{number}" alpha="0.75"><layer class="SimpleFill">'
+                f'<Option type="Map"><Option type="QString" name="color" value="{colour},140"/>'
+                f'<Option type="QString" name="outline_color" value="{colour},255"/>'
+                f'<Option type="QString" name="outline_width" value="{width}"/></Option></layer></symbol>'
+            )
+    return (
+        '<!DOCTYPE qgis PUBLIC "http://mrcc.com/qgis.dtd" "SYSTEM"><qgis version="3.28" styleCategories="Symbology">'
+        f'<renderer-v2 type="RuleRenderer"><rules key="root">{"".join(rules)}</rules><symbols>{"".join(symbols)}</symbols></renderer-v2></qgis>'
+    )
+
+
+def write_parquet(path: Path, buildings: gpd.GeoDataFrame) -> None:
+    """GeoParquet 1.1 in longitude and latitude; without a CRS where the scene has none."""
+    table = buildings if buildings.crs is None else buildings.to_crs(4326)
+    table.to_parquet(path, index=False, schema_version="1.1.0", compression="zstd")
+
+
+def write_rasters(folder: Path, grid: WorkGrid, crs: pyproj.CRS | None, stage: NDArray[np.uint8], heads: Path) -> None:
+    """``mask.tif``, ``stage.tif`` and ``probability.tif`` as cloud-optimised GeoTIFFs on the work grid.
+
+    Args:
+        folder: to write into.
+        grid: of the arrays.
+        crs: of the scene.
+        stage: (H, W) stage codes, 0 none, 255 no data; may be mapped from disk.
+        heads: GeoTIFF whose first band is the footprint probability, p × 254.
+    """
+    colours = {0: (0, 0, 0, 0), 255: (0, 0, 0, 0)}
+    colours |= {code: (*STAGE_COLOURS_RGB[name], 255) for code, name in enumerate(STAGES, start=1)}
+    with rasterio.open(heads) as source:
+        strips = {
+            "mask.tif": lambda s: np.where(stage[s.slices()] == NO_DATA, NO_DATA, np.minimum(stage[s.slices()], 1)),
+            "stage.tif": lambda s: stage[s.slices()],
+            "probability.tif": lambda s: source.read(1, window=((s.row0, s.row1), (s.col0, s.col1))),
+        }
+        for name, strip in strips.items():
+            _write_cog(folder / name, grid, crs, strip, colours if name == "stage.tif" else None)
+
+
+def _write_cog(path: Path, grid: WorkGrid, crs: pyproj.CRS | None, strip: Any, colours: Mapping[int, tuple] | None) -> None:
+    height, width = grid.size_hw
+    profile = {
+        "driver": "GTiff", "dtype": "uint8", "count": 1, "height": height, "width": width, "crs": crs, "transform": grid.transform,
+        "nodata": NO_DATA, "tiled": True, "blockxsize": 512, "blockysize": 512, "bigtiff": "if_safer", "compress": "lzw",
+    }  # fmt: skip
+    plain = path.with_suffix(".plain.tif")
+    with rasterio.open(plain, "w", **profile) as target:
+        for row in range(0, height, _STRIP_PX):
+            span = Span(row, 0, min(row + _STRIP_PX, height), width)
+            target.write(strip(span).astype(np.uint8), 1, window=((span.row0, span.row1), (0, width)))
+        if colours:
+            target.write_colormap(1, dict(colours))
+    # Neighbouring pixels of a class have no mean, so overviews take the nearest.
+    raster_shutil.copy(
+        plain, path, driver="COG", compress="DEFLATE", blocksize=512, overview_resampling="nearest" if colours else "average",
+        resampling="nearest",
+    )  # fmt: skip
+    plain.unlink()
+
+
+def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+    """summary.json; refuses NaN, which is no JSON."""
+    path.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def format_table(summary: Mapping[str, Any]) -> str:
+    """Counts per site as a table for the terminal, estimates with their 90 % interval."""
+    head = ["site", "km²", "buildings", *STAGES, "dormitory-like", "beds now", "beds when complete", "beds planned"]
+    lines = [head] + [_line(site["name"], site) for site in summary["sites"]]
+    if len(summary["sites"]) > 1:
+        lines.append(_line("all sites", summary["total"]))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    text = [
+        "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))).rstrip()
+        for line in lines
+    ]
+    assumed = summary["assumptions"]
+    scene, model = summary["scene"], summary["model"]
+    text.insert(0, f"{scene['name']}: {scene['gsd_m']:.2f} m per pixel, {scene['date'] or 'date unknown'}; weights {model['name']}")
+    text.append(
+        f"estimate (90 % interval); beds: {assumed['rooms_per_building']:g} rooms × {assumed['beds_per_room']:g} beds in "
+        f"{assumed['storeys']} storeys for each dormitory-like building, assumed"
+    )
+    if summary["outside_sites"]:
+        text.append(f"{summary['outside_sites']} more buildings stand outside the sites")
+    for site in summary["sites"]:
+        text += [f"warning: {site['name']}: {warning}" for warning in site["warnings"]]
+    text += [f"warning: {warning}" for warning in summary["warnings"]]
+    return "\n".join(text)
+
+
+def _line(name: str, counts: Mapping[str, Any]) -> list[str]:
+    cells = [counts["buildings"], *(counts["by_stage"][s] for s in STAGES), counts["dormitory_like"]]
+    cells += [counts["beds"][k] for k in ("now", "when_complete", "planned")]
+    return [name, f"{counts['area_km2']:.3f}", *("–" if c is None else f"{c['estimate']:,} ({c['low']:,}–{c['high']:,})" for c in cells)]

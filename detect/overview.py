@@ -1,0 +1,148 @@
+"""overview.png: the scene with its footprints, for a chat or a slide."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyproj
+import shapely
+from affine import Affine
+from matplotlib import patheffects
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from detect.geometry import GEOD
+from detect.grid import Span
+from detect.outputs import STAGE_COLOURS_RGB
+from detect.scene import Scene, WorkGrid
+from detect.vectors import geometries_of
+
+LONG_SIDE_PX = 1600
+_DPI = 100
+_FOOT_PX = 110
+_HALO = [patheffects.withStroke(linewidth=3, foreground="black")]
+
+
+def write_overview(path: Path, scene: Scene, buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, *, draw_sites: bool) -> None:
+    """The scene, footprints coloured by stage, dormitory-like ones filled, legend, scale bar and an arrow to true north.
+
+    Args:
+        path: PNG to write.
+        scene: read once more, at the size of the picture.
+        buildings: in the scene's CRS.
+        sites: in the scene's CRS.
+        draw_sites: False where the whole scene is the one site.
+    """
+    grid = _picture_grid(scene)
+    height, width = grid.size_hw
+    with scene.reader(grid) as reader:
+        values, valid = reader.read(Span(0, 0, height, width))
+    picture = np.where(valid[..., None], values.transpose(1, 2, 0), 0.25)
+    # At least wide enough for the legend; a narrow scene stands in the middle.
+    full_width = max(width, 760)
+    figure = Figure(figsize=(full_width / _DPI, (height + _FOOT_PX) / _DPI), dpi=_DPI, facecolor="white")
+    canvas = FigureCanvasAgg(figure)
+    foot = _FOOT_PX / (height + _FOOT_PX)
+    axes = figure.add_axes(((full_width - width) / 2 / full_width, foot, width / full_width, 1 - foot))
+    axes.imshow(picture, extent=(0, width, height, 0), interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    to_px = ~grid.transform
+    for stage, rgb in STAGE_COLOURS_RGB.items():
+        for like in (False, True):
+            chosen = buildings[(buildings["stage"] == stage) & (buildings["dormitory_like"] == like)]
+            colour = tuple(c / 255 for c in rgb)
+            axes.add_collection(
+                PolyCollection(
+                    _rings(chosen, to_px),
+                    facecolors=[(*colour, 0.45 if like else 0.12)],
+                    edgecolors=[colour],
+                    linewidths=2.0 if like else 1.0,
+                )
+            )
+    if draw_sites:
+        for name, ring in zip(*_site_rings(sites, to_px), strict=True):
+            axes.plot(*ring.T, color="black", linewidth=3.2)
+            axes.plot(*ring.T, color="white", linewidth=1.6, linestyle=(0, (6, 3)))
+            x, y = np.clip(ring.mean(axis=0), (0.1 * width, 0.05 * height), (0.9 * width, 0.95 * height))
+            axes.text(x, y, name, color="white", ha="center", va="center", fontsize=11, path_effects=_HALO)
+    _draw_foot(figure, scene, buildings, grid, full_width, foot)
+    canvas.print_png(path)
+
+
+def _picture_grid(scene: Scene) -> WorkGrid:
+    """At most ``LONG_SIDE_PX``, and no more than twice as fine as the scene."""
+    longest_m = max(n * g for n, g in zip(scene.size_hw, scene.gsd_rc_m, strict=True))
+    return scene.work_grid(max(longest_m / LONG_SIDE_PX, scene.gsd_m / 2))
+
+
+def _rings(table: gpd.GeoDataFrame, to_px: Affine) -> list[np.ndarray]:
+    """Outer rings in pixels of the picture; courtyards are left out of the drawing."""
+    return [_pixels(shapely.get_coordinates(g.exterior), to_px) for g in geometries_of(table)]
+
+
+def _site_rings(sites: gpd.GeoDataFrame, to_px: Affine) -> tuple[list[str], list[np.ndarray]]:
+    parts = sites.explode(ignore_index=True)
+    return list(parts["name"]), _rings(parts, to_px)
+
+
+def _pixels(xy: np.ndarray, to_px: Affine) -> np.ndarray:
+    x, y = xy.T
+    return np.stack([to_px.a * x + to_px.b * y + to_px.c, to_px.d * x + to_px.e * y + to_px.f], axis=1)
+
+
+def _draw_foot(figure: Figure, scene: Scene, buildings: gpd.GeoDataFrame, grid: WorkGrid, full_width: int, foot: float) -> None:
+    """Below the picture: what it shows, a legend, a scale bar, north."""
+    axes = figure.add_axes((0, 0, 1, foot))
+    axes.set(xlim=(0, full_width), ylim=(0, _FOOT_PX))
+    axes.set_axis_off()
+    simulated = " – SIMULATED" if "simulated" in scene.path.lower() else ""
+    title = f"{scene.name}{simulated}, {scene.date or 'date unknown'}: {len(buildings)} buildings"
+    axes.text(14, 88, title, fontsize=12, va="center", weight="bold")
+    counts = {stage: int((buildings["stage"] == stage).sum()) for stage in STAGE_COLOURS_RGB}
+    like = int(buildings["dormitory_like"].sum())
+    handles: list[Patch | Line2D] = []
+    for stage, rgb in STAGE_COLOURS_RGB.items():
+        colour = tuple(c / 255 for c in rgb)
+        handles.append(Patch(facecolor=(*colour, 0.3), edgecolor=colour, label=f"{stage} ({counts[stage]})"))
+    handles.append(Patch(facecolor=(0.4, 0.4, 0.4, 0.6), edgecolor="black", linewidth=2, label=f"filled: dormitory-like ({like})"))
+    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.005, 0.02), ncol=4, frameon=False, fontsize=10, borderaxespad=0)
+    metres = _round_length(full_width * grid.gsd_m / 6)
+    length = metres / grid.gsd_m
+    left = full_width - 70 - length
+    axes.plot([left, left + length], [60, 60], color="black", linewidth=3, solid_capstyle="butt")
+    axes.text(left + length / 2, 72, f"{metres:g} m" if metres < 1000 else f"{metres / 1000:g} km", ha="center", va="bottom", fontsize=10)
+    x, y = _north_px(scene, grid)
+    centre = (full_width - 32, 68)
+    axes.annotate(
+        "", xy=(centre[0] + 22 * x, centre[1] - 22 * y), xytext=(centre[0] - 22 * x, centre[1] + 22 * y),
+        arrowprops={"arrowstyle": "-|>", "color": "black", "linewidth": 2},
+    )  # fmt: skip
+    axes.text(centre[0], 30, "N", ha="center", va="center", fontsize=11, weight="bold")
+
+
+def _round_length(metres: float) -> float:
+    """1, 2 or 5 times a power of ten, at most ``metres``."""
+    power = 10 ** math.floor(math.log10(metres))
+    return max(f * power for f in (1, 2, 5) if f * power <= metres)
+
+
+def _north_px(scene: Scene, grid: WorkGrid) -> tuple[float, float]:
+    """Unit vector (x right, y down) towards true north at the scene's centre."""
+    if scene.crs is None:
+        return 0.0, -1.0
+    height, width = grid.size_hw
+    middle = grid.transform * (width / 2, height / 2)
+    there = pyproj.Transformer.from_crs(scene.crs, 4326, always_xy=True)
+    lon, lat = there.transform(*middle)
+    north_lon, north_lat, _ = GEOD.fwd(lon, lat, 0, 10)
+    px, py = ~grid.transform * there.transform(north_lon, north_lat, direction="INVERSE")
+    x, y = px - width / 2, py - height / 2
+    size = math.hypot(x, y) or 1.0
+    return x / size, y / size

@@ -1,0 +1,427 @@
+"""The whole run of predict, top to bottom: scene → probabilities → footprints → dormitories → sites → census → files.
+
+The one module that sees all the others; what is computed is computed there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+from shapely import Polygon
+
+from detect.backends import Backend, open_backend
+from detect.census import take_census
+from detect.dormitories import StructureProfile, add_dormitories, load_profile, rows_layer
+from detect.errors import DetectError, InputError
+from detect.footprints import RawBuilding, extract_buildings
+from detect.geometry import area_km2, measure
+from detect.grid import Span
+from detect.instances import InstanceParams, find_groups
+from detect.matching import covered_by
+from detect.outputs import NO_DATA, with_schema, write_gpkg, write_parquet, write_rasters, write_summary
+from detect.overview import write_overview
+from detect.probabilities import Probabilities, predict_probabilities
+from detect.scene import Scene, WorkGrid, open_scene
+from detect.sites import WHOLE_SCENE, Sites, assign, load_sites
+from detect.stages import STAGES
+from detect.vectors import geometries_of, read_vector
+from detect.weights import Weights, load_weights, sha256_of
+
+OUTPUTS = ("mask.tif", "probability.tif", "stage.tif", "buildings.gpkg", "buildings.parquet", "summary.json", "overview.png")
+FAR_SD = 3.0
+"""A scene whose brightness lies further than this many standard deviations from the training images gets a warning."""
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What predict found in one scene; all of it is also in ``folder``."""
+
+    folder: Path
+    buildings: gpd.GeoDataFrame
+    sites: gpd.GeoDataFrame
+    summary: dict[str, Any]
+
+    @property
+    def failed(self) -> bool:
+        """Whether a part of the scene could not be predicted; the summary names it."""
+        return bool(self.summary["blocks"]["failed"])
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for every scene of a call."""
+
+    out: Path
+    weights: Weights
+    profile: StructureProfile
+    sites: str | Path | None
+    params: dict[str, Any]
+    """Options that decide a result; part of its key."""
+    open_options: dict[str, Any]
+    device: str
+    workers: int
+    block_px: int
+    overwrite: bool
+    progress: Progress
+
+
+def predict_scenes(
+    scenes: Sequence[str | Path],
+    out: str | Path,
+    *,
+    weights: str | Path | None = None,
+    sites: str | Path | None = None,
+    structure: str | Path | None = None,
+    device: str = "auto",
+    workers: int = 1,
+    bands: Sequence[int] | None = None,
+    date: str | None = None,
+    gsd_m: float | None = None,
+    min_area_m2: float | None = None,
+    threshold: float | None = None,
+    block_px: int = 2048,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Find and count the buildings of each scene; its files go to ``out/<scene name>/``.
+
+    A run that was interrupted continues when it is called again with the same arguments, and one that is done already is read back.
+    Scenes of one date (or of unknown date) that overlap share the ground: a building found in an earlier one is left out of later ones.
+
+    Args:
+        scenes: files or URLs of rasters that GDAL opens.
+        out: folder for the results; created.
+        weights: name or path; the default ones without.
+        sites: vector file with polygons to count in; without, the whole scene.
+        structure: YAML profile of the structure that is looked for; without, the dormitory.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        workers: blocks computed at a time.
+        bands: three band numbers from 1, or one, for red, green, blue.
+        date: of the scenes, ``YYYY-MM-DD``.
+        gsd_m: ground size of a pixel, metres; only for scenes without georeference.
+        min_area_m2: smaller buildings are left out; default from the weights' card.
+        threshold: footprint probability from which a pixel is a building; default from the card.
+        block_px: side of a block; changes memory, never the result.
+        overwrite: replace results of another run.
+        progress: called as (stage, done, total).
+
+    Raises:
+        InputError: a wrong option; or every scene that failed did so for its input.
+        DetectError: a scene failed. The others are done: they stand in the error's ``results``.
+    """
+    loaded = load_weights(weights)
+    job = _Job(
+        out=Path(out),
+        weights=loaded,
+        profile=load_profile(structure),
+        sites=sites,
+        params={"threshold": threshold, "min_area_m2": min_area_m2},
+        open_options={"bands": bands, "date": date, "gsd_m": gsd_m},
+        device=device,
+        workers=workers,
+        block_px=block_px,
+        overwrite=overwrite,
+        progress=progress or (lambda stage, done, total: None),
+    )
+    if job.out.exists() and not job.out.is_dir():
+        raise InputError(f"--out {job.out}: is a file; give a folder")
+    if sites is not None:
+        read_vector(sites)  # a wrong file is a mistake of the call, not of each scene
+    backend = open_backend(loaded, device, None if workers == 1 else max(1, (os.cpu_count() or 1) // workers))
+    results: list[Result] = []
+    opened: list[Scene] = []
+    errors: list[Exception] = []
+    names: set[str] = set()
+    for path in scenes:
+        try:
+            scene = open_scene(str(path), **job.open_options)
+            if scene.name in names:
+                raise InputError(f"{path}: another scene of this call is named '{scene.name}' too; rename one of the files")
+            names.add(scene.name)
+            earlier = [(s, r) for s, r in zip(opened, results, strict=True) if s.date == scene.date or None in (s.date, scene.date)]
+            results.append(_predict_one(scene, job, backend, earlier))
+            opened.append(scene)
+        except (DetectError, OSError) as error:
+            if len(scenes) == 1 and isinstance(error, DetectError):
+                raise
+            errors.append(error if isinstance(error, DetectError) else DetectError(f"{path}: {error}"))
+    if errors:
+        kind = InputError if all(isinstance(e, InputError) for e in errors) else DetectError
+        error = kind("; ".join(str(e) for e in errors))
+        error.results = results  # type: ignore[attr-defined]
+        raise error
+    return results
+
+
+def predict(scene: str | Path | Sequence[str | Path], out: str | Path, **options: Any) -> Result | list[Result]:
+    """``predict_scenes`` for one scene, which gives its Result, or for several, which gives a list."""
+    if isinstance(scene, str | Path):
+        return predict_scenes([scene], out, **options)[0]
+    return predict_scenes(scene, out, **options)
+
+
+def _predict_one(scene: Scene, job: _Job, backend: Backend, earlier: list[tuple[Scene, Result]]) -> Result:
+    sites = load_sites(job.sites, scene.crs, _outline(scene))
+    folder, work = job.out / scene.name, job.out / f".{scene.name}.work"
+    key = _run_key(scene, job, [s.sha256 for s, _ in earlier])
+    known = _finished(folder, key, job)
+    if known is not None:
+        job.progress(f"{scene.name}: done already", 1, 1)
+        return known
+    began = time.monotonic()
+    grid = scene.work_grid(job.weights.gsd_m)
+    params = _instance_params(job, grid)
+    job.out.mkdir(parents=True, exist_ok=True)
+
+    def report(stage: str, done: int, total: int) -> None:
+        job.progress(f"{scene.name}: {stage}", done, total)
+
+    heads = predict_probabilities(
+        scene, grid, backend, job.weights.lattice, work, run_key=key, block_px=job.block_px, workers=job.workers, progress=report
+    )
+    network_s = time.monotonic() - began
+    found, stage = _find_buildings(heads, grid, params, job, work, report)
+    buildings = _table(found, scene, grid)
+    buildings, notes = _without_counted(buildings, earlier)
+    buildings["site"] = assign(buildings, sites.table)
+    buildings = with_schema(add_dormitories(buildings, job.profile).assign(id=np.arange(1, len(buildings) + 1)))
+    sites = _with_gaps(sites, grid, stage)
+    summary = _summary(scene, job, grid, heads, buildings, sites, notes, key)
+    report("files", 0, 1)
+    with _whole_folder(folder) as target:
+        write_rasters(target, grid, scene.crs, stage, heads.path)
+        write_gpkg(target / "buildings.gpkg", buildings, rows_layer(buildings), sites.table)
+        write_parquet(target / "buildings.parquet", buildings)
+        write_overview(target / "overview.png", scene, buildings, sites.table, draw_sites=job.sites is not None)
+        summary["timings_s"] = {"network": round(network_s, 2), "total": round(time.monotonic() - began, 2)}
+        write_summary(target / "summary.json", summary)
+    report("files", 1, 1)
+    if not heads.ledger.failed:  # else the next run starts from the blocks that are done
+        shutil.rmtree(work, ignore_errors=True)
+    return Result(folder, buildings, sites.table, summary)
+
+
+def _outline(scene: Scene) -> Polygon:
+    height, width = scene.size_hw
+    return Polygon([scene.transform * corner for corner in ((0, 0), (width, 0), (width, height), (0, height))])
+
+
+def _run_key(scene: Scene, job: _Job, earlier: list[str]) -> str:
+    """Hash of everything that decides a result."""
+    decides = {
+        "scene": [scene.sha256, scene.bands, scene.date, scene.gsd_rc_m],
+        "weights": [job.weights.sha256, job.weights.card["thresholds"], job.weights.card["tile"]],
+        "sites": None if job.sites is None else sha256_of(Path(job.sites)),
+        "structure": asdict(job.profile),
+        "params": job.params,
+        "earlier": earlier,
+        "version": _version(),
+    }
+    return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _finished(folder: Path, key: str, job: _Job) -> Result | None:
+    """The result in a folder when it is of this very run and whole; another's is not touched without ``--overwrite``."""
+    if not folder.exists() or job.overwrite:
+        return None
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        same = summary["run"]["key"] == key
+    except (OSError, ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        raise InputError(f"{folder}: holds something else already; give --overwrite to replace it, or another --out")
+    if summary["blocks"]["failed"] or not all((folder / name).exists() for name in OUTPUTS):
+        return None
+    tables = (gpd.read_file(folder / "buildings.gpkg", layer=layer) for layer in ("buildings", "sites"))
+    return Result(folder, *tables, summary)
+
+
+def _instance_params(job: _Job, grid: WorkGrid) -> InstanceParams:
+    given = job.weights.card["thresholds"]
+    minimum = job.params["min_area_m2"]
+    params = InstanceParams(
+        footprint_threshold=given["footprint"],
+        boundary_threshold=given["boundary"],
+        seed_margin=given.get("seed_margin", InstanceParams.seed_margin),
+        merge_below=given.get("merge_below", InstanceParams.merge_below),
+        min_area_px=max(1, round((given["min_area_m2"] if minimum is None else minimum) / grid.gsd_m**2)),
+    )
+    threshold = job.params["threshold"]
+    return params if threshold is None else replace(params, footprint_threshold=threshold)
+
+
+def _find_buildings(
+    heads: Probabilities, grid: WorkGrid, params: InstanceParams, job: _Job, work: Path, report: Progress
+) -> tuple[list[RawBuilding], NDArray[np.uint8]]:
+    """All buildings, and the stage of each pixel (H, W), mapped from disk; 255 where nothing was observed."""
+    stage = np.lib.format.open_memmap(work / "stage.npy", mode="w+", dtype=np.uint8, shape=grid.size_hw)
+
+    def paint(span: Span, mask: NDArray[np.bool_], code: int) -> None:
+        stage[span.slices()][mask] = code
+
+    report("buildings", 0, 1)
+    with heads.reader() as reader:
+        for row in range(0, grid.size_hw[0], 1024):
+            strip = Span(row, 0, min(row + 1024, grid.size_hw[0]), grid.size_hw[1])
+            stage[strip.slices()] = np.where(reader.read(strip, (0,))[0] == NO_DATA, NO_DATA, 0)
+        groups = find_groups(lambda span: reader.read(span, (0,))[0], grid.size_hw, params.threshold_u8)
+        temperature = job.weights.card.get("calibration", {}).get("stage_temperature", 1.0)
+        found = []
+        for building in extract_buildings(reader.read, groups, grid.size_hw, params, paint=paint, temperature=temperature):
+            found.append(building)
+    report("buildings", 1, 1)
+    return found, stage
+
+
+def _table(found: list[RawBuilding], scene: Scene, grid: WorkGrid) -> gpd.GeoDataFrame:
+    t = grid.transform
+    pixels = np.array([b.polygon_px for b in found] + [None], dtype=object)[:-1]
+    polygons = shapely.transform(pixels, lambda x, y: (t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f), interleaved=False)
+    p = np.array([b.stage_p for b in found], float).reshape(-1, 3)
+    table = gpd.GeoDataFrame(measure(polygons, scene.crs), geometry=gpd.GeoSeries(list(polygons), crs=scene.crs), crs=scene.crs)
+    return table.assign(
+        stage=[STAGES[i] for i in p.argmax(axis=1)] if len(p) else [],
+        stage_score=p.max(axis=1, initial=0.0),
+        **{f"p_{name}": p[:, i] for i, name in enumerate(STAGES)},
+        score=[b.score for b in found],
+        touches_edge=np.array([b.touches_edge for b in found], bool),
+    )
+
+
+def _without_counted(
+    buildings: gpd.GeoDataFrame, earlier: list[tuple[Scene, Result]]
+) -> tuple[gpd.GeoDataFrame, list[str]]:
+    """Buildings that no earlier scene of the call has counted, and a line on each scene that has."""
+    notes = []
+    for scene, result in earlier:
+        if (result.buildings.crs is None) or (buildings.crs is None):
+            continue  # pictures without a place do not overlap
+        counted = covered_by(geometries_of(buildings), geometries_of(result.buildings.to_crs(buildings.crs)))
+        if counted.any():
+            notes.append(f"{int(counted.sum())} buildings stand in {scene.name} too and are counted there")
+            buildings = buildings[~counted].reset_index(drop=True)
+    return buildings, notes
+
+
+def _with_gaps(sites: Sites, grid: WorkGrid, stage: NDArray[np.uint8]) -> Sites:
+    """Sites, with a warning where part of one holds no observation."""
+    step = max(1, max(grid.size_hw) // 2048)
+    seen = np.asarray(stage[::step, ::step]) != NO_DATA
+    notes = []
+    for geometry, old in zip(geometries_of(sites.table), sites.warnings, strict=True):
+        inside = rasterize([geometry], seen.shape, transform=grid.transform * grid.transform.scale(step), dtype="uint8") == 1
+        share = 1 - seen[inside].mean() if inside.any() else 0.0
+        notes.append((*old, f"{share:.0%} of the site was not observed (no data in the scene)") if share >= 0.005 else old)
+    return Sites(sites.table, tuple(notes))
+
+
+def _summary(
+    scene: Scene,
+    job: _Job,
+    grid: WorkGrid,
+    heads: Probabilities,
+    buildings: gpd.GeoDataFrame,
+    sites: Sites,
+    notes: list[str],
+    key: str,
+) -> dict[str, Any]:
+    card = job.weights.card
+    counted = take_census(buildings, sites.table, job.profile, card.get("rates"), sites.warnings)
+    return {
+        "scene": {
+            "name": scene.name,
+            "path": scene.path,
+            "sha256": scene.sha256,
+            "date": scene.date,
+            "crs": None if scene.crs is None else scene.crs.to_string(),
+            "size_px": list(scene.size_hw),
+            "gsd_m": round(scene.gsd_m, 4),
+            "bands": list(scene.bands),
+            "area_km2": round(area_km2(_outline(scene), scene.crs), 6),
+            "whole_scene_is_the_site": bool(len(sites.table) == 1 and job.sites is None and sites.table["name"].iloc[0] == WHOLE_SCENE),
+        },
+        "model": {"name": job.weights.name, "sha256": job.weights.sha256, "gsd_m": job.weights.gsd_m},
+        **counted,
+        "warnings": [*scene.warnings, *_unlike_training(scene, card), *notes, *_failures(heads)],
+        "blocks": asdict(heads.ledger),
+        "run": {"key": key, "options": {**job.params, "device": job.device}, "versions": _versions(), "work_gsd_m": round(grid.gsd_m, 5)},
+    }
+
+
+def _unlike_training(scene: Scene, card: dict[str, Any]) -> Iterator[str]:
+    """Warnings where a scene is unlike what the weights were trained on."""
+    low, high = card["gsd_range_m"]
+    if not low <= scene.gsd_m <= high:
+        yield (
+            f"the scene's pixel is {scene.gsd_m:.2f} m on the ground, the weights were trained on {low:g} to {high:g} m: "
+            "expect more errors than the intervals say"
+        )
+    seen = card.get("brightness")
+    if not seen:
+        return
+    for what, values, means, spreads in (
+        ("brightness", scene.brightness_mean, seen["mean"], seen["mean_sd"]),
+        ("contrast", scene.brightness_sd, seen["std"], seen["std_sd"]),
+    ):
+        far = [(v, m, s) for v, m, s in zip(values, means, spreads, strict=True) if abs(v - m) > FAR_SD * s]
+        if far:
+            value, mean, spread = max(far, key=lambda f: abs(f[0] - f[1]) / f[2])
+            yield f"the scene's {what} is {value:.2f} (0–1), the training images had {mean:.2f} ± {spread:.2f}: expect more errors"
+
+
+def _failures(heads: Probabilities) -> Iterator[str]:
+    failed = heads.ledger.failed
+    if failed:
+        yield f"{len(failed)} of {heads.ledger.blocks} blocks failed and were not counted: " + "; ".join(
+            f"block {f['index']} ({f['error']})" for f in failed[:5]
+        )
+
+
+@contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder aside that takes the place of ``folder`` once it is whole; a user's own files in the old one are kept."""
+    aside, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("new", "old"))
+    for stale in (aside, old):
+        shutil.rmtree(stale, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    if folder.exists():
+        for entry in folder.iterdir():
+            if entry.name not in OUTPUTS and not (aside / entry.name).exists():
+                shutil.copytree(entry, aside / entry.name) if entry.is_dir() else shutil.copy2(entry, aside / entry.name)
+        folder.rename(old)
+    aside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _version() -> str:
+    try:
+        return version("detect-buildings")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"
+
+
+def _versions() -> dict[str, str]:
+    packages = ("numpy", "scipy", "scikit-image", "opencv-python-headless", "rasterio", "shapely", "geopandas", "onnxruntime")
+    return {"detect": _version()} | {name: version(name) for name in packages}

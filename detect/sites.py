@@ -1,0 +1,145 @@
+"""Given sites: which polygons to count in, and which building is in which."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyproj
+import shapely
+from numpy.typing import NDArray
+from shapely import Polygon
+
+from detect.errors import InputError
+from detect.geometry import area_km2
+from detect.vectors import geometries_of, polygons_only, read_vector
+
+WHOLE_SCENE = "scene"
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Sites in the scene's CRS, and what is odd about each."""
+
+    table: gpd.GeoDataFrame
+    """``name``, ``planned_buildings`` (float, NaN where not given), ``area_km2`` (on the ellipsoid), geometry."""
+    warnings: tuple[tuple[str, ...], ...]
+    """One tuple per site."""
+
+
+def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon) -> Sites:
+    """Sites of a vector file in the scene's CRS; without a file the whole scene is one site.
+
+    Args:
+        path: any vector file with a polygon layer; fields ``name`` and ``planned_buildings`` are used whatever their case.
+        crs: of the scene.
+        outline: of the scene, in its CRS.
+
+    Raises:
+        InputError: no readable file, no polygons in it, or coordinate systems that cannot be brought together.
+    """
+    if path is None:
+        table = gpd.GeoDataFrame(
+            {"name": [WHOLE_SCENE], "planned_buildings": [np.nan], "area_km2": [area_km2(outline, crs)]},
+            geometry=gpd.GeoSeries([outline], crs=crs),
+        )
+        return Sites(table, ((),))
+    raw = read_vector(path)
+    table = polygons_only(raw)
+    if not len(table):
+        kinds = ", ".join(sorted({g.geom_type for g in raw.geometry if g is not None})) or "nothing"
+        raise InputError(f"{path}: holds no polygon ({kinds}); draw each site as a polygon")
+    notes: list[list[str]] = [[] for _ in range(len(table))]
+    if crs is None and table.crs is not None and not _is_lonlat_default(path, table):
+        raise InputError(f"{path}: has a coordinate system but the scene has none; give sites in metres from its upper left corner")
+    if crs is None:
+        table = table.set_crs(None, allow_override=True)
+    elif table.crs is None:
+        table = table.set_crs(crs)
+        for note in notes:
+            note.append("the file names no coordinate system; that of the scene was assumed")
+    areas = [area_km2(g, table.crs) for g in geometries_of(table)]
+    moved = _to_crs(table, crs)
+    for note, geometry in zip(notes, moved, strict=True):
+        inside = geometry.intersection(outline).area / geometry.area
+        if inside < 0.999:
+            note.append(f"{inside:.0%} of the site lies within the scene; what is beyond was not counted")
+    lower = {str(c).lower(): c for c in table.columns}
+    names = _names(table[lower["name"]] if "name" in lower else None, len(table))
+    planned = [math.nan] * len(table)
+    if "planned_buildings" in lower:
+        planned = [_planned(v, note) for v, note in zip(table[lower["planned_buildings"]], notes, strict=True)]
+    result = gpd.GeoDataFrame(
+        {"name": names, "planned_buildings": planned, "area_km2": areas}, geometry=gpd.GeoSeries(list(moved), crs=crs)
+    )
+    return Sites(result, tuple(tuple(n) for n in notes))
+
+
+def assign(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> NDArray[np.object_]:
+    """Name of the site of each building, None outside of all.
+
+    A building belongs to the site that holds most of it, when at least half of it lies in sites; so it counts once however sites overlap.
+    """
+    names = np.full(len(buildings), None, dtype=object)
+    polygons, areas = geometries_of(buildings), geometries_of(sites)
+    if not len(polygons) or not len(areas):
+        return names
+    which, site = shapely.STRtree(areas).query(polygons, predicate="intersects")
+    shared = shapely.area(shapely.intersection(polygons[which], areas[site]))
+    held = np.bincount(which, weights=shared, minlength=len(polygons))
+    own = shapely.area(polygons)
+    # The best site last, so that it stays; of two equal ones the first in the file.
+    for pair in np.lexsort((-site, shared)):
+        if shared[pair] > 0 and held[which[pair]] >= 0.5 * own[which[pair]]:
+            names[which[pair]] = sites["name"].iloc[site[pair]]
+    return names
+
+
+def _is_lonlat_default(path: str | Path, table: gpd.GeoDataFrame) -> bool:
+    """A GeoJSON without a ``crs`` member is always read as longitude and latitude, so that says nothing."""
+    return Path(path).suffix.lower() in (".geojson", ".json") and bool(table.crs.equals("OGC:CRS84") or table.crs.to_epsg() == 4326)
+
+
+def _to_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None) -> NDArray[np.object_]:
+    geometries = geometries_of(table)
+    if crs is None or table.crs is None or table.crs.equals(crs):
+        return geometries
+    # A straight edge in one CRS is bent in another.
+    west, south, east, north = table.total_bounds
+    piece = max(east - west, north - south) / 500
+    dense = shapely.segmentize(geometries, piece) if piece > 0 else geometries
+    moved = geometries_of(gpd.GeoSeries(list(dense), crs=table.crs).to_crs(crs).to_frame("geometry").set_geometry("geometry"))
+    if not all(np.isfinite(shapely.bounds(moved)).all(axis=1)):
+        raise InputError("--sites: a site cannot be brought into the scene's coordinate system; is it in another part of the world?")
+    return shapely.make_valid(moved)
+
+
+def _names(column: Any, count: int) -> list[str]:
+    """Given names, ``site 1``… where there are none; a repeated one gets a number."""
+    given = ["" if column is None or pd.isna(v) else str(v).strip() for v in (column if column is not None else [None] * count)]
+    names: list[str] = []
+    for number, name in enumerate(given, start=1):
+        wanted = name or f"site {number}"
+        unique, again = wanted, 2
+        while unique in names:
+            unique, again = f"{wanted} ({again})", again + 1
+        names.append(unique)
+    return names
+
+
+def _planned(value: Any, notes: list[str]) -> float:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return math.nan
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if number < 0 or not math.isfinite(number):
+        notes.append(f"planned_buildings is {value!r}, which is no number of buildings; it was left out")
+        return math.nan
+    return number

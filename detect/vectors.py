@@ -1,0 +1,76 @@
+"""Vector files in: any polygon layer that GDAL opens, cleaned."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pyproj
+import shapely
+from numpy.typing import NDArray
+
+from detect.errors import InputError
+
+
+def read_vector(path: str | Path, layer: str | None = None) -> gpd.GeoDataFrame:
+    """A layer of a vector file with every column; the first layer, or the one named.
+
+    Raises:
+        InputError: missing, no vector file, or without that layer.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pyogrio warns of several layers, of unnamed fields and the like
+            if path.suffix.lower() == ".parquet":
+                return gpd.read_parquet(path)
+            layers = [str(name) for name, _ in pyogrio.list_layers(path)]
+            if layer is not None and layer not in layers:
+                raise InputError(f"{path}: has no layer '{layer}'; it holds {', '.join(layers)}")
+            table = gpd.read_file(path, layer=layer or layers[0])
+    except InputError:
+        raise
+    except Exception as cause:  # pyogrio and pyarrow raise classes of their own
+        raise InputError(f"{path}: is no vector file that GDAL can open ({' '.join(str(cause).split())[:120]})") from cause
+    if not isinstance(table, gpd.GeoDataFrame):
+        raise InputError(f"{path}: holds a table without geometries; polygons are needed")
+    return table
+
+
+def polygons_only(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The table's polygons: empty rows and other kinds dropped, Z removed, rings that cross made valid, multipolygons kept whole."""
+    everything = geometries_of(table)
+    table = table[~(shapely.is_missing(everything) | shapely.is_empty(everything))]
+    geometries = shapely.force_2d(geometries_of(table))
+    broken = ~shapely.is_valid(geometries)
+    geometries = np.where(broken, shapely.make_valid(geometries), geometries)
+    kept = np.array([_polygonal(g) for g in geometries] + [None], dtype=object)[:-1]
+    here = ~shapely.is_missing(kept)
+    return table[here].set_geometry(gpd.GeoSeries(kept[here], index=table.index[here], crs=table.crs)).reset_index(drop=True)
+
+
+def _polygonal(geometry: shapely.Geometry) -> shapely.Geometry | None:
+    parts = [g for g in shapely.get_parts(geometry) if g.geom_type in ("Polygon", "MultiPolygon") and g.area > 0]
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else shapely.union_all(parts)
+
+
+def equal_area_crs(table: gpd.GeoDataFrame) -> pyproj.CRS | None:
+    """Lambert's azimuthal equal-area projection about the middle of a table, metres; None where the table has no CRS."""
+    if table.crs is None or not len(table):
+        return None
+    west, south, east, north = table.total_bounds
+    to_degrees = pyproj.Transformer.from_crs(table.crs, 4326, always_xy=True)
+    lon, lat = to_degrees.transform((west + east) / 2, (south + north) / 2)
+    return pyproj.CRS.from_proj4(f"+proj=laea +lat_0={lat:.6f} +lon_0={lon:.6f} +datum=WGS84 +units=m +no_defs")
+
+
+def geometries_of(table: gpd.GeoDataFrame) -> NDArray[np.object_]:
+    """Its geometries as an array of shapely objects."""
+    return np.asarray(table.geometry.to_numpy(), dtype=object)

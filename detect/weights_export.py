@@ -1,0 +1,227 @@
+"""Trained network → safetensors, ONNX and the card that describes both. Needs the ``train`` extra.
+
+Matrices are stored as float16, which halves the files; vectors (biases, batch norms) stay float32, since running variances do not fit. The
+network is rounded first, so both files hold the same numbers, and the ONNX graph widens them again: all sums are float32.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pandas as pd
+import torch
+from onnx import helper, numpy_helper
+from safetensors.torch import save_file
+from torch import nn
+
+from detect.datasets.chips import read_chip
+from detect.errors import InputError
+from detect.instances import InstanceParams
+from detect.network import HEADS, STRIDE, ProbabilityNetwork, load_network
+from detect.training.config import TrainConfig
+from detect.training.data import MEAN, SD
+from detect.training.metrics import Tally, mean
+from detect.weights import Weights, load_weights, sha256_of
+
+CORE_PX, HALO_PX = 896, 64
+"""Tile of the card: 1024 px seen, 896 kept."""
+MIN_AREA_M2 = 8.0
+FINEST_GSD_M = 0.05
+LICENCE = "CC-BY-SA-4.0 (SpaceNet imagery, which is CC BY-SA, is among the training data; credits under data)"
+
+
+def write_weights(
+    network: nn.Module,
+    settings: TrainConfig,
+    index: pd.DataFrame,
+    recipe: Mapping[str, Any],
+    folder: Path,
+    tallies: Mapping[str, Tally],
+) -> Path:
+    """Write ``<name>.safetensors``, ``<name>.onnx`` and ``<name>.json`` into a folder; the folder.
+
+    Args:
+        network: answers in logits; rounded in place.
+        settings: of the run; name, GSD and architecture come from it.
+        index: of the chip store.
+        recipe: how to make the same weights again.
+        folder: created; files of that name in it are replaced.
+        tallies: of each validation place.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    network = network.cpu().eval()
+    tensors = {k: v.detach().clone().contiguous() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+    tensors = {k: v.half() if v.ndim > 1 else v for k, v in tensors.items()}
+    network.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
+    names = {kind: f"{settings.name}.{kind}" for kind in ("onnx", "safetensors")}
+    save_file(tensors, folder / names["safetensors"])
+    (folder / names["safetensors"]).chmod(0o644)  # safetensors writes for the owner alone
+    onnx.save(to_onnx(ProbabilityNetwork(network)), folder / names["onnx"])
+    card = {
+        "name": settings.name,
+        "version": recipe["config_sha256"][:8],
+        "files": {kind: {"name": name, "sha256": sha256_of(folder / name)} for kind, name in names.items()},
+        "heads": list(HEADS),
+        "gsd_m": settings.data.gsd_m,
+        "gsd_range_m": [FINEST_GSD_M, settings.data.max_gsd_m],
+        "tile": {"core_px": CORE_PX, "halo_px": HALO_PX, "stride_px": STRIDE},
+        "normalisation": {"mean": [MEAN] * 3, "std": [SD] * 3},
+        "bands": ["red", "green", "blue"],
+        "architecture": {
+            "decoder": "unet",
+            "encoder": settings.network.encoder,
+            "decoder_channels": list(settings.network.decoder_channels),
+            "batch_norm_eps": settings.network.batch_norm_eps,
+        },
+        "thresholds": _thresholds(),
+        "calibration": {"stage_temperature": 1.0},
+        "brightness": brightness_of(index[index["split"] == "train"], Path(settings.data.chips)),
+        "rates": rates_of(tallies),
+        "data": _data(index),
+        "licence": LICENCE,
+        "recipe": dict(recipe),
+        "metrics": metrics_of(tallies),
+    }
+    (folder / f"{settings.name}.json").write_text(json.dumps(_without_nan(card), indent=1) + "\n", encoding="utf-8")
+    return folder
+
+
+def export(weights: str | Path, out: str | Path) -> None:
+    """Write an ONNX model of weights, and a card beside it that describes that file alone.
+
+    Raises:
+        InputError: no such weights, no safetensors among them, or a file that exists already.
+    """
+    path = Path(out)
+    card_path = path.with_suffix(".json")
+    if path.suffix != ".onnx":
+        raise InputError(f"--out {path}: name a file that ends in .onnx")
+    if not path.parent.is_dir():
+        raise InputError(f"--out {path}: the folder {path.parent} does not exist; create it first")
+    for target in (path, card_path):
+        if target.exists():
+            raise InputError(f"{target}: exists already; choose another name")
+    chosen: Weights = load_weights(weights)
+    aside = path.with_name(path.name + ".part")
+    onnx.save(to_onnx(load_network(chosen)), aside)
+    card = chosen.card | {"files": {"onnx": {"name": path.name, "sha256": sha256_of(aside)}}}
+    aside.replace(path)
+    card_path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def to_onnx(network: nn.Module) -> onnx.ModelProto:
+    """The graph of a network that answers in probabilities: ``image`` (N, 3, H, W) → ``probabilities`` (N, 5, H, W), any N, H and W.
+
+    Batch norms stay apart from the convolutions (ONNX Runtime joins them when it loads), so that the stored matrices are exactly those of
+    the safetensors.
+    """
+    buffer = io.BytesIO()
+    axes = {0: "batch", 2: "height", 3: "width"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracing exporter is deprecated; a test holds its graph to torch
+        torch.onnx.export(
+            network.eval(),
+            (torch.zeros(1, 3, 4 * STRIDE, 4 * STRIDE),),
+            buffer,
+            input_names=["image"],
+            output_names=["probabilities"],
+            dynamic_axes={"image": axes, "probabilities": axes},
+            opset_version=17,
+            dynamo=False,
+            do_constant_folding=False,
+            training=torch.onnx.TrainingMode.PRESERVE,
+        )
+    model = onnx.load_from_string(buffer.getvalue())
+    _store_half(model.graph)
+    onnx.checker.check_model(model)
+    return model
+
+
+def _store_half(graph: onnx.GraphProto) -> None:
+    """Replace each float32 matrix by a float16 one and a node that widens it."""
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue
+        name = tensor.name
+        half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), name + "_half")
+        tensor.CopyFrom(half)
+        casts.append(helper.make_node("Cast", [name + "_half"], [name], name=name + "_widen", to=onnx.TensorProto.FLOAT))
+    nodes = list(graph.node)
+    del graph.node[:]
+    graph.node.extend(casts + nodes)
+
+
+def brightness_of(rows: pd.DataFrame, store: Path) -> dict[str, list[float]]:
+    """Mean and deviation per band (0–1) of the training images, and how far images differ in both."""
+    stats = []
+    for _, chips in rows.groupby("source", sort=True):
+        images = [read_chip(store, name).image[::4, ::4].reshape(-1, 3) / 255 for name in sorted(chips["chip"])[:4]]
+        pixels = np.concatenate(images)
+        stats.append((pixels.mean(axis=0), pixels.std(axis=0)))
+    means, sds = (np.array(s) for s in zip(*stats, strict=True))
+    # One image says nothing of how images differ.
+    floor = 0.03
+    return {
+        "mean": means.mean(axis=0).round(4).tolist(),
+        "mean_sd": np.maximum(means.std(axis=0), floor).round(4).tolist(),
+        "std": sds.mean(axis=0).round(4).tolist(),
+        "std_sd": np.maximum(sds.std(axis=0), floor).round(4).tolist(),
+    }
+
+
+def rates_of(tallies: Mapping[str, Tally]) -> list[dict[str, Any]]:
+    """Matched, predicted and reference buildings of each validation place with single outlines."""
+    return [
+        {"place": place, "matched": t.matched, "predicted": t.predicted, "reference": t.reference}
+        for place, t in sorted(tallies.items())
+        if t.reference
+    ]
+
+
+def metrics_of(tallies: Mapping[str, Tally]) -> dict[str, Any]:
+    """Footprint IoU and F1 per validation place, and their means."""
+    places = {place: {"iou": round(t.iou, 4), "f1": round(t.f1, 4), "buildings": t.reference} for place, t in sorted(tallies.items())}
+    return {"places": places, "mean_iou": round(mean(t.iou for t in tallies.values()), 4), "mean_f1": round(mean(t.f1 for t in tallies.values()), 4)}
+
+
+def _thresholds() -> dict[str, float]:
+    default = InstanceParams()
+    return {
+        "footprint": default.footprint_threshold,
+        "boundary": default.boundary_threshold,
+        "seed_margin": default.seed_margin,
+        "merge_below": default.merge_below,
+        "min_area_m2": MIN_AREA_M2,
+    }
+
+
+def _data(index: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            "data_set": name,
+            "licence": sorted(rows["licence"].unique()),
+            "trained_on": sorted(rows.loc[rows["split"] == "train", "place"].unique()),
+            "measured_on": sorted(rows.loc[rows["split"] == "val", "place"].unique()),
+            "chips": len(rows),
+        }
+        for name, rows in index.groupby("data_set", sort=True)
+    ]
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON knows no NaN: a ratio without denominator becomes null."""
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
+    if isinstance(value, float) and value != value:
+        return None
+    return value
