@@ -190,6 +190,8 @@ def open_scene(
             raise InputError(
                 f"{path}: its pixels are {mean_gsd_m:.2f} m on the ground; buildings need {COARSEST_GSD_M:g} m or finer"
             )
+        if "SIMULATED" in dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""):
+            notes.append("SIMULATED: the scene is drawn and shows no real place")
         black = _black_border(dataset, chosen)
         lo, hi, mean, sd = _statistics(dataset, chosen, black)
         return Scene(

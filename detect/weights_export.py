@@ -83,11 +83,11 @@ def write_weights(
         "thresholds": _thresholds(),
         "calibration": {"stage_temperature": 1.0},
         "brightness": brightness_of(index[index["split"] == "train"], Path(settings.data.chips)),
-        "rates": rates_of(tallies),
+        "rates": rates_of(tallies, index),
         "data": _data(index),
         "licence": LICENCE,
         "recipe": dict(recipe),
-        "metrics": metrics_of(tallies),
+        "metrics": metrics_of(tallies, index),
     }
     (folder / f"{settings.name}.json").write_text(json.dumps(_without_nan(card), indent=1) + "\n", encoding="utf-8")
     return folder
@@ -177,19 +177,29 @@ def brightness_of(rows: pd.DataFrame, store: Path) -> dict[str, list[float]]:
     }
 
 
-def rates_of(tallies: Mapping[str, Tally]) -> list[dict[str, Any]]:
-    """Matched, predicted and reference buildings of each validation place with single outlines."""
+def rates_of(tallies: Mapping[str, Tally], index: pd.DataFrame) -> list[dict[str, Any]]:
+    """Matched, predicted and reference buildings of each validation place whose labels outline single buildings."""
+    countable = _countable(index)
     return [
         {"place": place, "matched": t.matched, "predicted": t.predicted, "reference": t.reference}
         for place, t in sorted(tallies.items())
-        if t.reference
+        if t.reference and place in countable
     ]
 
 
-def metrics_of(tallies: Mapping[str, Tally]) -> dict[str, Any]:
-    """Footprint IoU and F1 per validation place, and their means."""
-    places = {place: {"iou": round(t.iou, 4), "f1": round(t.f1, 4), "buildings": t.reference} for place, t in sorted(tallies.items())}
-    return {"places": places, "mean_iou": round(mean(t.iou for t in tallies.values()), 4), "mean_f1": round(mean(t.f1 for t in tallies.values()), 4)}
+def metrics_of(tallies: Mapping[str, Tally], index: pd.DataFrame) -> dict[str, Any]:
+    """Footprint IoU per validation place, F1 where the labels outline single buildings, and their means."""
+    countable = _countable(index)
+    places = {
+        place: {"iou": t.iou, "f1": t.f1 if place in countable else float("nan"), "buildings": t.reference}
+        for place, t in sorted(tallies.items())
+    }
+    return {"places": places} | {f"mean_{key}": mean(p[key] for p in places.values()) for key in ("iou", "f1")}
+
+
+def _countable(index: pd.DataFrame) -> set[str]:
+    rows = index[index["label_kind"] != "coarse"]
+    return set(rows["data_set"] + "/" + rows["place"])
 
 
 def _thresholds() -> dict[str, float]:
@@ -222,6 +232,6 @@ def _without_nan(value: Any) -> Any:
         return {k: _without_nan(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_without_nan(v) for v in value]
-    if isinstance(value, float) and value != value:
-        return None
+    if isinstance(value, float):
+        return None if value != value else round(value, 6)
     return value

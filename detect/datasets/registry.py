@@ -28,7 +28,21 @@ def _samples(source: Path, store: Path) -> int:
     return prepare_samples(source, store)
 
 
+def _simulated(source: Path, store: Path) -> int:
+    from detect.datasets.simulated import prepare_simulated
+
+    return prepare_simulated(source, store)
+
+
 DATA_SETS = {
+    "simulated": DataSet(
+        name="simulated",
+        title="What detect simulate wrote; for trying the commands, never for a score that is called real",
+        licence="none needed",
+        gsd_m="as drawn",
+        labels="outlines, construction stages",
+        prepare=_simulated,
+    ),
     "samples": DataSet(
         name="samples",
         title="A folder with index.csv: parts of SpaceNet 1 and 2, Open Cities AI Accra, fAIr/OpenAerialMap and Humans-in-the-Loop Dubai",

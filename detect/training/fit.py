@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import time
 import warnings
@@ -131,6 +132,9 @@ def _checkpoint(settings: TrainConfig, resume: str | None) -> Path | None:
 def _trainer(settings: TrainConfig, out: Path) -> lightning.Trainer:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*number of training batches.*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # it holds the run's own config.json
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")  # lightning's use of torch
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it advertises at INFO
     per_epoch = min(settings.validate_every, settings.steps)
     return lightning.Trainer(
         **{

@@ -1,0 +1,204 @@
+"""Accuracy of weights on places that no training saw, through the whole of predict: footprints as a user gets them.
+
+    python benchmarks/accuracy.py --data path/to/samples [--weights NAME] [--gsd 0.3 0.35 0.4] [--quick]
+
+Prints one row per place and writes benchmarks/results/accuracy.json. ``--gsd`` runs the same weights at other ground sampling distances.
+Rows: of the real camp (``rows/rows.json``, nairobi_0) the share of core blocks that come out as one building each, IoU ≥ 0.5 with their
+rectangle; the same for simulated rows whose gaps are 3 m, which are drawn and said to be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import geopandas as gpd
+import numpy as np
+import rasterio
+import shapely
+from affine import Affine
+from rasterio.features import shapes
+
+import detect
+from detect.evaluate import evaluate
+from detect.matching import match, overlaps
+from detect.simulate import simulate
+from detect.weights import load_weights
+
+RESULTS = Path(__file__).parent / "results" / "accuracy.json"
+SIMULATED_SEEDS = range(100, 110)
+GAP_M = 3.0
+
+
+@dataclass
+class Sums:
+    """Of the images of one place."""
+
+    shared: float = 0.0
+    either: float = 0.0
+    matched: int = 0
+    predicted: int = 0
+    reference: int = 0
+    images: list[str] = field(default_factory=list)
+
+    def add(self, name: str, metrics: dict[str, Any]) -> None:
+        iou = metrics["footprint_iou"] or 0.0
+        total = metrics["area_predicted_m2"] + metrics["area_reference_m2"]
+        self.shared += iou * total / (1 + iou)
+        self.either += total / (1 + iou)
+        self.matched += metrics["matched"]
+        self.predicted += metrics["predicted"]
+        self.reference += metrics["reference"]
+        self.images.append(name)
+
+    def scores(self, *, countable: bool) -> dict[str, Any]:
+        both = self.predicted + self.reference
+        return {
+            "iou": self.shared / self.either if self.either else None,
+            "f1": 2 * self.matched / both if both and countable else None,
+            "predicted": self.predicted,
+            "reference": self.reference,
+            "matched": self.matched,
+            "images": self.images,
+        }
+
+
+def held_out(data: Path, scratch: Path) -> Iterator[tuple[str, bool, Path, float | None, Any, Any]]:
+    """(place, whether its labels outline single buildings, image, its --gsd, reference, area) of every validation image."""
+    for name in ("vegas_225", "vegas_2636"):
+        yield "spacenet2_vegas", True, data / f"vegas/{name}.tif", None, _reference(data, f"vegas/{name}"), None
+    for name in ("rio_57", "rio_63", "rio_64"):
+        yield "spacenet1_rio", True, data / f"rio/{name}.tif", None, _reference(data, f"rio/{name}"), None
+    yield "virac_1", True, data / "oam_chips/virac_1.tif", None, _reference(data, "oam_chips/virac_1"), None
+    area = gpd.read_file(data / "banepa_scene/labelled_area.geojson").to_crs(3857)
+    west, south, east, north = area.total_bounds
+    third = gpd.GeoDataFrame(geometry=area.intersection(shapely.box(west, north - (north - south) / 3, east, north)), crs=3857)
+    yield "banepa_north", True, _banepa_north(data, third, scratch), None, data / "banepa_scene/buildings.geojson", third
+    for image, gsd, countable, place in [("accra/south_rgb.jpg", 0.2, True, "accra_south")] + [
+        (f"dubai/tile{t}_{p}.jpg", 0.9, False, f"dubai_{t}") for t in (2, 3, 5) for p in range(1, 10)
+    ]:
+        mask = data / image.replace("south_rgb.jpg", "south_mask.png").replace(".jpg", "_mask.png")
+        if (data / image).exists() and mask.exists():
+            yield place, countable, data / image, gsd, *_from_mask(mask, gsd)
+
+
+def _reference(data: Path, stem: str) -> Path:
+    return next(p for p in (data / f"{stem}.geojson", data / f"{stem}_buildings.geojson") if p.exists())
+
+
+def _banepa_north(data: Path, area: gpd.GeoDataFrame, scratch: Path) -> Path:
+    """The part of the scene around the validation area; margins keep whole buildings whole."""
+    path = scratch / "banepa_north.vrt"
+    west, south, east, north = area.total_bounds
+    with rasterio.open(data / "banepa_scene/banepa.tif") as source:
+        window = source.window(west - 30, south - 30, east + 30, north + 30).round_lengths().round_offsets()
+        window = window.intersection(rasterio.windows.Window(0, 0, source.width, source.height))
+        profile = {"driver": "GTiff", "height": int(window.height), "width": int(window.width), "count": 3, "dtype": "uint8",
+                   "crs": source.crs, "transform": source.window_transform(window), "compress": "lzw", "tiled": True}  # fmt: skip
+        path = path.with_suffix(".tif")
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as target:
+            target.write(source.read([1, 2, 3], window=window))
+            target.write_mask(source.dataset_mask(window=window))
+    return path
+
+
+def _from_mask(path: Path, gsd: float) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """Reference polygons and the known area of a mask: 1 building, 0 not, 255 unknown."""
+    mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    transform = Affine.scale(gsd, -gsd)
+    built = [shapely.geometry.shape(g) for g, v in shapes(mask, connectivity=4, transform=transform) if v == 1]
+    known = [shapely.geometry.shape(g) for g, v in shapes((mask != 255).astype(np.uint8), transform=transform) if v == 1]
+    return gpd.GeoDataFrame(geometry=built), gpd.GeoDataFrame(geometry=[shapely.union_all(known)])
+
+
+def single_blocks(buildings: gpd.GeoDataFrame, blocks: list[Any]) -> int:
+    """How many blocks have a building of their own, IoU ≥ 0.5."""
+    return len(match(overlaps(list(buildings.geometry), blocks))[0])
+
+
+def run(data: Path, weights: Path, *, quick: bool) -> dict[str, Any]:
+    """All scores of one weights folder."""
+    places: dict[str, Sums] = {}
+    countable_places: dict[str, bool] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        scratch = Path(temporary)
+        for place, countable, image, gsd, reference, area in held_out(data, scratch):
+            if quick and places.get(place) and len(places[place].images) >= 3:
+                continue
+            result = detect.predict(image, scratch / "out" / place, weights=weights, gsd_m=gsd)
+            places.setdefault(place, Sums()).add(image.name, evaluate(result.buildings, reference, area=area))
+            countable_places[place] = countable
+        rows = {r["image"]: [] for r in json.loads((data / "rows/rows.json").read_text())}
+        for row in json.loads((data / "rows/rows.json").read_text()):
+            if row["core"]:
+                rows[row["image"]].append(shapely.Polygon(row["corners"]))
+        nairobi = next(name for name in rows if "nairobi_0" in name)
+        camp = detect.predict(data / nairobi, scratch / "out", weights=weights)
+        separation = {"nairobi_0": [single_blocks(camp.buildings, rows[nairobi]), len(rows[nairobi])]}
+        found = drawn = 0
+        for seed in SIMULATED_SEEDS if not quick else SIMULATED_SEEDS[:3]:
+            scene, truth = simulate(scratch / f"simulated_{seed}", seed=seed, gap_m=GAP_M)
+            result = detect.predict(scene, scratch / "out" / f"simulated_{seed}", weights=weights)
+            table = gpd.read_file(truth, layer="buildings")
+            blocks = list(table.geometry[table["dormitory"]])
+            found, drawn = found + single_blocks(result.buildings, blocks), drawn + len(blocks)
+        separation["simulated rows, 3 m gaps"] = [found, drawn]
+    scores = {place: sums.scores(countable=countable_places[place]) for place, sums in places.items()}
+    means = {key: float(np.mean([s[key] for s in scores.values() if s[key] is not None])) for key in ("iou", "f1")}
+    return {"places": scores, "mean": means, "separation": separation}
+
+
+def at_gsd(weights: str | None, gsd_m: float | None, scratch: Path) -> Path:
+    """A folder with a copy of the weights whose card asks for another ground sampling distance."""
+    chosen = load_weights(weights)
+    card = chosen.card | ({} if gsd_m is None else {"gsd_m": gsd_m})
+    for file in (chosen.onnx, chosen.safetensors):
+        if file is not None:
+            shutil.copy(file, scratch)
+    (scratch / f"{chosen.name}.json").write_text(json.dumps(card))
+    return scratch
+
+
+def show(scores: dict[str, Any]) -> str:
+    lines = [f"{'place':<28}{'IoU':>7}{'F1@0.5':>8}{'found':>8}{'true':>8}"]
+    for place, s in [*scores["places"].items(), ("mean", scores["mean"])]:
+        iou, f1 = (f"{s[k]:.3f}" if s[k] is not None else "–" for k in ("iou", "f1"))
+        counts = "".join(f"{s[k]:>8}" if k in s else "" for k in ("predicted", "reference"))
+        lines.append(f"{place:<28}{iou:>7}{f1:>8}{counts}")
+    lines += [f"single blocks, {name}: {a} of {b} ({a / b:.0%})" for name, (a, b) in scores["separation"].items()]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--weights")
+    parser.add_argument("--gsd", type=float, nargs="*")
+    parser.add_argument("--quick", action="store_true", help="three images a place")
+    options = parser.parse_args()
+    if not (options.data / "index.csv").is_file():
+        print(f"accuracy: skipped, {options.data} holds no sample imagery (give --data)")
+        return 0
+    warnings.filterwarnings("ignore", ".*Geometry is in a geographic CRS.*")
+    results = {}
+    for gsd_m in options.gsd or [None]:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = at_gsd(options.weights, gsd_m, Path(temporary))
+            label = f"{load_weights(folder).name} at {load_weights(folder).gsd_m:g} m"
+            results[label] = run(options.data, folder, quick=options.quick)
+        print(f"\n{label}\n{show(results[label])}", flush=True)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
