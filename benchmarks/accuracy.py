@@ -27,9 +27,9 @@ import shapely
 from affine import Affine
 from rasterio.features import shapes
 
-import detect
 from detect.evaluate import evaluate
 from detect.matching import match, overlaps
+from detect.pipeline import predict_scenes
 from detect.simulate import simulate
 from detect.weights import load_weights
 
@@ -115,13 +115,18 @@ def _from_mask(path: Path, gsd: float) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFra
     mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     transform = Affine.scale(gsd, -gsd)
     built = [shapely.geometry.shape(g) for g, v in shapes(mask, connectivity=4, transform=transform) if v == 1]
-    known = [shapely.geometry.shape(g) for g, v in shapes((mask != 255).astype(np.uint8), transform=transform) if v == 1]
+    known = [shapely.geometry.shape(g) for g, v in shapes(np.asarray(mask != 255, np.uint8), transform=transform) if v == 1]
     return gpd.GeoDataFrame(geometry=built), gpd.GeoDataFrame(geometry=[shapely.union_all(known)])
 
 
 def single_blocks(buildings: gpd.GeoDataFrame, blocks: list[Any]) -> int:
     """How many blocks have a building of their own, IoU ≥ 0.5."""
     return len(match(overlaps(list(buildings.geometry), blocks))[0])
+
+
+def predict_one(scene: Path, out: Path, **options: Any) -> gpd.GeoDataFrame:
+    """Its buildings."""
+    return predict_scenes([scene], out, **options)[0].buildings
 
 
 def run(data: Path, weights: Path, *, quick: bool) -> dict[str, Any]:
@@ -133,23 +138,23 @@ def run(data: Path, weights: Path, *, quick: bool) -> dict[str, Any]:
         for place, countable, image, gsd, reference, area in held_out(data, scratch):
             if quick and places.get(place) and len(places[place].images) >= 3:
                 continue
-            result = detect.predict(image, scratch / "out" / place, weights=weights, gsd_m=gsd)
-            places.setdefault(place, Sums()).add(image.name, evaluate(result.buildings, reference, area=area))
+            result = predict_one(image, scratch / "out" / place, weights=weights, gsd_m=gsd)
+            places.setdefault(place, Sums()).add(image.name, evaluate(result, reference, area=area))
             countable_places[place] = countable
-        rows = {r["image"]: [] for r in json.loads((data / "rows/rows.json").read_text())}
+        rows: dict[str, list[Any]] = {r["image"]: [] for r in json.loads((data / "rows/rows.json").read_text())}
         for row in json.loads((data / "rows/rows.json").read_text()):
             if row["core"]:
                 rows[row["image"]].append(shapely.Polygon(row["corners"]))
         nairobi = next(name for name in rows if "nairobi_0" in name)
-        camp = detect.predict(data / nairobi, scratch / "out", weights=weights)
-        separation = {"nairobi_0": [single_blocks(camp.buildings, rows[nairobi]), len(rows[nairobi])]}
+        camp = predict_one(data / nairobi, scratch / "out", weights=weights)
+        separation = {"nairobi_0": [single_blocks(camp, rows[nairobi]), len(rows[nairobi])]}
         found = drawn = 0
         for seed in SIMULATED_SEEDS if not quick else SIMULATED_SEEDS[:3]:
             scene, truth = simulate(scratch / f"simulated_{seed}", seed=seed, gap_m=GAP_M)
-            result = detect.predict(scene, scratch / "out" / f"simulated_{seed}", weights=weights)
+            result = predict_one(scene, scratch / "out" / f"simulated_{seed}", weights=weights)
             table = gpd.read_file(truth, layer="buildings")
             blocks = list(table.geometry[table["dormitory"]])
-            found, drawn = found + single_blocks(result.buildings, blocks), drawn + len(blocks)
+            found, drawn = found + single_blocks(result, blocks), drawn + len(blocks)
         separation["simulated rows, 3 m gaps"] = [found, drawn]
     scores = {place: sums.scores(countable=countable_places[place]) for place, sums in places.items()}
     means = {key: float(np.mean([s[key] for s in scores.values() if s[key] is not None])) for key in ("iou", "f1")}

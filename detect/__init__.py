@@ -14,7 +14,8 @@ What flows where, each line a module::
     outputs, overview   files
     pipeline        all of the above, in this order
 
-Shared nouns: ``grid``, ``geometry``, ``matching``, ``vectors``, ``errors``. Beside the flow: ``evaluate``, ``simulate``, ``datasets``, ``training``.
+Shared nouns: ``grid``, ``geometry``, ``matching``, ``vectors``, ``errors``. Beside the flow: ``evaluate``, ``simulate``, ``datasets``,
+``training``.
 """
 
 from __future__ import annotations

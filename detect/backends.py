@@ -32,7 +32,9 @@ def open_backend(weights: Weights, device: str = "auto", threads: int | None = N
     if kind != "cuda" or (":" in device and not number.isdigit()):
         raise InputError(f"--device {device}: unknown; give auto, cpu, cuda or cuda:N")
     if not _cuda_is_there():
-        raise InputError(f"--device {device}: no CUDA device that torch can use; install detect-buildings[train] or give --device cpu")
+        raise InputError(
+            f"--device {device}: no CUDA device that torch can use; install detect-buildings[train] or give --device cpu"
+        )
     return TorchBackend(weights, device)
 
 
@@ -73,7 +75,7 @@ class TorchBackend:
 
         self._torch = torch
         self._device = torch.device(device)
-        self._network = load_network(weights).to(self._device, memory_format=torch.channels_last)
+        self._network = load_network(weights).to(self._device).to(memory_format=torch.channels_last)
         torch.backends.cudnn.deterministic = True
         self._mean, self._sd = _normalisation(weights)
 

@@ -50,7 +50,11 @@ def take_census(
     counted = []
     for i, site in enumerate(sites.to_dict("records")):
         own = buildings[buildings["site"] == site["name"]]
-        record = {"name": site["name"], "area_km2": round(site["area_km2"], 6), **_count(own, site["planned_buildings"], profile, draws)}
+        record = {
+            "name": site["name"],
+            "area_km2": round(site["area_km2"], 6),
+            **_count(own, site["planned_buildings"], profile, draws),
+        }
         record["warnings"] = list(site_warnings[i]) if site_warnings else []
         counted.append(record)
     inside = buildings[buildings["site"].notna()]
@@ -79,7 +83,9 @@ class _Draws:
     def __init__(self, rates: Sequence[Mapping[str, Any]], profile: StructureProfile) -> None:
         rng = np.random.default_rng(SEED)
         place = rng.integers(len(rates), size=DRAWS)
-        matched, predicted, reference = (np.array([r[k] for r in rates], float)[place] for k in ("matched", "predicted", "reference"))
+        matched, predicted, reference = (
+            np.array([r[k] for r in rates], float)[place] for k in ("matched", "predicted", "reference")
+        )
         # Jeffreys' prior: one half of a success and one half of a failure.
         self.precision = rng.beta(matched + 0.5, np.maximum(predicted - matched, 0) + 0.5)
         self.recall = rng.beta(matched + 0.5, np.maximum(reference - matched, 0) + 0.5)

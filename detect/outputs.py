@@ -94,7 +94,7 @@ def _style_qml() -> str:
             number = 2 * i + j
             rules.append(
                 f'<rule key="r{number}" symbol="{number}" label="{stage}{text}" '
-                f'filter="&quot;stage&quot;=\'{stage}\' AND &quot;dormitory_like&quot;={like}"/>'
+                f"filter=\"&quot;stage&quot;='{stage}' AND &quot;dormitory_like&quot;={like}\"/>"
             )
             colour = ",".join(map(str, rgb))
             symbols.append(
@@ -105,7 +105,8 @@ def _style_qml() -> str:
             )
     return (
         '<!DOCTYPE qgis PUBLIC "http://mrcc.com/qgis.dtd" "SYSTEM"><qgis version="3.28" styleCategories="Symbology">'
-        f'<renderer-v2 type="RuleRenderer"><rules key="root">{"".join(rules)}</rules><symbols>{"".join(symbols)}</symbols></renderer-v2></qgis>'
+        f'<renderer-v2 type="RuleRenderer"><rules key="root">{"".join(rules)}</rules>'
+        f"<symbols>{''.join(symbols)}</symbols></renderer-v2></qgis>"
     )
 
 
@@ -171,12 +172,16 @@ def format_table(summary: Mapping[str, Any]) -> str:
         lines.append(_line("all sites", summary["total"]))
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     text = [
-        "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))).rstrip()
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
         for line in lines
     ]
     assumed = summary["assumptions"]
     scene, model = summary["scene"], summary["model"]
-    text.insert(0, f"{scene['name']}: {scene['gsd_m']:.2f} m per pixel, {scene['date'] or 'date unknown'}; weights {model['name']}")
+    text.insert(
+        0, f"{scene['name']}: {scene['gsd_m']:.2f} m per pixel, {scene['date'] or 'date unknown'}; weights {model['name']}"
+    )
     text.append(
         f"estimate (90 % interval); beds: {assumed['rooms_per_building']:g} rooms × {assumed['beds_per_room']:g} beds in "
         f"{assumed['storeys']} storeys for each dormitory-like building, assumed"
@@ -192,4 +197,8 @@ def format_table(summary: Mapping[str, Any]) -> str:
 def _line(name: str, counts: Mapping[str, Any]) -> list[str]:
     cells = [counts["buildings"], *(counts["by_stage"][s] for s in STAGES), counts["dormitory_like"]]
     cells += [counts["beds"][k] for k in ("now", "when_complete", "planned")]
-    return [name, f"{counts['area_km2']:.3f}", *("–" if c is None else f"{c['estimate']:,} ({c['low']:,}–{c['high']:,})" for c in cells)]
+    return [
+        name,
+        f"{counts['area_km2']:.3f}",
+        *("–" if c is None else f"{c['estimate']:,} ({c['low']:,}–{c['high']:,})" for c in cells),
+    ]

@@ -109,15 +109,26 @@ def _draw_foot(figure: Figure, scene: Scene, buildings: gpd.GeoDataFrame, grid: 
     like = int(buildings["dormitory_like"].sum())
     handles: list[Patch | Line2D] = []
     for stage, rgb in STAGE_COLOURS_RGB.items():
-        colour = tuple(c / 255 for c in rgb)
+        colour = (rgb[0] / 255, rgb[1] / 255, rgb[2] / 255)
         handles.append(Patch(facecolor=(*colour, 0.3), edgecolor=colour, label=f"{stage} ({counts[stage]})"))
-    handles.append(Patch(facecolor=(0.4, 0.4, 0.4, 0.6), edgecolor="black", linewidth=2, label=f"filled: dormitory-like ({like})"))
-    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.005, 0.02), ncol=4, frameon=False, fontsize=10, borderaxespad=0)
+    handles.append(
+        Patch(facecolor=(0.4, 0.4, 0.4, 0.6), edgecolor="black", linewidth=2, label=f"filled: dormitory-like ({like})")
+    )
+    axes.legend(
+        handles=handles, loc="lower left", bbox_to_anchor=(0.005, 0.02), ncol=4, frameon=False, fontsize=10, borderaxespad=0
+    )
     metres = _round_length(full_width * grid.gsd_m / 6)
     length = metres / grid.gsd_m
     left = full_width - 70 - length
     axes.plot([left, left + length], [60, 60], color="black", linewidth=3, solid_capstyle="butt")
-    axes.text(left + length / 2, 72, f"{metres:g} m" if metres < 1000 else f"{metres / 1000:g} km", ha="center", va="bottom", fontsize=10)
+    axes.text(
+        left + length / 2,
+        72,
+        f"{metres:g} m" if metres < 1000 else f"{metres / 1000:g} km",
+        ha="center",
+        va="bottom",
+        fontsize=10,
+    )
     x, y = _north_px(scene, grid)
     centre = (full_width - 32, 68)
     axes.annotate(

@@ -154,7 +154,9 @@ def predict_scenes(
             if scene.name in names:
                 raise InputError(f"{path}: another scene of this call is named '{scene.name}' too; rename one of the files")
             names.add(scene.name)
-            earlier = [(s, r) for s, r in zip(opened, results, strict=True) if s.date == scene.date or None in (s.date, scene.date)]
+            earlier = [
+                (s, r) for s, r in zip(opened, results, strict=True) if s.date == scene.date or None in (s.date, scene.date)
+            ]
             results.append(_predict_one(scene, job, backend, earlier))
             opened.append(scene)
         except (DetectError, OSError) as error:
@@ -163,9 +165,9 @@ def predict_scenes(
             errors.append(error if isinstance(error, DetectError) else DetectError(f"{path}: {error}"))
     if errors:
         kind = InputError if all(isinstance(e, InputError) for e in errors) else DetectError
-        error = kind("; ".join(str(e) for e in errors))
-        error.results = results  # type: ignore[attr-defined]
-        raise error
+        together = kind("; ".join(str(e) for e in errors))
+        together.results = results
+        raise together
     return results
 
 
@@ -249,8 +251,8 @@ def _finished(folder: Path, key: str, job: _Job) -> Result | None:
         raise InputError(f"{folder}: holds something else already; give --overwrite to replace it, or another --out")
     if summary["blocks"]["failed"] or not all((folder / name).exists() for name in OUTPUTS):
         return None
-    tables = (gpd.read_file(folder / "buildings.gpkg", layer=layer) for layer in ("buildings", "sites"))
-    return Result(folder, *tables, summary)
+    buildings, sites = (gpd.read_file(folder / "buildings.gpkg", layer=layer) for layer in ("buildings", "sites"))
+    return Result(folder, buildings, sites, summary)
 
 
 def _instance_params(job: _Job, grid: WorkGrid) -> InstanceParams:
@@ -305,9 +307,7 @@ def _table(found: list[RawBuilding], scene: Scene, grid: WorkGrid) -> gpd.GeoDat
     )
 
 
-def _without_counted(
-    buildings: gpd.GeoDataFrame, earlier: list[tuple[Scene, Result]]
-) -> tuple[gpd.GeoDataFrame, list[str]]:
+def _without_counted(buildings: gpd.GeoDataFrame, earlier: list[tuple[Scene, Result]]) -> tuple[gpd.GeoDataFrame, list[str]]:
     """Buildings that no earlier scene of the call has counted, and a line on each scene that has."""
     notes = []
     for scene, result in earlier:
@@ -355,13 +355,20 @@ def _summary(
             "gsd_m": round(scene.gsd_m, 4),
             "bands": list(scene.bands),
             "area_km2": round(area_km2(_outline(scene), scene.crs), 6),
-            "whole_scene_is_the_site": bool(len(sites.table) == 1 and job.sites is None and sites.table["name"].iloc[0] == WHOLE_SCENE),
+            "whole_scene_is_the_site": bool(
+                len(sites.table) == 1 and job.sites is None and sites.table["name"].iloc[0] == WHOLE_SCENE
+            ),
         },
         "model": {"name": job.weights.name, "sha256": job.weights.sha256, "gsd_m": job.weights.gsd_m},
         **counted,
         "warnings": [*scene.warnings, *_unlike_training(scene, card), *notes, *_failures(heads)],
         "blocks": asdict(heads.ledger),
-        "run": {"key": key, "options": {**job.params, "device": job.device}, "versions": _versions(), "work_gsd_m": round(grid.gsd_m, 5)},
+        "run": {
+            "key": key,
+            "options": {**job.params, "device": job.device},
+            "versions": _versions(),
+            "work_gsd_m": round(grid.gsd_m, 5),
+        },
     }
 
 

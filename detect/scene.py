@@ -245,7 +245,9 @@ def _refuse_unusable(dataset: Any, path: str) -> None:
 def _choose_bands(dataset: Any, path: str, bands: Sequence[int] | None, notes: list[str]) -> tuple[int, int, int]:
     if bands is not None:
         if len(bands) not in (1, 3) or any(b < 1 or b > dataset.count for b in bands):
-            raise InputError(f"{path}: --bands {','.join(map(str, bands))} does not fit; give one or three of 1 to {dataset.count}")
+            raise InputError(
+                f"{path}: --bands {','.join(map(str, bands))} does not fit; give one or three of 1 to {dataset.count}"
+            )
         return (bands[0], bands[0], bands[0]) if len(bands) == 1 else (bands[0], bands[1], bands[2])
     meaning = list(dataset.colorinterp)
     rgb = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
@@ -256,10 +258,14 @@ def _choose_bands(dataset: Any, path: str, bands: Sequence[int] | None, notes: l
     if len(pictures) < 3:
         return pictures[0], pictures[0], pictures[0]
     if len(pictures) == 8:
-        notes.append("bands: 8 bands without colour tags are taken as WorldView order, red 5, green 3, blue 2 (--bands overrides)")
+        notes.append(
+            "bands: 8 bands without colour tags are taken as WorldView order, red 5, green 3, blue 2 (--bands overrides)"
+        )
         return 5, 3, 2
     if len(pictures) > 3:
-        notes.append(f"bands: {dataset.count} bands without colour tags, the first three are taken as red, green, blue (--bands overrides)")
+        notes.append(
+            f"bands: {dataset.count} bands without colour tags, the first three are taken as red, green, blue (--bands overrides)"
+        )
     return pictures[0], pictures[1], pictures[2]
 
 
@@ -289,7 +295,7 @@ def _read_native(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Values (3, h, w) and validity (h, w); ``out_hw`` asks for a decimated read."""
     wanted = sorted(set(bands))
-    shape = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw)}
+    shape: dict[str, Any] = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw)}
     read = dataset.read(wanted, window=window, **shape)
     shape = {} if out_hw is None else {"out_shape": out_hw}
     masks = [dataset.read_masks(b, window=window, **shape) > 0 for b in wanted] if _has_mask(dataset, wanted) else []

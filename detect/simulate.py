@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import geopandas as gpd
@@ -167,7 +168,9 @@ def _window(canvas: NDArray[np.float32], corners_px: NDArray[np.float64]) -> tup
     return view, corners_px - low
 
 
-def _fill(canvas: NDArray[np.float32], corners_px: NDArray[np.float64], tone: NDArray, rng: np.random.Generator, *, noise: float) -> None:
+def _fill(
+    canvas: NDArray[np.float32], corners_px: NDArray[np.float64], tone: NDArray, rng: np.random.Generator, *, noise: float
+) -> None:
     view, corners = _window(canvas, corners_px)
     if not view.size:
         return
@@ -182,7 +185,9 @@ def _ground_tone(rng: np.random.Generator) -> NDArray[np.float64]:
     return bases[rng.integers(len(bases))] * rng.uniform(0.75, 1.15)
 
 
-def _cast_shadow(canvas: NDArray[np.float32], corners_px: NDArray[np.float64], shift_px: NDArray[np.float64], darkness: float) -> None:
+def _cast_shadow(
+    canvas: NDArray[np.float32], corners_px: NDArray[np.float64], shift_px: NDArray[np.float64], darkness: float
+) -> None:
     hull = cv2.convexHull(np.concatenate([corners_px, corners_px + shift_px]).astype(np.float32))[:, 0].astype(np.float64)
     view, hull = _window(canvas, hull)
     if view.size:
@@ -273,7 +278,9 @@ def _line(canvas: NDArray[np.float32], start: NDArray, end: NDArray, factor: flo
 
 
 def _stroke(canvas: NDArray[np.float32], start: NDArray, end: NDArray, tone: NDArray, thickness: int) -> None:
-    cv2.line(canvas, *(tuple(int(v) for v in p) for p in _points(np.array([start, end]))), tuple(map(float, tone)), thickness, shift=4)
+    cv2.line(
+        canvas, *(tuple(int(v) for v in p) for p in _points(np.array([start, end]))), tuple(map(float, tone)), thickness, shift=4
+    )
 
 
 def draw_ground(rng: np.random.Generator, size_hw: tuple[int, int], gsd_m: float) -> Image:
@@ -310,7 +317,13 @@ SIMULATED = "SIMULATED"
 
 
 def simulate(
-    out: str | Path, *, seed: int = 0, gsd_m: float = 0.5, gap_m: float | None = None, compounds: int = 1, date: str = "2024-06-01"
+    out: str | Path,
+    *,
+    seed: int = 0,
+    gsd_m: float = 0.5,
+    gap_m: float | None = None,
+    compounds: int = 1,
+    date: str = "2024-06-01",
 ) -> tuple[Path, Path]:
     """Draw worker compounds with known truth: ``scene.tif`` and ``truth.gpkg`` in a folder.
 
@@ -342,7 +355,8 @@ def simulate(
     image = draw_ground(rng, size_hw, gsd_m)
     azimuth = rng.uniform(0, 360)
     ranges = CompoundRanges(gap_m=(2.0, 10.0)) if gap_m is None else CompoundRanges(gap_m=(gap_m, gap_m))
-    buildings, sites = [], []
+    buildings: list[dict[str, Any]] = []
+    sites: list[dict[str, Any]] = []
     for number in range(compounds):
         centre = (side * (number % columns + 0.5), side * (number // columns + 0.5))
         compound = draw_compound(rng, centre, gsd_m, ranges)
@@ -352,7 +366,9 @@ def simulate(
             image, _ = paint_compound(rng, image, houses, gsd_m, sun_azimuth_deg=azimuth, yard_share=0.0)
         name = f"compound {number + 1}"
         sites.append({"name": name, "planned_buildings": len(compound.blocks), "simulated": True, "polygon": compound.yard_px})
-        buildings += [_record(b, name, dormitory=True) for b in compound.blocks] + [_record(b, None, dormitory=False) for b in houses.blocks]
+        buildings += [_record(b, name, dormitory=True) for b in compound.blocks] + [
+            _record(b, None, dormitory=False) for b in houses.blocks
+        ]
     cv2.putText(image, SIMULATED, (8, size_hw[0] - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
     folder.mkdir(parents=True, exist_ok=True)
     transform = Affine(gsd_m, 0, ORIGIN_XY[0], 0, -gsd_m, ORIGIN_XY[1])
@@ -370,9 +386,16 @@ def simulate(
     return paths
 
 
-def _record(block: Block, site: str | None, *, dormitory: bool) -> dict[str, object]:
+def _record(block: Block, site: str | None, *, dormitory: bool) -> dict[str, Any]:
     beds = BEDS if dormitory else 0
-    return {"stage": block.stage, "dormitory": dormitory, "beds": beds, "site": site, "simulated": True, "polygon": block.corners_px}
+    return {
+        "stage": block.stage,
+        "dormitory": dormitory,
+        "beds": beds,
+        "site": site,
+        "simulated": True,
+        "polygon": block.corners_px,
+    }
 
 
 def _draw_houses(
@@ -406,5 +429,6 @@ def _write_scene(path: Path, image: Image, transform: Affine, seed: int, date: s
         target.write(image.transpose(2, 0, 1))
         target.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
         target.update_tags(
-            TIFFTAG_IMAGEDESCRIPTION=f"{SIMULATED} worker compound, seed {seed}; no real place", TIFFTAG_DATETIME=f"{date.replace('-', ':')} 10:00:00"
+            TIFFTAG_IMAGEDESCRIPTION=f"{SIMULATED} worker compound, seed {seed}; no real place",
+            TIFFTAG_DATETIME=f"{date.replace('-', ':')} 10:00:00",
         )

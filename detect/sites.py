@@ -56,7 +56,9 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
         raise InputError(f"{path}: holds no polygon ({kinds}); draw each site as a polygon")
     notes: list[list[str]] = [[] for _ in range(len(table))]
     if crs is None and table.crs is not None and not _is_lonlat_default(path, table):
-        raise InputError(f"{path}: has a coordinate system but the scene has none; give sites in metres from its upper left corner")
+        raise InputError(
+            f"{path}: has a coordinate system but the scene has none; give sites in metres from its upper left corner"
+        )
     if crs is None:
         table = table.set_crs(None, allow_override=True)
     elif table.crs is None:
@@ -102,7 +104,9 @@ def assign(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> NDArray[np.o
 
 def _is_lonlat_default(path: str | Path, table: gpd.GeoDataFrame) -> bool:
     """A GeoJSON without a ``crs`` member is always read as longitude and latitude, so that says nothing."""
-    return Path(path).suffix.lower() in (".geojson", ".json") and bool(table.crs.equals("OGC:CRS84") or table.crs.to_epsg() == 4326)
+    return Path(path).suffix.lower() in (".geojson", ".json") and bool(
+        table.crs.equals("OGC:CRS84") or table.crs.to_epsg() == 4326
+    )
 
 
 def _to_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None) -> NDArray[np.object_]:
@@ -115,7 +119,9 @@ def _to_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None) -> NDArray[np.objec
     dense = shapely.segmentize(geometries, piece) if piece > 0 else geometries
     moved = geometries_of(gpd.GeoSeries(list(dense), crs=table.crs).to_crs(crs).to_frame("geometry").set_geometry("geometry"))
     if not all(np.isfinite(shapely.bounds(moved)).all(axis=1)):
-        raise InputError("--sites: a site cannot be brought into the scene's coordinate system; is it in another part of the world?")
+        raise InputError(
+            "--sites: a site cannot be brought into the scene's coordinate system; is it in another part of the world?"
+        )
     return shapely.make_valid(moved)
 
 

@@ -57,7 +57,9 @@ def write_weights(
     """
     folder.mkdir(parents=True, exist_ok=True)
     network = network.cpu().eval()
-    tensors = {k: v.detach().clone().contiguous() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+    tensors = {
+        k: v.detach().clone().contiguous() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")
+    }
     tensors = {k: v.half() if v.ndim > 1 else v for k, v in tensors.items()}
     network.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
     names = {kind: f"{settings.name}.{kind}" for kind in ("onnx", "safetensors")}
@@ -122,7 +124,7 @@ def to_onnx(network: nn.Module) -> onnx.ModelProto:
     Batch norms stay apart from the convolutions (ONNX Runtime joins them when it loads), so that the stored matrices are exactly those of
     the safetensors.
     """
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()  # the tracing exporter writes into it, whatever its annotation says
     axes = {0: "batch", 2: "height", 3: "width"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracing exporter is deprecated; a test holds its graph to torch

@@ -123,7 +123,9 @@ def _labels(
         return instances, footprint, "merged" if item["data_set"] in MERGED else "outlines", None
     outlines = gpd.read_file(source / item["label"]).to_crs(scene.crs)
     shapes = [(g, i + 1) for i, g in enumerate(outlines.geometry) if g is not None and not g.is_empty]
-    instances = rasterize(shapes, grid.size_hw, transform=grid.transform, dtype="int32") if shapes else np.zeros(grid.size_hw, np.int32)
+    instances = (
+        rasterize(shapes, grid.size_hw, transform=grid.transform, dtype="int32") if shapes else np.zeros(grid.size_hw, np.int32)
+    )
     footprint = (instances > 0).astype(np.uint8)
     area_path = source / Path(item["image"]).parent / "labelled_area.geojson"
     if not area_path.is_file():
@@ -175,7 +177,9 @@ class _Stages:
                 self._marks.add(id(polygon))
 
     def _add(self, image: str, polygon: BaseGeometry, stage: str) -> None:
-        self._by_image.setdefault(image, []).append((shapely.make_valid(polygon) if not polygon.is_valid else polygon, STAGE_CODES[stage]))
+        self._by_image.setdefault(image, []).append(
+            (shapely.make_valid(polygon) if not polygon.is_valid else polygon, STAGE_CODES[stage])
+        )
 
     def of(self, image: str) -> list[tuple[BaseGeometry, int]]:
         """Polygons and stage codes of one image."""

@@ -30,7 +30,9 @@ def prepare_simulated(source: Path, store: Path) -> int:
     scene = open_scene(scene_path)
     grid = scene.work_grid(scene.gsd_m)
     truth = read_vector(truth_path, "buildings")
-    instances = rasterize(zip(truth.geometry, range(1, len(truth) + 1), strict=True), grid.size_hw, transform=grid.transform, dtype="int32")
+    instances = rasterize(
+        zip(truth.geometry, range(1, len(truth) + 1), strict=True), grid.size_hw, transform=grid.transform, dtype="int32"
+    )
     codes = np.array([0, *truth["stage"].map(CODES)], np.uint8)
     store.mkdir(parents=True, exist_ok=True)
     rows = []

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from detect.datasets.chips import UNKNOWN, Chip, read_chip, read_index
 from detect.errors import InputError
@@ -115,8 +115,10 @@ class ChipData(lightning.LightningDataModule):
         per_epoch = min(self._config.validate_every, self._config.steps) * data.batch
         first = trainer.current_epoch * per_epoch * world + rank * per_epoch
         samples = TrainingSamples(self._config, self.index, first, per_epoch)
-        return DataLoader(samples, batch_size=data.batch, num_workers=data.workers, drop_last=True, pin_memory=torch.cuda.is_available())
+        return DataLoader(
+            samples, batch_size=data.batch, num_workers=data.workers, drop_last=True, pin_memory=torch.cuda.is_available()
+        )
 
     def val_dataloader(self) -> DataLoader:
         """One empty batch: the task scores whole validation chips itself."""
-        return DataLoader([0], batch_size=1)
+        return DataLoader(TensorDataset(torch.zeros(1)), batch_size=1)

@@ -56,9 +56,10 @@ def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[st
     (out / "config.json").write_text(json.dumps({"sha256": settings.sha256(), **asdict(settings)}, indent=1))
     trainer = _trainer(settings, out)
     began = time.time()
-    trainer.fit(task, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=False)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=False)
+    except SystemExit as end:  # how Lightning ends on Ctrl-C; what follows it is ours to say
+        raise KeyboardInterrupt from end
     recipe = recipe_of(settings, data.index, seconds=time.time() - began, steps=trainer.global_step)
     from detect.weights_export import write_weights
 
@@ -83,7 +84,8 @@ def test(config: str | Path, *, weights: str | None = None, overrides: Sequence[
     data = ChipData(settings)
     task = SegmentationTask(settings, data.index)
     chosen = load_weights(weights or str(Path(settings.out) / "weights"))
-    task.network.load_state_dict(load_network(chosen).network.state_dict())
+    wrapped: Any = load_network(chosen)
+    task.network.load_state_dict(wrapped.network.state_dict())
     task.eval()
     rows = data.index[data.index["split"] == "val"]
     scores = {

@@ -57,7 +57,8 @@ class SegmentationTask(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with a slower encoder; linear warm-up, then half a cosine."""
         chosen = self.config.optimizer
-        encoder = list(self.network.encoder.parameters())
+        whole: Any = self.network
+        encoder = list(whole.encoder.parameters())
         ids = {id(p) for p in encoder}
         rest = [p for p in self.network.parameters() if id(p) not in ids]
         optimizer = torch.optim.AdamW(

@@ -1,0 +1,121 @@
+"""simulate → prepare → fit → resume → test → predict, as a newcomer without any data set would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+import rasterio
+
+from detect import cli
+from detect.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = str(ROOT / "configs" / "fit" / "smoke.yaml")
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("simulated") / "sim"
+    assert cli.main(["simulate", "--out", str(folder), "--seed", "7", "--gap", "3", "--compounds", "2"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chips(simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("store") / "chips"
+    assert cli.main(["prepare", "simulated", str(simulated), str(store)]) == 0
+    return store
+
+
+def fit(chips: Path, out: Path, *more: str) -> int:
+    return cli.main(["fit", "--config", CONFIG, *more, f"data.chips={chips}", f"out={out}"])
+
+
+def test_simulated_scene_says_so_and_is_repeatable(simulated: Path, tmp_path: Path) -> None:
+    with rasterio.open(simulated / "scene.tif") as scene:
+        assert "SIMULATED" in scene.tags()["TIFFTAG_IMAGEDESCRIPTION"]
+        picture = scene.read()
+    truth = gpd.read_file(simulated / "truth.gpkg", layer="buildings")
+    assert {"id", "stage", "dormitory", "beds", "geometry"} <= set(truth.columns)
+    assert set(truth.loc[truth["dormitory"], "beds"]) == {256}
+    assert set(truth.loc[~truth["dormitory"], "beds"]) == {0}
+    assert len(gpd.read_file(simulated / "truth.gpkg", layer="sites")) == 2
+    assert cli.main(["simulate", "--out", str(tmp_path / "again"), "--seed", "7", "--gap", "3", "--compounds", "2"]) == 0
+    with rasterio.open(tmp_path / "again" / "scene.tif") as scene:
+        assert (scene.read() == picture).all()
+    assert truth.geometry.geom_equals(gpd.read_file(tmp_path / "again" / "truth.gpkg", layer="buildings").geometry).all()
+
+
+def test_simulated_blocks_keep_their_gap(simulated: Path) -> None:
+    truth = gpd.read_file(simulated / "truth.gpkg", layer="buildings")
+    blocks = list(truth.geometry[truth["dormitory"]])
+    nearest = [min(a.distance(b) for b in blocks if b is not a) for a in blocks]
+    assert min(nearest) == pytest.approx(3.0, abs=0.05)
+    assert not any(a.intersects(b) for i, a in enumerate(blocks) for b in blocks[:i])
+
+
+def test_simulate_overwrites_nothing(simulated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["simulate", "--out", str(simulated)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_fit_leaves_weights_that_predict_uses(
+    chips: Path, simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert fit(chips, run) == 0
+    assert (run / "csv" / "metrics.csv").exists()
+    assert list((run / "tensorboard").glob("events*"))
+    weights = run / "weights"
+    assert {p.suffix for p in weights.iterdir()} == {".onnx", ".safetensors", ".json"}
+    capsys.readouterr()
+    assert cli.main(["test", "--config", CONFIG, f"data.chips={chips}", f"out={run}"]) == 0
+    assert "simulated/simulated_east" in capsys.readouterr().out
+    scene = str(simulated / "scene.tif")
+    assert cli.main(["predict", scene, "--out", str(tmp_path / "out"), "--weights", str(weights), "-q"]) == 0
+    assert fit(chips, run) == 2, "a run is not overwritten"
+    assert "--resume last" in capsys.readouterr().err
+
+
+def test_resumed_training_ends_as_if_it_had_not_been_interrupted(
+    chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.numpy import load_file
+
+    from detect.training.task import SegmentationTask
+
+    assert fit(chips, tmp_path / "whole") == 0
+    step = SegmentationTask.training_step
+
+    def stop(task: SegmentationTask, batch: dict, index: int) -> object:
+        if task.global_step == 4:
+            raise KeyboardInterrupt
+        return step(task, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentationTask, "training_step", stop)
+        assert fit(chips, tmp_path / "part") == 130
+    assert not (tmp_path / "part" / "weights").exists()
+    # Another folder is part of the configuration's hash, so the run goes on in its own.
+    assert fit(chips, tmp_path / "part", "--resume", "last") == 0
+    one, two = (load_file(tmp_path / name / "weights" / "smoke.safetensors") for name in ("whole", "part"))
+    assert one.keys() == two.keys()
+    assert all((one[k] == two[k]).all() for k in one)
+
+
+def test_wrong_recipe_is_one_line(chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit(chips, tmp_path / "run", "--resume", "last") == 2
+    assert fit(tmp_path / "nowhere", tmp_path / "run") == 2
+    assert fit(chips, tmp_path / "run", "data.batch=big") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.startswith("detect: error: ") for line in lines] == [True] * 3
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_data_set_lists_those_known(tmp_path: Path) -> None:
+    from detect.datasets import prepare
+
+    with pytest.raises(InputError, match="samples, simulated"):
+        prepare("imagenet", tmp_path, tmp_path / "chips")

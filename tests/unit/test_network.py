@@ -1,0 +1,98 @@
+"""The network in torch and in ONNX Runtime, and its pretrained encoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from detect.backends import OnnxBackend, open_backend
+from detect.errors import InputError
+from detect.network import HEADS, build_network, load_imagenet, load_network, to_probabilities
+from detect.weights import load_weights
+from detect.weights_export import export
+
+
+def random_images(size_hw: tuple[int, int]) -> np.ndarray:
+    """Two octaves of noise: (3, H, W) in 0–1, smoother than white noise."""
+    rng = np.random.default_rng(5)
+    coarse = np.kron(rng.random((3, size_hw[0] // 16, size_hw[1] // 16)), np.ones((16, 16)))
+    return (0.7 * coarse + 0.3 * rng.random((3, *size_hw))).astype(np.float32)
+
+
+@pytest.mark.parametrize("size_hw", [(96, 160), (256, 128)])
+def test_shipped_onnx_and_safetensors_agree(size_hw: tuple[int, int]) -> None:
+    weights = load_weights()
+    values = random_images(size_hw)
+    ours = OnnxBackend(weights, threads=1).predict(values)
+    network = load_network(weights)
+    with torch.inference_mode():
+        theirs = network(torch.from_numpy((values - 0.5) / 0.5)[None])[0].numpy()
+    assert ours.shape == (len(HEADS), *size_hw)
+    assert np.abs(ours - theirs).max() < 1e-3
+    assert theirs[0].std() > 0.01, "an answer that says something"
+
+
+def test_probabilities_are_probabilities() -> None:
+    p = to_probabilities(torch.randn(2, 5, 8, 6) * 20)
+    assert ((p >= 0) & (p <= 1)).all()
+    assert torch.allclose(p[:, 2:].sum(dim=1), torch.ones(2, 8, 6), atol=1e-5)
+
+
+def test_exported_model_predicts_the_same(tmp_path: Path) -> None:
+    export("base", tmp_path / "mine.onnx")
+    values = random_images((64, 96))
+    ours = open_backend(load_weights(tmp_path / "mine.onnx"), "cpu", 1).predict(values)
+    assert np.array_equal(ours, open_backend(load_weights(), "cpu", 1).predict(values))
+    assert set(json.loads((tmp_path / "mine.json").read_text())["files"]) == {"onnx"}
+    with pytest.raises(InputError, match="exists already"):
+        export("base", tmp_path / "mine.onnx")
+
+
+def test_shipped_files_are_small_and_their_card_is_whole() -> None:
+    weights = load_weights()
+    for path in (weights.onnx, weights.safetensors):
+        assert path is not None
+        assert path.stat().st_size < 20e6
+    card = weights.card
+    assert card["recipe"]["seed"] is not None
+    assert card["data"] and card["licence"] and card["rates"]
+    for name, scores in card["metrics"]["places"].items():
+        data_set, _, place = name.partition("/")
+        entry = next(d for d in card["data"] if d["data_set"] == data_set)
+        # The northern third of one scene validates and the rest of it trains; every other place is on one side only.
+        assert place in entry["measured_on"]
+        assert place not in entry["trained_on"] or data_set == "oam_banepa"
+        assert scores["iou"] is None or 0 <= scores["iou"] <= 1
+    assert not any("nairobi" in place for d in card["data"] for place in d["trained_on"])
+
+
+def test_pretrained_encoder_differs_from_a_random_one() -> None:
+    torch.manual_seed(0)
+    network = build_network()
+    before = network.encoder.model.conv_stem.weight.clone()
+    load_imagenet(network)
+    after = network.encoder.model.conv_stem.weight
+    assert not torch.allclose(before, after)
+    assert after.std() > 0.05
+
+
+def test_a_pixel_sees_only_its_neighbourhood() -> None:
+    """No layer pools over the whole tile, so tiles can agree with the whole."""
+    torch.manual_seed(0)
+    network = build_network().eval()
+    image = torch.randn(1, 3, 64, 1024)
+    changed = image.clone()
+    changed[..., -32:] += 1
+    with torch.inference_mode():
+        assert torch.equal(network(image)[..., :64], network(changed)[..., :64])
+
+
+def test_unknown_architecture_is_refused() -> None:
+    with pytest.raises(InputError, match="unet"):
+        build_network({"decoder": "pspnet"})
+    with pytest.raises(InputError, match="encoder"):
+        build_network({"encoder": "no-such-encoder"})

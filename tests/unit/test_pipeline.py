@@ -1,0 +1,270 @@
+"""The whole run on small drawn scenes with the shipped weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+
+import detect
+from detect.errors import DetectError, InputError
+from detect.pipeline import OUTPUTS, predict_scenes
+from tests.conftest import HOUSES, ORIGIN_XY, WriteScene, draw_houses
+
+
+@pytest.fixture(scope="module")
+def compound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One simulated compound, 760 × 760 px."""
+    from detect.simulate import simulate
+
+    scene, _ = simulate(tmp_path_factory.mktemp("compound"), seed=3)
+    return scene
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in ("mask.tif", "probability.tif", "stage.tif", "buildings.parquet")}
+
+
+def test_files_agree_with_each_other(compound: Path, tmp_path: Path) -> None:
+    result = detect.predict(compound, tmp_path)
+    assert {p.name for p in result.folder.iterdir()} == set(OUTPUTS)
+    assert not list(tmp_path.glob(".*")), "nothing but the result is left"
+    buildings = result.buildings
+    assert len(buildings) > 5
+    assert list(buildings["id"]) == list(range(1, len(buildings) + 1))
+    assert buildings.geometry.is_valid.all()
+    with rasterio.open(result.folder / "mask.tif") as mask, rasterio.open(compound) as scene:
+        assert mask.crs == scene.crs
+        assert np.allclose(mask.bounds, scene.bounds)
+        values = mask.read(1)
+        assert set(np.unique(values)) <= {0, 1}
+        inside = [values[mask.index(p.x, p.y)] for p in buildings.representative_point()]
+        assert np.mean(inside) > 0.95, "footprints lie on the mask"
+        painted_m2 = values.sum() * abs(mask.transform.a * mask.transform.e)
+    assert buildings["area_m2"].sum() == pytest.approx(painted_m2, rel=0.05)
+    with rasterio.open(result.folder / "stage.tif") as stage:
+        assert ((stage.read(1) > 0) == (values == 1)).all()
+    counted = result.summary["total"]
+    assert counted["buildings"]["estimate"] == len(buildings)
+    assert sum(c["estimate"] for c in counted["by_stage"].values()) == len(buildings)
+    assert counted["beds"]["when_complete"]["estimate"] == buildings["beds"].sum() == 256 * buildings["dormitory_like"].sum()
+
+
+@pytest.mark.parametrize("options", [{"block_px": 128}, {"block_px": 100_000}, {"workers": 3, "block_px": 1}])
+def test_block_size_and_workers_change_no_byte(compound: Path, tmp_path: Path, options: dict[str, int]) -> None:
+    # The shipped lattice is larger than this scene, so a copy of the weights with small tiles is taken.
+    weights = small_tiles(tmp_path)
+    plain = detect.predict(compound, tmp_path / "plain", weights=weights)
+    other = detect.predict(compound, tmp_path / "other", weights=weights, **options)
+    assert other.summary["blocks"]["blocks"] != plain.summary["blocks"]["blocks"] or options["block_px"] == 100_000
+    assert contents(other.folder) == contents(plain.folder)
+
+
+def small_tiles(folder: Path) -> Path:
+    import shutil
+
+    from detect.weights import load_weights
+
+    shipped = load_weights()
+    target = folder / "weights"
+    target.mkdir()
+    shutil.copy(shipped.onnx, target)
+    card = shipped.card | {"tile": {"core_px": 128, "halo_px": 64, "stride_px": 32}}
+    (target / f"{shipped.name}.json").write_text(json.dumps(card))
+    return target
+
+
+def test_interrupted_run_continues_and_gives_the_same_bytes(
+    compound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from detect import probabilities
+
+    weights = small_tiles(tmp_path)
+    whole = detect.predict(compound, tmp_path / "whole", weights=weights, block_px=128)
+    calls = 0
+    compute = probabilities._compute
+
+    def stop_early(*arguments: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 5:
+            raise KeyboardInterrupt
+        compute(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(probabilities, "_compute", stop_early)
+        with pytest.raises(KeyboardInterrupt):
+            detect.predict(compound, tmp_path / "part", weights=weights, block_px=128)
+    assert not (tmp_path / "part" / "scene").exists(), "no half-written result"
+    again = detect.predict(compound, tmp_path / "part", weights=weights, block_px=128)
+    assert again.summary["blocks"]["resumed"] == 5
+    assert contents(again.folder) == contents(whole.folder)
+
+
+def test_failed_block_is_named_and_tried_again(tiny_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from detect import probabilities
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a cosmic ray")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(probabilities, "_compute", broken)
+        result = detect.predict(tiny_scene, tmp_path)
+    assert result.failed
+    assert "a cosmic ray" in result.summary["warnings"][-1]
+    assert result.summary["blocks"]["failed"][0]["index"] == 0
+    with rasterio.open(result.folder / "mask.tif") as mask:
+        assert (mask.read(1) == 255).all()
+    assert not detect.predict(tiny_scene, tmp_path).failed
+
+
+def test_done_result_is_read_back_and_foreign_ones_are_kept(
+    tiny_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = detect.predict(tiny_scene, tmp_path)
+    before = (first.folder / "summary.json").stat().st_mtime_ns
+    again = detect.predict(tiny_scene, tmp_path)
+    assert (first.folder / "summary.json").stat().st_mtime_ns == before
+    assert again.summary == first.summary
+    assert len(again.buildings) == len(first.buildings)
+    with pytest.raises(InputError, match="--overwrite"):
+        detect.predict(tiny_scene, tmp_path, threshold=0.7)
+    (first.folder / "notes.txt").write_text("mine")
+    other = detect.predict(tiny_scene, tmp_path, threshold=0.7, overwrite=True)
+    assert other.summary["run"]["options"]["threshold"] == 0.7
+    assert (first.folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_that_is_no_result_is_not_touched(tiny_scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="tiny"):
+        detect.predict(tiny_scene, tmp_path)
+    assert [p.name for p in (tmp_path / "tiny").iterdir()] == ["thesis.txt"]
+
+
+def test_overlapping_scenes_count_each_building_once(compound: Path, tmp_path: Path) -> None:
+    with rasterio.open(compound) as source:
+        values, profile = source.read(), source.profile
+        halves = []
+        for name, columns in (("west", slice(0, 500)), ("east", slice(260, 760))):
+            part = values[:, :, columns]
+            transform = source.transform * Affine.translation(columns.start, 0)
+            halves.append(tmp_path / f"{name}.tif")
+            with rasterio.open(halves[-1], "w", **(profile | {"width": part.shape[2], "transform": transform})) as target:
+                target.write(part)
+    west, east = predict_scenes(halves, tmp_path / "out", sites=None)
+    whole = detect.predict(compound, tmp_path / "whole")
+    assert any("are counted there" in w for w in east.summary["warnings"])
+    assert len(west.buildings) + len(east.buildings) == pytest.approx(len(whole.buildings), abs=2)
+    dated = [
+        predict_scenes([p], tmp_path / "dated" / d, date=d)[0] for p, d in zip(halves, ("2024-01-01", "2024-02-01"), strict=True)
+    ]
+    assert sum(len(r.buildings) for r in dated) > len(west.buildings) + len(east.buildings)
+
+
+def test_two_scenes_of_one_name_are_refused(tiny_scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    twin = tmp_path / "copy" / tiny_scene.name
+    twin.write_bytes(tiny_scene.read_bytes())
+    with pytest.raises(InputError, match="rename"):
+        predict_scenes([tiny_scene, twin], tmp_path / "out")
+
+
+def test_errors_of_several_scenes_are_told_together(tiny_scene: Path, tmp_path: Path) -> None:
+    with pytest.raises(DetectError) as caught:
+        predict_scenes([tmp_path / "a.tif", tiny_scene, tmp_path / "b.tif"], tmp_path / "out")
+    assert "a.tif" in str(caught.value)
+    assert "b.tif" in str(caught.value)
+    assert [r.folder.name for r in caught.value.results] == ["tiny"]  # type: ignore[attr-defined]
+
+
+def test_sites_hold_what_stands_in_them(compound: Path, tmp_path: Path) -> None:
+    with rasterio.open(compound) as scene:
+        west, south, east, north = scene.bounds
+        crs = scene.crs
+    middle = (west + east) / 2
+    sites = gpd.GeoDataFrame(
+        {"name": ["left", "right"], "planned_buildings": [100, None]},
+        geometry=[shapely.box(west, south, middle, north), shapely.box(middle, south, east, north)],
+        crs=crs,
+    ).to_crs(4326)
+    sites.to_file(tmp_path / "plots.geojson")
+    result = detect.predict(compound, tmp_path / "out", sites=tmp_path / "plots.geojson")
+    left, right = result.summary["sites"]
+    assert left["beds"]["planned"]["estimate"] == 25_600
+    assert right["beds"]["planned"] is None
+    assert left["buildings"]["estimate"] + right["buildings"]["estimate"] == result.summary["total"]["buildings"]["estimate"]
+    assert left["area_km2"] == pytest.approx(380 * 190 / 1e6, rel=0.002)  # UTM's scale is not 1
+    for name, x in (("left", "min"), ("right", "max")):
+        own = result.buildings[result.buildings["site"] == name].geometry.centroid.x
+        assert ((own < middle) if x == "min" else (own > middle)).all()
+
+
+@pytest.mark.parametrize("crs", ["EPSG:3857", "EPSG:4326", "EPSG:2263"])
+def test_areas_do_not_depend_on_the_coordinate_system(tmp_path: Path, crs: str, compound: Path) -> None:
+    """The same picture in New York as UTM, Web Mercator, degrees and US survey feet."""
+    from rasterio.warp import Resampling, calculate_default_transform, reproject
+
+    paths = {}
+    with rasterio.open(compound) as source:
+        values = source.read()
+        utm = Affine(0.5, 0, 585_000, 0, -0.5, 4_510_000)
+        base = source.profile | {"crs": "EPSG:32618", "transform": utm}
+        paths["utm"] = tmp_path / "utm.tif"
+        with rasterio.open(paths["utm"], "w", **base) as target:
+            target.write(values)
+        bounds = rasterio.transform.array_bounds(*values.shape[1:], utm)
+        transform, width, height = calculate_default_transform("EPSG:32618", crs, values.shape[2], values.shape[1], *bounds)
+        moved = np.zeros((3, height, width), np.uint8)
+        reproject(
+            values,
+            moved,
+            src_transform=utm,
+            src_crs="EPSG:32618",
+            dst_transform=transform,
+            dst_crs=crs,
+            resampling=Resampling.cubic,
+        )
+        paths["moved"] = tmp_path / "moved.tif"
+        with rasterio.open(
+            paths["moved"], "w", **(base | {"crs": crs, "transform": transform, "width": width, "height": height})
+        ) as t:
+            t.write(moved)
+    site = gpd.GeoDataFrame(geometry=[shapely.box(585_010, 4_509_640, 585_370, 4_509_990)], crs="EPSG:32618")
+    site.to_file(tmp_path / "site.gpkg")
+    one, two = (detect.predict(p, tmp_path / "out", sites=tmp_path / "site.gpkg") for p in paths.values())
+    assert two.buildings["area_m2"].sum() == pytest.approx(one.buildings["area_m2"].sum(), rel=0.02)
+    assert two.summary["sites"][0]["area_km2"] == pytest.approx(one.summary["sites"][0]["area_km2"], rel=0.001)
+
+
+def test_no_data_is_marked_and_touched(write_scene: WriteScene, tmp_path: Path) -> None:
+    values = draw_houses()
+    values[:, :, 100:] = 0
+    result = detect.predict(write_scene(values, nodata=0), tmp_path / "out")
+    with rasterio.open(result.folder / "mask.tif") as mask:
+        painted = mask.read(1)
+    assert (painted[:, -50:] == 255).all()
+    assert (painted[:, :100] != 255).all()
+    assert any("not observed" in w for w in result.summary["sites"][0]["warnings"])
+
+
+def test_a_scene_unlike_the_training_images_is_warned_of(write_scene: WriteScene, tmp_path: Path) -> None:
+    coarse = detect.predict(write_scene(gsd_m=2.5, name="coarse.tif"), tmp_path / "out")
+    assert any("2.50 m" in w and "trained on" in w for w in coarse.summary["warnings"])
+
+
+def test_picture_without_a_place(write_scene: WriteScene, tmp_path: Path) -> None:
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+        scene = write_scene(crs=None)
+    result = detect.predict(scene, tmp_path / "out", gsd_m=0.5)
+    assert result.buildings.crs is None
+    assert result.summary["scene"]["area_km2"] == pytest.approx(96 * 160 * 0.25 / 1e6, abs=1e-6)
+    assert len(HOUSES) >= len(result.buildings[result.buildings["area_m2"] > 100]) >= 1
+    assert ORIGIN_XY[0] > result.buildings.total_bounds[2], "metres from the upper left corner"
