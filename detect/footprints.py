@@ -186,6 +186,7 @@ def extract_buildings(
     *,
     paint: Paint | None = None,
     temperature: float = 1.0,
+    class_weights: tuple[float, ...] = (1.0, 1.0, 1.0),
 ) -> Iterator[RawBuilding]:
     """Every building of a scene, group by group, in the order of the groups.
 
@@ -196,6 +197,7 @@ def extract_buildings(
         params: how groups are split.
         paint: told the pixels and stage of each building.
         temperature: of the stage calibration.
+        class_weights: of the stages in the training loss.
     """
     for group in groups:
         if group.area_px < params.min_area_px:
@@ -210,7 +212,7 @@ def extract_buildings(
         if not count:
             continue
         polygons = polygonise(labels)
-        stage_p = pool(np.minimum(within[2:], TOP), labels, count, temperature)
+        stage_p = pool(np.minimum(within[2:], TOP), labels, count, temperature, class_weights)
         sizes = np.bincount(labels.ravel(), minlength=count + 1)
         scores = np.bincount(labels.ravel(), weights=within[0].ravel(), minlength=count + 1) / np.maximum(sizes, 1) / TOP
         at_edge = _at_edge(labels, heads[0], inner, span, size_hw)

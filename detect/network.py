@@ -101,6 +101,17 @@ class ProbabilityNetwork(nn.Module):
         return to_probabilities(self.network(image))
 
 
+def start_from(network: nn.Module, weights: str) -> None:
+    """Copy trained weights, by name or path, into a network of the same architecture, in place."""
+    from detect.weights import load_weights
+
+    trained: Any = load_network(load_weights(weights))
+    try:
+        network.load_state_dict(trained.network.state_dict())
+    except RuntimeError as cause:
+        raise InputError(f"network.start: {weights} has another architecture than the recipe") from cause
+
+
 def load_network(weights: Any) -> nn.Module:
     """The trained network of ``detect.weights.Weights`` as a ``ProbabilityNetwork`` in evaluation mode, float32."""
     from safetensors.torch import load_file

@@ -228,7 +228,12 @@ def _run_key(scene: Scene, job: _Job, earlier: list[str]) -> str:
     """Hash of everything that decides a result."""
     decides = {
         "scene": [scene.sha256, scene.bands, scene.date, scene.gsd_rc_m],
-        "weights": [job.weights.sha256, job.weights.card["thresholds"], job.weights.card["tile"]],
+        "weights": [
+            job.weights.sha256,
+            job.weights.card["thresholds"],
+            job.weights.card["tile"],
+            job.weights.card.get("calibration"),
+        ],
         "sites": None if job.sites is None else sha256_of(Path(job.sites)),
         "structure": asdict(job.profile),
         "params": job.params,
@@ -284,10 +289,17 @@ def _find_buildings(
             strip = Span(row, 0, min(row + 1024, grid.size_hw[0]), grid.size_hw[1])
             stage[strip.slices()] = np.where(reader.read(strip, (0,))[0] == NO_DATA, NO_DATA, 0)
         groups = find_groups(lambda span: reader.read(span, (0,))[0], grid.size_hw, params.threshold_u8)
-        temperature = job.weights.card.get("calibration", {}).get("stage_temperature", 1.0)
-        found = []
-        for building in extract_buildings(reader.read, groups, grid.size_hw, params, paint=paint, temperature=temperature):
-            found.append(building)
+        calibration = job.weights.card.get("calibration", {})
+        walk = extract_buildings(
+            reader.read,
+            groups,
+            grid.size_hw,
+            params,
+            paint=paint,
+            temperature=calibration.get("stage_temperature", 1.0),
+            class_weights=tuple(calibration.get("stage_class_weights", (1.0, 1.0, 1.0))),
+        )
+        found = list(walk)
     report("buildings", 1, 1)
     return found, stage
 

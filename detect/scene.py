@@ -38,6 +38,7 @@ COARSEST_GSD_M = 3.0
 _STATISTICS_PX = 1024
 _PERCENTILES = (1.0, 99.0)
 _CHUNK_PX = 8_000_000  # native pixels resampled at a time, which bounds memory however far a scene is shrunk
+_ORDINARY = (0.36, 0.64)  # mean brightness after the stretch, 0–1; darker and brighter scenes are brought there
 _FILL = 0.5  # what the network sees where nothing was observed: mid grey, as in training
 
 
@@ -73,6 +74,8 @@ class Scene:
     date: str | None
     stretch_lo: tuple[float, float, float]
     stretch_hi: tuple[float, float, float]
+    gamma: float
+    """Exponent after the stretch: below 1 lifts a dark scene, 1 leaves an ordinary one as it is."""
     brightness_mean: tuple[float, float, float]
     """Of the stretched, decimated scene per band, 0–1."""
     brightness_sd: tuple[float, float, float]
@@ -156,7 +159,8 @@ class SceneReader:
                 continue
             done[band] = index
             band_values = _resample(native[index], row_weights, col_weights) / np.maximum(share, np.float32(1e-6))
-            values[index] = np.clip((band_values - self._lo[index]) / self._range[index], 0, 1)
+            stretched = np.clip((band_values - self._lo[index]) / self._range[index], 0, 1)
+            values[index] = stretched if self._scene.gamma == 1 else stretched ** np.float32(self._scene.gamma)
         values[:, ~seen] = _FILL
         return values, seen
 
@@ -193,7 +197,7 @@ def open_scene(
         if "SIMULATED" in dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""):
             notes.append("SIMULATED: the scene is drawn and shows no real place")
         black = _black_border(dataset, chosen)
-        lo, hi, mean, sd = _statistics(dataset, chosen, black)
+        lo, hi, gamma, mean, sd = _statistics(dataset, chosen, black)
         return Scene(
             path=path,
             name=Path(path.split("?")[0]).stem,
@@ -206,6 +210,7 @@ def open_scene(
             date=_date(dataset, path, date),
             stretch_lo=lo,
             stretch_hi=hi,
+            gamma=gamma,
             brightness_mean=mean,
             brightness_sd=sd,
             black_is_nodata=black,
@@ -327,19 +332,38 @@ def _black_border(dataset: Any, bands: tuple[int, int, int]) -> bool:
     return bool(border.mean() > 0.01)
 
 
-def _statistics(dataset: Any, bands: tuple[int, int, int], black: bool) -> tuple[Any, Any, Any, Any]:
-    """Stretch limits (1st and 99th percentile per band) and brightness after it, from one decimated read."""
+def _statistics(dataset: Any, bands: tuple[int, int, int], black: bool) -> tuple[Any, Any, float, Any, Any]:
+    """Stretch limits (1st and 99th percentile per band), gamma, and brightness after both, from one decimated read."""
     values, valid = _read_native(dataset, bands, None, black, _decimated_hw(dataset))
     seen = values[:, valid].astype(np.float64)  # (3, n)
     if seen.shape[1] == 0:
-        return (0.0,) * 3, (1.0,) * 3, (_FILL,) * 3, (0.0,) * 3
+        return (0.0,) * 3, (1.0,) * 3, 1.0, (_FILL,) * 3, (0.0,) * 3
     lo, hi = np.percentile(seen, _PERCENTILES, axis=1)
     # A flat image must not be blown up into noise.
     floor = 40.0 if dataset.dtypes[bands[0] - 1] == "uint8" else np.maximum(np.abs(hi) * 0.05, 1e-6)
     spare = np.maximum(floor - (hi - lo), 0) / 2
     lo, hi = lo - spare, hi + spare
     stretched = np.clip((seen - lo[:, None]) / (hi - lo)[:, None], 0, 1)
-    return tuple(lo.tolist()), tuple(hi.tolist()), tuple(stretched.mean(axis=1).tolist()), tuple(stretched.std(axis=1).tolist())
+    gamma = _gamma(float(stretched.mean()))
+    stretched **= gamma
+    return (
+        tuple(lo.tolist()),
+        tuple(hi.tolist()),
+        gamma,
+        tuple(stretched.mean(axis=1).tolist()),
+        tuple(stretched.std(axis=1).tolist()),
+    )
+
+
+def _gamma(mean: float) -> float:
+    """1 for a scene of ordinary brightness; else what brings its mean to the nearest ordinary one, roughly.
+
+    A scene of 0.23 (a city under trees with some white roofs): ln 0.36 / ln 0.23 = 0.70.
+    """
+    ordinary = min(max(mean, _ORDINARY[0]), _ORDINARY[1])
+    if ordinary == mean or not 0 < mean < 1:
+        return 1.0
+    return round(min(max(math.log(ordinary) / math.log(mean), 0.5), 2.0), 3)
 
 
 def _axis_weights(start: int, stop: int, scale: float, size: int) -> tuple[csr_array, int]:

@@ -10,7 +10,13 @@ CODES = {stage: code for code, stage in enumerate(STAGES, start=1)}
 """Values of stage.tif; 0 is no building, 255 no data."""
 
 
-def pool(heads: NDArray[np.uint8], labels: NDArray[np.int32], count: int, temperature: float = 1.0) -> NDArray[np.float64]:
+def pool(
+    heads: NDArray[np.uint8],
+    labels: NDArray[np.int32],
+    count: int,
+    temperature: float = 1.0,
+    class_weights: tuple[float, ...] = (1.0, 1.0, 1.0),
+) -> NDArray[np.float64]:
     """Stage probabilities (count, 3) of the buildings labelled 1…count, rows summing to one.
 
     The mean over a building's pixels, sharpened or softened by a temperature on the log scale (Guo et al. 2017): 1 leaves it as it is.
@@ -20,8 +26,10 @@ def pool(heads: NDArray[np.uint8], labels: NDArray[np.int32], count: int, temper
         labels: (H, W).
         count: of the buildings; each has at least one pixel.
         temperature: of the calibration in the weights' card.
+        class_weights: that the stages had in the training loss, which inflates their odds by as much (Saerens et al. 2002).
     """
     sums = np.stack([np.bincount(labels.ravel(), weights=h.ravel(), minlength=count + 1)[1:] for h in heads], axis=1)
     logs = np.log(np.maximum(sums, 1e-9) / np.maximum(sums.sum(axis=1, keepdims=True), 1e-9) + 1e-6) / temperature
+    logs -= np.log(class_weights)
     powers = np.exp(logs - logs.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)

@@ -27,6 +27,7 @@ from detect.instances import InstanceParams
 from detect.network import HEADS, STRIDE, ProbabilityNetwork, load_network
 from detect.training.config import TrainConfig
 from detect.training.data import MEAN, SD
+from detect.training.losses import STAGE_WEIGHTS
 from detect.training.metrics import Tally, mean
 from detect.weights import Weights, load_weights, sha256_of
 
@@ -83,7 +84,7 @@ def write_weights(
             "batch_norm_eps": settings.network.batch_norm_eps,
         },
         "thresholds": _thresholds(),
-        "calibration": {"stage_temperature": 1.0},
+        "calibration": {"stage_temperature": 1.0, "stage_class_weights": list(STAGE_WEIGHTS)},
         "brightness": brightness_of(index[index["split"] == "train"], Path(settings.data.chips)),
         "rates": rates_of(tallies, index),
         "data": _data(index),

@@ -32,6 +32,8 @@ STAGE_CODES = {"foundation": 1, "incomplete": 2, "complete": 3}
 MERGED = frozenset({"open_cities_accra"})  # masks in which attached houses are one
 COARSE = frozenset({"hitl_dubai"})  # villa rows, yards and sites in one polygon
 COARSE_INSIDE_M, COARSE_OUTSIDE_M = 0.8, 1.6  # how far from a coarse edge its word is taken
+MOSTLY_COMPLETE = frozenset({"open_cities_accra", "oam_banepa", "spacenet1_rio", "spacenet2_vegas"})
+"""Towns in which 98 % or more of the buildings looked at one by one are complete: an outline without a stage is taken for complete."""
 SHIFTED = "outlines shifted"  # outlines that lie metres off their roofs teach nothing here
 VAL_BANEPA_SHARE = 1 / 3  # northern part of the labelled area that is kept for validation
 
@@ -67,6 +69,10 @@ def _prepare_image(source: Path, store: Path, item: dict[str, Any], stages: _Sta
     to_work = ~Affine.scale(grid.scale_rc[1], grid.scale_rc[0])  # native pixels → work pixels
     instances, footprint, kind, val_area = _labels(source, item, scene, grid, to_work)
     stage = np.zeros(grid.size_hw, np.uint8)
+    if item["data_set"] in MOSTLY_COMPLETE:
+        stage[footprint == 1] = STAGE_CODES["complete"]
+        for polygon in stages.unsure_of(item["image"]):
+            stage[rasterize([(_affine(polygon, to_work), 1)], out_shape=grid.size_hw, dtype="uint8") == 1] = 0
     for polygon, code in stages.of(item["image"]):
         window = rasterize([(_affine(polygon, to_work), 1)], out_shape=grid.size_hw, dtype="uint8").astype(bool)
         if stages.is_mark(polygon):
@@ -161,11 +167,16 @@ class _Stages:
 
     def __init__(self, source: Path) -> None:
         self._by_image: dict[str, list[tuple[BaseGeometry, int]]] = {}
+        self._unsure: dict[str, list[BaseGeometry]] = {}
         self._marks: set[int] = set()
         table, marks = source / "stages" / "buildings.csv", source / "stages" / "marks.jsonl"
         if table.is_file():
-            for row in pd.read_csv(table).dropna(subset=["stage"]).to_dict("records"):
-                self._add(row["image"], shapely.from_wkt(row["polygon_px"]), row["stage"])
+            for row in pd.read_csv(table).to_dict("records"):
+                polygon = shapely.from_wkt(row["polygon_px"])
+                if row["stage"] in STAGE_CODES:
+                    self._add(row["image"], polygon, row["stage"])
+                else:
+                    self._unsure.setdefault(row["image"], []).append(polygon)
         if marks.is_file():
             for line in marks.read_text().splitlines():
                 mark = json.loads(line)
@@ -184,6 +195,10 @@ class _Stages:
     def of(self, image: str) -> list[tuple[BaseGeometry, int]]:
         """Polygons and stage codes of one image."""
         return self._by_image.get(image, [])
+
+    def unsure_of(self, image: str) -> list[BaseGeometry]:
+        """Polygons that were looked at and about whose stage the annotators disagreed."""
+        return self._unsure.get(image, [])
 
     def is_mark(self, polygon: BaseGeometry) -> bool:
         """Whether the polygon was drawn for its stage (it need not be an outline of the footprint set)."""

@@ -7,6 +7,7 @@ updates at import unless told not to).
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
@@ -90,6 +91,17 @@ def add_compound(rng: np.random.Generator, chip: Chip, gsd_m: float) -> tuple[Ch
         if not has_yard:
             decided |= inside
     return Chip(image, instances, footprint, stage), decided
+
+
+def tint_roofs(rng: np.random.Generator, chip: Chip) -> Chip:
+    """The roofs of a sample in another tone, most of them darker: slate and dark tiles are rare where labels are plenty."""
+    roofs = cv2.GaussianBlur((chip.footprint == 1).astype(np.float32), (0, 0), 0.8)[..., None]
+    tone = np.exp(rng.uniform(np.log(0.3), np.log(1.2))) * rng.uniform(0.88, 1.12, 3)
+    factors = np.ones(int(chip.instances.max()) + 1)
+    factors[1:] = np.exp(rng.normal(0, 0.08, len(factors) - 1))  # neighbours are alike, not the same
+    tinted = chip.image * (tone * factors[chip.instances][..., None])
+    image = chip.image * (1 - roofs) + tinted * roofs
+    return replace(chip, image=np.clip(image + 0.5, 0, 255).astype(np.uint8))
 
 
 def coarsen(rng: np.random.Generator, image: NDArray[np.uint8], gsd_m: float, max_gsd_m: float) -> NDArray[np.uint8]:

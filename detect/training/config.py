@@ -32,6 +32,8 @@ class DataConfig:
     """Loader processes."""
     shares: dict[str, float] = field(default_factory=dict)
     """Data set → share of the samples; sets that are not named share what is left by area."""
+    tinted: float = 0.0
+    """Share of samples whose roofs get another tone, mostly a darker one; only where outlines are known."""
     simulated: float = 0.3
     """Share of samples on which rows of simulated blocks are painted."""
     max_gsd_m: float = 1.2
@@ -47,6 +49,8 @@ class NetworkConfig:
     batch_norm_eps: float = 1e-3
     pretrained: bool = True
     """Start from ImageNet weights."""
+    start: str = ""
+    """Name or path of trained weights to start from instead; of the same architecture."""
 
 
 @dataclass(frozen=True)
@@ -177,5 +181,7 @@ def _check(config: TrainConfig, path: Path) -> None:
         raise InputError(f"{path}: data.samples ({data.samples}) is less than one batch (data.batch {data.batch})")
     if not 0.05 <= data.gsd_m <= 3:
         raise InputError(f"{path}: data.gsd_m is {data.gsd_m}; the network's pixel is 0.05 to 3 m")
+    if not 0 <= data.tinted <= 1:
+        raise InputError(f"{path}: data.tinted is a share between 0 and 1, not {data.tinted}")
     if not 0 <= data.simulated <= 1 or sum(data.shares.values()) > 1 + 1e-9:
         raise InputError(f"{path}: data.simulated and the sum of data.shares lie between 0 and 1")

@@ -53,6 +53,8 @@ class TrainingSamples(Dataset):
         row = self._draw_row(rng)
         chip = augment.cut(rng, self._chip(row["chip"]), row["gsd_m"], data.gsd_m, data.chip_px)
         separated = np.full(chip.footprint.shape, row["label_kind"] == "outlines")
+        if row["label_kind"] != "coarse" and rng.random() < data.tinted:
+            chip = augment.tint_roofs(rng, chip)
         if rng.random() < data.simulated:
             chip, decided = augment.add_compound(rng, chip, data.gsd_m)
             separated |= decided

@@ -26,6 +26,7 @@ from detect.errors import InputError
 from detect.training.config import TrainConfig, load_config
 from detect.training.data import ChipData
 from detect.training.task import SegmentationTask
+from detect.weights import load_weights
 
 CHECKPOINT = "last.ckpt"
 
@@ -78,7 +79,6 @@ def test(config: str | Path, *, weights: str | None = None, overrides: Sequence[
     """
     from detect.network import load_network
     from detect.training.metrics import mean
-    from detect.weights import load_weights
 
     settings = load_config(config, overrides)
     data = ChipData(settings)
@@ -108,6 +108,7 @@ def format_scores(scores: dict[str, dict[str, float]]) -> str:
 def recipe_of(settings: TrainConfig, index: pd.DataFrame, *, seconds: float, steps: int) -> dict[str, Any]:
     """What would be needed to make the same weights again: configuration, versions, hash of the data."""
     packages = ("torch", "lightning", "segmentation-models-pytorch", "albumentations", "numpy", "opencv-python-headless")
+    start = load_weights(settings.network.start) if settings.network.start else None
     return {
         "config": asdict(settings),
         "config_sha256": settings.sha256(),
@@ -116,6 +117,7 @@ def recipe_of(settings: TrainConfig, index: pd.DataFrame, *, seconds: float, ste
         "steps": steps,
         "seconds_of_last_run": round(seconds),
         "versions": {name: version(name) for name in packages},
+        "started_from": start and {"name": start.name, "sha256": start.sha256, "recipe": start.card.get("recipe")},
     }
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from detect.datasets.chips import read_chip
 from detect.instances import InstanceParams
-from detect.network import STRIDE, build_network, load_imagenet, to_probabilities
+from detect.network import STRIDE, build_network, load_imagenet, start_from, to_probabilities
 from detect.training.config import TrainConfig
 from detect.training.data import to_tensor
 from detect.training.losses import network_loss
@@ -40,7 +40,9 @@ class SegmentationTask(lightning.LightningModule):
                 "batch_norm_eps": network.batch_norm_eps,
             }
         )
-        if network.pretrained:
+        if network.start:
+            start_from(self.network, network.start)
+        elif network.pretrained:
             load_imagenet(self.network)
         self.network.to(memory_format=torch.channels_last)  # three times as fast on a CPU
         rows = index[index["split"] == "val"].sort_values("buildings", ascending=False)

@@ -1,0 +1,185 @@
+"""Files as other programs see them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import xml.etree.ElementTree as ElementTree
+from contextlib import closing
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pyproj
+import pytest
+import rasterio
+from affine import Affine
+from matplotlib.image import imread
+from rio_cogeo.cogeo import cog_validate
+from shapely import box
+
+from detect.dormitories import rows_layer
+from detect.outputs import (
+    BUILDING_COLUMNS,
+    STAGE_COLOURS_RGB,
+    format_table,
+    with_schema,
+    write_gpkg,
+    write_parquet,
+    write_rasters,
+    write_summary,
+)
+from detect.overview import write_overview
+from detect.scene import WorkGrid, open_scene
+from tests.conftest import ORIGIN_XY, WriteScene
+
+CRS = pyproj.CRS(32631)
+CONTRACT = (
+    "id site row stage stage_score p_foundation p_incomplete p_complete score area_m2 length_m width_m orientation_deg rectangularity "
+    "dormitory_like dormitory_score beds touches_edge"
+).split()
+
+
+def some(count: int = 3) -> gpd.GeoDataFrame:
+    stages = ["foundation", "incomplete", "complete"]
+    columns = {
+        "id": range(1, count + 1), "site": ["plot", None, "plot"][:count], "row": [1, 0, 1][:count], "stage": stages[:count],
+        "dormitory_like": [True, False, True][:count], "dormitory_reasons": "", "beds": 256, "touches_edge": False,
+    }  # fmt: skip
+    numbers = {name: 0.123456789 for name, kind in BUILDING_COLUMNS.items() if kind == "float64"}
+    shapes = [box(ORIGIN_XY[0] + 20 * i, ORIGIN_XY[1] - 30, ORIGIN_XY[0] + 20 * i + 12, ORIGIN_XY[1] - 10) for i in range(count)]
+    table = gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries(shapes, crs=CRS), crs=CRS, index=range(count))
+    return with_schema(table.assign(**numbers))
+
+
+def plots() -> gpd.GeoDataFrame:
+    shape = box(ORIGIN_XY[0], ORIGIN_XY[1] - 40, ORIGIN_XY[0] + 60, ORIGIN_XY[1])
+    return gpd.GeoDataFrame({"name": ["plot"], "planned_buildings": [np.nan], "area_km2": [0.0024]}, geometry=[shape], crs=CRS)
+
+
+@pytest.mark.parametrize("count", [3, 0])
+def test_vector_files_hold_the_contract(tmp_path: Path, count: int) -> None:
+    table = some(count)
+    assert set(CONTRACT) <= set(table.columns)
+    write_gpkg(tmp_path / "b.gpkg", table, rows_layer(table), plots())
+    assert {"buildings", "rows", "sites"} <= {str(name) for name, _ in pyogrio.list_layers(tmp_path / "b.gpkg")}
+    back = gpd.read_file(tmp_path / "b.gpkg", layer="buildings")
+    assert back.crs == CRS
+    assert len(back) == count
+    assert set(CONTRACT) <= set(back.columns)
+    assert back["dormitory_like"].dtype == bool
+    assert len(gpd.read_file(tmp_path / "b.gpkg", layer="rows")) == (1 if count else 0)
+    write_parquet(tmp_path / "b.parquet", table)
+    degrees = gpd.read_parquet(tmp_path / "b.parquet")
+    assert degrees.crs.to_epsg() == 4326
+    assert {name: str(t) for name, t in degrees.dtypes.items()}["beds"] == "int64"
+    import pyarrow.parquet
+
+    meta = json.loads(pyarrow.parquet.read_metadata(tmp_path / "b.parquet").metadata[b"geo"])
+    assert meta["version"] == "1.1.0"
+
+
+def test_the_stored_style_is_the_default_and_well_formed(tmp_path: Path) -> None:
+    write_gpkg(tmp_path / "b.gpkg", some(), rows_layer(some()), plots())
+    with closing(sqlite3.connect(tmp_path / "b.gpkg")) as connection:
+        rows = connection.execute("SELECT f_table_name, useAsDefault, styleQML FROM layer_styles").fetchall()
+        geometry = connection.execute("SELECT column_name FROM gpkg_geometry_columns WHERE table_name = 'buildings'").fetchone()
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert [(r[0], r[1]) for r in rows] == [("buildings", 1)]
+    assert geometry == ("geom",)
+    root = ElementTree.fromstring(rows[0][2])
+    assert len(root.findall(".//rule")) == len(root.findall(".//symbol")) == 6
+    assert {"'foundation'", "'incomplete'", "'complete'"} <= {
+        word for r in root.iter("rule") for word in r.get("filter", "").split('"stage"=')[1].split(" ")[:1]
+    }
+
+
+def test_a_scene_without_a_place_is_written_too(tmp_path: Path) -> None:
+    table = some().set_crs(None, allow_override=True)
+    write_gpkg(tmp_path / "b.gpkg", table, rows_layer(table), plots().set_crs(None, allow_override=True))
+    write_parquet(tmp_path / "b.parquet", table)
+    assert gpd.read_parquet(tmp_path / "b.parquet").crs is None
+
+
+def test_rasters_are_cloud_optimised_and_repeatable(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    size_hw = (700, 1100)
+    transform = Affine(0.35, 0, ORIGIN_XY[0], 0, -0.35, ORIGIN_XY[1])
+    stage = rng.choice(np.array([0, 0, 0, 1, 2, 3, 255], np.uint8), size_hw)
+    with rasterio.open(
+        tmp_path / "heads.tif", "w", driver="GTiff", dtype="uint8", count=1, height=700, width=1100, crs=CRS, transform=transform
+    ) as target:
+        target.write(rng.integers(0, 255, size_hw, dtype=np.uint8), 1)
+    grid = WorkGrid(size_hw, transform, 0.35, (1.0, 1.0))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write_rasters(tmp_path / name, grid, CRS, stage, tmp_path / "heads.tif")
+    for name in ("mask.tif", "stage.tif", "probability.tif"):
+        first = tmp_path / "one" / name
+        valid, errors, warnings = cog_validate(first, strict=True, quiet=True)
+        assert valid, (errors, warnings)
+        assert first.read_bytes() == (tmp_path / "two" / name).read_bytes()
+        with rasterio.open(first) as back:
+            assert back.nodata == 255
+            assert back.crs == CRS
+    with rasterio.open(tmp_path / "one" / "mask.tif") as mask, rasterio.open(tmp_path / "one" / "stage.tif") as back:
+        assert (back.read(1) == stage).all()
+        assert (mask.read(1) == np.select([stage == 255, stage > 0], [255, 1], 0)).all()
+        assert back.colormap(1)[3][:3] == STAGE_COLOURS_RGB["complete"]
+
+
+def test_summary_refuses_what_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_summary(tmp_path / "s.json", {"a": float("nan")})
+
+
+def test_table_names_sites_intervals_and_assumptions() -> None:
+    c = {"estimate": 1234, "low": 1000, "high": 1500}
+    three = {"foundation": c, "incomplete": c, "complete": c}
+    counts = {"area_km2": 1.39, "buildings": c, "by_stage": three, "dormitory_like": c, "dormitory_by_stage": three}
+    counts["beds"] = {"now": c, "when_complete": c, "planned": None}
+    sites = [{"name": n, "warnings": [f"{n} is odd"], **counts} for n in ("a plot", "b")]
+    summary = {
+        "scene": {"name": "s", "gsd_m": 0.5, "date": None}, "model": {"name": "base"}, "sites": sites, "total": counts, "outside_sites": 4,
+        "assumptions": {"storeys": 2, "rooms_per_building": 64, "beds_per_room": 4}, "warnings": ["beware"],
+    }  # fmt: skip
+    text = format_table(summary)
+    for words in (
+        "a plot",
+        "all sites",
+        "1,234 (1,000–1,500)",
+        "64 rooms × 4 beds",
+        "4 more buildings",
+        "a plot is odd",
+        "warning: beware",
+    ):
+        assert words in text
+    assert len({len(line) for line in text.splitlines()[2:5]}) == 1, "columns line up"
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        ("EPSG:32631", None),
+        ("EPSG:4326", Affine(4.5e-6, 0, 36.0, 0, -4.5e-6, 10.0)),
+        ("EPSG:32631", Affine.translation(*ORIGIN_XY) * Affine.rotation(30) * Affine.scale(0.5, -0.5)),
+    ],
+    ids=["projected", "geographic", "rotated"],
+)
+def test_overview_shows_the_scene_and_its_legend(
+    write_scene: WriteScene, tmp_path: Path, crs: str, transform: Affine | None
+) -> None:
+    from detect.overview import _north_px, _picture_grid
+
+    scene = open_scene(write_scene(crs=crs, transform=transform))
+    table = some(0).set_crs(crs, allow_override=True)
+    write_overview(tmp_path / "o.png", scene, table, plots().to_crs(crs), draw_sites=True)
+    picture = imread(tmp_path / "o.png")
+    assert picture.shape[1] >= 760 and picture.shape[0] > 96
+    assert picture[-60:].min() < 0.2, "text below the picture"
+    x, y = _north_px(scene, _picture_grid(scene))
+    if transform is not None and transform.b:
+        assert np.degrees(np.arctan2(x, -y)) == pytest.approx(30, abs=3)
+    else:
+        assert (x, y) == pytest.approx((0, -1), abs=0.05)
