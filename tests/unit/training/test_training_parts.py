@@ -1,0 +1,243 @@
+"""What training is made of: configuration, samples, losses, metrics."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from detect.datasets.chips import UNKNOWN, Chip, ChipRow, read_chip, read_index, write_chip, write_index
+from detect.errors import InputError
+from detect.instances import InstanceParams
+from detect.training import augment
+from detect.training.config import LossConfig, load_config
+from detect.training.data import TrainingSamples
+from detect.training.losses import network_loss
+from detect.training.metrics import Tally, at_gsd, match_labels
+
+SMALL = "name: t\nout: o\ndata: {chips: c, chip_px: 64, batch: 2, samples: 8, simulated: 0.5, tinted: 0.5}\n"
+
+
+def chip(size_hw: tuple[int, int] = (120, 160)) -> Chip:
+    rng = np.random.default_rng(0)
+    instances = np.zeros(size_hw, np.uint16)
+    instances[20:60, 20:50] = 1
+    instances[20:60, 54:90] = 2
+    instances[80:100, 100:140] = 3
+    image = np.where(instances[..., None] > 0, 190, 90) + rng.integers(-9, 9, (*size_hw, 3))
+    stage = np.where(instances == 3, 2, 0).astype(np.uint8)
+    return Chip(image.astype(np.uint8), instances, (instances > 0).astype(np.uint8), stage)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    rows = []
+    for name, kind, split in (
+        ("a", "outlines", "train"),
+        ("b", "coarse", "train"),
+        ("c", "merged", "train"),
+        ("d", "outlines", "val"),
+    ):
+        write_chip(tmp_path, name, chip())
+        rows.append(
+            ChipRow(name, f"set_{name}", f"place_{name}", split, kind, 0.4, "CC0", f"{name}.tif", 3000.0, 3, chip().sha256())
+        )
+    write_index(tmp_path, rows)
+    return tmp_path
+
+
+def samples(store: Path, tmp_path: Path, first: int = 0, count: int = 8, text: str = SMALL) -> TrainingSamples:
+    (tmp_path / "c.yaml").write_text(text)
+    config = load_config(tmp_path / "c.yaml", [f"data.chips={store}"])
+    return TrainingSamples(config, read_index(store), first, count)
+
+
+# Configuration.
+
+
+def test_overrides_and_defaults(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(SMALL)
+    config = load_config(tmp_path / "c.yaml", ["data.batch=4", "optimizer.ema=0.9", "trainer.accelerator=gpu"])
+    assert (config.data.batch, config.optimizer.ema, config.trainer, config.steps) == (4, 0.9, {"accelerator": "gpu"}, 2)
+    assert (
+        config.sha256()
+        == load_config(tmp_path / "c.yaml", ["data.batch=4", "optimizer.ema=0.9", "trainer.accelerator=gpu"]).sha256()
+    )
+    assert config.sha256() != load_config(tmp_path / "c.yaml").sha256()
+
+
+@pytest.mark.parametrize(
+    ("override", "word"),
+    [
+        ("data.batches=4", "batches"), ("data.batch=big", "batch"), ("data.chip_px=70", "32"), ("data.samples=1", "samples"),
+        ("data.gsd_m=9", "gsd_m"), ("data.simulated=2", "simulated"), ("data.tinted=-1", "tinted"), ("data", "key.key=value"),
+        ("name.x=1", "name"), ("data.batch=true", "batch"),
+    ],
+)  # fmt: skip
+def test_wrong_values_are_named(tmp_path: Path, override: str, word: str) -> None:
+    (tmp_path / "c.yaml").write_text(SMALL)
+    with pytest.raises(InputError, match=word) as caught:
+        load_config(tmp_path / "c.yaml", [override])
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_name_and_broken_yaml(tmp_path: Path) -> None:
+    for text, word in (("out: o", "name"), ("a: [", "YAML"), ("words", "keys")):
+        (tmp_path / "c.yaml").write_text(text)
+        with pytest.raises(InputError, match=word):
+            load_config(tmp_path / "c.yaml")
+
+
+# The chip store.
+
+
+def test_chips_come_back_as_they_were(store: Path) -> None:
+    back = read_chip(store, "a")
+    assert back.sha256() == chip().sha256() == read_index(store)["sha256"][0]
+    (store / "a_truth.png").unlink()
+    with pytest.raises(InputError, match="a_truth"):
+        read_chip(store, "a")
+    with pytest.raises(InputError, match="detect prepare"):
+        read_index(store / "nowhere")
+
+
+# Samples.
+
+
+def test_a_sample_is_the_same_wherever_the_run_was_resumed(store: Path, tmp_path: Path) -> None:
+    whole = samples(store, tmp_path)
+    later = samples(store, tmp_path, first=4, count=4)
+    for i in (2, 0, 3):
+        for key, value in later[i].items():
+            assert torch.equal(value, whole[4 + i][key]), key
+    assert not torch.equal(whole[0]["image"], whole[1]["image"])
+
+
+def test_labels_that_fuse_say_nothing_of_gaps(store: Path, tmp_path: Path) -> None:
+    text = SMALL.replace("simulated: 0.5", "simulated: 0.0, shares: {set_b: 1.0}")
+    drawn = samples(store, tmp_path, text=text)
+    for i in range(4):
+        assert (drawn[i]["boundary"] == UNKNOWN).all()
+        assert (drawn[i]["weight"] == 1).all()
+    outlines = samples(store, tmp_path, text=text.replace("set_b", "set_a"))
+    assert any((outlines[i]["boundary"] == 1).any() for i in range(8))
+    assert any((outlines[i]["weight"] > 1).any() for i in range(8))
+
+
+def test_boundary_lies_between_neighbours_only() -> None:
+    found = augment.boundaries(chip().instances, 0.5)
+    assert found[40, 52] == 1
+    assert found[40, 15] == 0 and found[90, 95] == 0, "a free wall is no boundary"
+    assert found[40, 35] == 0
+
+
+def test_cut_keeps_labels_on_their_pixels() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(10):
+        part = augment.cut(rng, chip(), 0.4, 0.5, 64)
+        assert part.image.shape == (64, 64, 3)
+        bright = part.image.mean(axis=2) > 140
+        assert (bright == (part.footprint == 1)).mean() > 0.93
+
+
+def test_compound_brings_its_own_labels() -> None:
+    rng = np.random.default_rng(1)
+    seen = 0
+    for _ in range(6):
+        part, decided = augment.add_compound(rng, chip((256, 256)), 0.4)
+        new = part.instances > 3
+        seen += len(np.unique(part.instances[new]))
+        assert (part.footprint[new] == 1).all()
+        assert (part.stage[new] > 0).all()
+        assert decided[new].all()
+    assert seen > 10
+
+
+def test_tinted_roofs_leave_the_ground_alone() -> None:
+    plain = chip()
+    tinted = augment.tint_roofs(np.random.default_rng(2), plain)
+    change = np.abs(tinted.image.astype(int) - plain.image).mean(axis=2)
+    inside = plain.instances > 0
+    assert change[inside].mean() > 10
+    assert np.median(change[~inside]) == 0
+    assert tinted.instances is plain.instances
+
+
+# Losses.
+
+
+def batch(**changes: torch.Tensor) -> dict[str, torch.Tensor]:
+    footprint = torch.zeros(1, 8, 12, dtype=torch.uint8)
+    footprint[:, 2:6, 2:8] = 1
+    known = {
+        "footprint": footprint, "boundary": footprint.clone(), "stage": torch.where(footprint == 1, 2, 0).long(),
+        "weight": torch.ones(1, 8, 12),
+    }  # fmt: skip
+    return known | changes
+
+
+def test_the_truth_costs_nothing_and_its_opposite_much() -> None:
+    right = batch()
+    sign = torch.where(right["footprint"] == 1, 12.0, -12.0)
+    stages = torch.stack([torch.zeros(1, 8, 12), torch.full((1, 8, 12), 12.0), torch.zeros(1, 8, 12)], dim=1)
+    good = network_loss(torch.cat([sign[:, None], sign[:, None], stages], dim=1), right, LossConfig())
+    bad = network_loss(torch.cat([-sign[:, None], -sign[:, None], -stages], dim=1), right, LossConfig())
+    assert good["loss"] < 0.02 < 5 < bad["loss"]
+
+
+@pytest.mark.parametrize(("part", "channels"), [("footprint", slice(0, 1)), ("boundary", slice(1, 2)), ("stage", slice(2, 5))])
+def test_unknown_labels_pull_nothing(part: str, channels: slice) -> None:
+    nothing = torch.zeros(1, 8, 12).long() if part == "stage" else torch.full((1, 8, 12), UNKNOWN, dtype=torch.uint8)
+    logits = torch.randn(1, 5, 8, 12, requires_grad=True)
+    network_loss(logits, batch(**{part: nothing}), LossConfig())["loss"].backward()
+    assert logits.grad is not None
+    assert (logits.grad[:, channels] == 0).all()
+    others = torch.ones(5, dtype=torch.bool)
+    others[channels] = False
+    assert (logits.grad[:, others] != 0).any()
+
+
+def test_gap_weight_counts() -> None:
+    logits = torch.zeros(1, 5, 8, 12)
+    heavy = batch()["weight"].clone()
+    heavy[:, 0] = 4
+    logits[:, 0, 0] = 3  # wrong where it weighs
+    light = network_loss(logits, batch(), LossConfig())["footprint"]
+    assert network_loss(logits, batch(weight=heavy), LossConfig())["footprint"] > light
+
+
+# Metrics.
+
+
+def test_labels_match_one_to_one() -> None:
+    truth = chip().instances.astype(int)
+    fused = np.where(truth > 0, np.where(truth == 3, 2, 1), 0).astype(np.int32)
+    assert match_labels(truth.astype(np.int32), truth) == (3, 3, 3)
+    # The fused pair covers 1,080 + 1,200 px of which neither is a majority at IoU 0.5 with the gap still open.
+    assert match_labels(fused, truth)[1:] == (2, 3)
+    assert match_labels(np.zeros_like(fused), truth) == (0, 0, 3)
+
+
+def test_tally_of_a_perfect_and_a_blind_network() -> None:
+    known = chip()
+    known.footprint[:, 150:] = UNKNOWN
+    heads = np.zeros((5, 120, 160), np.uint8)
+    heads[0] = np.where(known.instances > 0, 240, 5)
+    heads[3] = 200
+    tally = Tally()
+    tally.feed(heads, known, InstanceParams())
+    assert (tally.iou, tally.f1) == (1, 1)
+    assert tally.stages[1, 1] == (known.stage == 2).sum()
+    blind = Tally()
+    blind.feed(np.zeros_like(heads), known, InstanceParams())
+    assert (blind.iou, blind.f1) == (0, 0)
+
+
+def test_chips_are_seen_at_the_networks_pixel() -> None:
+    small = at_gsd(chip(), 0.4, 0.8)
+    assert small.image.shape == (60, 80, 3)
+    assert set(np.unique(small.instances)) == {0, 1, 2, 3}
+    assert replace(small).footprint.dtype == np.uint8
