@@ -2,7 +2,8 @@
 
     python benchmarks/accuracy.py --data path/to/samples [--weights NAME] [--gsd 0.3 0.35 0.4] [--quick]
 
-Prints one row per place and writes benchmarks/results/accuracy.json. ``--gsd`` runs the same weights at other ground sampling distances.
+Prints one row per place and per data set (its places pooled), the mean over data sets, and writes benchmarks/results/accuracy.json.
+``--gsd`` runs the same weights at other ground sampling distances.
 Rows: of the real camp (``rows/rows.json``, nairobi_0) the share of core blocks that come out as one building each, IoU ≥ 0.5 with their
 rectangle; the same for simulated rows whose gaps are 3 m, which are drawn and said to be.
 """
@@ -22,6 +23,7 @@ from typing import Any
 import cv2
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import rasterio
 import shapely
 from affine import Affine
@@ -31,6 +33,7 @@ from detect.evaluate import evaluate
 from detect.matching import match, overlaps
 from detect.pipeline import predict_scenes
 from detect.simulate import simulate
+from detect.stages import STAGES
 from detect.weights import load_weights
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
@@ -48,6 +51,12 @@ class Sums:
     predicted: int = 0
     reference: int = 0
     images: list[str] = field(default_factory=list)
+
+    def pool(self, other: Sums) -> None:
+        """Add another place's."""
+        self.shared, self.either = self.shared + other.shared, self.either + other.either
+        self.matched, self.predicted = self.matched + other.matched, self.predicted + other.predicted
+        self.reference, self.images = self.reference + other.reference, self.images + other.images
 
     def add(self, name: str, metrics: dict[str, Any]) -> None:
         iou = metrics["footprint_iou"] or 0.0
@@ -71,23 +80,27 @@ class Sums:
         }
 
 
-def held_out(data: Path, scratch: Path) -> Iterator[tuple[str, bool, Path, float | None, Any, Any]]:
-    """(place, whether its labels outline single buildings, image, its --gsd, reference, area) of every validation image."""
+COARSE = {"hitl_dubai"}
+"""Sets whose labels join neighbours, which says nothing of single buildings."""
+
+
+def held_out(data: Path, scratch: Path) -> Iterator[tuple[str, Path, float | None, Any, Any]]:
+    """(data set/place, image, its --gsd, reference, area) of every validation image."""
     for name in ("vegas_225", "vegas_2636"):
-        yield "spacenet2_vegas", True, data / f"vegas/{name}.tif", None, _reference(data, f"vegas/{name}"), None
+        yield f"spacenet2_vegas/{name}", data / f"vegas/{name}.tif", None, _reference(data, f"vegas/{name}"), None
     for name in ("rio_57", "rio_63", "rio_64"):
-        yield "spacenet1_rio", True, data / f"rio/{name}.tif", None, _reference(data, f"rio/{name}"), None
-    yield "virac_1", True, data / "oam_chips/virac_1.tif", None, _reference(data, "oam_chips/virac_1"), None
+        yield f"spacenet1_rio/{name}", data / f"rio/{name}.tif", None, _reference(data, f"rio/{name}"), None
+    yield "fair_oam/virac_1", data / "oam_chips/virac_1.tif", None, _reference(data, "oam_chips/virac_1"), None
     area = gpd.read_file(data / "banepa_scene/labelled_area.geojson").to_crs(3857)
     west, south, east, north = area.total_bounds
     third = gpd.GeoDataFrame(geometry=area.intersection(shapely.box(west, north - (north - south) / 3, east, north)), crs=3857)
-    yield "banepa_north", True, _banepa_north(data, third, scratch), None, data / "banepa_scene/buildings.geojson", third
-    for image, gsd, countable, place in [("accra/south_rgb.jpg", 0.2, True, "accra_south")] + [
-        (f"dubai/tile{t}_{p}.jpg", 0.9, False, f"dubai_{t}") for t in (2, 3, 5) for p in range(1, 10)
+    yield "oam_banepa/banepa", _banepa_north(data, third, scratch), None, data / "banepa_scene/buildings.geojson", third
+    for image, gsd, place in [("accra/south_rgb.jpg", 0.2, "open_cities_accra/accra_south")] + [
+        (f"dubai/tile{t}_{p}.jpg", 0.9, f"hitl_dubai/dubai_{t}") for t in (2, 3, 5) for p in range(1, 10)
     ]:
         mask = data / image.replace("south_rgb.jpg", "south_mask.png").replace(".jpg", "_mask.png")
         if (data / image).exists() and mask.exists():
-            yield place, countable, data / image, gsd, *_from_mask(mask, gsd)
+            yield place, data / image, gsd, *_from_mask(mask, gsd)
 
 
 def _reference(data: Path, stem: str) -> Path:
@@ -119,6 +132,21 @@ def _from_mask(path: Path, gsd: float) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFra
     return gpd.GeoDataFrame(geometry=built), gpd.GeoDataFrame(geometry=[shapely.union_all(known)])
 
 
+def staged(data: Path, image: Path, gsd: float | None) -> gpd.GeoDataFrame:
+    """Buildings of an image whose construction stage two annotators agree on."""
+    table = pd.read_csv(data / "stages/buildings.csv")
+    table = (
+        table[(table["image"] == image.relative_to(data).as_posix()) & table["stage"].notna()]
+        if data in image.parents
+        else table[:0]
+    )
+    with rasterio.open(image) as source:
+        transform, crs = (source.transform, source.crs) if gsd is None else (Affine.scale(gsd, -gsd), None)
+    pixels = shapely.from_wkt(table["polygon_px"].to_numpy(object))
+    polygons = shapely.transform(pixels, lambda x, y: transform * (x, y), interleaved=False)
+    return gpd.GeoDataFrame({"stage": table["stage"].to_numpy(object)}, geometry=list(polygons), crs=crs)
+
+
 def single_blocks(buildings: gpd.GeoDataFrame, blocks: list[Any]) -> int:
     """How many blocks have a building of their own, IoU ≥ 0.5."""
     return len(match(overlaps(list(buildings.geometry), blocks))[0])
@@ -132,15 +160,18 @@ def predict_one(scene: Path, out: Path, **options: Any) -> gpd.GeoDataFrame:
 def run(data: Path, weights: Path, *, quick: bool) -> dict[str, Any]:
     """All scores of one weights folder."""
     places: dict[str, Sums] = {}
-    countable_places: dict[str, bool] = {}
+    confusion = {true: dict.fromkeys(STAGES, 0) for true in STAGES}
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
-        for place, countable, image, gsd, reference, area in held_out(data, scratch):
+        for place, image, gsd, reference, area in held_out(data, scratch):
             if quick and places.get(place) and len(places[place].images) >= 3:
                 continue
-            result = predict_one(image, scratch / "out" / place, weights=weights, gsd_m=gsd)
+            result = predict_one(image, scratch / "out" / place.replace("/", "_"), weights=weights, gsd_m=gsd)
             places.setdefault(place, Sums()).add(image.name, evaluate(result, reference, area=area))
-            countable_places[place] = countable
+            stages = evaluate(result, staged(data, image, gsd))["stages"]
+            for true, given in stages["confusion"].items() if stages else ():
+                for name, count in given.items():
+                    confusion[true][name] += count
         rows: dict[str, list[Any]] = {r["image"]: [] for r in json.loads((data / "rows/rows.json").read_text())}
         for row in json.loads((data / "rows/rows.json").read_text()):
             if row["core"]:
@@ -156,9 +187,15 @@ def run(data: Path, weights: Path, *, quick: bool) -> dict[str, Any]:
             blocks = list(table.geometry[table["dormitory"]])
             found, drawn = found + single_blocks(result, blocks), drawn + len(blocks)
         separation["simulated rows, 3 m gaps"] = [found, drawn]
-    scores = {place: sums.scores(countable=countable_places[place]) for place, sums in places.items()}
-    means = {key: float(np.mean([s[key] for s in scores.values() if s[key] is not None])) for key in ("iou", "f1")}
-    return {"places": scores, "mean": means, "separation": separation}
+    sets: dict[str, Sums] = {}
+    for place, sums in places.items():
+        sets.setdefault(place.split("/")[0], Sums()).pool(sums)
+    by_place, by_set = (
+        {name: sums.scores(countable=name.split("/")[0] not in COARSE) for name, sums in found.items()}
+        for found in (places, sets)
+    )
+    means = {f"mean_{key}": float(np.mean([s[key] for s in by_set.values() if s[key] is not None])) for key in ("iou", "f1")}
+    return {"places": by_place, "sets": by_set, **means, "separation": separation, "stages": confusion}
 
 
 def at_gsd(weights: str | None, gsd_m: float | None, scratch: Path) -> Path:
@@ -173,12 +210,16 @@ def at_gsd(weights: str | None, gsd_m: float | None, scratch: Path) -> Path:
 
 
 def show(scores: dict[str, Any]) -> str:
-    lines = [f"{'place':<28}{'IoU':>7}{'F1@0.5':>8}{'found':>8}{'true':>8}"]
-    for place, s in [*scores["places"].items(), ("mean", scores["mean"])]:
+    means = {key: scores[f"mean_{key}"] for key in ("iou", "f1")}
+    lines = [f"{'place':<32}{'IoU':>7}{'F1@0.5':>8}{'found':>8}{'true':>8}"]
+    for place, s in [*scores["places"].items(), *scores["sets"].items(), ("mean over data sets", means)]:
         iou, f1 = (f"{s[k]:.3f}" if s[k] is not None else "–" for k in ("iou", "f1"))
         counts = "".join(f"{s[k]:>8}" if k in s else "" for k in ("predicted", "reference"))
-        lines.append(f"{place:<28}{iou:>7}{f1:>8}{counts}")
+        lines.append(f"{place:<32}{iou:>7}{f1:>8}{counts}")
     lines += [f"single blocks, {name}: {a} of {b} ({a / b:.0%})" for name, (a, b) in scores["separation"].items()]
+    lines.append("stages of matched buildings; rows: reference, columns: predicted")
+    lines += [f"{'':<14}" + "".join(f"{s:>12}" for s in STAGES)]
+    lines += [f"{true:<14}" + "".join(f"{given[s]:>12}" for s in STAGES) for true, given in scores["stages"].items()]
     return "\n".join(lines)
 
 
@@ -198,7 +239,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as temporary:
             folder = at_gsd(options.weights, gsd_m, Path(temporary))
             label = f"{load_weights(folder).name} at {load_weights(folder).gsd_m:g} m"
-            results[label] = run(options.data, folder, quick=options.quick)
+            results[label] = run(options.data, folder, quick=options.quick) | {"sha256": load_weights(folder).sha256}
         print(f"\n{label}\n{show(results[label])}", flush=True)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1))

@@ -89,7 +89,10 @@ def load_profile(path: str | Path | None = None) -> StructureProfile:
         raise InputError(f"{path}: is no YAML ({' '.join(str(cause).split())[:120]}); {DEFAULT_PROFILE} is an example") from cause
     top = _keys(StructureProfile, raw, str(path))
     values: dict[str, Any] = {"name": str(top["name"]), "description": str(top.get("description", ""))}
-    values["sources"] = tuple(str(s) for s in top.get("sources", ()))
+    sources = top.get("sources", [])
+    if not isinstance(sources, list):
+        raise InputError(f"{path}: sources: expects a list of texts, not {sources!r}")
+    values["sources"] = tuple(str(s) for s in sources)
     for key in ("length_m", "width_m", "aspect", "rectangularity"):
         values[key] = _numbers(top[key], 4, f"{path}: {key}")
     rule = _keys(GroupRule, top["group"], f"{path}: group")
@@ -110,7 +113,7 @@ def _keys(kind: type, raw: Any, where: str) -> Mapping[str, Any]:
         raise InputError(f"{where}: expects keys; {DEFAULT_PROFILE} is an example")
     known = {f.name for f in fields(kind)}
     needed = known - {"min_score", "description", "sources"}
-    if unknown := sorted(set(raw) - known):
+    if unknown := sorted(map(str, set(raw) - known)):
         raise InputError(f"{where}: unknown key '{unknown[0]}'; known are {', '.join(sorted(known))}")
     if missing := sorted(needed - set(raw)):
         raise InputError(f"{where}: key '{missing[0]}' is missing")

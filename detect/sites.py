@@ -94,6 +94,8 @@ def assign(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> NDArray[np.o
     which, site = shapely.STRtree(areas).query(polygons, predicate="intersects")
     shared = shapely.area(shapely.intersection(polygons[which], areas[site]))
     held = np.bincount(which, weights=shared, minlength=len(polygons))
+    for several in np.nonzero(np.bincount(which, minlength=len(polygons)) > 1)[0]:  # overlapping sites share ground
+        held[several] = polygons[several].intersection(shapely.union_all(areas[site[which == several]])).area
     own = shapely.area(polygons)
     # The best site last, so that it stays; of two equal ones the first in the file.
     for pair in np.lexsort((-site, shared)):

@@ -28,7 +28,7 @@ from detect.network import HEADS, STRIDE, ProbabilityNetwork, load_network
 from detect.training.config import TrainConfig
 from detect.training.data import MEAN, SD
 from detect.training.losses import STAGE_WEIGHTS
-from detect.training.metrics import Tally, mean
+from detect.training.metrics import Tally, coarse_sets, scores_of
 from detect.weights import Weights, load_weights, sha256_of
 
 CORE_PX, HALO_PX = 896, 64
@@ -67,6 +67,7 @@ def write_weights(
     save_file(tensors, folder / names["safetensors"])
     (folder / names["safetensors"]).chmod(0o644)  # safetensors writes for the owner alone
     onnx.save(to_onnx(ProbabilityNetwork(network)), folder / names["onnx"])
+    scores = scores_of(tallies, coarse_sets(index))
     card = {
         "name": settings.name,
         "version": recipe["config_sha256"][:8],
@@ -86,11 +87,11 @@ def write_weights(
         "thresholds": _thresholds(),
         "calibration": {"stage_temperature": 1.0, "stage_class_weights": list(STAGE_WEIGHTS)},
         "brightness": brightness_of(index[index["split"] == "train"], Path(settings.data.chips)),
-        "rates": rates_of(tallies, index),
+        "rates": rates_of(scores),
         "data": _data(index),
         "licence": LICENCE,
         "recipe": dict(recipe),
-        "metrics": metrics_of(tallies, index),
+        "metrics": {"measured": "on chips, by detect fit", **scores},
     }
     (folder / f"{settings.name}.json").write_text(json.dumps(_without_nan(card), indent=1) + "\n", encoding="utf-8")
     return folder
@@ -180,29 +181,13 @@ def brightness_of(rows: pd.DataFrame, store: Path) -> dict[str, list[float]]:
     }
 
 
-def rates_of(tallies: Mapping[str, Tally], index: pd.DataFrame) -> list[dict[str, Any]]:
+def rates_of(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Matched, predicted and reference buildings of each validation place whose labels outline single buildings."""
-    countable = _countable(index)
     return [
-        {"place": place, "matched": t.matched, "predicted": t.predicted, "reference": t.reference}
-        for place, t in sorted(tallies.items())
-        if t.reference and place in countable
+        {"place": place} | {key: s[key] for key in ("matched", "predicted", "reference")}
+        for place, s in scores["places"].items()
+        if s["reference"] and s["f1"] == s["f1"]
     ]
-
-
-def metrics_of(tallies: Mapping[str, Tally], index: pd.DataFrame) -> dict[str, Any]:
-    """Footprint IoU per validation place, F1 where the labels outline single buildings, and their means."""
-    countable = _countable(index)
-    places = {
-        place: {"iou": t.iou, "f1": t.f1 if place in countable else float("nan"), "buildings": t.reference}
-        for place, t in sorted(tallies.items())
-    }
-    return {"places": places} | {f"mean_{key}": mean(p[key] for p in places.values()) for key in ("iou", "f1")}
-
-
-def _countable(index: pd.DataFrame) -> set[str]:
-    rows = index[index["label_kind"] != "coarse"]
-    return set(rows["data_set"] + "/" + rows["place"])
 
 
 def _thresholds() -> dict[str, float]:

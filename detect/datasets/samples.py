@@ -49,6 +49,7 @@ def prepare_samples(source: Path, store: Path) -> int:
         raise InputError(f"{index_path}: no such file; give the folder that holds index.csv")
     index = pd.read_csv(index_path)
     index = index[index["label_kind"] != SHIFTED]
+    index["place"] = _own_places(index)
     stages = _Stages(source)
     store.mkdir(parents=True, exist_ok=True)
     rows: list[ChipRow] = []
@@ -59,6 +60,12 @@ def prepare_samples(source: Path, store: Path) -> int:
         rows += _prepare_image(source, store, item, stages)
     write_index(store, rows)
     return len(rows)
+
+
+def _own_places(index: pd.DataFrame) -> pd.Series:
+    """Place of each image; where both splits name one place, its images are places of their own (tiles of a city, apart or adjoining)."""
+    straddles = index.groupby(["data_set", "place"])["suggested_split"].transform("nunique") > 1
+    return index["place"].where(~straddles, index["image"].map(lambda image: Path(image).stem))
 
 
 def _prepare_image(source: Path, store: Path, item: dict[str, Any], stages: _Stages) -> list[ChipRow]:

@@ -15,6 +15,7 @@ import albumentations as A
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from detect.datasets.chips import UNKNOWN, Chip
 from detect.simulate import STAGES, draw_compound, paint_compound
@@ -123,13 +124,13 @@ def boundaries(instances: NDArray[np.uint16], gsd_m: float) -> NDArray[np.uint8]
     grown = np.zeros(instances.shape, np.uint8)
     interior = np.zeros(instances.shape, bool)
     height, width = instances.shape
-    for label in np.unique(instances):
-        if label == 0:
+    for label, found in enumerate(ndimage.find_objects(instances), start=1):
+        if found is None:
             continue
-        rows, cols = np.nonzero(instances == label)
+        rows, cols = found
         window = (
-            slice(max(0, rows.min() - reach - 1), min(height, rows.max() + reach + 2)),
-            slice(max(0, cols.min() - reach - 1), min(width, cols.max() + reach + 2)),
+            slice(max(0, rows.start - reach - 1), min(height, rows.stop + reach + 1)),
+            slice(max(0, cols.start - reach - 1), min(width, cols.stop + reach + 1)),
         )
         mask = (instances[window] == label).astype(np.uint8)
         grown[window] += cv2.dilate(mask, kernel)

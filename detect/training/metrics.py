@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,6 +30,10 @@ class Tally:
     reference: int = 0
     stages: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 3), np.int64))
     """Pixels by (true, predicted) stage, on buildings whose stage is known."""
+
+    def __add__(self, other: Tally) -> Tally:
+        """Both together."""
+        return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def feed(self, probabilities: NDArray[np.uint8], chip: Chip, params: InstanceParams) -> None:
         """Add one chip; probabilities (5, H, W) as uint8, p × 254, on the chip's pixels."""
@@ -113,7 +118,40 @@ def evaluate_chips(
     return dict(tallies)
 
 
-def mean(values: Iterable[float]) -> float:
+def scores_of(tallies: Mapping[str, Tally], coarse: Container[str] = ()) -> dict[str, Any]:
+    """``places`` and ``sets`` (places pooled), each name → iou, f1 and counts; ``mean_iou`` and ``mean_f1`` over sets.
+
+    Args:
+        tallies: by ``data_set/place``.
+        coarse: data sets whose labels join neighbours; they say nothing of single buildings, so their F1 is NaN.
+    """
+    sets: dict[str, Tally] = defaultdict(Tally)
+    for place, tally in sorted(tallies.items()):
+        sets[place.partition("/")[0]] += tally
+
+    def table(rows: Mapping[str, Tally]) -> dict[str, dict[str, float]]:
+        return {
+            name: {
+                "iou": t.iou,
+                "f1": float("nan") if name.partition("/")[0] in coarse else t.f1,
+                "predicted": t.predicted,
+                "reference": t.reference,
+                "matched": t.matched,
+            }
+            for name, t in sorted(rows.items())
+        }
+
+    by_set = table(sets)
+    means = {f"mean_{key}": _mean(s[key] for s in by_set.values()) for key in ("iou", "f1")}
+    return {"places": table(tallies), "sets": by_set, **means}
+
+
+def coarse_sets(index: pd.DataFrame) -> set[str]:
+    """Data sets of a chip store all of whose labels are coarse masks."""
+    return {name for name, rows in index.groupby("data_set") if (rows["label_kind"] == "coarse").all()}
+
+
+def _mean(values: Iterable[float]) -> float:
     """Mean of the values that are numbers."""
     numbers = [v for v in values if not np.isnan(v)]
     return float(np.mean(numbers)) if numbers else float("nan")

@@ -142,6 +142,21 @@ def test_shrinking_by_a_whole_number_takes_the_mean_of_each_cell(rows: int, cols
 
 
 @law
+@given(st.integers(3, 20), st.integers(21, 40), enlarging)
+def test_enlarging_keeps_a_slope_in_its_place(rows: int, cols: int, gsd_m: float) -> None:
+    slope = (np.add.outer(2.0 * np.arange(rows), np.arange(cols)) + 20).astype(np.float32)
+    with scene_of(np.stack([slope] * 3)) as scene:
+        grid = scene.work_grid(gsd_m)
+        values, _ = read(scene, grid)
+    # A work pixel's centre in native pixels; bilinear values are flat in the outer half pixel.
+    row, col = (
+        np.clip((np.arange(n) + 0.5) * scale - 0.5, 0, size - 1)
+        for n, scale, size in zip(grid.size_hw, grid.scale_rc, slope.shape, strict=True)
+    )
+    np.testing.assert_allclose(values[0], (np.add.outer(2 * row, col) + 20) / 255, rtol=1e-5)
+
+
+@law
 @given(sides, shrinking, seeds)
 def test_shrinking_keeps_the_mean_of_a_scene(size_hw: tuple[int, int], gsd_m: float, seed: int) -> None:
     picture, _ = drawn(seed, size_hw)

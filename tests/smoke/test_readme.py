@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from detect import cli
+from detect.weights import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -59,3 +60,10 @@ def test_python_examples_compile() -> None:
     assert examples
     for example in examples:
         compile(example, "README.md", "exec")
+
+
+def test_accuracy_is_that_of_the_card() -> None:
+    from scripts.publish_metrics import BEGIN, END, table
+
+    shown = README.split(BEGIN)[1].split(END)[0].strip()
+    assert shown == table(load_weights().card["metrics"])

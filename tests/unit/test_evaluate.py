@@ -1,130 +1,183 @@
-"""Footprint, count and stage metrics on cases one can check in the head."""
+"""Scores whose values one knows beforehand."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pytest
-import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from shapely import affinity, box
+from shapely import Polygon, affinity, box
 
 from detect.errors import InputError
-from detect.evaluate import evaluate, format_table
-from detect.matching import covered_by, match, overlaps
+from detect.evaluate import THRESHOLDS, evaluate, format_table
+from detect.stages import STAGES
 from tests.real_data import data_path
 
-CRS = "EPSG:32637"
+X, Y = 593_000.0, 5_747_000.0  # EPSG:32631
+RATIOS = ("footprint_iou", "precision", "recall", "f1", "mean_iou_of_matched")
 
 
-def table(*shapes: shapely.Polygon, **columns: list) -> gpd.GeoDataFrame:
-    moved = [affinity.translate(s, 400_000, 6_200_000) for s in shapes]
-    return gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries(moved, crs=CRS), crs=CRS)
+def house(i: int, share: float = 1.0) -> Polygon:
+    """The i-th house of a street, 20 × 10 m; with a share, that much of its length."""
+    return box(X + 40 * i, Y, X + 40 * i + 20 * share, Y + 10)
 
 
-HOUSES = [box(20 * i, 0, 20 * i + 12, 9) for i in range(5)]
+def table(*shapes: Polygon, crs: str | None = "EPSG:32631", **columns: Any) -> gpd.GeoDataFrame:
+    return gpd.GeoDataFrame(columns, geometry=list(shapes), crs=crs)
 
 
-def test_the_same_on_both_sides_is_perfect() -> None:
-    metrics = evaluate(table(*HOUSES), table(*HOUSES))
-    assert metrics["predicted"] == metrics["reference"] == metrics["matched"] == 5
-    for key in ("footprint_iou", "precision", "recall", "f1"):
-        assert metrics[key] == pytest.approx(1)
-    assert metrics["average_precision"]["0.50:0.95"] == pytest.approx(1)
-    assert metrics["count_error"] == 0
-    assert metrics["stages"] is None
+STREET = table(*(house(i) for i in range(4)))
+
+
+def test_known_precision_recall_and_f1(tmp_path: Path) -> None:
+    """Of five predictions three are right: one exact, two of 0.9 and 0.6; one is too small, one stands on grass."""
+    ours = table(house(0), house(1, 0.9), house(2, 0.6), house(3, 0.4), house(9))
+    found = evaluate(ours, STREET, out=tmp_path / "scores.json")
+    assert (found["predicted"], found["reference"], found["matched"], found["count_error"]) == (5, 4, 3, 1)
+    assert found["count_error_relative"] == 0.25
+    assert (found["precision"], found["recall"], found["f1"]) == pytest.approx((3 / 5, 3 / 4, 6 / 9))
+    assert found["mean_iou_of_matched"] == pytest.approx((1 + 0.9 + 0.6) / 3, rel=1e-5)
+    assert found["footprint_iou"] == pytest.approx(2.9 / 5, rel=1e-5)
+    assert found["area_predicted_m2"] == pytest.approx(3.9 * 200, rel=2e-3)
+    assert found["stages"] is None
+    assert json.loads((tmp_path / "scores.json").read_text(encoding="utf-8")) == found
+    assert "precision 0.600, recall 0.750, F1 0.667" in format_table(found)
+    assert [p.name for p in tmp_path.iterdir()] == ["scores.json"]
+
+
+@given(seed=st.integers(0, 10_000), crs=st.sampled_from(["EPSG:32631", "EPSG:4326", None]))
+@settings(max_examples=15, deadline=None)
+def test_a_table_is_perfect_against_itself_and_swapping_sides_swaps_the_ratios(seed: int, crs: str | None) -> None:
+    rng = np.random.default_rng(seed)
+
+    def town(count: int) -> gpd.GeoDataFrame:
+        shapes = [affinity.rotate(house(int(i), rng.uniform(0.3, 1)), rng.uniform(0, 20)) for i in rng.permutation(9)[:count]]
+        return table(*shapes) if crs is None else table(*shapes).to_crs(crs)
+
+    ours, theirs = town(int(rng.integers(1, 9))), town(int(rng.integers(1, 9)))
+    itself = evaluate(ours, ours)
+    assert all(itself[name] == pytest.approx(1) for name in RATIOS)
+    assert itself["average_precision"]["0.50:0.95"] == 1 and itself["count_error"] == 0
+    forth, back = evaluate(ours, theirs), evaluate(theirs, ours)
+    assert (forth["precision"], forth["recall"]) == (back["recall"], back["precision"])
+    assert forth["f1"] == back["f1"] and forth["matched"] == back["matched"]
+    assert forth["footprint_iou"] == pytest.approx(back["footprint_iou"], rel=1e-4)
+    assert forth["count_error"] == -back["count_error"]
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "EPSG:32632"])
+def test_sides_may_differ_in_crs(tmp_path: Path, crs: str) -> None:
+    ours = table(house(0), house(1, 0.8), house(9))
+    known = evaluate(ours, STREET)
+    STREET.to_crs(crs).to_file(tmp_path / "reference.gpkg")
+    found = evaluate(ours, tmp_path / "reference.gpkg", area=table(box(X - 9, Y - 9, X + 900, Y + 90)).to_crs(4326))
+    for name in (*RATIOS, "area_predicted_m2", "area_reference_m2"):
+        assert found[name] == pytest.approx(known[name], rel=1e-4)
+
+
+def test_within_an_area_buildings_count_by_their_inner_point_and_pixels_are_clipped() -> None:
+    area = table(box(X - 5, Y - 5, X + 55, Y + 50))  # the first house and three quarters of the second
+    found = evaluate(table(house(0), house(1), house(3), house(9)), STREET, area=area)
+    assert (found["predicted"], found["reference"], found["matched"]) == (2, 2, 2)
+    assert found["area_reference_m2"] == pytest.approx(350, rel=2e-3)
+    elsewhere = evaluate(STREET, STREET, area=table(box(X + 5000, Y, X + 5100, Y + 100)))
+    assert elsewhere["predicted"] == elsewhere["reference"] == 0 and elsewhere["f1"] is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "absent"),
+    [
+        (table(), STREET, {"precision", "mean_iou_of_matched"}),
+        (STREET, table(), {"recall", "count_error_relative", "mean_iou_of_matched"}),
+        (table(), table(), {*RATIOS, "count_error_relative"}),
+    ],
+)
+def test_a_ratio_without_denominator_is_none(
+    tmp_path: Path, ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, absent: set[str]
+) -> None:
+    found = evaluate(ours, theirs, out=tmp_path / "scores.json", area=table(box(X - 5, Y - 5, X + 900, Y + 50)))
+    assert {name for name in (*RATIOS, "count_error_relative") if found[name] is None} == absent
+    assert found["average_precision"]["0.50"] == (0 if len(theirs) else None)
+    text = (tmp_path / "scores.json").read_text(encoding="utf-8")
+    assert json.loads(text) == found and "NaN" not in text and "Infinity" not in text
+    assert "–" in format_table(found)
+
+
+def test_average_precision_ranks_by_score() -> None:
+    def ap(*scores: float) -> dict[str, float]:
+        shapes = [house(0), house(1), house(2), house(9)][: len(scores)]
+        return evaluate(table(*shapes, score=list(scores)), STREET)["average_precision"]
+
+    assert ap(0.9, 0.8, 0.7)["0.50"] == pytest.approx(0.75)  # three of four found, none wrong
+    assert ap(0.9, 0.8, 0.7, 0.1)["0.50"] == pytest.approx(0.75)  # a wrong one at the end costs nothing
+    assert ap(0.9, 0.8, 0.7, 0.85)["0.50"] == pytest.approx(0.25 + 0.5 * 3 / 4)
+    assert ap(0.9, 0.8, 0.7, 0.99)["0.50"] == pytest.approx(0.75 * 3 / 4)
+    assert ap(0.5, 0.5, 0.5, 0.5)["0.50"] == pytest.approx(0.75 * 3 / 4)  # alike: they enter together
+    assert [ap(0.9)[f"{t:.2f}"] for t in THRESHOLDS] == [0.25] * 10
+    tight = evaluate(table(house(0, 0.72)), table(house(0)))["average_precision"]
+    assert tight["0.50:0.95"] == pytest.approx(0.5)  # right at 0.50, 0.55, … 0.70
 
 
 def test_two_fused_houses_are_one_mistake_and_two_misses() -> None:
-    fused = box(0, 0, 32, 9)
-    metrics = evaluate(table(fused, *HOUSES[2:], box(300, 0, 310, 9)), table(*HOUSES))
-    assert (metrics["matched"], metrics["predicted"], metrics["reference"]) == (3, 5, 5)
-    assert metrics["f1"] == pytest.approx(0.6)
-    shared, ours, theirs = 5 * 108, 288 + 3 * 108 + 90, 5 * 108
-    assert metrics["footprint_iou"] == pytest.approx(shared / (ours + theirs - shared), rel=1e-3)
-
-
-def test_sides_swap_precision_and_recall() -> None:
-    ours, theirs = table(*HOUSES[:3]), table(*HOUSES[1:])
-    one, two = evaluate(ours, theirs), evaluate(theirs, ours)
-    assert one["precision"] == two["recall"] == pytest.approx(2 / 3)
-    assert one["recall"] == two["precision"] == pytest.approx(0.5)
-    assert one["footprint_iou"] == pytest.approx(two["footprint_iou"])
-
-
-def test_a_confident_mistake_costs_more_than_a_doubtful_one() -> None:
-    houses = [*HOUSES, box(300, 0, 310, 9)]
-    sure = evaluate(table(*houses, score=[0.6] * 5 + [0.99]), table(*HOUSES))["average_precision"]["0.50"]
-    doubtful = evaluate(table(*houses, score=[0.6] * 5 + [0.1]), table(*HOUSES))["average_precision"]["0.50"]
-    assert sure < doubtful == pytest.approx(1)
-
-
-def test_only_the_area_counts() -> None:
-    area = table(box(-5, -5, 55, 20))
-    metrics = evaluate(table(*HOUSES[:4]), table(*HOUSES), area=area)
-    assert (metrics["predicted"], metrics["reference"], metrics["f1"]) == (3, 3, 1)
-    empty = table(box(0, 0, 1, 1)).iloc[:0]
-    with pytest.raises(InputError, match="no polygon"):
-        evaluate(table(*HOUSES), table(*HOUSES), area=empty)
-
-
-@pytest.mark.parametrize(("ours", "theirs"), [(0, 5), (5, 0), (0, 0)])
-def test_nothing_on_a_side_gives_valid_json(ours: int, theirs: int, tmp_path: Path) -> None:
-    metrics = evaluate(table(*HOUSES).iloc[:ours], table(*HOUSES).iloc[:theirs], out=tmp_path / "m.json")
-    assert json.loads((tmp_path / "m.json").read_text()) == metrics
-    assert (metrics["precision"] is None) == (ours == 0)
-    assert (metrics["recall"] is None) == (theirs == 0)
-    assert "predicted" in format_table(metrics)
-
-
-def test_other_coordinate_systems_and_folders(tmp_path: Path) -> None:
-    folder = tmp_path / "out" / "scene"
-    folder.mkdir(parents=True)
-    table(*HOUSES).to_file(folder / "buildings.gpkg", layer="buildings")
-    table(*HOUSES).to_crs(4326).to_file(tmp_path / "reference.geojson")
-    for given_path in (folder, folder.parent, folder / "buildings.gpkg"):
-        assert evaluate(given_path, tmp_path / "reference.geojson")["f1"] == 1
-    (tmp_path / "empty").mkdir()
-    for wrong in (tmp_path / "nowhere.gpkg", tmp_path / "empty"):
-        with pytest.raises(InputError, match=wrong.name):
-            evaluate(wrong, tmp_path / "reference.geojson")
-    with pytest.raises(InputError, match="coordinate system"):
-        evaluate(table(*HOUSES), table(*HOUSES).set_crs(None, allow_override=True))
+    fused = box(X, Y, X + 60, Y + 10)  # the first two and the 20 m between them
+    found = evaluate(table(fused, house(2), house(3)), STREET)
+    assert (found["matched"], found["precision"], found["recall"]) == (2, pytest.approx(2 / 3), 0.5)
+    assert found["footprint_iou"] == pytest.approx(4 / 5, rel=1e-5)
 
 
 def test_stages_are_compared_where_both_sides_know_them() -> None:
-    ours = table(*HOUSES, stage=["complete", "complete", "foundation", "incomplete", "complete"])
-    theirs = table(*HOUSES, condition=["Complete", "Incomplete", "Foundation", None, "Complete"])
+    ours = table(*(house(i) for i in range(4)), stage=["foundation", "complete", "complete", None])
+    theirs = STREET.assign(stage=["foundation", "incomplete", "complete", "complete"])
     stages = evaluate(ours, theirs)["stages"]
-    assert (stages["compared"], stages["correct"]) == (4, 3)
-    assert stages["confusion"]["incomplete"]["complete"] == 1
-    assert "3 of 4" in format_table(evaluate(ours, theirs))
+    assert (stages["compared"], stages["correct"]) == (3, 2)
+    assert stages["confusion"]["incomplete"] == {"foundation": 0, "incomplete": 0, "complete": 1}
+    assert "2 of 3 matched buildings right" in format_table(evaluate(ours, theirs))
+    assert evaluate(ours, STREET)["stages"] is None
+    assert evaluate(STREET, theirs)["stages"] is None
 
 
-def test_real_conditions() -> None:
-    real = gpd.read_file(data_path("tanzania/conditions.geojson"), rows=300)
-    guess = real.assign(stage="complete")
-    metrics = evaluate(guess, real)
-    assert metrics["f1"] > 0.98
-    assert metrics["stages"]["correct"] == metrics["stages"]["confusion"]["complete"]["complete"] > 100
+def test_condition_of_the_tanzanian_survey_is_a_stage() -> None:
+    reference = gpd.read_file(data_path("tanzania/conditions.geojson"), rows=300)
+    stages = reference["condition"].str.lower()
+    assert len(reference) == 300 and set(stages.dropna()) == set(STAGES)
+    right = evaluate(reference[["geometry"]].assign(stage=stages), reference)
+    assert right["stages"]["correct"] == right["stages"]["compared"] == stages.notna().sum()
+    assert all(sum(right["stages"]["confusion"][s].values()) <= (stages == s).sum() for s in STAGES)
+    every = evaluate(reference[["geometry"]].assign(stage="complete"), reference)["stages"]
+    assert every["correct"] == right["stages"]["confusion"]["complete"]["complete"]
+    assert every["compared"] == right["stages"]["compared"]
 
 
-@given(seed=st.integers(0, 5000))
-def test_pairs_are_one_to_one_and_do_not_depend_on_the_order(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    a, b = ([box(x, y, x + w, y + h) for x, y, w, h in rng.uniform(1, 12, (rng.integers(0, 14), 4))] for _ in range(2))
-    left, right, iou = match(overlaps(a, b), 0.3)
-    assert len(set(left)) == len(left) and len(set(right)) == len(right)
-    assert (iou >= 0.3).all()
-    turned = match(overlaps(a[::-1], b[::-1]), 0.3)
-    assert len(turned[0]) == len(left)
-    assert sorted(turned[2]) == pytest.approx(sorted(iou))
-    assert len(match(overlaps(b, a), 0.3)[0]) == len(left)
+def test_a_folder_of_one_prediction_is_a_side(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        STREET.to_file(tmp_path / name / "buildings.gpkg", layer="buildings")
+        if name == "a":
+            assert evaluate(tmp_path, STREET)["f1"] == evaluate(tmp_path / "a", STREET)["f1"] == 1
+            assert evaluate(tmp_path / "a" / "buildings.gpkg", STREET)["f1"] == 1
+    with pytest.raises(InputError, match="holds 2 predicted scenes; give the folder of one"):
+        evaluate(tmp_path, STREET)
 
 
-def test_a_cut_building_stands_for_the_whole_one() -> None:
-    assert covered_by([box(0, 0, 10, 10), box(50, 0, 60, 10)], [box(6, 0, 12, 10)]).tolist() == [True, False]
+def test_errors_are_one_line_and_leave_no_file(tmp_path: Path) -> None:
+    (tmp_path / "empty.geojson").write_text('{"type": "FeatureCollection", "features": []}', encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    bare = table(house(0), crs=None)
+    cases: list[tuple[Any, Any, dict[str, Any], str]] = [
+        (tmp_path / "absent.gpkg", STREET, {}, "no such file"),
+        (tmp_path / "folder", STREET, {}, "holds 0 predicted scenes"),
+        (bare, STREET, {}, "some have a coordinate system and some have none"),
+        (STREET, STREET, {"area": bare}, "some have a coordinate system and some have none"),
+        (STREET, STREET, {"area": tmp_path / "empty.geojson"}, "holds no polygon to score within"),
+        (STREET, STREET, {"out": tmp_path / "none" / "x.json"}, "does not exist; create it first"),
+    ]
+    for ours, theirs, options, message in cases:
+        with pytest.raises(InputError, match=message) as caught:
+            evaluate(ours, theirs, **options)
+        assert "\n" not in str(caught.value)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["empty.geojson", "folder"]

@@ -1,88 +1,113 @@
-"""True metres in any coordinate system."""
+"""Known sizes: what ``measure``, ``area_km2`` and ``ground_size_m`` say of shapes one can check by hand."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pyproj
 import pytest
 import shapely
-from hypothesis import given
-from hypothesis import strategies as st
-from shapely import affinity, box
+from affine import Affine
+from shapely import MultiPolygon, Polygon, affinity, box
 
-from detect.geometry import GEOD, MEASURES, area_km2, measure
+from detect.geometry import MEASURES, area_km2, ground_size_m, measure, to_local_metres
 
-
-def local_rectangle(lon: float, lat: float, length: float, width: float, heading: float, crs: str) -> shapely.Polygon:
-    """A rectangle laid out on the ellipsoid around a place by geodesics, in a CRS."""
-    corners = []
-    for along, across in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
-        x, y, _ = GEOD.fwd(lon, lat, heading if along > 0 else heading + 180, length / 2)
-        side = heading + (90 if across > 0 else -90)
-        corners.append(GEOD.fwd(x, y, side, width / 2)[:2])
-    there = pyproj.Transformer.from_crs(4326, crs, always_xy=True)
-    return shapely.Polygon([there.transform(*c) for c in corners])
+DEGREES = pyproj.CRS(4326)
+UTM = pyproj.CRS(32631)
 
 
-@given(
-    lon=st.floats(-170, 170),
-    lat=st.floats(-65, 65),
-    length=st.floats(20, 120),
-    share=st.floats(0.15, 0.8),
-    heading=st.floats(0, 179.9),
+@pytest.mark.parametrize(
+    ("shape", "heading"),
+    [
+        (box(0, 0, 20, 5), 90.0),
+        (box(0, 0, 5, 20), 0.0),
+        (affinity.rotate(box(0, 0, 20, 5), 30), 60.0),  # anticlockwise by 30 from east
+        (affinity.rotate(box(0, 0, 20, 5), -30), 120.0),
+    ],
 )
-def test_a_rectangle_has_its_size_in_every_coordinate_system(
-    lon: float, lat: float, length: float, share: float, heading: float
-) -> None:
-    zone = int((lon + 180) // 6) + 1
-    for crs in ("EPSG:4326", "EPSG:3857", f"EPSG:{(32600 if lat >= 0 else 32700) + zone}"):
-        found = measure([local_rectangle(lon, lat, length, length * share, heading, crs)], pyproj.CRS(crs)).iloc[0]
-        assert found["length_m"] == pytest.approx(length, rel=1e-3)
-        assert found["width_m"] == pytest.approx(length * share, rel=1e-3)
-        assert found["area_m2"] == pytest.approx(length**2 * share, rel=1e-3)
-        assert found["rectangularity"] > 0.999
-        turned = abs(found["orientation_deg"] - heading) % 180
-        assert min(turned, 180 - turned) < 0.1
-        assert 0 <= found["orientation_deg"] < 180
+def test_orientation_is_clockwise_from_north(shape: Polygon, heading: float) -> None:
+    row = measure([shape], None).iloc[0]
+    assert row["orientation_deg"] == pytest.approx(heading, abs=1e-6)
+    assert (row["length_m"], row["width_m"], row["area_m2"]) == pytest.approx((20, 5, 100))
 
 
-def test_us_survey_feet_are_metres_too() -> None:
-    found = measure([local_rectangle(-73.97, 40.78, 64, 12, 29, "EPSG:2263")], pyproj.CRS(2263)).iloc[0]
-    assert found["length_m"] == pytest.approx(64, rel=1e-3)
-    assert found["orientation_deg"] == pytest.approx(29, abs=0.1)
+def test_rectangularity_is_the_share_of_the_box() -> None:
+    l_shape = Polygon([(0, 0), (20, 0), (20, 5), (10, 5), (10, 10), (0, 10)])
+    holed = box(0, 0, 20, 10).difference(box(5, 2, 15, 7))
+    pair = MultiPolygon([box(0, 0, 5, 10), box(15, 0, 20, 10)])
+    rows = measure([l_shape, holed, pair], None)
+    assert rows["area_m2"].tolist() == pytest.approx([150, 150, 100])
+    assert rows["rectangularity"].tolist() == pytest.approx([0.75, 0.75, 0.5])
+    assert rows["length_m"].tolist() == pytest.approx([20] * 3)
 
 
-def test_web_mercator_does_not_overstate() -> None:
-    planar = box(4_000_000, 7_558_000, 4_000_100, 7_558_100)
-    assert measure([planar], pyproj.CRS(3857))["area_m2"][0] == pytest.approx(10_000 / 3.19, rel=0.01)
+def test_rows_follow_their_polygons() -> None:
+    shapes = [box(593_000, 5_747_000, 593_000 + 10 * n, 5_747_004) for n in (1, 4, 2)]
+    together = measure(shapes, UTM)
+    assert list(together.columns) == list(MEASURES)
+    alone = pd.concat([measure([s], UTM) for s in shapes], ignore_index=True)
+    pd.testing.assert_frame_equal(together, alone)
 
 
-def test_without_a_coordinate_system_units_are_metres() -> None:
-    found = measure([affinity.rotate(box(0, 0, 40, 10), 90)], None).iloc[0]
-    assert [round(found[m], 6) for m in ("area_m2", "length_m", "width_m")] == [400, 40, 10]
-    assert found["orientation_deg"] == pytest.approx(0, abs=1e-6) or found["orientation_deg"] == pytest.approx(180, abs=1e-6)
-    assert area_km2(box(0, 0, 1000, 500), None) == 0.5
+def test_nothing_measures_to_an_empty_table() -> None:
+    rows = measure([], DEGREES)
+    assert list(rows.columns) == list(MEASURES) and not len(rows)
+    assert (rows.dtypes == "float64").all()
+    assert len(to_local_metres([], None)) == 0
 
 
-def test_an_l_fills_part_of_its_rectangle() -> None:
-    shape = shapely.Polygon([(0, 0), (20, 0), (20, 10), (10, 10), (10, 20), (0, 20)])
-    found = measure([shape], pyproj.CRS(32637).to_epsg() and None).iloc[0]
-    assert found["rectangularity"] == pytest.approx(300 / found["length_m"] / found["width_m"])
-    assert found["rectangularity"] < 0.8
+def test_a_degree_is_as_long_as_the_ellipsoid_says() -> None:
+    """0.001° at the equator: 111.3195 m east, 110.5743 m north."""
+    row = measure([box(10, -0.0005, 10.001, 0.0005)], DEGREES).iloc[0]
+    assert (row["length_m"], row["width_m"]) == pytest.approx((111.3195, 110.5743), abs=1e-3)
+    assert row["orientation_deg"] == pytest.approx(90)
 
 
-def test_nothing_to_measure() -> None:
-    assert list(measure([], pyproj.CRS(4326)).columns) == list(MEASURES)
-    assert area_km2(shapely.Polygon(), pyproj.CRS(4326)) == 0
+def test_area_of_large_shapes() -> None:
+    assert area_km2(box(0, 0, 1, 1), DEGREES) == pytest.approx(12_308.464, rel=1e-6)  # between parallels, on the ellipsoid
+    assert area_km2(box(0, 0, 2000, 1000), None) == 2.0
+    assert area_km2(Polygon(), UTM) == 0.0
 
 
-@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "EPSG:2263"])
-def test_site_area_does_not_depend_on_the_coordinate_system(crs: str) -> None:
-    utm = shapely.Polygon([(585_000, 4_510_000), (586_400, 4_510_200), (586_100, 4_511_300), (585_200, 4_511_000)])
+def test_area_subtracts_holes_and_adds_parts_whatever_their_direction() -> None:
+    hole, apart = box(0.2, 0.2, 0.8, 0.8), box(3, 3, 4, 4)
+    holed = box(0, 0, 1, 1).difference(hole)
+    parts = [area_km2(shape, DEGREES) for shape in (box(0, 0, 1, 1), hole, apart)]
+    for polygon in (holed, holed.reverse()):
+        both = MultiPolygon([polygon, apart.reverse()])
+        assert area_km2(both, DEGREES) == pytest.approx(parts[0] - parts[1] + parts[2], rel=1e-6)
+
+
+@pytest.mark.parametrize("crs", [4326, 3857, 2263])
+def test_the_area_of_a_site_is_the_same_in_every_crs(crs: int) -> None:
+    site = Polygon([(585_000, 4_510_000), (586_400, 4_510_200), (586_100, 4_511_300), (585_200, 4_511_000)])
     there = pyproj.Transformer.from_crs(32618, crs, always_xy=True)
-    dense = shapely.segmentize(utm, 10)
-    moved = shapely.transform(dense, lambda xy: np.column_stack(there.transform(*xy.T)))
-    truth = area_km2(utm, pyproj.CRS(32618))
-    assert area_km2(moved, pyproj.CRS(crs)) == pytest.approx(truth, rel=1e-4)
-    assert truth == pytest.approx(utm.area / 1e6, rel=0.001)
-    assert area_km2(shapely.reverse(utm), pyproj.CRS(32618)) == pytest.approx(truth)
+    moved = shapely.transform(shapely.segmentize(site, 10), lambda xy: np.column_stack(there.transform(*xy.T)))
+    assert area_km2(moved, pyproj.CRS(crs)) == pytest.approx(area_km2(site, pyproj.CRS(32618)), rel=1e-4)
+
+
+def test_a_shape_across_the_antimeridian_has_its_area() -> None:
+    fiji = pyproj.CRS(32760)
+    x, y = pyproj.Transformer.from_crs(4326, fiji, always_xy=True).transform(180, -17)
+    scale = pyproj.Proj(fiji).get_factors(180, -17).areal_scale
+    assert area_km2(box(x - 1000, y - 500, x + 1000, y + 500), fiji) == pytest.approx(2 / scale, rel=1e-4)
+
+
+@pytest.mark.parametrize(("crs", "size"), [(3857, (0.5, 0.5)), (4326, (1e-5, 2e-5)), (2263, (1.0, 3.0)), (None, (0.3, 0.6))])
+def test_ground_size_of_a_pixel(crs: int | None, size: tuple[float, float]) -> None:
+    down, right = size
+    lon, lat = -74.0, 40.7
+    x, y = (0.0, 0.0) if crs is None else pyproj.Transformer.from_crs(4326, crs, always_xy=True).transform(lon, lat)
+    got = ground_size_m(Affine(right, 0, x, 0, -down, y), (3, 5), None if crs is None else pyproj.CRS(crs))
+    radius = {"north": 6_362_664.0, "east": 6_387_231.0}  # of curvature at 40.7° N
+    feet = 0.3048006096
+    expected = {
+        3857: (
+            0.5 * np.cos(np.radians(lat)) * radius["north"] / 6378137,
+            0.5 * np.cos(np.radians(lat)) * radius["east"] / 6378137,
+        ),
+        4326: (np.radians(1e-5) * radius["north"], np.radians(2e-5) * radius["east"] * np.cos(np.radians(lat))),
+        2263: (1.0 * feet, 3.0 * feet),
+        None: (0.3, 0.6),
+    }[crs]
+    assert got == pytest.approx(expected, rel=1e-3)

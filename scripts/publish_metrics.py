@@ -1,0 +1,71 @@
+"""Put what benchmarks/accuracy.py measured into the card of shipped weights, and into the README's table.
+
+    python benchmarks/accuracy.py --weights base
+    python scripts/publish_metrics.py base
+
+The card's ``metrics`` and ``rates`` are then those of footprints as a user gets them, through the whole of predict, instead of those of
+chips that ``detect fit`` left there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "accuracy.json"
+BEGIN, END = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
+
+
+def main() -> int:
+    """Rewrite the card and the README; the exit code."""
+    parser = argparse.ArgumentParser(description="Put measured accuracy into a card and the README.")
+    parser.add_argument("name", help="of shipped weights")
+    name = parser.parse_args().name
+    card_path = ROOT / "weights" / f"{name}.json"
+    card = json.loads(card_path.read_text(encoding="utf-8"))
+    measured = json.loads(RESULTS.read_text(encoding="utf-8")).get(f"{name} at {card['gsd_m']:g} m")
+    if measured is None or measured["sha256"] != card["files"]["onnx"]["sha256"]:
+        print(f"publish_metrics: error: {RESULTS} is not of these weights; run benchmarks/accuracy.py first", file=sys.stderr)
+        return 1
+    card["metrics"] = {"measured": "footprints, by benchmarks/accuracy.py", **_rounded(measured)}
+    card["rates"] = [
+        {"place": place, **{key: s[key] for key in ("matched", "predicted", "reference")}}
+        for place, s in measured["places"].items()
+        if s["reference"] and s["f1"] is not None
+    ]
+    card_path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    readme.write_text(f"{before}{BEGIN}\n\n{table(card['metrics'])}\n\n{END}{after}", encoding="utf-8")
+    return 0
+
+
+def table(metrics: dict[str, Any]) -> str:
+    """The README's table: a row per data set, the mean over them, and the blocks that came out single."""
+    lines = ["| data set | held-out places | footprint IoU | F1 at IoU 0.5 | found | true |", "|---|---|---|---|---|---|"]
+    for name, s in metrics["sets"].items():
+        places = ", ".join(place.partition("/")[2] for place in metrics["places"] if place.startswith(f"{name}/"))
+        lines.append(f"| {name} | {places} | {_number(s['iou'])} | {_number(s['f1'])} | {s['predicted']} | {s['reference']} |")
+    lines.append(f"| **mean over data sets** | | **{_number(metrics['mean_iou'])}** | **{_number(metrics['mean_f1'])}** | | |")
+    lines += ["", "| long blocks in rows | came out as one building each |", "|---|---|"]
+    lines += [f"| {name} | {a} of {b} ({a / b:.0%}) |" for name, (a, b) in metrics["separation"].items()]
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items() if k not in ("images", "sha256")}
+    return round(value, 4) if isinstance(value, float) else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""Which shapes are called dormitory-like, in which rows, and what is said of profiles that are none."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyproj
+import pytest
+import yaml
+from shapely import Polygon, affinity, box
+
+from detect.dormitories import DEFAULT_PROFILE, add_dormitories, find_rows, load_profile, membership, rows_layer
+from detect.errors import InputError
+from detect.geometry import measure
+from detect.resources import resource_path
+
+CRS = pyproj.CRS(32637)
+X, Y = 414_000, 6_170_000
+PROFILE = load_profile()
+BLOCK = box(0, 0, 60, 12)
+L_SHAPE = Polygon([(0, 0), (60, 0), (60, 9), (9, 9), (9, 24), (0, 24)])
+ADDED = ["row", "dormitory_like", "dormitory_score", "dormitory_reasons", "beds"]
+
+
+def buildings(*shapes: Polygon, crs: pyproj.CRS | None = CRS) -> gpd.GeoDataFrame:
+    placed = [affinity.translate(s, X, Y) for s in shapes]
+    return gpd.GeoDataFrame(measure(placed, crs), geometry=gpd.GeoSeries(placed, crs=crs), crs=crs)
+
+
+def row_of(count: int, shape: Polygon = BLOCK, step: float = 20.0) -> list[Polygon]:
+    return [affinity.translate(shape, 0, i * step) for i in range(count)]
+
+
+def test_the_shipped_profile_is_the_known_type() -> None:
+    assert PROFILE.beds_per_building == 256
+    assert PROFILE.storeys == 2
+    assert PROFILE.name == "dormitory"
+    assert PROFILE.sources
+    assert load_profile(resource_path(DEFAULT_PROFILE)) == PROFILE
+
+
+def test_membership_rises_holds_and_falls() -> None:
+    values = membership(np.array([0.0, 10, 15, 20, 30, 35, 40, 99]), (10, 20, 30, 40))
+    assert values.tolist() == [0, 0, 0.5, 1, 1, 0.5, 0, 0]
+    assert membership(np.array([0.9, 1.0, 1.1]), (1, 1, 1, 1)).tolist() == [0, 1, 0], "four times the same is that number alone"
+
+
+@pytest.mark.parametrize("crs", [CRS, None], ids=["projected", "no CRS"])
+def test_a_row_of_long_blocks_is_dormitory_like(crs: pyproj.CRS | None) -> None:
+    table = add_dormitories(buildings(*row_of(5), crs=crs), PROFILE)
+    assert table["dormitory_like"].all()
+    assert table["dormitory_score"].tolist() == [1.0] * 5
+    assert table["row"].tolist() == [1] * 5
+    assert table["beds"].tolist() == [256] * 5
+    assert table["dormitory_reasons"].tolist() == ["group of 5"] * 5
+
+
+def test_a_geographic_table_gives_the_same_rows() -> None:
+    there = buildings(*row_of(4), affinity.translate(BLOCK, 0, 300))
+    degrees = there.to_crs(4326)
+    found = add_dormitories(degrees.assign(**measure(list(degrees.geometry), degrees.crs)), PROFILE)
+    assert found["row"].tolist() == add_dormitories(there, PROFILE)["row"].tolist() == [1, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        (BLOCK, "group of 1, 3 wanted"),
+        (box(0, 0, 12, 9), "length 0.00; aspect 0.00"),
+        (box(0, 0, 60, 40), "width 0.00"),
+        (box(0, 0, 150, 14), "length 0.00"),
+        (L_SHAPE, "rectangularity 0.00"),
+    ],
+    ids=["alone", "house", "hall", "too long", "L"],
+)
+def test_what_is_no_dormitory_says_why(shape: Polygon, reason: str) -> None:
+    table = add_dormitories(buildings(shape), PROFILE)
+    assert not table["dormitory_like"].any()
+    assert table["beds"].tolist() == [0]
+    assert table["dormitory_score"][0] < PROFILE.min_score
+    assert reason in table["dormitory_reasons"][0]
+
+
+def test_houses_and_l_shapes_stay_what_they_are_in_rows() -> None:
+    for shape in (box(0, 0, 12, 9), L_SHAPE):
+        table = add_dormitories(buildings(*row_of(6, shape, 30)), PROFILE)
+        assert not table["dormitory_like"].any()
+        assert table["row"].tolist() == [0] * 6
+        assert (table["dormitory_score"] == 0).all()
+
+
+def test_a_bigger_group_never_lowers_the_score() -> None:
+    scores = [add_dormitories(buildings(*row_of(n)), PROFILE)["dormitory_score"][0] for n in range(1, 6)]
+    assert scores == sorted(scores)
+    assert scores[0] == 0.25 and scores[2:] == [1.0] * 3
+
+
+def test_min_score_decides_what_is_alike() -> None:
+    table = buildings(*row_of(2))
+    score = add_dormitories(table, PROFILE)["dormitory_score"][0]
+    for least, like in ((score, True), (score + 0.01, False)):
+        found = add_dormitories(table, dataclasses.replace(PROFILE, min_score=least))
+        assert found["dormitory_like"].tolist() == [like, like]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        affinity.translate(BLOCK, 0, 400),
+        affinity.rotate(affinity.translate(BLOCK, 66, 0), 60),
+        affinity.translate(box(0, 0, 38, 12), -45, 0),
+        affinity.translate(box(0, 0, 60, 18), 66, 0),
+    ],
+    ids=["distant", "turned", "shorter", "wider"],
+)
+def test_rows_take_only_their_like(other: Polygon) -> None:
+    table = add_dormitories(buildings(*row_of(4), other), PROFILE)
+    assert table["row"].tolist() == [1, 1, 1, 1, 0]
+    assert "group of 1" in table["dormitory_reasons"][4]
+
+
+def test_headings_agree_across_north() -> None:
+    upright = [affinity.translate(affinity.rotate(box(0, 0, 12, 60), turn), 25 * i, 0) for i, turn in enumerate((3, -3, 3))]
+    table = buildings(*upright)
+    assert table["orientation_deg"].max() > 170 and table["orientation_deg"].min() < 10
+    assert add_dormitories(table, PROFILE)["row"].tolist() == [1, 1, 1]
+
+
+def test_rows_are_numbered_in_the_order_of_the_buildings() -> None:
+    near, far = row_of(3), [affinity.translate(s, 500, 0) for s in row_of(3)]
+    mixed = [shape for pair in zip(far, near, strict=True) for shape in pair]
+    table = buildings(*mixed)
+    rows, sizes = find_rows(table, np.ones(6, bool), PROFILE.group)
+    assert rows.tolist() == [1, 2, 1, 2, 1, 2]
+    assert sizes.tolist() == [3] * 6
+    rows, sizes = find_rows(table, np.array([1, 0, 1, 0, 0, 1], bool), PROFILE.group)
+    assert (rows.tolist(), sizes.tolist()) == ([1, 0, 1, 0, 0, 0], [2, 1, 2, 1, 1, 1])
+
+
+def test_the_rows_layer_sums_its_members() -> None:
+    shapes = [*row_of(5), *(affinity.translate(s, 500, 0) for s in row_of(2)), affinity.translate(BLOCK, 0, 900)]
+    table = add_dormitories(buildings(*shapes), PROFILE).assign(site=["plot"] * 3 + ["other", None] + [None] * 3)
+    layer = rows_layer(table)
+    assert layer["row"].tolist() == [1, 2]
+    assert layer["buildings"].tolist() == [5, 2]
+    assert layer["dormitory_like"].tolist() == [5, int(table["dormitory_like"][5:7].sum())]
+    assert layer["beds"].tolist() == [1280, int(table["beds"][5:7].sum())]
+    assert layer["site"][0] == "plot" and layer["site"].isna().tolist() == [False, True]
+    assert layer["heading_deg"].tolist() == pytest.approx([90, 90], abs=2), "the convergence of the grid is below 2°"
+    assert all(layer.geometry[0].buffer(0.01).covers(g) for g in table.geometry[:5])
+    assert layer.crs == CRS
+
+
+def test_no_buildings_give_empty_tables_of_the_same_columns() -> None:
+    some, none = buildings(*row_of(3)), buildings(BLOCK).iloc[:0]
+    empty = add_dormitories(none, PROFILE)
+    assert set(ADDED) <= set(empty.columns) and len(empty) == 0
+    layer, full = rows_layer(empty.assign(site=None)), rows_layer(add_dormitories(some, PROFILE).assign(site="a"))
+    assert len(layer) == 0
+    assert list(layer.columns) == list(full.columns)
+    assert [str(t) for t in layer.dtypes] == [str(t) for t in full.dtypes]
+
+
+# Profiles.
+
+
+def write_profile(folder: Path, change: dict, drop: str | None = None) -> Path:
+    raw = yaml.safe_load(resource_path(DEFAULT_PROFILE).read_text(encoding="utf-8")) | change
+    raw.pop(drop, None)
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"colour": "red"}, "mine.yaml: unknown key 'colour'; known are"),
+        ({"group": {"min_buildings": 3}}, "mine.yaml: group: key 'heading_tolerance_deg' is missing"),
+        ({"group": 3}, "mine.yaml: group: expects keys"),
+        ({"length_m": [60, 40, 80, 90]}, "length_m: .* must not fall"),
+        ({"length_m": 5}, "length_m: expects 4 numbers"),
+        ({"length_m": [1, 2, 3]}, "length_m: expects 4 numbers"),
+        ({"width_m": None}, "width_m: expects 4 numbers"),
+        ({"width_m": [-1, 2, 3, 4]}, "width_m: expects a number of at least 0, not -1"),
+        ({"aspect": [1, 2, 3, float("inf")]}, "aspect: expects a number .* not inf"),
+        ({"beds_per_room": {"low": 4}}, "beds_per_room: key 'high' is missing"),
+        ({"beds_per_room": {"low": 5, "likely": 4, "high": 6}}, "beds_per_room: .* must not fall"),
+        ({"storeys": "two"}, "storeys: expects a number of at least 0, not 'two'"),
+        ({"storeys": True}, "storeys: expects a number"),
+        ({"min_score": [1]}, "min_score: expects a number"),
+    ],
+)
+def test_wrong_profiles_are_one_line(tmp_path: Path, change: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        load_profile(write_profile(tmp_path, change))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["name", "length_m", "group", "storeys", "rooms_per_building"])
+def test_each_needed_key_is_missed(tmp_path: Path, key: str) -> None:
+    with pytest.raises(InputError, match=f"mine.yaml: key '{key}' is missing$"):
+        load_profile(write_profile(tmp_path, {}, drop=key))
+
+
+def test_what_is_optional_may_be_left_out(tmp_path: Path) -> None:
+    for key in ("min_score", "description", "sources"):
+        load_profile(write_profile(tmp_path, {}, drop=key))
+    assert load_profile(write_profile(tmp_path, {}, drop="min_score")).min_score == 0.5
+
+
+@pytest.mark.parametrize("text", [b"a: [", b"just words", b"", b"\xff\xfe\x00", b"!!python/object/apply:os.system ['true']"])
+def test_a_profile_that_is_no_yaml_is_one_line(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_bytes(text)
+    with pytest.raises(InputError, match=r"p\.yaml: (is no YAML|expects keys)") as caught:
+        load_profile(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_profile_that_is_not_there(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.yaml", tmp_path):
+        with pytest.raises(InputError, match=r"cannot be read .* is an example"):
+            load_profile(path)
+
+
+@pytest.mark.parametrize("change", [{"sources": None}, {"sources": 5}, {1: 2, "colour": 3}], ids=str)
+def test_odd_sources_and_keys_are_one_line(tmp_path: Path, change: dict) -> None:
+    with pytest.raises(InputError, match=r"mine\.yaml"):
+        load_profile(write_profile(tmp_path, change))

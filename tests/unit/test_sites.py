@@ -1,0 +1,204 @@
+"""Sites: what is read from which file, what is warned of or refused, and which building is in which."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyproj
+import pytest
+import shapely
+from shapely import LineString, MultiPolygon, Point, Polygon, affinity, box
+
+from detect.errors import InputError
+from detect.sites import WHOLE_SCENE, assign, load_sites
+
+CRS = pyproj.CRS(32637)
+X, Y = 414_000, 6_170_000
+OUTLINE = box(X - 500, Y - 500, X + 1500, Y + 1500)
+
+
+def here(*shapes: shapely.Geometry) -> list[shapely.Geometry]:
+    return [affinity.translate(s, X, Y) for s in shapes]
+
+
+def write_sites(path: Path, *shapes: shapely.Geometry, crs: object = CRS, **columns: list) -> Path:
+    gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries(here(*shapes), crs=crs), crs=crs).to_file(path)
+    return path
+
+
+def polygons(*shapes: shapely.Geometry, **columns: list) -> gpd.GeoDataFrame:
+    return gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries(here(*shapes), crs=CRS), crs=CRS)
+
+
+def test_without_a_file_the_scene_is_the_site() -> None:
+    for crs, rel in ((CRS, 3e-3), (None, 1e-9)):
+        sites = load_sites(None, crs, OUTLINE)
+        assert sites.table["name"].tolist() == [WHOLE_SCENE]
+        assert sites.table["planned_buildings"].isna().all()
+        assert sites.table["area_km2"][0] == pytest.approx(4, rel=rel)
+        assert sites.warnings == ((),)
+
+
+def test_sites_keep_names_plans_and_areas(tmp_path: Path) -> None:
+    shapes = [box(0, 0, 700, 500), box(800, 0, 1400, 500), box(0, 600, 300, 900)]
+    path = write_sites(tmp_path / "s.gpkg", *shapes, Name=["north", None, "south"], PLANNED_buildings=[40.0, None, 60.0])
+    sites = load_sites(path, CRS, OUTLINE)
+    assert sites.table["name"].tolist() == ["north", "site 2", "south"]
+    assert sites.table["planned_buildings"].fillna(-1).tolist() == [40, -1, 60]
+    assert sites.table["area_km2"].tolist() == pytest.approx([0.35, 0.3, 0.09], rel=2e-3)
+    assert sites.table.crs == CRS
+    assert sites.warnings == ((), (), ())
+
+
+@pytest.mark.parametrize("epsg", [4326, 3857, 32638])
+def test_another_coordinate_system_keeps_place_and_area(tmp_path: Path, epsg: int) -> None:
+    path = write_sites(tmp_path / "s.gpkg", box(0, 0, 700, 500), box(800, 0, 1400, 500))
+    want = load_sites(path, CRS, OUTLINE).table
+    gpd.read_file(path).to_crs(epsg).to_file(tmp_path / "moved.gpkg")
+    moved = load_sites(tmp_path / "moved.gpkg", CRS, OUTLINE)
+    assert moved.table["area_km2"].tolist() == pytest.approx(want["area_km2"].tolist(), rel=1e-3)
+    assert moved.table.geometry.area.tolist() == pytest.approx(want.geometry.area.tolist(), rel=1e-3)
+    assert (moved.table.geometry.symmetric_difference(want.geometry).area < 100).all()
+    assert moved.table.geometry.is_valid.all()
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["a", "a", "a"], ["a", "a (2)", "a (3)"]),
+        ([None, " ", ""], ["site 1", "site 2", "site 3"]),
+        (["a (2)", "a", "a"], ["a (2)", "a", "a (3)"]),
+        (["site 2", None, " b "], ["site 2", "site 2 (2)", "b"]),
+        ([7, 8, 7], ["7", "8", "7 (2)"]),
+        (None, ["site 1", "site 2", "site 3"]),
+    ],
+    ids=str,
+)
+def test_every_site_has_a_name_of_its_own(tmp_path: Path, given: list | None, names: list[str]) -> None:
+    columns = {} if given is None else {"name": given}
+    path = write_sites(tmp_path / "s.gpkg", *(box(i, 0, i + 0.9, 1) for i in range(3)), **columns)
+    assert load_sites(path, CRS, OUTLINE).table["name"].tolist() == names
+
+
+def test_plans_that_are_no_number_are_left_out(tmp_path: Path) -> None:
+    wrong = ["many", "-2", "inf", "3", None, "12.0", "nan"]
+    path = write_sites(tmp_path / "s.gpkg", *(box(i, 0, i + 0.9, 1) for i in range(7)), planned_buildings=wrong)
+    sites = load_sites(path, CRS, OUTLINE)
+    assert sites.table["planned_buildings"].fillna(-1).tolist() == [-1, -1, -1, 3, -1, 12, -1]
+    assert [len(w) for w in sites.warnings] == [1, 1, 1, 0, 0, 0, 1]
+    assert "planned_buildings is 'many'" in sites.warnings[0][0] and "left out" in sites.warnings[0][0]
+
+
+def test_what_is_beyond_the_scene_is_warned_of(tmp_path: Path) -> None:
+    path = write_sites(tmp_path / "s.gpkg", box(0, 0, 9, 9), box(1400, 0, 1600, 100), box(5000, 0, 5100, 100))
+    sites = load_sites(path, CRS, OUTLINE)
+    assert sites.warnings[0] == ()
+    assert sites.warnings[1] == ("50% of the site lies within the scene; what is beyond was not counted",)
+    assert sites.warnings[2][0].startswith("0% of the site")
+    assert sites.table["area_km2"][1] == pytest.approx(0.02, rel=2e-3), "its own area, not what the scene shows of it"
+
+
+def test_a_file_without_a_coordinate_system_takes_that_of_the_scene(tmp_path: Path) -> None:
+    path = write_sites(tmp_path / "bare.shp", box(0, 0, 100, 100))
+    path.with_suffix(".prj").unlink()
+    sites = load_sites(path, CRS, OUTLINE)
+    assert sites.warnings == (("the file names no coordinate system; that of the scene was assumed",),)
+    assert sites.table.crs == CRS
+    assert sites.table["area_km2"][0] == pytest.approx(0.01, rel=2e-3)
+
+
+def test_a_scene_without_a_coordinate_system_takes_plain_metres(tmp_path: Path) -> None:
+    text = {"type": "Feature", "properties": {"name": "a"}, "geometry": json.loads(shapely.to_geojson(box(0, -100, 50, 0)))}
+    (tmp_path / "s.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [text]}))
+    sites = load_sites(tmp_path / "s.geojson", None, box(0, -200, 300, 0))
+    assert sites.table.crs is None
+    assert sites.table["area_km2"].tolist() == [0.005]
+    assert sites.warnings == ((),)
+    with pytest.raises(InputError, match=r"s\.gpkg: has a coordinate system but the scene has none"):
+        load_sites(write_sites(tmp_path / "s.gpkg", box(0, 0, 9, 9)), None, box(0, -200, 300, 0))
+
+
+def test_metres_passed_off_as_degrees_are_refused(tmp_path: Path) -> None:
+    shape = json.loads(shapely.to_geojson(here(box(0, 0, 100, 100))[0]))
+    (tmp_path / "s.geojson").write_text(json.dumps({"type": "Feature", "properties": {}, "geometry": shape}))
+    with pytest.raises(InputError, match="cannot be brought into the scene's coordinate system") as caught:
+        load_sites(tmp_path / "s.geojson", CRS, OUTLINE)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "kinds"),
+    [((Point(1, 1),), "Point"), ((LineString([(0, 0), (9, 9)]), Point(1, 1)), "LineString, Point")],
+    ids=["points", "lines and points"],
+)
+def test_sites_without_area_are_refused(tmp_path: Path, shapes: tuple[shapely.Geometry, ...], kinds: str) -> None:
+    with pytest.raises(InputError, match=rf"s\.geojson: holds no polygon \({kinds}\)"):
+        load_sites(write_sites(tmp_path / "s.geojson", *shapes), CRS, OUTLINE)
+
+
+def test_polygons_among_other_kinds_keep_their_rows(tmp_path: Path) -> None:
+    crossed = Polygon([(0, 0), (100, 100), (100, 0), (0, 100)])
+    shapes = (Point(1, 1), box(0, 0, 9, 9), crossed)
+    path = write_sites(tmp_path / "s.geojson", *shapes, name=["dot", "plot", "bowtie"], planned_buildings=[1, 2, 3])
+    sites = load_sites(path, CRS, OUTLINE)
+    assert sites.table["name"].tolist() == ["plot", "bowtie"]
+    assert sites.table["planned_buildings"].tolist() == [2, 3]
+    assert sites.table.geometry.is_valid.all()
+    assert sites.table["area_km2"][1] == pytest.approx(0.005, rel=2e-3)
+
+
+def test_sites_that_are_no_vector_file(tmp_path: Path) -> None:
+    (tmp_path / "s.geojson").write_text("hello")
+    for name in ("s.geojson", "nowhere.gpkg"):
+        with pytest.raises(InputError, match=name) as caught:
+            load_sites(tmp_path / name, CRS, OUTLINE)
+        assert "\n" not in str(caught.value)
+
+
+# Which building is in which.
+
+
+def test_each_building_is_in_one_site() -> None:
+    sites = polygons(box(0, 0, 100, 100), box(80, 0, 200, 100), name=["a", "b"])
+    shapes = {
+        "within": box(10, 10, 30, 20),
+        "more in b": box(82, 10, 110, 20),
+        "in both": box(82, 40, 98, 50),
+        "mostly outside": box(190, 10, 214, 20),
+        "half": box(190, 50, 210, 60),
+        "away": box(400, 0, 410, 10),
+        "touching": box(-10, 0, 0, 10),
+    }
+    assert assign(polygons(*shapes.values()), sites).tolist() == ["a", "b", "a", None, "b", None, None]
+
+
+def test_of_equal_sites_the_first_takes_the_building() -> None:
+    building = polygons(affinity.rotate(box(40, 40, 60, 47), 33))
+    for names in (["a", "b"], ["b", "a"]):
+        assert assign(building, polygons(box(0, 0, 100, 100), box(0, 0, 100, 100), name=names)).tolist() == names[:1]
+
+
+def test_a_building_across_two_sites_is_in_the_larger_part() -> None:
+    sites = polygons(box(0, 0, 50, 50), box(50, 0, 100, 50), name=["west", "east"])
+    buildings = polygons(box(44, 0, 54, 10), box(46, 0, 56, 10), box(48, 40, 53, 70))
+    assert assign(buildings, sites).tolist() == ["west", "east", None], "40 % each would do together, 20 % and 13 % do not"
+
+
+def test_a_site_of_several_parts_is_one_site() -> None:
+    sites = polygons(MultiPolygon([box(0, 0, 20, 20), box(50, 0, 70, 20)]), name=["both"])
+    assert assign(polygons(box(1, 1, 9, 9), box(51, 1, 59, 9), box(30, 1, 38, 9)), sites).tolist() == ["both", "both", None]
+
+
+def test_nothing_to_assign() -> None:
+    sites, table = polygons(box(0, 0, 9, 9), name=["a"]), polygons(box(1, 1, 2, 2))
+    assert assign(table.iloc[:0], sites).tolist() == []
+    assert assign(table, sites.iloc[:0]).tolist() == [None]
+    assert assign(table, sites).dtype == np.dtype(object)
+
+
+def test_overlapping_sites_do_not_draw_in_what_is_mostly_outside() -> None:
+    sites = polygons(box(0, 0, 100, 100), box(0, 0, 90, 100), name=["a", "b"])
+    assert assign(polygons(box(-7, 10, 3, 20)), sites).tolist() == [None]
