@@ -58,12 +58,17 @@ def write_overview(path: Path, scene: Scene, buildings: gpd.GeoDataFrame, sites:
         for like in (False, True):
             chosen = buildings[(buildings["stage"] == stage) & (buildings["dormitory_like"] == like)]
             colour = tuple(c / 255 for c in rgb)
+            rings = _rings(chosen, to_px)
+            # A dark line below the coloured one keeps it visible on bright roofs.
+            axes.add_collection(
+                PolyCollection(rings, facecolors="none", edgecolors=[(0, 0, 0, 0.7)], linewidths=3.2 if like else 2.6)
+            )
             axes.add_collection(
                 PolyCollection(
-                    _rings(chosen, to_px),
+                    rings,
                     facecolors=[(*colour, 0.45 if like else 0.12)],
                     edgecolors=[colour],
-                    linewidths=2.0 if like else 1.0,
+                    linewidths=2.0 if like else 1.4,
                 )
             )
     if draw_sites:

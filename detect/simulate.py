@@ -74,6 +74,26 @@ class CompoundRanges:
     """Of foundation, incomplete, complete; one stage per row mostly, as compounds are built row by row."""
 
 
+@dataclass(frozen=True)
+class Look:
+    """How the buildings of a compound look from above."""
+
+    roofs: tuple[str, ...]
+    """Keys of ``ROOF_COLOURS_RGB``."""
+    ridge_share: float
+    """Of compounds whose roofs are pitched; the rest are flat."""
+    contrast: tuple[float, float]
+    """How much the two sides of a ridge, or a parapet, differ from the roof."""
+    yard_share: float
+    """Of compounds that stand on a graded yard of their own."""
+
+
+CAMP = Look(tuple(ROOF_COLOURS_RGB), ridge_share=0.6, contrast=(0.04, 0.22), yard_share=0.7)
+TERRACE = Look(("dark grey", "slate", "red", "brown"), ridge_share=1.0, contrast=(0.12, 0.5), yard_share=0.15)
+"""Steep dark roofs, whose far side is hardly brighter than a shadow."""
+TERRACE_RANGES = CompoundRanges((9.0, 65.0), (7.0, 12.0), (6.0, 28.0), (1, 5), (1, 3), (0.02, 0.03, 0.95))
+"""Houses and terraces along streets, with gardens between."""
+
 STAGES = ("foundation", "incomplete", "complete")
 
 
@@ -119,23 +139,23 @@ def paint_compound(
     gsd_m: float,
     *,
     sun_azimuth_deg: float | None = None,
-    yard_share: float = 0.7,
+    look: Look = CAMP,
 ) -> tuple[Image, bool]:
     """The image (H, W, 3) with the compound painted on it, and whether a graded yard was painted below."""
     canvas = cv2.resize(image, None, fx=_FINE, fy=_FINE, interpolation=cv2.INTER_LINEAR).astype(np.float32)
     azimuth = np.deg2rad(rng.uniform(0, 360) if sun_azimuth_deg is None else sun_azimuth_deg)
     shade_xy = -np.array([np.sin(azimuth), -np.cos(azimuth)])  # shadows fall away from the sun; y grows to the south
-    has_yard = bool(rng.random() < yard_share)
+    has_yard = bool(rng.random() < look.yard_share)
     if has_yard:
         _fill(canvas, compound.yard_px, _ground_tone(rng), rng, noise=rng.uniform(3, 9))
-    roof = np.asarray(list(ROOF_COLOURS_RGB.values()))[rng.integers(len(ROOF_COLOURS_RGB))] * rng.uniform(0.8, 1.12)
+    roof = np.asarray(ROOF_COLOURS_RGB[look.roofs[rng.integers(len(look.roofs))]]) * rng.uniform(0.8, 1.12)
     shadow_px = rng.uniform(1.5, 6.0) / gsd_m
     darkness = rng.uniform(0.3, 0.6)
     for block in compound.blocks:
         height = {"foundation": 0.0, "incomplete": rng.uniform(0.3, 1.0), "complete": 1.0}[block.stage]
         if height:
             _cast_shadow(canvas, block.corners_px, shade_xy * shadow_px * height, darkness)
-    style = _roof_style(rng)
+    style = _roof_style(rng, look)
     for block in compound.blocks:
         tone = roof * rng.uniform(0.95, 1.05)
         if block.stage == "complete":
@@ -206,8 +226,10 @@ class _RoofStyle:
     units: int
 
 
-def _roof_style(rng: np.random.Generator) -> _RoofStyle:
-    return _RoofStyle(bool(rng.random() < 0.6), rng.uniform(0.04, 0.22), rng.uniform(0, 7), int(rng.integers(0, 14)))
+def _roof_style(rng: np.random.Generator, look: Look) -> _RoofStyle:
+    return _RoofStyle(
+        bool(rng.random() < look.ridge_share), rng.uniform(*look.contrast), rng.uniform(0, 7), int(rng.integers(0, 14))
+    )
 
 
 def _paint_roof(
@@ -367,7 +389,7 @@ def simulate(
         image, _ = paint_compound(rng, image, compound, gsd_m, sun_azimuth_deg=azimuth)
         houses = _draw_houses(rng, centre, side, compound, gsd_m)
         if houses.blocks:
-            image, _ = paint_compound(rng, image, houses, gsd_m, sun_azimuth_deg=azimuth, yard_share=0.0)
+            image, _ = paint_compound(rng, image, houses, gsd_m, sun_azimuth_deg=azimuth, look=replace(CAMP, yard_share=0.0))
         name = f"compound {number + 1}"
         sites.append({"name": name, "planned_buildings": len(compound.blocks), "simulated": True, "polygon": compound.yard_px})
         buildings += [_record(b, name, dormitory=True) for b in compound.blocks] + [

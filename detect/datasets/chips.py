@@ -24,6 +24,7 @@ UNKNOWN = 3
 
 LABEL_KINDS = {
     "outlines": "one outline per building: teaches footprints, the gaps and the shared walls",
+    "loose": "outlines that lie a metre or two off their roofs: teach footprints and gaps, but nothing hangs on their very edge",
     "merged": "a mask in which attached buildings are one: teaches footprints only",
     "coarse": "a mask of built-up plots: teaches built or not, with an ignored band along every edge",
 }

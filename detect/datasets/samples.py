@@ -30,6 +30,7 @@ STORE_GSD_M = 0.25
 CHIP_PX = 1024
 STAGE_CODES = {"foundation": 1, "incomplete": 2, "complete": 3}
 MERGED = frozenset({"open_cities_accra"})  # masks in which attached houses are one
+LOOSE = frozenset({"spacenet1_rio", "fair_oam/banepa"})  # data sets, or places of one, whose outlines lie a metre or two off
 COARSE = frozenset({"hitl_dubai"})  # villa rows, yards and sites in one polygon
 COARSE_INSIDE_M, COARSE_OUTSIDE_M = 0.8, 1.6  # how far from a coarse edge its word is taken
 MOSTLY_COMPLETE = frozenset({"open_cities_accra", "oam_banepa", "spacenet1_rio", "spacenet2_vegas"})
@@ -142,7 +143,8 @@ def _labels(
     footprint = (instances > 0).astype(np.uint8)
     area_path = source / Path(item["image"]).parent / "labelled_area.geojson"
     if not area_path.is_file():
-        return instances, footprint, "outlines", None
+        loose = not LOOSE.isdisjoint({item["data_set"], f"{item['data_set']}/{item['place']}"})
+        return instances, footprint, "loose" if loose else "outlines", None
     area = gpd.read_file(area_path).to_crs(scene.crs).union_all()
     labelled = rasterize([(area, 1)], grid.size_hw, transform=grid.transform, dtype="uint8").astype(bool)
     _, south, _, north = area.bounds

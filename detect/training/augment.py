@@ -18,10 +18,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from detect.datasets.chips import UNKNOWN, Chip
-from detect.simulate import STAGES, draw_compound, paint_compound
+from detect.simulate import CAMP, STAGES, TERRACE, TERRACE_RANGES, draw_compound, paint_compound
 
 BOUNDARY_M = 1.75
 """Half the widest gap that counts as a boundary between neighbours: 3.5 m, some ten pixels."""
+
+
+TERRACE_SHARE = 0.35
+"""Of the simulated samples; the others show camps."""
 
 
 def photometry() -> A.Compose:
@@ -69,11 +73,12 @@ def cut(rng: np.random.Generator, chip: Chip, chip_gsd_m: float, gsd_m: float, s
 
 
 def add_compound(rng: np.random.Generator, chip: Chip, gsd_m: float) -> tuple[Chip, NDArray[np.bool_]]:
-    """Rows of simulated blocks painted on a sample, their labels with them; and where they decide the label."""
+    """Rows of simulated blocks or terraces painted on a sample, their labels with them; and where they decide the label."""
     height, width = chip.footprint.shape
     centre = (rng.uniform(0.15, 0.85) * width, rng.uniform(0.15, 0.85) * height)
-    compound = draw_compound(rng, centre, gsd_m)
-    image, has_yard = paint_compound(rng, chip.image, compound, gsd_m)
+    look, ranges = (TERRACE, TERRACE_RANGES) if rng.random() < TERRACE_SHARE else (CAMP, None)
+    compound = draw_compound(rng, centre, gsd_m, ranges)
+    image, has_yard = paint_compound(rng, chip.image, compound, gsd_m, look=look)
     instances, footprint, stage = chip.instances.copy(), chip.footprint.copy(), chip.stage.copy()
     decided = _filled(compound.yard_px, (height, width))
     if has_yard:
@@ -95,14 +100,38 @@ def add_compound(rng: np.random.Generator, chip: Chip, gsd_m: float) -> tuple[Ch
 
 
 def tint_roofs(rng: np.random.Generator, chip: Chip) -> Chip:
-    """The roofs of a sample in another tone, most of them darker: slate and dark tiles are rare where labels are plenty."""
+    """The roofs of a sample in another tone, most of them darker, half of them with a side in shade as pitched roofs have.
+
+    Slate, dark tiles and steep roofs are rare where labels are plenty.
+    """
     roofs = cv2.GaussianBlur((chip.footprint == 1).astype(np.float32), (0, 0), 0.8)[..., None]
     tone = np.exp(rng.uniform(np.log(0.3), np.log(1.2))) * rng.uniform(0.88, 1.12, 3)
     factors = np.ones(int(chip.instances.max()) + 1)
     factors[1:] = np.exp(rng.normal(0, 0.08, len(factors) - 1))  # neighbours are alike, not the same
-    tinted = chip.image * (tone * factors[chip.instances][..., None])
+    light = factors[chip.instances]
+    if rng.random() < 0.5:
+        azimuth, contrast = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.45)
+        light = light * np.where(_leans_away(chip.instances, azimuth), 1 - contrast, 1 + contrast / 3)
+    tinted = chip.image * (tone * light[..., None])
     image = chip.image * (1 - roofs) + tinted * roofs
     return replace(chip, image=np.clip(image + 0.5, 0, 255).astype(np.uint8))
+
+
+def _leans_away(instances: NDArray[np.uint16], azimuth: float) -> NDArray[np.bool_]:
+    """Pixels on the side of each building's long axis that looks away from the sun."""
+    away = np.zeros(instances.shape, bool)
+    for label, window in enumerate(ndimage.find_objects(instances), start=1):
+        if window is None:
+            continue
+        own = instances[window] == label
+        rows, cols = np.nonzero(own)
+        rows, cols = rows - rows.mean(), cols - cols.mean()
+        axis = np.arctan2(2 * (rows * cols).mean(), (cols**2).mean() - (rows**2).mean()) / 2
+        normal = np.array([-np.sin(axis), np.cos(axis)])  # x, y
+        if normal @ [np.cos(azimuth), np.sin(azimuth)] < 0:
+            normal = -normal
+        away[window][own] = cols * normal[0] + rows * normal[1] > 0
+    return away
 
 
 def coarsen(rng: np.random.Generator, image: NDArray[np.uint8], gsd_m: float, max_gsd_m: float) -> NDArray[np.uint8]:

@@ -52,12 +52,12 @@ class TrainingSamples(Dataset):
         rng = np.random.default_rng([self._config.seed, number])
         row = self._draw_row(rng)
         chip = augment.cut(rng, self._chip(row["chip"]), row["gsd_m"], data.gsd_m, data.chip_px)
-        separated = np.full(chip.footprint.shape, row["label_kind"] == "outlines")
+        exact, separated = (np.full(chip.footprint.shape, row["label_kind"] in k) for k in (("outlines",), ("outlines", "loose")))
         if row["label_kind"] != "coarse" and rng.random() < data.tinted:
             chip = augment.tint_roofs(rng, chip)
         if rng.random() < data.simulated:
             chip, decided = augment.add_compound(rng, chip, data.gsd_m)
-            separated |= decided
+            exact, separated = exact | decided, separated | decided
         image = chip.image
         if rng.random() < 0.35:
             image = augment.coarsen(rng, image, data.gsd_m, data.max_gsd_m)
@@ -73,7 +73,7 @@ class TrainingSamples(Dataset):
             "footprint": torch.from_numpy(chip.footprint),
             "boundary": torch.from_numpy(boundary),
             "stage": torch.from_numpy(chip.stage.astype(np.int64)),
-            "weight": torch.from_numpy(np.where(separated, weight, np.float32(1))),
+            "weight": torch.from_numpy(np.where(exact, weight, np.float32(1))),
         }
 
     def _draw_row(self, rng: np.random.Generator) -> pd.Series:

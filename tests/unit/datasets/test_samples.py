@@ -14,7 +14,9 @@ from detect.datasets.chips import UNKNOWN, read_chip, read_index
 from detect.errors import InputError
 from tests.real_data import data_path
 
-IMAGES = ("dubai/tile1_1.jpg", "vegas/vegas_225.tif", "rio/rio_50.tif", "oam_chips/virac_1.tif", "oam_chips/nairobi_0.tif")
+IMAGES = (
+    "dubai/tile1_1.jpg", "vegas/vegas_225.tif", "rio/rio_50.tif", "rio/rio_57.tif", "oam_chips/virac_1.tif", "oam_chips/nairobi_0.tif",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +41,17 @@ def test_every_kind_of_label_loads(store: Path) -> None:
     index = read_index(store)
     assert set(index["data_set"]) == {"hitl_dubai", "spacenet2_vegas", "spacenet1_rio", "fair_oam"}
     assert dict(index.drop_duplicates("data_set").set_index("data_set")["label_kind"]) == {
-        "hitl_dubai": "coarse", "spacenet2_vegas": "outlines", "spacenet1_rio": "outlines", "fair_oam": "outlines",
+        "hitl_dubai": "coarse", "spacenet2_vegas": "outlines", "spacenet1_rio": "loose", "fair_oam": "outlines",
     }  # fmt: skip
     assert not index["place"].str.contains("nairobi").any(), "outlines that lie metres off teach nothing"
     assert index.groupby("place")["split"].nunique().max() == 1
     assert set(index.loc[index["data_set"] == "spacenet2_vegas", "split"]) == {"val"}
     assert (index["buildings"] > 3).any()
+
+
+def test_a_city_in_both_splits_is_a_place_per_tile(store: Path) -> None:
+    rio = read_index(store).query("data_set == 'spacenet1_rio'")
+    assert dict(zip(rio["place"], rio["split"], strict=True)) == {"rio_50": "train", "rio_57": "val"}
 
 
 def test_roofs_lie_under_their_labels(store: Path) -> None:

@@ -16,7 +16,7 @@ from detect.training import augment
 from detect.training.config import LossConfig, load_config
 from detect.training.data import TrainingSamples
 from detect.training.losses import network_loss
-from detect.training.metrics import Tally, at_gsd, match_labels
+from detect.training.metrics import Tally, at_gsd, coarse_sets, match_labels, scores_of
 
 SMALL = "name: t\nout: o\ndata: {chips: c, chip_px: 64, batch: 2, samples: 8, simulated: 0.5, tinted: 0.5}\n"
 
@@ -114,6 +114,16 @@ def test_a_sample_is_the_same_wherever_the_run_was_resumed(store: Path, tmp_path
         for key, value in later[i].items():
             assert torch.equal(value, whole[4 + i][key]), key
     assert not torch.equal(whole[0]["image"], whole[1]["image"])
+
+
+def test_nothing_hangs_on_the_edge_of_a_loose_outline(store: Path, tmp_path: Path) -> None:
+    index = read_index(store)
+    index.loc[index["chip"] == "a", "label_kind"] = "loose"
+    index.to_parquet(store / "index.parquet", index=False)
+    text = SMALL.replace("simulated: 0.5", "simulated: 0.0, shares: {set_a: 1.0}")
+    drawn = [samples(store, tmp_path, text=text)[i] for i in range(8)]
+    assert all((s["weight"] == 1).all() for s in drawn)
+    assert any((s["boundary"] == 1).any() for s in drawn)
 
 
 def test_labels_that_fuse_say_nothing_of_gaps(store: Path, tmp_path: Path) -> None:
@@ -241,3 +251,26 @@ def test_chips_are_seen_at_the_networks_pixel() -> None:
     assert small.image.shape == (60, 80, 3)
     assert set(np.unique(small.instances)) == {0, 1, 2, 3}
     assert replace(small).footprint.dtype == np.uint8
+
+
+def test_places_are_pooled_by_data_set_and_coarse_ones_have_no_f1(store: Path) -> None:
+    tallies = {
+        "a/north": Tally(overlap=6, union=8, matched=3, predicted=4, reference=5),
+        "a/south": Tally(overlap=0, union=4, matched=0, predicted=1, reference=0),
+        "b/town": Tally(overlap=9, union=10, matched=1, predicted=9, reference=2),
+    }
+    scores = scores_of(tallies, {"b"})
+    assert list(scores["places"]) == ["a/north", "a/south", "b/town"]
+    assert scores["sets"]["a"] == {"iou": 6 / 12, "f1": 2 * 3 / (5 + 5), "predicted": 5, "reference": 5, "matched": 3}
+    assert np.isnan(scores["sets"]["b"]["f1"])
+    assert (scores["mean_iou"], scores["mean_f1"]) == (pytest.approx((0.5 + 0.9) / 2), 0.6)
+    assert tallies["a/north"].predicted == 4, "pooling changes no place"
+    assert coarse_sets(read_index(store)) == {"set_b"}
+
+
+def test_one_side_of_a_pitched_roof_looks_away_from_the_sun() -> None:
+    instances = np.zeros((40, 60), np.uint16)
+    instances[10:20, 5:55] = 1  # long from west to east: a ridge along x, sides to the north and the south
+    away = augment._leans_away(instances, azimuth=np.pi / 2)  # towards y
+    assert away[15:20, 5:55].all() and not away[10:15].any()
+    assert not away[instances == 0].any()
