@@ -31,7 +31,7 @@ from rasterio.features import shapes
 
 from detect.evaluate import evaluate
 from detect.matching import match, overlaps
-from detect.pipeline import predict_scenes
+from detect.pipeline import Result, predict_scenes
 from detect.simulate import simulate
 from detect.stages import STAGES
 from detect.weights import load_weights
@@ -152,9 +152,9 @@ def single_blocks(buildings: gpd.GeoDataFrame, blocks: list[Any]) -> int:
     return len(match(overlaps(list(buildings.geometry), blocks))[0])
 
 
-def predict_one(scene: Path, out: Path, **options: Any) -> gpd.GeoDataFrame:
-    """Its buildings."""
-    return predict_scenes([scene], out, **options)[0].buildings
+def predict_one(scene: Path, out: Path, **options: Any) -> Result:
+    """What predict found."""
+    return predict_scenes([scene], out, **options)[0]
 
 
 def run(data: Path, weights: Path, *, quick: bool) -> dict[str, Any]:
@@ -167,8 +167,8 @@ def run(data: Path, weights: Path, *, quick: bool) -> dict[str, Any]:
             if quick and places.get(place) and len(places[place].images) >= 3:
                 continue
             result = predict_one(image, scratch / "out" / place.replace("/", "_"), weights=weights, gsd_m=gsd)
-            places.setdefault(place, Sums()).add(image.name, evaluate(result, reference, area=area))
-            stages = evaluate(result, staged(data, image, gsd))["stages"]
+            places.setdefault(place, Sums()).add(image.name, evaluate(result.folder, reference, area=area))
+            stages = evaluate(result.folder, staged(data, image, gsd))["stages"]
             for true, given in stages["confusion"].items() if stages else ():
                 for name, count in given.items():
                     confusion[true][name] += count
@@ -178,14 +178,14 @@ def run(data: Path, weights: Path, *, quick: bool) -> dict[str, Any]:
                 rows[row["image"]].append(shapely.Polygon(row["corners"]))
         nairobi = next(name for name in rows if "nairobi_0" in name)
         camp = predict_one(data / nairobi, scratch / "out", weights=weights)
-        separation = {"nairobi_0": [single_blocks(camp, rows[nairobi]), len(rows[nairobi])]}
+        separation = {"nairobi_0": [single_blocks(camp.buildings, rows[nairobi]), len(rows[nairobi])]}
         found = drawn = 0
         for seed in SIMULATED_SEEDS if not quick else SIMULATED_SEEDS[:3]:
             scene, truth = simulate(scratch / f"simulated_{seed}", seed=seed, gap_m=GAP_M)
             result = predict_one(scene, scratch / "out" / f"simulated_{seed}", weights=weights)
             table = gpd.read_file(truth, layer="buildings")
             blocks = list(table.geometry[table["dormitory"]])
-            found, drawn = found + single_blocks(result, blocks), drawn + len(blocks)
+            found, drawn = found + single_blocks(result.buildings, blocks), drawn + len(blocks)
         separation["simulated rows, 3 m gaps"] = [found, drawn]
     sets: dict[str, Sums] = {}
     for place, sums in places.items():

@@ -8,14 +8,20 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import rasterio
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
+from rasterio.features import shapes
 
 from detect.errors import InputError
 from detect.matching import match, overlaps
+from detect.outputs import NO_DATA
 from detect.stages import STAGES
 from detect.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 
+OBSERVED_PX = 4096
+"""Longest side at which the edge of a scene and its holes are traced."""
 THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 
 
@@ -30,6 +36,7 @@ def evaluate(
 
     Args:
         predicted: a folder that ``detect predict`` wrote, a vector file, or a table; its ``score`` ranks, its ``stage`` is compared.
+            With a folder, what its scene does not show is not scored: outlines beyond it are left out, those across its edge are cut.
         reference: a vector file or a table; ``stage`` (``foundation``, ``incomplete``, ``complete``) or Tanzania's ``condition``.
         area: polygons in which the reference is complete. A building counts when its inner point lies in them; pixels are clipped.
         out: JSON file to write.
@@ -43,19 +50,21 @@ def evaluate(
     Raises:
         InputError: a file that cannot be read, or one side with a CRS and the other without.
     """
-    ours, theirs = _load(predicted), _load(reference)
+    ours, theirs, observed = _load(predicted), _load(reference), _observed(predicted)
     area_table = None if area is None else _load(area)
     if area_table is not None and not len(area_table):
         raise InputError(f"{area}: holds no polygon to score within")
-    ours, theirs, area_table = _to_one_plane(ours, theirs, area_table)
-    if area_table is not None:
-        within = shapely.union_all(geometries_of(area_table))
-        shapely.prepare(within)
-        ours, theirs = (t[shapely.contains_properly(within, geometries_of(t.representative_point()))] for t in (ours, theirs))
+    ours, theirs, area_table, observed = _to_one_plane(ours, theirs, area_table, observed)
+    within = [shapely.union_all(geometries_of(t)) for t in (area_table, observed) if t is not None]
+    for polygon in within:
+        shapely.prepare(polygon)
+        ours, theirs = (t[shapely.contains_properly(polygon, geometries_of(t.representative_point()))] for t in (ours, theirs))
+    if observed is not None and len(theirs):
+        theirs = theirs.set_geometry(theirs.intersection(within[-1]))
     a, b = geometries_of(ours), geometries_of(theirs)
     clipped = [shapely.union_all(g) for g in (a, b)]
-    if area_table is not None:
-        clipped = [g.intersection(within) for g in clipped]
+    for polygon in within:
+        clipped = [g.intersection(polygon) for g in clipped]
     shared, whole = clipped[0].intersection(clipped[1]).area, clipped[0].union(clipped[1]).area
     pairs = overlaps(a, b)
     left, right, values = match(pairs)
@@ -109,30 +118,51 @@ def _load(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         return polygons_only(source)
     path = Path(source)
     if path.is_dir():
-        found = [path] if (path / "buildings.gpkg").exists() else sorted(p.parent for p in path.glob("*/buildings.gpkg"))
-        if len(found) != 1:
-            raise InputError(f"{path}: holds {len(found)} predicted scenes; give the folder of one, which has a buildings.gpkg")
-        return polygons_only(read_vector(found[0] / "buildings.gpkg", "buildings"))
+        return polygons_only(read_vector(_scene_folder(path) / "buildings.gpkg", "buildings"))
     return polygons_only(read_vector(path))
 
 
-def _to_one_plane(
-    ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, area: gpd.GeoDataFrame | None
-) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame, gpd.GeoDataFrame | None]:
-    """All tables in one equal-area plane, so that ratios of areas are those on the ground."""
-    tables = [t for t in (theirs, ours, area) if t is not None]
+def _observed(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame | None:
+    """The ground that the scene of a predict folder shows; None for anything else."""
+    if isinstance(source, gpd.GeoDataFrame) or not (folder := Path(source)).is_dir():
+        return None
+    path = _scene_folder(folder) / "mask.tif"
+    if not path.is_file():
+        return None
+    with rasterio.open(path) as mask:
+        shrink = max(1.0, max(mask.shape) / OBSERVED_PX)
+        size_hw = tuple(max(1, round(n / shrink)) for n in mask.shape)
+        seen = (mask.read(1, out_shape=size_hw) != NO_DATA).astype(np.uint8)
+        transform = mask.transform * Affine.scale(mask.width / size_hw[1], mask.height / size_hw[0])
+        crs = mask.crs
+    parts = [shapely.geometry.shape(g) for g, _ in shapes(seen, mask=seen == 1, transform=transform)]
+    return gpd.GeoDataFrame(geometry=parts, crs=crs)
+
+
+def _scene_folder(path: Path) -> Path:
+    """The folder of the one scene that a predict folder holds."""
+    found = [path] if (path / "buildings.gpkg").exists() else sorted(p.parent for p in path.glob("*/buildings.gpkg"))
+    if len(found) != 1:
+        raise InputError(f"{path}: holds {len(found)} predicted scenes; give the folder of one, which has a buildings.gpkg")
+    return found[0]
+
+
+def _to_one_plane(*given: gpd.GeoDataFrame | None) -> list[gpd.GeoDataFrame | Any]:
+    """The tables (predicted, reference, area, observed; None stays None) in one equal-area plane: areas' ratios are those on the ground."""
+    tables = [t for t in given if t is not None]
     if len({t.crs is None for t in tables if len(t)}) > 1:
         raise InputError(
             "predicted, reference and area: some have a coordinate system and some have none; write it into those files"
         )
-    crs = next((c for c in map(equal_area_crs, tables) if c is not None), None)
+    ordered = [t for t in (given[1], given[0], *given[2:]) if t is not None]  # the plane touches the reference
+    crs = next((c for c in map(equal_area_crs, ordered) if c is not None), None)
     if crs is None:
-        return ours, theirs, area
-    moved = [t if t is None or t.crs is None else t.to_crs(crs) for t in (ours, theirs, area)]
+        return list(given)
+    moved = [t if t is None or t.crs is None else t.to_crs(crs) for t in given]
     for table in moved:
         if table is not None:  # a straight line that was turned may cross a neighbour's vertex by a hair
             table.geometry = shapely.make_valid(geometries_of(table))
-    return moved[0], moved[1], moved[2]
+    return moved
 
 
 def _ratio(top: float, bottom: float) -> float | None:

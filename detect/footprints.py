@@ -58,7 +58,7 @@ def polygonise(labels: NDArray[np.int32]) -> dict[int, Polygon]:
     return found
 
 
-def square(polygon: Polygon, tolerance_px: float = 3.5) -> Polygon:
+def square(polygon: Polygon, tolerance_px: float = 5.0) -> Polygon:
     """The outline with right angles where the building has them; always one valid polygon.
 
     Tried in turn: the rectangle with the outline's area and second moments; edges snapped to the dominant direction and its normal; the

@@ -9,6 +9,8 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import Polygon, affinity, box
@@ -151,6 +153,23 @@ def test_condition_of_the_tanzanian_survey_is_a_stage() -> None:
     every = evaluate(reference[["geometry"]].assign(stage="complete"), reference)["stages"]
     assert every["correct"] == right["stages"]["confusion"]["complete"]["complete"]
     assert every["compared"] == right["stages"]["compared"]
+
+
+def test_what_the_scene_does_not_show_is_not_scored(tmp_path: Path) -> None:
+    """The scene ends in the middle of house 2, house 3 lies beyond it; a hole hides house 0."""
+    seen = np.zeros((10, 110), np.uint8)
+    seen[:, 30:][:, :65] = 1
+    mask = np.where(seen == 1, 0, 255).astype(np.uint8)  # observed: x from 30 to 95 m, of houses at 40–60 and 80–100
+    transform = Affine(1, 0, X, 0, -1, Y + 10)
+    with rasterio.open(
+        tmp_path / "mask.tif", "w", driver="GTiff", height=10, width=110, count=1, dtype="uint8", crs=32631, transform=transform
+    ) as target:
+        target.write(mask, 1)
+    table(house(1), house(2, 0.75)).to_file(tmp_path / "buildings.gpkg", layer="buildings")
+    found = evaluate(tmp_path, STREET)
+    assert (found["reference"], found["matched"], found["f1"]) == (2, 2, 1)
+    assert found["footprint_iou"] == pytest.approx(1, abs=1e-4)
+    assert evaluate(tmp_path / "buildings.gpkg", STREET)["reference"] == 4, "a file says nothing of the scene"
 
 
 def test_a_folder_of_one_prediction_is_a_side(tmp_path: Path) -> None:
