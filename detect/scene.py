@@ -7,14 +7,19 @@ span that asked, so blocks agree bit for bit.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import math
 import re
+import shutil
+import tempfile
+import urllib.request
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date as Date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -230,12 +235,28 @@ def _open(path: str) -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
-            dataset = rasterio.open(path)
+            try:
+                dataset = rasterio.open(path)
+            except RasterioError as cause:
+                if not path.startswith(("http://", "https://")) or "Range downloading not supported" not in str(cause):
+                    raise
+                dataset = rasterio.open(_downloaded(path))
         except (RasterioError, OSError) as cause:
             reason = "no raster that GDAL can read" if local else f"cannot be opened ({' '.join(str(cause).split())})"
             raise InputError(f"{path}: {reason}; give a GeoTIFF, VRT, JPEG, PNG or the like") from cause
     with dataset:
         yield dataset
+
+
+@cache
+def _downloaded(url: str) -> str:
+    """A copy of a file whose server cannot send parts of it, which GDAL needs; kept until the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="detect-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    target = folder / Path(url.split("?")[0]).name
+    with urllib.request.urlopen(url, timeout=60) as response, target.open("wb") as copy:
+        shutil.copyfileobj(response, copy)
+    return str(target)
 
 
 def _refuse_unusable(dataset: Any, path: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +55,24 @@ def test_bands_option(write_scene: WriteScene) -> None:
     for wrong in ([1, 2], [1, 2, 4], [0, 1, 2]):
         with pytest.raises(InputError, match="--bands"):
             open_scene(path, bands=wrong)
+
+
+def test_a_url_is_read_whatever_its_server_can_do(write_scene: WriteScene) -> None:
+    """The server of the standard library sends whole files only. It needs a process of its own: GDAL waits for it with the lock held."""
+    path = write_scene()
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(path.parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            assert server.stdout is not None
+            port = re.search(r"port (\d+)", server.stdout.readline())
+            assert port is not None
+            url = f"http://127.0.0.1:{port[1]}/{path.name}"
+            assert open_scene(url).name == path.stem
+            assert np.array_equal(read_all(url)[0], read_all(path)[0])
+            with pytest.raises(InputError, match=r"absent\.tif"):
+                open_scene(url.replace(path.name, "absent.tif"))
+        finally:
+            server.kill()
 
 
 @pytest.mark.parametrize("how", ["nodata", "mask", "alpha", "nan", "black border"])
