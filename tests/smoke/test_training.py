@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import geopandas as gpd
@@ -103,6 +104,22 @@ def test_resumed_training_ends_as_if_it_had_not_been_interrupted(
     one, two = (load_file(tmp_path / name / "weights" / "smoke.safetensors") for name in ("whole", "part"))
     assert one.keys() == two.keys()
     assert all((one[k] == two[k]).all() for k in one)
+
+
+def test_the_mean_of_weights_lies_between_them(chips: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    from scripts.average_weights import average
+
+    runs = [tmp_path / name for name in ("one", "two")]
+    assert [fit(chips, run, f"seed={seed}") for seed, run in enumerate(runs)] == [0, 0]
+    folder = average(Path(CONFIG), [run / "weights" for run in runs], tmp_path / "mean", [f"data.chips={chips}"])
+    one, two, mean = (load_file(path / "smoke.safetensors") for path in (runs[0] / "weights", runs[1] / "weights", folder))
+    assert any((one[k] != two[k]).any() for k in one)
+    for key, value in mean.items():
+        wanted = (one[key].astype("float32") + two[key].astype("float32")) / 2
+        assert value == pytest.approx(wanted, rel=2e-3, abs=1e-4), key
+    assert len(json.loads((folder / "smoke.json").read_text())["recipe"]["averaged"]) == 2
 
 
 def test_wrong_recipe_is_one_line(chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

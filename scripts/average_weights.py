@@ -1,0 +1,76 @@
+"""The mean of weights that were trained from one start: flatter minima, better on places that none of them saw.
+
+    python scripts/average_weights.py --config configs/fit/shipped.yaml --out runs/mean runs/first/weights runs/shipped/weights …
+
+Writes weights named as the recipe says, measured on the recipe's validation chips; their card lists what was averaged. Method: model soups
+(Wortsman et al. 2022, arXiv:2203.05482).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from detect.errors import DetectError, InputError
+from detect.network import load_network
+from detect.training.config import load_config
+from detect.training.data import ChipData
+from detect.training.fit import recipe_of
+from detect.training.task import SegmentationTask
+from detect.weights import load_weights
+from detect.weights_export import write_weights
+
+
+def average(config: Path, sources: Sequence[str | Path], out: Path, overrides: Sequence[str] = ()) -> Path:
+    """Write the mean of weights into a folder; the folder.
+
+    Args:
+        config: recipe of the result.
+        sources: names or paths of weights.
+        out: folder for the result.
+        overrides: ``key.key=value`` each, of the recipe.
+
+    Raises:
+        InputError: weights that are not there, or of another architecture than the recipe's.
+    """
+    settings = load_config(config, overrides)
+    data = ChipData(settings)
+    task = SegmentationTask(settings, data.index)
+    weights = [load_weights(source) for source in sources]
+    wrapped: list[Any] = [load_network(w) for w in weights]
+    states = [w.network.state_dict() for w in wrapped]
+    mean = {k: torch.stack([s[k].float() for s in states]).mean(dim=0) for k in states[0]}
+    try:
+        task.network.load_state_dict(mean)
+    except RuntimeError as cause:
+        raise InputError(f"{config}: has another architecture than {', '.join(map(str, sources))}") from cause
+    task.eval()
+    recipe = recipe_of(settings, data.index, seconds=0, steps=max(w.card["recipe"]["steps"] for w in weights))
+    recipe["averaged"] = [{"name": w.name, "sha256": w.sha256, "recipe": w.card["recipe"]} for w in weights]
+    tallies = task.score(data.index[data.index["split"] == "val"])
+    return write_weights(task.network, settings, data.index, recipe, out, tallies)
+
+
+def main() -> int:
+    """Average as the command line says; the exit code."""
+    parser = argparse.ArgumentParser(description="Average weights that were trained from one start.")
+    parser.add_argument("--config", type=Path, required=True, help="recipe of the result: its name, chips and architecture")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the result")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replaces a value of the recipe")
+    parser.add_argument("weights", nargs="+", help="names or paths")
+    options = parser.parse_args()
+    try:
+        print(average(options.config, options.weights, options.out, options.set))
+    except DetectError as error:
+        print(f"average_weights: error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
