@@ -33,7 +33,7 @@ from detect.weights import Weights, load_weights, sha256_of
 
 CORE_PX, HALO_PX = 1024, 128
 """Tile of the card: 1280 px seen, 1024 kept; benchmarks/halo.py shows what a narrower halo would cost in agreement."""
-MIN_AREA_M2 = 8.0
+MIN_AREA_M2 = 12.0
 FINEST_GSD_M = 0.05
 LICENCE = "CC-BY-SA-4.0 (SpaceNet imagery, which is CC BY-SA, is among the training data; credits under data)"
 
