@@ -28,11 +28,28 @@ def compound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return scene
 
 
+@pytest.fixture(scope="module")
+def grainy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One simulated compound of foundations, in whose grain of single pixels the shipped weights see more or less from copy to copy."""
+    from detect.simulate import simulate
+
+    scene, _ = simulate(tmp_path_factory.mktemp("grainy"), seed=3)
+    return scene
+
+
+both_compounds = pytest.mark.parametrize(
+    "name",
+    ["compound", pytest.param("grainy", marks=pytest.mark.xfail(reason="the shipped weights follow the grain of single pixels"))],
+)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in ("mask.tif", "probability.tif", "stage.tif", "buildings.parquet")}
 
 
-def test_files_agree_with_each_other(compound: Path, tmp_path: Path) -> None:
+@both_compounds
+def test_files_agree_with_each_other(request: pytest.FixtureRequest, name: str, tmp_path: Path) -> None:
+    compound = request.getfixturevalue(name)
     result = detect.predict(compound, tmp_path)
     assert {p.name for p in result.folder.iterdir()} == set(OUTPUTS)
     assert not list(tmp_path.glob(".*")), "nothing but the result is left"
@@ -150,7 +167,9 @@ def test_a_folder_that_is_no_result_is_not_touched(tiny_scene: Path, tmp_path: P
     assert [p.name for p in (tmp_path / "tiny").iterdir()] == ["thesis.txt"]
 
 
-def test_overlapping_scenes_count_each_building_once(compound: Path, tmp_path: Path) -> None:
+@both_compounds
+def test_overlapping_scenes_count_each_building_once(request: pytest.FixtureRequest, name: str, tmp_path: Path) -> None:
+    compound = request.getfixturevalue(name)
     with rasterio.open(compound) as source:
         values, profile = source.read(), source.profile
         halves = []
@@ -208,15 +227,19 @@ def test_sites_hold_what_stands_in_them(compound: Path, tmp_path: Path) -> None:
         assert ((own < middle) if x == "min" else (own > middle)).all()
 
 
+@both_compounds
 @pytest.mark.parametrize("crs", ["EPSG:3857", "EPSG:4326", "EPSG:2263"])
-def test_areas_do_not_depend_on_the_coordinate_system(tmp_path: Path, crs: str, compound: Path) -> None:
+def test_areas_do_not_depend_on_the_coordinate_system(
+    request: pytest.FixtureRequest, tmp_path: Path, crs: str, name: str
+) -> None:
     """The same picture in New York as UTM, Web Mercator, degrees and US survey feet."""
     from rasterio.warp import Resampling, calculate_default_transform, reproject
 
     paths = {}
-    with rasterio.open(compound) as source:
-        # Smoothed first: resampling takes the grain of single pixels away, which the network would notice.
-        values = np.stack([ndimage.gaussian_filter(band, 1.0) for band in source.read()])
+    with rasterio.open(request.getfixturevalue(name)) as source:
+        values = source.read()
+        if name == "compound":  # resampling takes the grain of single pixels away, which the shipped weights would notice
+            values = np.stack([ndimage.gaussian_filter(band, 1.0) for band in values])
         utm = Affine(0.5, 0, 585_000, 0, -0.5, 4_510_000)
         base = source.profile | {"crs": "EPSG:32618", "transform": utm}
         paths["utm"] = tmp_path / "utm.tif"
