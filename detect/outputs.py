@@ -116,7 +116,14 @@ def write_parquet(path: Path, buildings: gpd.GeoDataFrame) -> None:
     table.to_parquet(path, index=False, schema_version="1.1.0", compression="zstd")
 
 
-def write_rasters(folder: Path, grid: WorkGrid, crs: pyproj.CRS | None, stage: NDArray[np.uint8], heads: Path) -> None:
+def write_rasters(
+    folder: Path,
+    grid: WorkGrid,
+    crs: pyproj.CRS | None,
+    stage: NDArray[np.uint8],
+    heads: Path,
+    told: NDArray[np.uint8],
+) -> None:
     """``mask.tif``, ``stage.tif`` and ``probability.tif`` as cloud-optimised GeoTIFFs on the work grid.
 
     Args:
@@ -125,6 +132,7 @@ def write_rasters(folder: Path, grid: WorkGrid, crs: pyproj.CRS | None, stage: N
         crs: of the scene.
         stage: (H, W) stage codes, 0 none, 255 no data; may be mapped from disk.
         heads: GeoTIFF whose first band is the footprint probability, p × 254.
+        told: (256,) table of ``detect.probabilities.calibrated``, for ``probability.tif``.
     """
     colours = {0: (0, 0, 0, 0), 255: (0, 0, 0, 0)}
     colours |= {code: (*STAGE_COLOURS_RGB[name], 255) for code, name in enumerate(STAGES, start=1)}
@@ -132,7 +140,7 @@ def write_rasters(folder: Path, grid: WorkGrid, crs: pyproj.CRS | None, stage: N
         strips = {
             "mask.tif": lambda s: np.where(stage[s.slices()] == NO_DATA, NO_DATA, np.minimum(stage[s.slices()], 1)),
             "stage.tif": lambda s: stage[s.slices()],
-            "probability.tif": lambda s: source.read(1, window=((s.row0, s.row1), (s.col0, s.col1))),
+            "probability.tif": lambda s: told[source.read(1, window=((s.row0, s.row1), (s.col0, s.col1)))],
         }
         for name, strip in strips.items():
             _write_cog(folder / name, grid, crs, strip, colours if name == "stage.tif" else None)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from shapely import Polygon
 
-from detect.backends import Backend, open_backend
+from detect.backends import Backend, FlipAveraged, open_backend
 from detect.census import take_census
 from detect.dormitories import StructureProfile, add_dormitories, load_profile, rows_layer
 from detect.errors import DetectError, InputError
@@ -35,7 +35,7 @@ from detect.instances import InstanceParams, find_groups
 from detect.matching import covered_by
 from detect.outputs import NO_DATA, with_schema, write_gpkg, write_parquet, write_rasters, write_summary
 from detect.overview import write_overview
-from detect.probabilities import Probabilities, predict_probabilities
+from detect.probabilities import Probabilities, calibrated, predict_probabilities
 from detect.scene import Scene, WorkGrid, open_scene
 from detect.sites import WHOLE_SCENE, Sites, assign, load_sites
 from detect.stages import STAGES
@@ -95,6 +95,7 @@ def predict_scenes(
     gsd_m: float | None = None,
     min_area_m2: float | None = None,
     threshold: float | None = None,
+    tta: bool = False,
     block_px: int = 2048,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -117,6 +118,7 @@ def predict_scenes(
         gsd_m: ground size of a pixel, metres; only for scenes without georeference.
         min_area_m2: smaller buildings are left out; default from the weights' card.
         threshold: footprint probability from which a pixel is a building; default from the card.
+        tta: test-time augmentation, the mean over four mirrored reads; four times the work of the network.
         block_px: side of a block; changes memory, never the result.
         overwrite: replace results of another run.
         progress: called as (stage, done, total).
@@ -131,7 +133,7 @@ def predict_scenes(
         weights=loaded,
         profile=load_profile(structure),
         sites=sites,
-        params={"threshold": threshold, "min_area_m2": min_area_m2},
+        params={"threshold": threshold, "min_area_m2": min_area_m2, "tta": tta},
         open_options={"bands": bands, "date": date, "gsd_m": gsd_m},
         device=device,
         workers=workers,
@@ -144,6 +146,8 @@ def predict_scenes(
     if sites is not None:
         read_vector(sites)  # a wrong file is a mistake of the call, not of each scene
     backend = open_backend(loaded, device, None if workers == 1 else max(1, (os.cpu_count() or 1) // workers))
+    if tta:
+        backend = FlipAveraged(backend)
     results: list[Result] = []
     opened: list[Scene] = []
     errors: list[Exception] = []
@@ -207,7 +211,7 @@ def _predict_one(scene: Scene, job: _Job, backend: Backend, earlier: list[tuple[
     summary = _summary(scene, job, grid, heads, buildings, sites, notes, key)
     report("files", 0, 1)
     with _whole_folder(folder) as target:
-        write_rasters(target, grid, scene.crs, stage, heads.path)
+        write_rasters(target, grid, scene.crs, stage, heads.path, calibrated(job.weights.temperature("footprint")))
         write_gpkg(target / "buildings.gpkg", buildings, rows_layer(buildings), sites.table)
         write_parquet(target / "buildings.parquet", buildings)
         write_overview(target / "overview.png", scene, buildings, sites.table, draw_sites=job.sites is not None)
@@ -271,7 +275,12 @@ def _instance_params(job: _Job, grid: WorkGrid) -> InstanceParams:
         min_area_px=max(1, round((given["min_area_m2"] if minimum is None else minimum) / grid.gsd_m**2)),
     )
     threshold = job.params["threshold"]
-    return params if threshold is None else replace(params, footprint_threshold=threshold)
+    if threshold is None:
+        return params
+    odds = (threshold / (1 - threshold)) ** job.weights.temperature(
+        "footprint"
+    )  # from a calibrated probability to the network's own
+    return replace(params, footprint_threshold=odds / (1 + odds))
 
 
 def _find_buildings(
@@ -296,8 +305,9 @@ def _find_buildings(
             grid.size_hw,
             params,
             paint=paint,
-            temperature=calibration.get("stage_temperature", 1.0),
+            temperature=job.weights.temperature("stage"),
             class_weights=tuple(calibration.get("stage_class_weights", (1.0, 1.0, 1.0))),
+            told=calibrated(job.weights.temperature("footprint")),
         )
         found = list(walk)
     report("buildings", 1, 1)

@@ -33,6 +33,16 @@ TOP = 254
 Progress = Callable[[str, int, int], None]
 
 
+def calibrated(temperature: float) -> NDArray[np.uint8]:
+    """(256,) table from a stored footprint probability to a calibrated one: its logit divided by a temperature; 255 stays no data.
+
+    Masks are cut from the stored ones, whose thresholds were chosen with them; the table is for what a user reads.
+    """
+    p = np.clip(np.arange(TOP + 1) / TOP, 1e-6, 1 - 1e-6)
+    told = np.floor(TOP / (1 + np.exp(-np.log(p / (1 - p)) / temperature)) + 0.5)
+    return np.append(told, NO_DATA).astype(np.uint8)
+
+
 @dataclass
 class Ledger:
     """What became of each block."""

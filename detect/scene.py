@@ -171,7 +171,12 @@ class SceneReader:
 
 
 def open_scene(
-    path: str | Path, *, bands: Sequence[int] | None = None, gsd_m: float | None = None, date: str | None = None
+    path: str | Path,
+    *,
+    bands: Sequence[int] | None = None,
+    gsd_m: float | None = None,
+    date: str | None = None,
+    coarsest_gsd_m: float = COARSEST_GSD_M,
 ) -> Scene:
     """Look at a raster: georeference, GSD, bands, date, brightness stretch.
 
@@ -180,9 +185,10 @@ def open_scene(
         bands: 1-based bands to show as red, green, blue, or one band; default by number and meaning of the bands.
         gsd_m: ground size of a pixel, only for an image without usable georeference.
         date: ISO day; default from the tags, then from the file name.
+        coarsest_gsd_m: largest pixel that is taken, metres.
 
     Raises:
-        InputError: not a raster, no or complex bands, no georeference and no ``gsd_m`` (or both), coarser than 3 m.
+        InputError: not a raster, no or complex bands, no georeference and no ``gsd_m`` (or both), too coarse.
     """
     path = str(path)
     with _open(path) as dataset:
@@ -195,9 +201,9 @@ def open_scene(
         mean_gsd_m = sum(gsd_rc_m) / 2
         if not math.isfinite(mean_gsd_m) or mean_gsd_m <= 0:
             raise InputError(f"{path}: its georeference gives no ground size; check it with gdalinfo")
-        if mean_gsd_m > COARSEST_GSD_M:
+        if mean_gsd_m > coarsest_gsd_m:
             raise InputError(
-                f"{path}: its pixels are {mean_gsd_m:.2f} m on the ground; buildings need {COARSEST_GSD_M:g} m or finer"
+                f"{path}: its pixels are {mean_gsd_m:.2f} m on the ground; buildings need {coarsest_gsd_m:g} m or finer"
             )
         if "SIMULATED" in dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""):
             notes.append("SIMULATED: the scene is drawn and shows no real place")

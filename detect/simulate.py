@@ -387,7 +387,7 @@ def simulate(
         centre = (side * (number % columns + 0.5), side * (number // columns + 0.5))
         compound = draw_compound(rng, centre, gsd_m, ranges)
         image, _ = paint_compound(rng, image, compound, gsd_m, sun_azimuth_deg=azimuth)
-        houses = _draw_houses(rng, centre, side, compound, gsd_m)
+        houses = draw_houses(rng, centre, side, compound, gsd_m)
         if houses.blocks:
             image, _ = paint_compound(rng, image, houses, gsd_m, sun_azimuth_deg=azimuth, look=replace(CAMP, yard_share=0.0))
         name = f"compound {number + 1}"
@@ -424,7 +424,7 @@ def _record(block: Block, site: str | None, *, dormitory: bool) -> dict[str, Any
     }
 
 
-def _draw_houses(
+def draw_houses(
     rng: np.random.Generator, centre_xy_px: tuple[float, float], side_px: int, compound: Compound, gsd_m: float
 ) -> Compound:
     """Single houses around a compound, clear of it and of each other."""

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 STAGES = ("foundation", "incomplete", "complete")
 CODES = {stage: code for code, stage in enumerate(STAGES, start=1)}
 """Values of stage.tif; 0 is no building, 255 no data."""
+STAGE_WEIGHTS = (3.0, 3.0, 1.0)
+"""Of the stages in the training loss: unfinished buildings are rare."""
 
 
 def pool(

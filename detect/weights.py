@@ -39,6 +39,11 @@ class Weights:
         """Ground size of the network's pixel, metres."""
         return float(self.card["gsd_m"])
 
+    def temperature(self, head: str) -> float:
+        """Of the calibration of ``footprint`` or ``stage``; 1 where the card has none."""
+        report = self.card.get("calibration", {}).get(head) or {}
+        return float(report.get("temperature", 1.0))
+
     @property
     def lattice(self) -> Lattice:
         """How the network tiles a scene."""

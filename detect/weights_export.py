@@ -25,9 +25,10 @@ from detect.datasets.chips import read_chip
 from detect.errors import InputError
 from detect.instances import InstanceParams
 from detect.network import HEADS, STRIDE, ProbabilityNetwork, load_network
+from detect.stages import STAGE_WEIGHTS
+from detect.training.calibration import calibration_of
 from detect.training.config import TrainConfig
 from detect.training.data import MEAN, SD
-from detect.training.losses import STAGE_WEIGHTS
 from detect.training.metrics import Tally, coarse_sets, scores_of
 from detect.weights import Weights, load_weights, sha256_of
 
@@ -67,7 +68,8 @@ def write_weights(
     save_file(tensors, folder / names["safetensors"])
     (folder / names["safetensors"]).chmod(0o644)  # safetensors writes for the owner alone
     onnx.save(to_onnx(ProbabilityNetwork(network)), folder / names["onnx"])
-    scores = scores_of(tallies, coarse_sets(index))
+    coarse = coarse_sets(index)
+    scores, calibration = scores_of(tallies, coarse), calibration_of(tallies, coarse)
     card = {
         "name": settings.name,
         "version": recipe["config_sha256"][:8],
@@ -85,7 +87,7 @@ def write_weights(
             "batch_norm_eps": settings.network.batch_norm_eps,
         },
         "thresholds": _thresholds(),
-        "calibration": {"stage_temperature": 1.0, "stage_class_weights": list(STAGE_WEIGHTS)},
+        "calibration": {**calibration, "stage_class_weights": list(STAGE_WEIGHTS)},
         "brightness": brightness_of(index[index["split"] == "train"], Path(settings.data.chips)),
         "rates": rates_of(scores),
         "data": _data(index),

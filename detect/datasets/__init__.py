@@ -1,10 +1,12 @@
 """Public building-footprint data sets as training chips.
 
-``registry``  which data sets there are, and what is known of each
-``samples``   the indexed sample folder: real imagery of several public data sets under one ``index.csv``
+``registry``  which data sets there are
+``images``    what an adapter says of a data set and its images; label arrays
+``cutting``   images → chips, and what is wrong with some of them
 ``chips``     the chip store: PNG chips and one index, what training reads
+The other modules are adapters, one per data set; each knows one published folder layout and nothing else.
 """
 
-from detect.datasets.registry import prepare
+from detect.datasets.registry import format_data_sets, format_report, prepare
 
-__all__ = ["prepare"]
+__all__ = ["format_data_sets", "format_report", "prepare"]

@@ -3,18 +3,21 @@
 Per chip three files: ``<chip>_image.png`` RGB uint8 (after the scene's brightness stretch), ``<chip>_instances.png`` uint16 (0 none,
 1… one number per building), ``<chip>_truth.png`` uint8 with two facts in one number: footprint (0 not, 1 building, 3 unknown) in
 the low two bits, stage (0 unknown, 1 foundation, 2 incomplete, 3 complete) in the next two.
-``index.parquet`` has one row per chip.
+``index.parquet`` (GeoParquet) has one row per chip.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
+import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 from numpy.typing import NDArray
 
 from detect.errors import InputError
@@ -28,6 +31,9 @@ LABEL_KINDS = {
     "merged": "a mask in which attached buildings are one: teaches footprints only",
     "coarse": "a mask of built-up plots: teaches built or not, with an ignored band along every edge",
 }
+
+
+INDEX = "index.parquet"
 
 
 @dataclass(frozen=True)
@@ -48,10 +54,17 @@ class ChipRow:
     licence: str
     source: str
     """Image the chip was cut from, relative to the data set's folder."""
-    known_m2: float
+    sensor: str = ""
+    known_m2: float = 0.0
     """Ground that the label speaks of; training draws chips in proportion to it."""
-    buildings: int
-    sha256: str
+    buildings: int = 0
+    offset_m: float = math.nan
+    """How far the outlines lie beside the edges in the picture, metres; NaN: not to be told."""
+    problem: str = ""
+    """A key of ``detect.datasets.cutting.PROBLEMS``, or nothing."""
+    bounds_wkb: bytes | None = None
+    """The chip's outline in EPSG:4326; None where the image has no georeference. The index keeps it as its geometry."""
+    sha256: str = ""
     """Of the three arrays together."""
 
 
@@ -100,19 +113,34 @@ def read_chip(store: Path, name: str) -> Chip:
     return Chip(np.ascontiguousarray(image[..., ::-1]), instances, truth & 3, truth >> 2)
 
 
-def write_index(store: Path, rows: list[ChipRow]) -> None:
-    """Write ``index.parquet``, sorted by chip name, so that the same chips give the same bytes."""
-    table = pd.DataFrame([asdict(row) for row in rows]).sort_values("chip", ignore_index=True)
-    table.to_parquet(store / "index.parquet", index=False)
+def write_index(store: Path, rows: list[ChipRow], known: gpd.GeoDataFrame | None = None) -> None:
+    """Write ``index.parquet``, a GeoParquet table sorted by chip name, so that the same chips give the same bytes.
+
+    Args:
+        store: folder of the chip store.
+        rows: of the new chips.
+        known: the index so far, which they are added to.
+    """
+    table = pd.DataFrame([asdict(row) for row in rows])
+    bounds = shapely.from_wkb(np.array(table.pop("bounds_wkb"), dtype=object))
+    index = gpd.GeoDataFrame(table, geometry=gpd.GeoSeries(bounds, crs=4326))
+    if known is not None:
+        index = gpd.GeoDataFrame(pd.concat([known, index]), geometry="geometry", crs=4326)
+    aside = store / f".{INDEX}"
+    index.sort_values("chip", ignore_index=True).to_parquet(aside, index=False)
+    aside.replace(store / INDEX)
 
 
-def read_index(store: str | Path) -> pd.DataFrame:
+def read_index(store: str | Path) -> gpd.GeoDataFrame:
     """The index of a chip store.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or none that this version wrote.
     """
-    path = Path(store) / "index.parquet"
+    path = Path(store) / INDEX
     if not path.is_file():
         raise InputError(f"{path}: no such file; make the chips first with detect prepare DATASET SRC {store}")
-    return pd.read_parquet(path)
+    try:
+        return gpd.read_parquet(path)
+    except (ValueError, OSError) as cause:
+        raise InputError(f"{path}: is no index that can be read; make the chips again with detect prepare") from cause

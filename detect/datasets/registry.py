@@ -1,70 +1,97 @@
-"""Which data sets ``detect prepare`` knows, each with what a user asks before downloading."""
+"""Which data sets ``detect prepare`` knows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 
+from detect.datasets.cutting import PROBLEMS, Report, prepare_images
+from detect.datasets.images import DataSet
 from detect.errors import InputError
 
-
-@dataclass(frozen=True)
-class DataSet:
-    """What is known of a data set before it is opened."""
-
-    name: str
-    title: str
-    licence: str
-    gsd_m: str
-    labels: str
-    prepare: Callable[[Path, Path], int]
-    """(source folder, chip store folder) → number of chips written."""
+ADAPTERS = (
+    "spacenet1", "spacenet2", "spacenet4", "spacenet6", "spacenet7", "inria", "whu", "whu_satellite", "massachusetts", "airs",
+    "opencities", "tanzania", "ramp", "fair", "crowdai", "xbd", "deepglobe", "openearthmap", "loveda", "dubai", "csds", "smart",
+    "generic", "samples", "simulated",
+)  # fmt: skip
+"""Modules of this folder, one per data set."""
 
 
-def _samples(source: Path, store: Path) -> int:
-    from detect.datasets.samples import prepare_samples
+def prepare(
+    dataset: str,
+    src: str | Path,
+    dst: str | Path,
+    *,
+    drop: Collection[str] = (),
+    licence: str | None = None,
+    gsd_m: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Make training chips in ``dst`` from a data set in its published layout in ``src``.
 
-    return prepare_samples(source, store)
-
-
-def _simulated(source: Path, store: Path) -> int:
-    from detect.datasets.simulated import prepare_simulated
-
-    return prepare_simulated(source, store)
-
-
-DATA_SETS = {
-    "simulated": DataSet(
-        name="simulated",
-        title="What detect simulate wrote; for trying the commands, never for a score that is called real",
-        licence="none needed",
-        gsd_m="as drawn",
-        labels="outlines, construction stages",
-        prepare=_simulated,
-    ),
-    "samples": DataSet(
-        name="samples",
-        title="A folder with index.csv: parts of SpaceNet 1 and 2, Open Cities AI Accra, fAIr/OpenAerialMap and Humans-in-the-Loop Dubai",
-        licence="per image, in index.csv (CC BY 4.0, CC BY-SA 4.0, CC0, ODbL)",
-        gsd_m="0.07–0.9",
-        labels="outlines, masks, construction stages",
-        prepare=_samples,
-    ),
-}
-
-
-def prepare(dataset: str, src: str | Path, dst: str | Path) -> int:
-    """Make training chips in ``dst`` from a data set in its published layout in ``src``; the number of chips.
+    Args:
+        dataset: name of an adapter; case, hyphens and underscores do not matter.
+        src: folder that holds the data set.
+        dst: folder of the chip store; a store that is there already gets the chips on top of other data sets' chips.
+        drop: keys of ``detect.datasets.cutting.PROBLEMS``; chips with them are left out.
+        licence: of the imagery and labels, in place of what is known of the data set.
+        gsd_m: ground size of a pixel, metres, in place of what is known; only for images without georeference.
+        progress: called with images done and in all.
 
     Raises:
-        InputError: unknown data set, missing source, or a destination that holds something else.
+        InputError: unknown data set or problem, a missing source or piece of it, a destination that holds something else.
     """
-    if dataset not in DATA_SETS:
-        raise InputError(f"data set '{dataset}' is unknown; known are: {', '.join(sorted(DATA_SETS))}")
+    data_set = _data_set(dataset)
+    if unknown := set(drop) - set(PROBLEMS):
+        raise InputError(f"--drop {','.join(sorted(unknown))}: unknown; chips can be {', '.join(PROBLEMS)}")
     source, store = Path(src), Path(dst)
     if not source.is_dir():
         raise InputError(f"{source}: no such folder; give the folder that holds the data set")
-    if store.exists() and any(store.iterdir()):
-        raise InputError(f"{store}: is not empty; give a new folder for the chips")
-    return DATA_SETS[dataset].prepare(source, store)
+    return prepare_images(data_set, source, store, drop, licence=licence, gsd_m=gsd_m, progress=progress)
+
+
+def format_data_sets(name: str | None = None) -> str:
+    """A table of all data sets, or everything known of one.
+
+    Raises:
+        InputError: unknown data set.
+    """
+    if name is not None:
+        one = _data_set(name)
+        facts = {
+            "licence": one.licence, "pixel": f"{one.gsd_m} m", "places": one.places, "sensor": one.sensor, "labels": one.labels,
+            "from": one.source, "read as": one.layout, "cite": one.cite,
+        }  # fmt: skip
+        return "\n".join([f"{one.name}: {one.title}", *(f"  {key:<9}{value}" for key, value in facts.items() if value)])
+    lines = [f"{'name':<15}{'pixel, m':<10}{'licence':<42}labels and places"]
+    for one in map(_data_set, ADAPTERS):
+        lines.append(f"{one.name:<15}{one.gsd_m:<10}{one.licence:<42}{one.labels}; {one.places}")
+    return "\n".join([*lines, "detect prepare NAME --list tells where to get one, how it is read and how to cite it"])
+
+
+def format_report(report: Report, store: str | Path) -> str:
+    """What prepare did, for a person."""
+    lines = [f"{store}: {report.chips} chips from {report.images} images, {report.buildings} buildings"]
+    for problem, count in sorted(report.problems.items()):
+        lines.append(f"  {count} chips {problem}: {PROBLEMS[problem]}")
+    kept = sum(report.problems.values()) - report.dropped
+    if report.problems:
+        lines.append(f"  {report.dropped} of them left out, {kept} kept" + (" (--drop leaves more out)" if kept else ""))
+    return "\n".join(lines)
+
+
+def _data_set(name: str) -> DataSet:
+    known = {_plain(adapter): adapter for adapter in ADAPTERS}
+    wanted = _plain(name)
+    if wanted not in known:
+        near = get_close_matches(wanted, known, n=1)
+        hint = f"did you mean {known[near[0]]}? " if near else ""
+        raise InputError(f"data set '{name}' is unknown; {hint}known are {', '.join(ADAPTERS)} (detect prepare --list)")
+    found: DataSet = import_module(f"detect.datasets.{known[wanted]}").DATA_SET
+    return found
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())

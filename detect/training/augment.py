@@ -6,7 +6,9 @@ updates at import unless told not to).
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Callable
 from dataclasses import replace
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -14,11 +16,14 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import albumentations as A
 import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch import Tensor
 
 from detect.datasets.chips import UNKNOWN, Chip
-from detect.simulate import CAMP, STAGES, TERRACE, TERRACE_RANGES, draw_compound, paint_compound
+from detect.simulate import CAMP, STAGES, TERRACE, TERRACE_RANGES, draw_compound, draw_ground, draw_houses, paint_compound
 
 BOUNDARY_M = 1.75
 """Half the widest gap that counts as a boundary between neighbours: 3.5 m, some ten pixels."""
@@ -47,7 +52,11 @@ def photometry() -> A.Compose:
 
 
 def cut(rng: np.random.Generator, chip: Chip, chip_gsd_m: float, gsd_m: float, size_px: int) -> Chip:
-    """A square of ``size_px`` at about ``gsd_m`` (± 30 %) from a chip, turned and mirrored; most hold a building."""
+    """A square of ``size_px`` at about ``gsd_m`` (± 30 %) from a chip, turned and mirrored; most hold a building.
+
+    Half are turned by right angles only, half by any angle and slightly stretched, as a change of coordinate system would: what the
+    network finds must not hang on how a scene was resampled. What lies beyond the chip is mirrored and unknown.
+    """
     height, width = chip.footprint.shape
     side = min(size_px * gsd_m * np.exp(rng.uniform(-0.3, 0.3)) / chip_gsd_m, height, width)
     side = max(8, int(side))
@@ -59,17 +68,87 @@ def cut(rng: np.random.Generator, chip: Chip, chip_gsd_m: float, gsd_m: float, s
         if (known != UNKNOWN).mean() > 0.3 and (not wants_building or (known == 1).any()):
             break
     turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
+    resample = (
+        _turned(rng, (height, width), (row, col), side, size_px) if rng.random() < 0.5 else _straight(window, side, size_px)
+    )
 
     def turn(array: NDArray) -> NDArray:
         array = np.rot90(array, turns)
         return np.ascontiguousarray(array[:, ::-1] if mirrored else array)
 
-    def nearest(array: NDArray) -> NDArray:
-        return turn(cv2.resize(array[window], (size_px, size_px), interpolation=cv2.INTER_NEAREST_EXACT))
+    return Chip(
+        turn(resample(chip.image, None)),
+        turn(resample(chip.instances, 0)),
+        turn(resample(chip.footprint, UNKNOWN)),
+        turn(resample(chip.stage, 0)),
+    )
 
-    smooth = cv2.INTER_AREA if side > size_px else cv2.INTER_LINEAR
-    image = turn(cv2.resize(chip.image[window], (size_px, size_px), interpolation=smooth))
-    return Chip(image, nearest(chip.instances), nearest(chip.footprint), nearest(chip.stage))
+
+Resample = Callable[[NDArray, int | None], NDArray]
+"""(array of a chip, what a label holds beyond it or None for an image) → the square that is cut."""
+
+
+def _straight(window: tuple[slice, slice], side: int, size_px: int) -> Resample:
+    def resample(array: NDArray, beyond: int | None) -> NDArray:
+        smooth = cv2.INTER_AREA if side > size_px else cv2.INTER_LINEAR
+        how = smooth if beyond is None else cv2.INTER_NEAREST_EXACT
+        return cv2.resize(array[window], (size_px, size_px), interpolation=how)
+
+    return resample
+
+
+def _turned(rng: np.random.Generator, size_hw: tuple[int, int], corner_rc: tuple[int, int], side: int, size_px: int) -> Resample:
+    """Shrunk or enlarged first, as predict reads, then turned by up to 45° and stretched by up to 8 % between pixels."""
+    angle, stretch = rng.uniform(-np.pi / 4, np.pi / 4), np.exp(rng.uniform(-0.08, 0.08))
+    smooth = int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC]))
+    margin = math.ceil(side * 0.3)
+    low = [max(0, c - margin) for c in corner_rc]
+    high = [min(n, c + side + margin) for n, c in zip(size_hw, corner_rc, strict=True)]
+    window = (slice(low[0], high[0]), slice(low[1], high[1]))
+    around_hw = [max(1, round((b - a) * size_px / side)) for a, b in zip(low, high, strict=True)]
+    scales = [n / (b - a) for n, a, b in zip(around_hw, low, high, strict=True)]
+    middle = np.array([(c + side / 2 - a) * s for c, a, s in zip(corner_rc, low, scales, strict=True)])[::-1]  # x, y
+    axes = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * [stretch, 1 / stretch]
+    # Pixel centres lie at half numbers in ours and at whole ones in OpenCV's.
+    to_around = np.column_stack([axes, middle - 0.5 - axes @ np.full(2, (size_px - 1) / 2)])
+
+    def resample(array: NDArray, beyond: int | None) -> NDArray:
+        shrunk = cv2.INTER_AREA if side > size_px else cv2.INTER_LINEAR
+        around = cv2.resize(
+            array[window], tuple(around_hw[::-1]), interpolation=shrunk if beyond is None else cv2.INTER_NEAREST_EXACT
+        )
+        return cv2.warpAffine(
+            around,
+            to_around,
+            (size_px, size_px),
+            flags=(smooth if beyond is None else cv2.INTER_NEAREST) | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REFLECT_101 if beyond is None else cv2.BORDER_CONSTANT,
+            borderValue=beyond or 0,
+        )
+
+    return resample
+
+
+def drawn(rng: np.random.Generator, gsd_m: float, size_px: int) -> Chip:
+    """Drawn ground with a few drawn houses, all of it known; a camp comes on top with ``add_compound``.
+
+    A fifth show a graded yard on which nothing stands yet: open ground is no building, however neat its edges.
+    """
+    size_hw = (size_px, size_px)
+    chip = Chip(draw_ground(rng, size_hw, gsd_m), *(np.zeros(size_hw, t) for t in (np.uint16, np.uint8, np.uint8)))
+    centre = tuple(rng.uniform(0.15, 0.85, 2) * size_px)
+    plot = draw_compound(rng, (centre[0], centre[1]), gsd_m)
+    if rng.random() < 0.2:
+        image, _ = paint_compound(rng, chip.image, replace(plot, blocks=()), gsd_m, look=replace(CAMP, yard_share=1.0))
+        chip = replace(chip, image=image)
+    houses = draw_houses(rng, (size_px / 2, size_px / 2), size_px, plot, gsd_m)
+    if houses.blocks:
+        image, _ = paint_compound(rng, chip.image, houses, gsd_m, look=replace(CAMP, yard_share=0.0))
+        chip = replace(chip, image=image)
+        for number, block in enumerate(houses.blocks, start=1):
+            inside = _filled(block.corners_px, size_hw)
+            chip.instances[inside], chip.footprint[inside], chip.stage[inside] = number, 1, STAGES.index(block.stage) + 1
+    return chip
 
 
 def add_compound(rng: np.random.Generator, chip: Chip, gsd_m: float) -> tuple[Chip, NDArray[np.bool_]]:
@@ -140,6 +219,26 @@ def coarsen(rng: np.random.Generator, image: NDArray[np.uint8], gsd_m: float, ma
     height, width = image.shape[:2]
     small = (max(8, int(width * gsd_m / seen_m)), max(8, int(height * gsd_m / seen_m)))
     return cv2.resize(cv2.resize(image, small, interpolation=cv2.INTER_AREA), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def resampled(image: Tensor, seed: tuple[int, ...]) -> Tensor:
+    """A batch (N, 3, H, W) moved by up to half a pixel and scaled by up to 1 %, each sample by cubic or linear interpolation.
+
+    That is what writing a scene in another coordinate system does to it; labels stay where they are.
+    """
+    rng = np.random.default_rng(seed)
+    count, _, height, width = image.shape
+    scale = 1 + rng.uniform(-0.01, 0.01, (count, 2))
+    shift = rng.uniform(-0.5, 0.5, (count, 2)) * 2 / [width, height]  # in units of half the picture
+    theta = np.zeros((count, 2, 3), np.float32)
+    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = scale[:, 0], scale[:, 1], shift
+    grid = F.affine_grid(torch.from_numpy(theta).to(image), list(image.shape), align_corners=False)
+    moved = torch.empty_like(image)
+    cubic = torch.from_numpy(rng.random(count) < 0.5)
+    for mode, chosen in (("bicubic", cubic), ("bilinear", ~cubic)):
+        if chosen.any():
+            moved[chosen] = F.grid_sample(image[chosen], grid[chosen], mode, "reflection", align_corners=False)
+    return moved.clamp(-1, 1)  # the range of normalised pixels
 
 
 def boundaries(instances: NDArray[np.uint16], gsd_m: float) -> NDArray[np.uint8]:

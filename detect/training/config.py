@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 import yaml
 
+from detect.datasets.licences import CHOICES
 from detect.errors import InputError
 
 
@@ -30,12 +31,16 @@ class DataConfig:
     """Samples the whole run draws (steps = samples / batch); the seed fixes each of them, whatever the resume point."""
     workers: int = 0
     """Loader processes."""
+    licences: str = "any"
+    """Of the chips that may train: any, open (no ban on uses), permissive (nor share-alike); see ``detect.datasets.licences``."""
     shares: dict[str, float] = field(default_factory=dict)
     """Data set → share of the samples; sets that are not named share what is left by area."""
     tinted: float = 0.0
     """Share of samples whose roofs get another tone, mostly a darker one; only where outlines are known."""
     simulated: float = 0.3
     """Share of samples on which rows of simulated blocks are painted."""
+    drawn: float = 0.0
+    """Share of samples whose ground is drawn too, with a few houses."""
     max_gsd_m: float = 1.2
     """Coarsest image that a sample imitates, metres."""
 
@@ -51,6 +56,8 @@ class NetworkConfig:
     """Start from ImageNet weights."""
     start: str = ""
     """Name or path of trained weights to start from instead; of the same architecture."""
+    freeze: float = 0.0
+    """Share of the steps, from the first, in which the encoder is left as it is; for fine-tuning on few chips."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,8 @@ class LossConfig:
     """Of the boundary head."""
     stage: float = 0.2
     """Of the stage heads."""
+    consistency: float = 0.0
+    """Of the disagreement between a sample and the same sample resampled by a fraction of a pixel; doubles the work of a step."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +190,12 @@ def _check(config: TrainConfig, path: Path) -> None:
         raise InputError(f"{path}: data.samples ({data.samples}) is less than one batch (data.batch {data.batch})")
     if not 0.05 <= data.gsd_m <= 3:
         raise InputError(f"{path}: data.gsd_m is {data.gsd_m}; the network's pixel is 0.05 to 3 m")
-    if not 0 <= data.tinted <= 1:
-        raise InputError(f"{path}: data.tinted is a share between 0 and 1, not {data.tinted}")
+    if data.licences not in CHOICES:
+        raise InputError(f"{path}: data.licences is '{data.licences}'; it can be {', '.join(CHOICES)}")
+    if not 0 <= config.network.freeze <= 1:
+        raise InputError(f"{path}: network.freeze is a share between 0 and 1, not {config.network.freeze}")
+    for name in ("tinted", "drawn"):
+        if not 0 <= getattr(data, name) <= 1:
+            raise InputError(f"{path}: data.{name} is a share between 0 and 1, not {getattr(data, name)}")
     if not 0 <= data.simulated <= 1 or sum(data.shares.values()) > 1 + 1e-9:
         raise InputError(f"{path}: data.simulated and the sum of data.shares lie between 0 and 1")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from detect.datasets.chips import UNKNOWN, Chip, read_chip, read_index
+from detect.datasets.licences import allowed
 from detect.errors import InputError
 from detect.training import augment
 from detect.training.config import TrainConfig
@@ -34,7 +35,7 @@ class TrainingSamples(Dataset):
         self._config, self._first, self._count = config, first, count
         self._rows = index[index["split"] == "train"].reset_index(drop=True)
         if self._rows.empty:
-            raise InputError(f"{config.data.chips}: no chip is marked train")
+            raise InputError(f"{config.data.chips}: no chip may train (split train, licence {config.data.licences})")
         self._sets = sorted(self._rows["data_set"].unique())
         self._shares = _shares(config.data.shares, self._rows, self._sets, config.data.chips)
         self._photometry = augment.photometry()
@@ -50,10 +51,15 @@ class TrainingSamples(Dataset):
         data = self._config.data
         number = self._first + item
         rng = np.random.default_rng([self._config.seed, number])
-        row = self._draw_row(rng)
-        chip = augment.cut(rng, self._chip(row["chip"]), row["gsd_m"], data.gsd_m, data.chip_px)
-        exact, separated = (np.full(chip.footprint.shape, row["label_kind"] in k) for k in (("outlines",), ("outlines", "loose")))
-        if row["label_kind"] != "coarse" and rng.random() < data.tinted:
+        if rng.random() < data.drawn:
+            label_kind = "outlines"
+            chip = augment.drawn(rng, data.gsd_m, data.chip_px)
+        else:
+            row = self._draw_row(rng)
+            label_kind = row["label_kind"]
+            chip = augment.cut(rng, self._chip(row["chip"]), row["gsd_m"], data.gsd_m, data.chip_px)
+        exact, separated = (np.full(chip.footprint.shape, label_kind in k) for k in (("outlines",), ("outlines", "loose")))
+        if label_kind != "coarse" and rng.random() < data.tinted:
             chip = augment.tint_roofs(rng, chip)
         if rng.random() < data.simulated:
             chip, decided = augment.add_compound(rng, chip, data.gsd_m)
@@ -104,10 +110,12 @@ class ChipData(lightning.LightningDataModule):
     """One epoch is the stretch between two validations; its samples follow from its number alone."""
 
     def __init__(self, config: TrainConfig) -> None:
-        """Read the index of the chip store."""
+        """Read the index of the chip store; training chips whose licence the recipe does not admit are left out."""
         super().__init__()
         self._config = config
-        self.index = read_index(config.data.chips)
+        index = read_index(config.data.chips)
+        may_train = index["licence"].map(lambda licence: allowed(licence, config.data.licences))
+        self.index = index[may_train | (index["split"] != "train")].reset_index(drop=True)
 
     def train_dataloader(self) -> DataLoader:
         """The samples of the current epoch, in order."""

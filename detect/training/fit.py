@@ -53,7 +53,7 @@ def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[st
     checkpoint = _checkpoint(settings, resume)
     if checkpoint is None and (out / CHECKPOINT).exists():
         raise InputError(f"{out}: holds a run already; continue it with --resume last, or choose another out")
-    _keep_memory()
+    keep_memory()
     data = ChipData(settings)
     out.mkdir(parents=True, exist_ok=True)
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
@@ -120,7 +120,7 @@ def recipe_of(settings: TrainConfig, index: pd.DataFrame, *, seconds: float, ste
     }
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Have glibc keep freed memory for the next step: giving it back and faulting it in again took up to half of a step on a CPU."""
     if sys.platform != "linux":
         return
@@ -138,12 +138,14 @@ def _checkpoint(settings: TrainConfig, resume: str | None) -> Path | None:
     if resume is None:
         return None
     path = Path(settings.out) / CHECKPOINT if resume == "last" else Path(resume)
-    if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint; leave --resume out to start anew")
     known = path.parent / "config.json"
     if known.is_file() and json.loads(known.read_text())["sha256"] != settings.sha256():
         raise InputError(f"{path}: belongs to another configuration than the one given; use {known}, or choose another out")
-    return path
+    if path.is_file():
+        return path
+    if resume == "last" and known.is_file():
+        return None  # stopped before its first checkpoint: it starts anew and ends the same
+    raise InputError(f"{path}: no such checkpoint; leave --resume out to start anew")
 
 
 def _trainer(settings: TrainConfig, out: Path) -> lightning.Trainer:

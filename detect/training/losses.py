@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from detect.stages import STAGE_WEIGHTS
 from detect.training.config import LossConfig
 
 UNKNOWN = 3
-STAGE_WEIGHTS = (3.0, 3.0, 1.0)  # unfinished buildings are rare
 
 
 def network_loss(logits: Tensor, batch: dict[str, Tensor], config: LossConfig) -> dict[str, Tensor]:
@@ -48,3 +48,12 @@ def _stage(logits: Tensor, truth: Tensor) -> Tensor:
         return logits.sum() * 0
     weights = torch.tensor(STAGE_WEIGHTS, device=logits.device, dtype=logits.dtype)
     return F.cross_entropy(logits, truth - 1, weight=weights, ignore_index=-1)
+
+
+def disagreement(logits: Tensor) -> Tensor:
+    """Mean squared difference of footprint and boundary probabilities between the two halves of a batch.
+
+    The halves are one picture sampled twice (Sajjadi et al. 2016, arXiv:1606.04586): what is found must not hang on where the pixels fell.
+    """
+    one, two = logits[:, :2].sigmoid().chunk(2)
+    return (one - two).square().mean()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from detect.datasets.chips import UNKNOWN, Chip
 from detect.instances import InstanceParams, split_group
+from detect.stages import STAGE_WEIGHTS, pool
 
 MIN_REFERENCE_PX = 20
 """Smaller remnants of outlines, cut by a chip's edge, are not counted either way."""
@@ -30,6 +31,10 @@ class Tally:
     reference: int = 0
     stages: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 3), np.int64))
     """Pixels by (true, predicted) stage, on buildings whose stage is known."""
+    confidence: NDArray[np.int64] = field(default_factory=lambda: np.zeros((255, 2), np.int64))
+    """Known pixels by (footprint probability × 254, truth)."""
+    stage_answers: list[tuple[float, float, float, int]] = field(default_factory=list)
+    """Of each building whose stage is known: its three stage probabilities as predict pools them, and the true stage, 0–2."""
 
     def __add__(self, other: Tally) -> Tally:
         """Both together."""
@@ -47,6 +52,8 @@ class Tally:
         self.matched, self.predicted, self.reference = (
             self.matched + matched, self.predicted + predicted, self.reference + reference
         )  # fmt: skip
+        self.confidence += np.bincount(probabilities[0][known].astype(np.int64) * 2 + truth[known], minlength=510).reshape(255, 2)
+        self.stage_answers += _stage_answers(probabilities[2:], chip)
         at = chip.stage > 0
         np.add.at(self.stages, (chip.stage[at] - 1, probabilities[2:].argmax(axis=0)[at]), 1)
 
@@ -59,6 +66,19 @@ class Tally:
     def f1(self) -> float:
         """F1 of instances matched at IoU ≥ 0.5 (SpaceNet; Van Etten et al. 2018)."""
         return 2 * self.matched / (self.predicted + self.reference) if self.predicted + self.reference else float("nan")
+
+
+def _stage_answers(heads: NDArray[np.uint8], chip: Chip) -> list[tuple[float, float, float, int]]:
+    """Pooled stage probabilities and true stage of the chip's own buildings."""
+    ids, flat = np.unique(np.where(chip.stage > 0, chip.instances, 0), return_inverse=True)
+    labels = flat.reshape(chip.instances.shape) + (ids[0] != 0)
+    count = len(ids) - (ids[0] == 0)
+    if not count:
+        return []
+    p = pool(heads, labels.astype(np.int32), count, class_weights=STAGE_WEIGHTS)
+    truth = np.zeros(count + 1, np.int64)
+    truth[labels.ravel()] = chip.stage.ravel()
+    return [(*row, int(code) - 1) for row, code in zip(p.tolist(), truth[1:], strict=True)]
 
 
 def match_labels(predicted: NDArray[np.int32], reference: NDArray[np.int_]) -> tuple[int, int, int]:

@@ -16,9 +16,10 @@ from torch import Tensor
 from detect.datasets.chips import read_chip
 from detect.instances import InstanceParams
 from detect.network import STRIDE, build_network, load_imagenet, start_from, to_probabilities
+from detect.training.augment import resampled
 from detect.training.config import TrainConfig
 from detect.training.data import to_tensor
-from detect.training.losses import network_loss
+from detect.training.losses import disagreement, network_loss
 from detect.training.metrics import Tally, coarse_sets, evaluate_chips, scores_of
 
 CHIPS_PER_PLACE = 1
@@ -43,7 +44,7 @@ class SegmentationTask(lightning.LightningModule):
         if network.start:
             start_from(self.network, network.start)
         elif network.pretrained:
-            load_imagenet(self.network)
+            load_imagenet(self.network, network.encoder)
         self.network.to(memory_format=torch.channels_last)  # three times as fast on a CPU
         self._coarse = coarse_sets(index)
         rows = index[index["split"] == "val"].sort_values("buildings", ascending=False)
@@ -51,11 +52,25 @@ class SegmentationTask(lightning.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], _index: int) -> Tensor:
         """Loss of one batch."""
-        image = batch["image"].to(memory_format=torch.channels_last)
-        losses = network_loss(self.network(image).float(), batch, self.config.loss)
+        image, loss = batch["image"], self.config.loss
+        if loss.consistency:
+            image = torch.cat([image, resampled(image, (self.config.seed, self.global_step, self.global_rank))])
+            batch = {k: torch.cat([v, v]) for k, v in batch.items()}
+        logits = self.network(image.to(memory_format=torch.channels_last)).float()
+        losses = network_loss(logits, batch, loss)
+        if loss.consistency:
+            losses["consistency"] = disagreement(logits)
+            losses["loss"] = losses["loss"] + loss.consistency * losses["consistency"]
         self.log_dict({f"train/{k}": v.detach() for k, v in losses.items()}, prog_bar=False)
         self.log("loss", losses["loss"].detach(), prog_bar=True, logger=False)
         return losses["loss"]
+
+    def on_train_batch_start(self, _batch: Any, _index: int) -> None:
+        """Hold the encoder still for the first steps; which steps follows from their number, so a resumed run does the same."""
+        moves = self.global_step >= self.config.network.freeze * self.config.steps
+        whole: Any = self.network
+        whole.encoder.requires_grad_(moves)
+        whole.encoder.train(moves)  # its batch norms keep the statistics that its matrices were trained with
 
     def configure_optimizers(self) -> Any:
         """AdamW with a slower encoder; linear warm-up, then half a cosine."""

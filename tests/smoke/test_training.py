@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import pytest
 import rasterio
 
 from detect import cli
-from detect.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs" / "fit" / "smoke.yaml")
@@ -73,15 +73,16 @@ def test_fit_leaves_weights_that_predict_uses(
     assert {p.suffix for p in weights.iterdir()} == {".onnx", ".safetensors", ".json"}
     capsys.readouterr()
     assert cli.main(["test", "--config", CONFIG, f"data.chips={chips}", f"out={run}"]) == 0
-    assert "simulated/simulated_east" in capsys.readouterr().out
+    assert "simulated/simulated" in capsys.readouterr().out
     scene = str(simulated / "scene.tif")
     assert cli.main(["predict", scene, "--out", str(tmp_path / "out"), "--weights", str(weights), "-q"]) == 0
     assert fit(chips, run) == 2, "a run is not overwritten"
     assert "--resume last" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("at", [1, 4], ids=["before the first checkpoint", "after it"])
 def test_resumed_training_ends_as_if_it_had_not_been_interrupted(
-    chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at: int, chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from safetensors.numpy import load_file
 
@@ -91,7 +92,7 @@ def test_resumed_training_ends_as_if_it_had_not_been_interrupted(
     step = SegmentationTask.training_step
 
     def stop(task: SegmentationTask, batch: dict, index: int) -> object:
-        if task.global_step == 4:
+        if task.global_step == at:
             raise KeyboardInterrupt
         return step(task, batch, index)
 
@@ -131,8 +132,35 @@ def test_wrong_recipe_is_one_line(chips: Path, tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "run").exists()
 
 
-def test_unknown_data_set_lists_those_known(tmp_path: Path) -> None:
-    from detect.datasets import prepare
+def test_the_data_sets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    from detect.datasets.registry import ADAPTERS
 
-    with pytest.raises(InputError, match="samples, simulated"):
-        prepare("imagenet", tmp_path, tmp_path / "chips")
+    assert cli.main(["prepare", "--list"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows[1:-1]] == list(ADAPTERS)
+    assert cli.main(["prepare", "SpaceNet-2", "--list"]) == 0
+    text = capsys.readouterr().out
+    for part in ("CC-BY-SA-4.0", "Khartoum", "0.3", "s3://", "arXiv:1807.01232", "RGB-PanSharpen"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["inira", "SRC", "DST"], "did you mean inria?"),
+        (["inria", "SRC", "DST"], r"SRC/train/gt: missing"),
+        (["inria", "nowhere", "DST"], "nowhere: no such folder"),
+        (["inria", "SRC", "DST", "--drop", "ugly"], "black, cloud, shifted"),
+        (["inria"], "SRC and DST are needed"),
+    ],
+)
+def test_prepare_says_in_one_line_what_is_wrong(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "SRC").mkdir()
+    with pytest.raises(SystemExit) if len(arguments) == 1 else contextlib.nullcontext():
+        assert cli.main(["prepare", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert says in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "DST").exists()

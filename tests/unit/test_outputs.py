@@ -31,6 +31,7 @@ from detect.outputs import (
     write_summary,
 )
 from detect.overview import write_overview
+from detect.probabilities import calibrated
 from detect.scene import WorkGrid, open_scene
 from tests.conftest import ORIGIN_XY, WriteScene
 
@@ -114,7 +115,7 @@ def test_rasters_are_cloud_optimised_and_repeatable(tmp_path: Path) -> None:
     grid = WorkGrid(size_hw, transform, 0.35, (1.0, 1.0))
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        write_rasters(tmp_path / name, grid, CRS, stage, tmp_path / "heads.tif")
+        write_rasters(tmp_path / name, grid, CRS, stage, tmp_path / "heads.tif", calibrated(1.0))
     for name in ("mask.tif", "stage.tif", "probability.tif"):
         first = tmp_path / "one" / name
         valid, errors, warnings = cog_validate(first, strict=True, quiet=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from detect.blocks import Lattice
 from detect.grid import Span
-from detect.probabilities import HEADS, NO_DATA, Ledger, Probabilities, predict_block, predict_probabilities
+from detect.probabilities import HEADS, NO_DATA, Ledger, Probabilities, calibrated, predict_block, predict_probabilities
 from detect.scene import open_scene
 
 WriteScene = Callable[..., Path]
@@ -197,3 +197,12 @@ def test_a_scene_without_georeference_keeps_its_metres(write_scene: WriteScene, 
     with rasterio.open(result.path) as heads:
         assert heads.crs is None
         assert heads.transform == scene.transform
+
+
+def test_a_temperature_changes_what_is_told_but_no_order() -> None:
+    for temperature in (0.5, 1.0, 2.0):
+        told = calibrated(temperature)
+        assert told.shape == (256,) and told[255] == NO_DATA and told[0] == 0 and told[254] == 254 and told[127] == 127
+        assert (np.diff(told[:255].astype(int)) >= 0).all()
+    assert (calibrated(1.0) == np.arange(256)).all()
+    assert calibrated(2.0)[200] < 200 < calibrated(0.5)[200]

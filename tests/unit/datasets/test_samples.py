@@ -33,7 +33,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / name).symlink_to(source / name)
     shutil.copytree(source / "stages", folder / "stages")
     store = tmp_path_factory.mktemp("chips") / "store"
-    assert prepare("samples", folder, store) == len(read_index(store))
+    assert prepare("samples", folder, store).chips == len(read_index(store))
     return store
 
 

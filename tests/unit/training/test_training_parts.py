@@ -14,9 +14,10 @@ from detect.errors import InputError
 from detect.instances import InstanceParams
 from detect.training import augment
 from detect.training.config import LossConfig, load_config
-from detect.training.data import TrainingSamples
-from detect.training.losses import network_loss
+from detect.training.data import ChipData, TrainingSamples
+from detect.training.losses import disagreement, network_loss
 from detect.training.metrics import Tally, at_gsd, coarse_sets, match_labels, scores_of
+from detect.training.task import SegmentationTask
 
 SMALL = "name: t\nout: o\ndata: {chips: c, chip_px: 64, batch: 2, samples: 8, simulated: 0.5, tinted: 0.5}\n"
 
@@ -274,3 +275,78 @@ def test_one_side_of_a_pitched_roof_looks_away_from_the_sun() -> None:
     away = augment._leans_away(instances, azimuth=np.pi / 2)  # towards y
     assert away[15:20, 5:55].all() and not away[10:15].any()
     assert not away[instances == 0].any()
+
+
+# Turned, drawn and resampled samples.
+
+
+def test_a_turned_sample_keeps_labels_on_their_roofs() -> None:
+    whole = chip((200, 220))
+    turned = 0
+    for seed in range(12):
+        cut = augment.cut(np.random.default_rng(seed), whole, 0.4, 0.4, 96)
+        assert cut.image.shape == (96, 96, 3) and cut.footprint.shape == cut.instances.shape == (96, 96)
+        assert ((cut.instances > 0) == (cut.footprint == 1)).all(), "both follow one geometry"
+        if not (cut.footprint == 1).any():
+            continue
+        bright = cut.image.mean(axis=2) > 140
+        known = cut.footprint != UNKNOWN
+        assert (bright == (cut.footprint == 1))[known].mean() > 0.96, seed
+        edges = np.diff((cut.footprint == 1).astype(int), axis=1) != 0
+        turned += edges.any(axis=0).sum() > 12  # an edge at an angle crosses many columns
+    assert turned >= 3
+
+
+def test_beyond_a_turned_chip_nothing_is_known() -> None:
+    found = [augment.cut(np.random.default_rng(seed), chip((100, 100)), 0.4, 0.4, 96).footprint for seed in range(20)]
+    corners = [f[[0, 0, -1, -1], [0, -1, 0, -1]] for f in found]
+    assert any((c == UNKNOWN).all() for c in corners), "turned by tens of degrees, a square shows the ground beside it"
+
+
+def test_drawn_ground_is_known_everywhere_and_its_houses_are_labelled() -> None:
+    houses = 0
+    for seed in range(6):
+        drawn = augment.drawn(np.random.default_rng(seed), 0.4, 256)
+        assert set(np.unique(drawn.footprint)) <= {0, 1}
+        assert ((drawn.stage > 0) == (drawn.footprint == 1)).all()
+        houses += int(drawn.instances.max())
+    assert houses > 6
+
+
+def test_resampling_moves_a_picture_by_less_than_a_pixel_and_is_repeatable() -> None:
+    image = torch.rand(4, 3, 64, 80) * 2 - 1
+    smooth = torch.nn.functional.avg_pool2d(image, 9, 1, 4)
+    moved = augment.resampled(smooth, (1, 2, 3))
+    assert torch.equal(moved, augment.resampled(smooth, (1, 2, 3)))
+    assert not torch.equal(moved, augment.resampled(smooth, (1, 2, 4)))
+    steepest = max(float(smooth.diff(dim=axis).abs().max()) for axis in (2, 3))
+    assert 0 < float((moved - smooth)[..., 8:-8, 8:-8].abs().max()) < 3 * steepest
+
+
+def test_disagreement_is_nothing_between_equals() -> None:
+    logits = torch.randn(3, 5, 8, 8)
+    assert disagreement(torch.cat([logits, logits])) == 0
+    assert disagreement(torch.cat([logits, -logits])) > 0.05
+
+
+def test_licences_keep_chips_from_training_but_not_from_measuring(store: Path, tmp_path: Path) -> None:
+    index = read_index(store)
+    index["licence"] = ["CC0-1.0", "CC-BY-SA-4.0", "CC-BY-NC-4.0", "CC-BY-NC-4.0"]
+    index.to_parquet(store / "index.parquet")
+    (tmp_path / "c.yaml").write_text(SMALL)
+    for choice, names in {"any": "abcd", "open": "abd", "permissive": "ad"}.items():
+        config = load_config(tmp_path / "c.yaml", [f"data.chips={store}", f"data.licences={choice}"])
+        assert "".join(ChipData(config).index["chip"]) == names
+
+
+def test_the_encoder_rests_for_the_share_that_is_asked(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(SMALL + "network: {freeze: 0.5, pretrained: false, decoder_channels: [16, 8, 8, 8, 8]}\n")
+    task = SegmentationTask(load_config(tmp_path / "c.yaml", [f"data.chips={store}"]), read_index(store))
+    for step, moves in ((0, False), (1, False), (2, True), (3, True)):  # of 8 / 2 = 4 steps
+        task.train()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SegmentationTask, "global_step", step)
+            task.on_train_batch_start(None, 0)
+        encoder = task.network.encoder
+        assert {p.requires_grad for p in encoder.parameters()} == {moves}
+        assert encoder.training == moves and task.network.decoder.training

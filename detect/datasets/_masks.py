@@ -1,0 +1,79 @@
+"""Images and label rasters in two folders, one label per image under the same name; what data sets published so share."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from detect.datasets.images import require
+from detect.errors import InputError
+
+_RASTERS = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+
+
+def with_labels(
+    images: Path, labels: Path, data_set: str, layout: str, endings: tuple[str, ...] = ("",)
+) -> Iterator[tuple[Path, Path]]:
+    """Each image of a folder with the label of its name, whatever the file types, sorted by name.
+
+    Args:
+        images: folder of the images.
+        labels: folder of the labels.
+        data_set: for messages.
+        layout: for messages.
+        endings: what may follow the image's name in that of its label; the first found counts.
+
+    Raises:
+        InputError: a folder is missing, there is no image, or one of the two has no counterpart.
+    """
+    pictures = _by_name(require(images, data_set, layout))
+    masks = _by_name(require(labels, data_set, layout))
+    if not pictures:
+        raise InputError(f"{images}: holds no image; {data_set} is read as {layout}; was it downloaded in full?")
+    for name, picture in pictures.items():
+        found = [masks[name + ending] for ending in endings if name + ending in masks]
+        yield picture, found[0] if found else require(labels / f"{name}{endings[0]}{picture.suffix}", data_set, layout)
+    expected = {name + ending for name in pictures for ending in endings}
+    for name in sorted(masks.keys() - expected):
+        raise InputError(f"{masks[name]}: has no image in {images}; was {data_set} downloaded and unpacked in full?")
+
+
+def subfolder(folder: Path, names: tuple[str, ...], data_set: str, layout: str) -> Path:
+    """The folder in another that has one of the names, in small letters or capitals.
+
+    Raises:
+        InputError: there is none; names the first.
+    """
+    there = {p.name.lower(): p for p in sorted(require(folder, data_set, layout).iterdir()) if p.is_dir()}
+    found = [there[name] for name in names if name in there]
+    return found[0] if found else require(folder / names[0], data_set, layout)
+
+
+def nonzero(values: NDArray) -> NDArray[np.uint8]:
+    """Building wherever a label raster, or its red band, is not 0: published masks hold 1 or 255."""
+    band = values if values.ndim == 2 else values[..., 0]
+    return (band > 0).astype(np.uint8)
+
+
+def assumed_gsd_m(path: Path, gsd_m: float) -> float | None:
+    """The published ground size of a pixel, or None where the image tells it by its own georeference; reads the header only."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path) as image:
+                referenced = image.crs is not None and image.transform != Affine.identity()
+    except RasterioError:
+        return gsd_m  # whoever opens it to cut it says what is wrong
+    return None if referenced else gsd_m
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    found = (p for p in folder.iterdir() if p.suffix.lower() in _RASTERS and not p.name.startswith("."))
+    return {p.stem: p for p in sorted(found)}

@@ -1,0 +1,235 @@
+"""Labelled images → chips in a store, with what is wrong with some of them."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyproj
+import shapely
+from numpy.typing import NDArray
+from scipy import signal
+
+from detect.datasets.chips import INDEX, UNKNOWN, Chip, ChipRow, read_index, write_chip, write_index
+from detect.datasets.images import DataSet, LabelledImage, inside, labels_of, with_splits
+from detect.errors import InputError
+from detect.grid import Span
+from detect.scene import Scene, WorkGrid, open_scene
+
+STORE_GSD_M = 0.25
+"""Finer images are shrunk to this; coarser ones are kept as they are, so that training enlarges them as predict does."""
+CHIP_PX = 1024
+PROBLEMS = {
+    "black": "hardly anything to see: black or without observation",
+    "cloud": "mostly bright, grey and smooth, as clouds, snow and glare are",
+    "shifted": "its outlines lie 1.5 m or more beside the edges in the picture",
+}
+SHIFTED_M = 1.5
+_REACH_M = 5.0  # furthest offset looked for
+_CLEAR = 0.06  # correlation of outlines and edges below which an offset is chance
+
+
+@dataclass
+class Report:
+    """What ``prepare_images`` did."""
+
+    chips: int = 0
+    buildings: int = 0
+    problems: Counter[str] = field(default_factory=Counter)
+    """Chips by problem, kept or left out."""
+    dropped: int = 0
+    images: int = 0
+
+
+def prepare_images(
+    data_set: DataSet,
+    source: Path,
+    store: Path,
+    drop: Collection[str] = (),
+    *,
+    licence: str | None = None,
+    gsd_m: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Cut a data set into chips and add them to a store, which is made where there is none.
+
+    Chips are written aside and appear with the index; the same source gives the same bytes.
+
+    Args:
+        data_set: its adapter.
+        source: folder in the published layout.
+        store: folder of the chip store; may hold other data sets already.
+        drop: keys of ``PROBLEMS``; such chips are counted but not kept.
+        licence: of the imagery and labels, in place of what the adapter says.
+        gsd_m: ground size of a pixel, metres, in place of what the adapter says; only for images without georeference.
+        progress: called with images done and in all.
+
+    Raises:
+        InputError: a piece of the layout is missing, the store holds this data set already, or holds something else.
+    """
+    known = read_index(store) if (store / INDEX).is_file() else None
+    if known is None and store.exists() and any(store.iterdir()):
+        raise InputError(f"{store}: is not empty and holds no chip store; give a new folder for the chips")
+    declared = (
+        replace(i, licence=licence or i.licence, gsd_m=i.gsd_m if gsd_m is None else gsd_m) for i in data_set.images(source)
+    )
+    images = list(with_splits(declared))
+    aside = store.parent / f".{store.name}.part"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    report, rows = Report(), []
+    names = _names([image for image, _ in images], source)
+    try:
+        for number, ((image, split), name) in enumerate(zip(images, names, strict=True)):
+            for chip, row in chips_of(image, split, f"{data_set.name}_{name}", data_set, source):
+                report.problems.update([row.problem] if row.problem else [])
+                if chip is None or row.problem in drop:
+                    report.dropped += 1
+                    continue
+                write_chip(aside, row.chip, chip)
+                rows.append(row)
+            if progress:
+                progress(number + 1, len(images))
+        if not rows:
+            raise InputError(f"{source}: gives no chips; is it a whole {data_set.title}?")
+        if known is not None and (taken := set(known["data_set"]) & {row.data_set for row in rows}):
+            raise InputError(f"{store}: holds {', '.join(sorted(taken))} already; give another folder for the chips")
+        store.mkdir(parents=True, exist_ok=True)
+        for path in sorted(aside.iterdir()):
+            path.replace(store / path.name)
+        write_index(store, rows, known)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    report.images, report.chips, report.buildings = len(images), len(rows), sum(row.buildings for row in rows)
+    return report
+
+
+def _names(images: list[LabelledImage], source: Path) -> list[str]:
+    """A name for each image's chips: its path below the source, without what would make it awkward in a file name."""
+    named = []
+    for image in images:
+        path = image.path.relative_to(source) if image.path.is_relative_to(source) else Path(image.path.name)
+        named.append("".join(c if c.isalnum() or c in "-." else "_" for c in path.with_suffix("").as_posix()))
+    if twice := next((name for name, count in Counter(named).items() if count > 1), None):
+        one, two, *_ = (i.path for i, name in zip(images, named, strict=True) if name == twice)
+        raise InputError(f"{two}: its chips would be named as those of {one.name}; rename one of the files")
+    return named
+
+
+def chips_of(
+    image: LabelledImage, split: str, name: str, data_set: DataSet, source: Path
+) -> Iterator[tuple[Chip | None, ChipRow]]:
+    """The chips of one image, with their rows of the index; None where hardly anything was observed."""
+    scene = open_scene(image.path, gsd_m=image.gsd_m, bands=image.bands, coarsest_gsd_m=np.inf)
+    grid = scene.work_grid(max(STORE_GSD_M, scene.gsd_m))
+    labels = labels_of(image, scene, grid)
+    validates = None if image.val_area is None else inside(image.val_area, scene, grid)
+    path = image.path.relative_to(source) if image.path.is_relative_to(source) else image.path
+    row = ChipRow(
+        chip="", data_set=image.data_set or data_set.name, place=image.place, split=split, label_kind=image.label_kind,
+        gsd_m=grid.gsd_m, licence=image.licence or data_set.licence, source=path.as_posix(),
+        sensor=image.sensor or data_set.sensor,
+    )  # fmt: skip
+    for span, values, valid in spans_of(scene, grid):
+        if valid.mean() < 0.1:
+            yield None, replace(row, problem="black")
+            continue
+        seen = np.where(valid, labels.footprint[span.slices()], np.uint8(UNKNOWN))
+        parts = {split: seen}
+        if validates is not None:  # the other split's ground is unknown to each
+            here = validates[span.slices()]
+            parts = {s: np.where(here == (s == "val"), seen, np.uint8(UNKNOWN)) for s in ("train", "val")}
+        for part, known in parts.items():
+            if (known != UNKNOWN).sum() < min(64 * 64, grid.size_hw[0] * grid.size_hw[1] // 2):
+                continue
+            chip = chip_from(values, labels.instances[span.slices()], known, labels.stage[span.slices()])
+            suffix = "" if validates is None else f"_{part}"
+            named = replace(row, split=part, chip=f"{name}_{span.row0}_{span.col0}{suffix}")
+            yield chip, described(named, chip, scene, grid, span)
+
+
+def spans_of(scene: Scene, grid: WorkGrid) -> Iterator[tuple[Span, NDArray[np.float32], NDArray[np.bool_]]]:
+    """Chip-sized parts of a scene's work grid, row by row: span, values (3, H, W) in 0–1, validity (H, W)."""
+    with scene.reader(grid) as reader:
+        for row0 in range(0, grid.size_hw[0], CHIP_PX):
+            for col0 in range(0, grid.size_hw[1], CHIP_PX):
+                span = Span(row0, col0, min(row0 + CHIP_PX, grid.size_hw[0]), min(col0 + CHIP_PX, grid.size_hw[1]))
+                yield span, *reader.read(span)
+
+
+def chip_from(
+    values: NDArray[np.float32], instances: NDArray[np.int32], known: NDArray[np.uint8], stage: NDArray[np.uint8]
+) -> Chip:
+    """A chip without a label where the footprint is not known to be a building."""
+    kept = instances * (known == 1)
+    if kept.max(initial=0) > np.iinfo(np.uint16).max:  # what a store's PNG holds; a chip has far fewer than that of its own
+        _, numbers = np.unique(np.append(0, kept.ravel()), return_inverse=True)
+        kept = numbers[1:].reshape(kept.shape)
+    image = np.round(values.transpose(1, 2, 0) * 255).astype(np.uint8)  # (H, W, 3)
+    return Chip(image, kept.astype(np.uint16), known, stage * (known == 1))
+
+
+def described(row: ChipRow, chip: Chip, scene: Scene, grid: WorkGrid, span: Span) -> ChipRow:
+    """The row with what the chip itself tells: counts, problem, place on the ground, hash."""
+    offset_m = offset_of(chip, grid.gsd_m) if row.label_kind in ("outlines", "loose") else float("nan")
+    problem = _unseen(chip) or ("shifted" if offset_m >= SHIFTED_M else "")
+    return replace(
+        row,
+        known_m2=float((chip.footprint != UNKNOWN).sum() * grid.gsd_m**2),
+        buildings=len(np.unique(chip.instances[chip.instances > 0])),
+        offset_m=offset_m,
+        problem=problem,
+        bounds_wkb=_on_the_ground(scene, grid, span),
+        sha256=chip.sha256(),
+    )
+
+
+def _unseen(chip: Chip) -> str:
+    """black, cloud or nothing."""
+    grey = chip.image.mean(axis=2)
+    if (chip.image.max(axis=2) <= 8).mean() > 0.9:
+        return "black"
+    spread = cv2.blur(grey**2, (9, 9)) - cv2.blur(grey, (9, 9)) ** 2
+    bright = (chip.image.min(axis=2) > 200) & (np.ptp(chip.image, axis=2) < 25) & (spread < 36)
+    return "cloud" if bright.mean() > 0.5 else ""
+
+
+def offset_of(chip: Chip, gsd_m: float) -> float:
+    """How far the outlines would have to move to lie on edges in the picture, metres; NaN where that is not clear.
+
+    The offset within 5 m at which outlines lie on the strongest edges, found by cross-correlation of gradient and outline.
+    """
+    if len(np.unique(chip.instances)) < 6:  # 0 and five buildings
+        return float("nan")
+    grey = cv2.GaussianBlur(chip.image.mean(axis=2).astype(np.float32), (0, 0), max(0.6, 0.5 / gsd_m))
+    gradient = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    gradient = np.minimum(gradient, np.percentile(gradient, 98))
+    outline = (cv2.dilate(chip.instances, np.ones((3, 3))) != cv2.erode(chip.instances, np.ones((3, 3)))).astype(np.float32)
+    reach = max(2, round(_REACH_M / gsd_m))
+    inner = (slice(reach, -reach), slice(reach, -reach))
+    if min(outline.shape) < 4 * reach or not outline[inner].any():
+        return float("nan")
+    template = outline[inner] - outline[inner].mean()
+    scores = signal.fftconvolve(gradient - gradient.mean(), template[::-1, ::-1], mode="valid")  # (2·reach + 1) squared
+    row, col = np.unravel_index(int(scores.argmax()), scores.shape)
+    window = gradient[row : row + template.shape[0], col : col + template.shape[1]]
+    if scores[row, col] < _CLEAR * np.linalg.norm(template) * np.linalg.norm(window - window.mean()):
+        return float("nan")
+    return float(np.hypot(row - reach, col - reach) * gsd_m)
+
+
+def _on_the_ground(scene: Scene, grid: WorkGrid, span: Span) -> bytes | None:
+    """The chip's outline in EPSG:4326, as WKB; None without georeference."""
+    if scene.crs is None:
+        return None
+    corners = [
+        grid.transform * xy
+        for xy in ((span.col0, span.row0), (span.col1, span.row0), (span.col1, span.row1), (span.col0, span.row1))
+    ]
+    to_degrees = pyproj.Transformer.from_crs(scene.crs, 4326, always_xy=True)
+    return shapely.to_wkb(shapely.Polygon([to_degrees.transform(*xy) for xy in corners]))

@@ -1,0 +1,220 @@
+"""Any scene with any building outlines: your own, OpenStreetMap's, Overture's, Google's, Microsoft's.
+
+Layout: georeferenced rasters (.tif, .tiff, .vrt, .jp2) in one folder, each with a vector file of its own name
+(``town.tif``, ``town.gpkg``), or one vector file of any name for all of them. ``labelled_area.geojson`` bounds the ground
+where every visible building is outlined; without it the whole of each scene is taken to be mapped, and every gap in the
+map teaches that a building is none. Vector files: GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet, ``.osm.pbf``,
+``.osm``, GeoJSON lines (``.geojsonl``, ``.jsonl``) and CSV with WKT in ``geometry``, the last two also as ``.gz``. Parts
+of a ``.vrt`` belong into another folder.
+
+Of several rasters a fifth validate; of a single one its eastern fifth does.
+
+Outlines that bear the scene's name, or have a labelled area, are taken to be drawn on it; others to lie a metre or two
+off (loose).
+
+OpenStreetMap: cut the area out of an extract of download.geofabrik.de,
+
+    osmium extract --bbox WEST,SOUTH,EAST,NORTH -o town.osm.pbf nepal-latest.osm.pbf
+
+or export ``building=*`` and ``landuse=construction`` from overpass-turbo.eu as GeoJSON. Look where it is complete and
+draw ``labelled_area.geojson`` around that. What ``ogr2ogr town.gpkg town.osm.pbf multipolygons`` makes is read too. Tags
+are read from columns of their names, else from ``other_tags`` or ``tags``:
+
+- ``building=construction`` is incomplete; ``building=no`` and ``location=underground`` are dropped; any other building is
+  kept, also ``dormitory``, its stage unknown;
+- ``landuse=construction`` is unknown ground, except for the outlines on it; other things without ``building`` are
+  dropped.
+
+Detected outlines: where ``confidence`` (Google, Microsoft), or that of ``sources`` (Overture), is below 0.7, the ground
+is unknown; Microsoft's -1 states none. Overture's ``is_underground`` are dropped.
+
+Your own: a column ``stage`` (foundation, incomplete, complete), and a true ``unknown`` for ground not to learn from.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+import pyogrio
+
+from detect.datasets.images import VAL_SHARE, DataSet, LabelledImage, Outlines, eastern, vector
+from detect.errors import InputError
+from detect.vectors import read_vector
+
+AREA = "labelled_area.geojson"
+RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
+TEXTS = (".csv", ".csv.gz", ".geojsonl", ".geojsonl.gz", ".jsonl", ".jsonl.gz")
+VECTORS = (".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".osm.pbf", ".osm", *TEXTS)
+LAYOUT = "rasters, each with a vector file of its own name or one for all, and perhaps labelled_area.geojson"
+SURE = 0.7
+"""Confidence from which a detected outline is taken for a building."""
+OSM_AREAS = "multipolygons"
+"""The layer in which GDAL gathers the areas of an OpenStreetMap extract."""
+_HSTORE = re.compile(r'"((?:[^"\\]|\\.)*)"=>"((?:[^"\\]|\\.)*)"')
+
+
+def images(source: Path) -> Iterator[LabelledImage]:
+    """Every raster of the folder, each a place."""
+    rasters = sorted(p for p in source.iterdir() if p.suffix.lower() in RASTERS)
+    if not rasters:
+        raise InputError(f"{source}: holds no raster ({', '.join(RASTERS)}); generic is read as {LAYOUT}")
+    stems = [p.stem for p in rasters]
+    if twice := next((s for s in stems if stems.count(s) > 1), None):
+        raise InputError(f"{source / twice}: is the name of two rasters; rename one")
+    own, shared = _vectors(source, stems)
+    area = vector(source / AREA) if (source / AREA).is_file() else None
+    for path in rasters:
+        yield LabelledImage(
+            path=path,
+            place=path.stem,
+            label=Outlines(own.get(path.stem) or _only(shared, path)),
+            label_kind="outlines" if path.stem in own or area else "loose",
+            split="train" if len(rasters) == 1 else None,
+            val_area=eastern(path, VAL_SHARE) if len(rasters) == 1 else None,
+            area=area,
+        )
+
+
+Read = Callable[[], gpd.GeoDataFrame]
+
+
+def _vectors(source: Path, stems: list[str]) -> tuple[dict[str, Read], dict[str, Read]]:
+    """The folder's vector files by name: those of single rasters, and the others, which are kept in memory once read."""
+    own: dict[str, Read] = {}
+    shared: dict[str, Read] = {}
+    for path in sorted(p for p in source.iterdir() if p.name.lower().endswith(VECTORS) and p.name != AREA):
+        suffix = max((s for s in VECTORS if path.name.lower().endswith(s)), key=len)
+        stem = path.name[: -len(suffix)]
+        if stem in own:
+            raise InputError(f"{path}: is the second vector file of {stem}; leave one")
+        read = partial(_buildings, path)
+        if stem in stems:
+            own[stem] = read
+        else:
+            shared[path.name] = cache(read)
+    return own, shared
+
+
+def _only(shared: dict[str, Read], raster: Path) -> Read:
+    if not shared:
+        raise InputError(
+            f"{raster.with_suffix('.geojson')}: missing; {raster.name} needs outlines, a vector file of its name or one for all"
+        )
+    if len(shared) > 1:
+        raise InputError(f"{raster}: which of {', '.join(shared)} holds its outlines? Give that file the raster's name")
+    return next(iter(shared.values()))
+
+
+def _buildings(path: Path) -> gpd.GeoDataFrame:
+    """A vector file as ``Outlines`` wants it: building outlines with ``stage``, and ``unknown`` ground."""
+    table = _read(path)
+    if table.crs is None:
+        raise InputError(f"{path}: names no coordinate system; assign it (ogr2ogr -a_srs EPSG:4326)")
+    building, site = _tag(table, "building"), _tag(table, "landuse") == "construction"
+    stage = table["stage"] if "stage" in table else pd.Series(None, table.index, object)
+    unknown = _true(table, "unknown") | site | (_confidence(table) < SURE)
+    kept = (_tag(table, "location") != "underground") & ~_true(table, "is_underground")
+    if building.notna().any() or site.any() or not {"other_tags", "tags"}.isdisjoint(table.columns):  # it is OpenStreetMap
+        built = building.notna() & (building != "no")
+        kept &= built | site
+        unknown &= ~(built & site)  # a building that is tagged as a site too is a building
+    stage = stage.mask(building == "construction", "incomplete")
+    return gpd.GeoDataFrame({"stage": stage, "unknown": unknown}, geometry=table.geometry)[kept]
+
+
+def _tag(table: gpd.GeoDataFrame, key: str) -> pd.Series:
+    """Values of an OpenStreetMap tag; missing where there is none."""
+    found = pd.Series(None, table.index, object)
+    for column in ("tags", "other_tags"):
+        if column in table:
+            found = table[column].map(lambda tags: _tags(tags).get(key)).astype(object).where(lambda s: s.notna(), found)
+    return found if key not in table else table[key].astype(object).where(table[key].notna(), found)
+
+
+def _tags(held: Any) -> dict[str, Any]:
+    """What a cell of ``tags`` or ``other_tags`` holds: hstore text, JSON text, a mapping or its pairs."""
+    if isinstance(held, str):
+        return json.loads(held) if held.startswith("{") else dict(_HSTORE.findall(held))
+    return dict(held) if isinstance(held, dict | list) else {}
+
+
+def _true(table: gpd.GeoDataFrame, column: str) -> pd.Series:
+    """Whether a column says so; where it is missing, not."""
+    if column not in table:
+        return pd.Series(False, table.index)
+    return table[column].map(lambda v: v in (True, 1, "1", "true", "True", "t")).astype(bool)
+
+
+def _confidence(table: gpd.GeoDataFrame) -> pd.Series:
+    """0–1; missing where none is stated."""
+    if "confidence" in table:
+        stated = pd.to_numeric(table["confidence"], errors="coerce")
+    elif "sources" in table:
+        stated = table["sources"].map(_best_source).astype(float)
+    else:
+        stated = pd.Series(float("nan"), table.index)
+    return stated.where(stated >= 0)
+
+
+def _best_source(sources: Any) -> float:
+    """The highest confidence among an Overture outline's sources."""
+    if isinstance(sources, str):
+        sources = json.loads(sources)
+    stated = [] if sources is None or isinstance(sources, float) else [s.get("confidence") for s in sources]
+    return max((float(c) for c in stated if c is not None), default=float("nan"))
+
+
+def _read(path: Path) -> gpd.GeoDataFrame:
+    """Every column of a vector file."""
+    name = path.name.lower()
+    if name.endswith(TEXTS):
+        return _read_text(path)
+    if name.endswith((".gpkg", ".osm.pbf", ".osm")):
+        return read_vector(path, OSM_AREAS if _has_osm_areas(path) else None)
+    return vector(path)()
+
+
+def _has_osm_areas(path: Path) -> bool:
+    try:
+        return any(layer == OSM_AREAS for layer, _ in pyogrio.list_layers(path))
+    except pyogrio.errors.DataSourceError:
+        return False  # reading it will say what is wrong
+
+
+def _read_text(path: Path) -> gpd.GeoDataFrame:
+    """GeoJSON lines, or CSV with WKT; Microsoft's ``.csv.gz`` hold the former. Both are in degrees."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+            if file.readline().lstrip().startswith("{"):
+                file.seek(0)
+                return gpd.GeoDataFrame.from_features([json.loads(line) for line in file if line.strip()], crs=4326)
+            file.seek(0)
+            table = pd.read_csv(file)
+            return gpd.GeoDataFrame(table, geometry=gpd.GeoSeries.from_wkt(table["geometry"], crs=4326))
+    except (ValueError, KeyError, OSError) as cause:
+        raise InputError(
+            f"{path}: is neither GeoJSON lines nor CSV with WKT in a column 'geometry'; download it again"
+        ) from cause
+
+
+DATA_SET = DataSet(
+    name="generic",
+    title="any scene with outlines of your own, OpenStreetMap, Overture, Google or Microsoft",
+    licence="your own",
+    gsd_m="any",
+    places="each raster",
+    sensor="",
+    labels="outlines; stages where tagged",
+    source="your imagery; maps: download.geofabrik.de, overturemaps.org, sites.research.google/open-buildings",
+    cite="as your imagery and map ask; © OpenStreetMap contributors",
+    images=images,
+    layout=LAYOUT,
+)

@@ -1,0 +1,91 @@
+"""WHU building data set, satellite parts: global cities (I) and East Asia (II), tiles of 512 pixels without georeference.
+
+- ``Satellite dataset Ⅰ (global cities)/{image,label}/*.tif``: 204 tiles of many sensors. Their publisher says only that a pixel
+  is 0.3 to 2.5 m on the ground, not which; 0.6 m, QuickBird's, is taken for all. They are a data set of their own,
+  ``whu_satellite_global``, so that a recipe can leave them out, and one place, as no tile says where it is.
+- ``Satellite dataset Ⅱ (East Asia)/1. The cropped image data and raster labels/{train,test}/{image,label}/*.tif`` and the tiles
+  with hardly any building in ``train_no`` and ``test_no``: three strips of one region, ``1_*`` and ``2_*`` for training and
+  bare numbers for testing. The publisher has given 2.7 m and 0.45 m for a pixel; the world files of the whole images say
+  0.3396 m in World Mercator, which at 39.6° north is 0.262 m on the ground and suits the size of the houses.
+
+Labels are 255 for buildings and 0 for everything else. The Roman numerals do not survive every unzip, so folders are told
+by the words in brackets. Either part will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from detect.datasets._folders import folders_named
+from detect.datasets._masks import assumed_gsd_m, nonzero, with_labels
+from detect.datasets.images import DataSet, LabelledImage, Mask, raster
+from detect.errors import InputError
+
+TITLE = "WHU building data set, satellite"
+GLOBAL_GSD_M = 0.6
+EAST_ASIA_GSD_M = 0.262
+CROPPED = "1. The cropped image data and raster labels"
+LAYOUT = f"*(global cities)/{{image,label}}/*.tif and *(East Asia)/{CROPPED}/{{train,test}}/{{image,label}}/*.tif"
+
+
+def images(source: Path) -> Iterator[LabelledImage]:
+    """Every tile of the parts that are there."""
+    cities, strips = _global_cities(source), _east_asia(source)
+    if cities is None and strips is None:
+        raise InputError(f"{source}: holds no '(global cities)' and no '(East Asia)' folder; {TITLE} is read as {LAYOUT}")
+    if cities is not None:
+        for path, label in with_labels(cities / "image", cities / "label", TITLE, LAYOUT):
+            yield _tile(path, label, "global_cities", "train", GLOBAL_GSD_M, data_set="whu_satellite_global")
+    if strips is not None:
+        for part in ("train", "train_no", "test", "test_no"):
+            if part.endswith("_no") and not (strips / part).is_dir():
+                continue
+            own_split = part.removesuffix("_no")
+            for path, label in with_labels(strips / part / "image", strips / part / "label", TITLE, LAYOUT):
+                strip, has_strip, _ = path.stem.rpartition("_")
+                place = f"east_asia_{strip if has_strip else own_split}"
+                yield _tile(path, label, place, "train" if own_split == "train" else "val", EAST_ASIA_GSD_M)
+
+
+def _tile(path: Path, label: Path, place: str, split: str, gsd_m: float, data_set: str | None = None) -> LabelledImage:
+    return LabelledImage(
+        path,
+        place,
+        Mask(raster(label, nonzero)),
+        label_kind="merged",
+        split=split,
+        gsd_m=assumed_gsd_m(path, gsd_m),
+        data_set=data_set,
+    )
+
+
+def _global_cities(source: Path) -> Path | None:
+    """The innermost folder of that name; archives put one into another."""
+    folders = [f for f in folders_named(source, "*global cities*") if not any("global cities" in p.name for p in f.iterdir())]
+    if not folders and (source / "image").is_dir():
+        folders = [source]
+    return folders[0] if folders else None
+
+
+def _east_asia(source: Path) -> Path | None:
+    """The folder of the cropped tiles."""
+    folders = folders_named(source, CROPPED)
+    if not folders and (source / "train" / "image").is_dir() and not (source / "val").is_dir():  # the aerial part has a val
+        folders = [source]
+    return folders[0] if folders else None
+
+
+DATA_SET = DataSet(
+    name="whu_satellite",
+    title="WHU building data set, satellite parts I (global cities) and II (East Asia)",
+    licence="not stated",
+    gsd_m="0.26, 0.3-2.5",
+    places="cities of the world; a region at 39.6° north, 125.5° east",
+    sensor="QuickBird, WorldView, IKONOS, ZY-3 and others",
+    labels="masks, attached buildings merged",
+    source="https://gpcv.whu.edu.cn/data/building_dataset.html",
+    cite="Ji et al.: Fully Convolutional Networks for Multisource Building Extraction (2019), doi:10.1109/TGRS.2018.2858817",
+    images=images,
+    layout=LAYOUT,
+)

@@ -1,0 +1,38 @@
+"""The network behind one call."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detect.backends import FlipAveraged, OnnxBackend, open_backend
+from detect.errors import InputError
+from detect.weights import load_weights
+
+
+@pytest.fixture(scope="module")
+def backend() -> OnnxBackend:
+    return OnnxBackend(load_weights())
+
+
+def values(seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.clip(rng.random((3, 96, 128)) * 0.3 + 0.3, 0, 1).astype(np.float32)
+
+
+def test_averaging_flips_makes_the_answer_follow_a_mirrored_scene(backend: OnnxBackend) -> None:
+    scene = values()
+    averaged = FlipAveraged(backend)
+    once = averaged.predict(scene)
+    assert once.shape == (5, 96, 128) and once.dtype == np.float32
+    assert np.abs(once - backend.predict(scene)).max() > 1e-3, "it is another answer than the plain one"
+    for axis in (1, 2):
+        mirrored = np.ascontiguousarray(np.flip(scene, axis))
+        assert np.flip(averaged.predict(mirrored), axis) == pytest.approx(once, abs=1e-5)
+    assert once[2:].sum(axis=0) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "mps"])
+def test_an_unknown_device_is_refused(device: str) -> None:
+    with pytest.raises(InputError, match="auto, cpu, cuda or cuda:N"):
+        open_backend(load_weights(), device)
