@@ -145,7 +145,7 @@ def chips_of(
             here = validates[span.slices()]
             parts = {s: np.where(here == (s == "val"), seen, np.uint8(UNKNOWN)) for s in ("train", "val")}
         for part, known in parts.items():
-            if (known != UNKNOWN).sum() < min(64 * 64, grid.size_hw[0] * grid.size_hw[1] // 2):
+            if (known != UNKNOWN).sum() < min(64 * 64, grid.size_hw[0] * grid.size_hw[1] // 16):
                 continue
             chip = chip_from(values, labels.instances[span.slices()], known, labels.stage[span.slices()])
             suffix = "" if validates is None else f"_{part}"

@@ -29,6 +29,8 @@ BOUNDARY_M = 1.75
 """Half the widest gap that counts as a boundary between neighbours: 3.5 m, some ten pixels."""
 
 
+MOST_COARSER = 1.4
+"""By which a resampled batch may lose resolution along an axis."""
 TERRACE_SHARE = 0.35
 """Of the simulated samples; the others show camps."""
 
@@ -222,9 +224,10 @@ def coarsen(rng: np.random.Generator, image: NDArray[np.uint8], gsd_m: float, ma
 
 
 def resampled(image: Tensor, seed: tuple[int, ...]) -> Tensor:
-    """A batch (N, 3, H, W) moved by up to half a pixel and scaled by up to 1 %, each sample by cubic or linear interpolation.
+    """A batch (N, 3, H, W) moved by up to half a pixel, scaled by up to 1 % and perhaps read a little coarser.
 
-    That is what writing a scene in another coordinate system does to it; labels stay where they are.
+    That is what writing a scene in another coordinate system does to it; labels stay where they are. Each sample by cubic or linear
+    interpolation.
     """
     rng = np.random.default_rng(seed)
     count, _, height, width = image.shape
@@ -238,6 +241,10 @@ def resampled(image: Tensor, seed: tuple[int, ...]) -> Tensor:
     for mode, chosen in (("bicubic", cubic), ("bilinear", ~cubic)):
         if chosen.any():
             moved[chosen] = F.grid_sample(image[chosen], grid[chosen], mode, "reflection", align_corners=False)
+    if rng.random() < 0.5:
+        coarse = [round(n / rng.uniform(1, MOST_COARSER)) for n in (height, width)]
+        smaller = F.interpolate(moved, coarse, mode="bicubic", antialias=True)
+        moved = F.interpolate(smaller, (height, width), mode="bicubic")
     return moved.clamp(-1, 1)  # the range of normalised pixels
 
 
