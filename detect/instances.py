@@ -25,7 +25,7 @@ TOP = 254  # uint8 of probability 1; 255 is no data
 class InstanceParams:
     """Where a building begins and ends; probabilities 0–1."""
 
-    footprint_threshold: float = 0.40
+    footprint_threshold: float = 0.45
     """Pixels at or above belong to a building."""
     boundary_threshold: float = 0.4
     """Pixels at or above separate neighbours."""
