@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
-from detect.errors import DetectError
+from detect.errors import DetectError, InputError
 
 EXIT_DONE, EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 DEBUG_VARIABLE = "DETECT_DEBUG"
@@ -89,7 +89,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
         print(format_data_sets(arguments.dataset))
         return EXIT_DONE
     if arguments.dst is None:
-        arguments.parser.error("DATASET, SRC and DST are needed (or --list alone)")
+        raise InputError("DATASET, SRC and DST are needed (or --list alone); see: detect prepare --help")
     with Progress(sys.stderr, quiet=arguments.quiet) as progress:
         report = prepare(
             arguments.dataset,

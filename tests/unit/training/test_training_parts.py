@@ -44,7 +44,19 @@ def store(tmp_path: Path) -> Path:
     ):
         write_chip(tmp_path, name, chip())
         rows.append(
-            ChipRow(name, f"set_{name}", f"place_{name}", split, kind, 0.4, "CC0", f"{name}.tif", 3000.0, 3, chip().sha256())
+            ChipRow(
+                name,
+                f"set_{name}",
+                f"place_{name}",
+                split,
+                kind,
+                0.4,
+                "CC0",
+                f"{name}.tif",
+                known_m2=3000.0,
+                buildings=3,
+                sha256=chip().sha256(),
+            )
         )
     write_index(tmp_path, rows)
     return tmp_path
