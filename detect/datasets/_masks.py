@@ -12,7 +12,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from detect.datasets.images import require
+from detect.datasets.images import LabelledImage, Mask, raster, require
 from detect.errors import InputError
 
 _RASTERS = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
@@ -60,6 +60,26 @@ def nonzero(values: NDArray) -> NDArray[np.uint8]:
     """Building wherever a label raster, or its red band, is not 0: published masks hold 1 or 255."""
     band = values if values.ndim == 2 else values[..., 0]
     return (band > 0).astype(np.uint8)
+
+
+def of_class(classes: NDArray, building: int, unknown: int) -> NDArray[np.uint8]:
+    """Building and unknown ground of a label raster of class codes."""
+    built = (classes == building).astype(np.uint8)
+    built[classes == unknown] = 255
+    return built
+
+
+def merged_tile(path: Path, label: Path, *, place: str, split: str, gsd_m: float, data_set: str | None = None) -> LabelledImage:
+    """A tile whose mask is 0 or not and joins attached buildings; its pixel is the published one, unless the file tells its own."""
+    return LabelledImage(
+        path,
+        place,
+        Mask(raster(label, nonzero)),
+        label_kind="merged",
+        split=split,
+        gsd_m=assumed_gsd_m(path, gsd_m),
+        data_set=data_set,
+    )
 
 
 def assumed_gsd_m(path: Path, gsd_m: float) -> float | None:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from detect.datasets._folders import folders_named
-from detect.datasets._masks import assumed_gsd_m, nonzero, with_labels
-from detect.datasets.images import DataSet, LabelledImage, Mask, raster, require
+from detect.datasets._masks import merged_tile, with_labels
+from detect.datasets.images import DataSet, LabelledImage, require
 
 TITLE = "AIRS"
 GSD_M = 0.075
@@ -29,14 +29,7 @@ def images(source: Path) -> Iterator[LabelledImage]:
     parts += [(folder, "val") for folder in beside if (folder / "label").is_dir()][:1]
     for folder, split in parts:
         for path, label in with_labels(folder / "image", folder / "label", TITLE, LAYOUT, endings=("", "_vis")):
-            yield LabelledImage(
-                path,
-                place=path.stem,
-                label=Mask(raster(label, nonzero)),
-                label_kind="merged",
-                split=split,
-                gsd_m=assumed_gsd_m(path, GSD_M),
-            )
+            yield merged_tile(path, label, place=path.stem, split=split, gsd_m=GSD_M)
 
 
 DATA_SET = DataSet(

@@ -79,11 +79,13 @@ def prepare_images(
         replace(i, licence=licence or i.licence, gsd_m=i.gsd_m if gsd_m is None else gsd_m) for i in data_set.images(source)
     )
     images = list(with_splits(declared))
+    names = _names([image for image, _ in images], source)
+    if known is not None and (taken := set(known["data_set"]) & {i.data_set or data_set.name for i, _ in images}):
+        raise InputError(f"{store}: holds {', '.join(sorted(taken))} already; give another folder for the chips")
     aside = store.parent / f".{store.name}.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     report, rows = Report(), []
-    names = _names([image for image, _ in images], source)
     try:
         for number, ((image, split), name) in enumerate(zip(images, names, strict=True)):
             for chip, row in chips_of(image, split, f"{data_set.name}_{name}", data_set, source):
@@ -97,8 +99,6 @@ def prepare_images(
                 progress(number + 1, len(images))
         if not rows:
             raise InputError(f"{source}: gives no chips; is it a whole {data_set.title}?")
-        if known is not None and (taken := set(known["data_set"]) & {row.data_set for row in rows}):
-            raise InputError(f"{store}: holds {', '.join(sorted(taken))} already; give another folder for the chips")
         store.mkdir(parents=True, exist_ok=True)
         for path in sorted(aside.iterdir()):
             path.replace(store / path.name)
@@ -129,6 +129,8 @@ def chips_of(
     grid = scene.work_grid(max(STORE_GSD_M, scene.gsd_m))
     labels = labels_of(image, scene, grid)
     validates = None if image.val_area is None else inside(image.val_area, scene, grid)
+    if image.val_east:
+        validates = np.tile(np.arange(grid.size_hw[1]) >= round((1 - image.val_east) * grid.size_hw[1]), (grid.size_hw[0], 1))
     path = image.path.relative_to(source) if image.path.is_relative_to(source) else image.path
     row = ChipRow(
         chip="", data_set=image.data_set or data_set.name, place=image.place, split=split, label_kind=image.label_kind,

@@ -45,7 +45,7 @@ import geopandas as gpd
 import pandas as pd
 import pyogrio
 
-from detect.datasets.images import VAL_SHARE, DataSet, LabelledImage, Outlines, eastern, vector
+from detect.datasets.images import VAL_SHARE, DataSet, LabelledImage, Outlines, vector
 from detect.errors import InputError
 from detect.vectors import read_vector
 
@@ -78,7 +78,7 @@ def images(source: Path) -> Iterator[LabelledImage]:
             label=Outlines(own.get(path.stem) or _only(shared, path)),
             label_kind="outlines" if path.stem in own or area else "loose",
             split="train" if len(rasters) == 1 else None,
-            val_area=eastern(path, VAL_SHARE) if len(rasters) == 1 else None,
+            val_east=VAL_SHARE if len(rasters) == 1 else 0.0,
             area=area,
         )
 

@@ -21,7 +21,7 @@ from rasterio.features import rasterize
 
 from detect.datasets.chips import UNKNOWN
 from detect.errors import InputError
-from detect.scene import Scene, WorkGrid, open_scene
+from detect.scene import Scene, WorkGrid
 from detect.stages import CODES
 from detect.vectors import geometries_of, polygons_only, read_vector
 
@@ -85,6 +85,8 @@ class LabelledImage:
     """An outline without a stage is a finished building."""
     val_area: Callable[[], gpd.GeoDataFrame] | None = None
     """Polygons inside which one large image validates, while the rest of it trains."""
+    val_east: float = 0.0
+    """Share of the image, on its right, that validates, where a set has one scene and no more."""
     refine: Callable[[Labels, Affine], None] | None = None
     """Changes the label arrays in place; the affine maps native to work pixels (x, y)."""
     data_set: str | None = None
@@ -156,18 +158,6 @@ def raster(path: Path, code: Callable[[NDArray], NDArray[np.uint8]]) -> Callable
         if values.ndim == 3:
             values = values[..., 2::-1]
         return code(values).astype(np.uint8)
-
-    return read
-
-
-def eastern(path: Path, share: float) -> Callable[[], gpd.GeoDataFrame]:
-    """For ``LabelledImage.val_area``: a share of a georeferenced image, on its right; where a set has one scene and no more."""
-
-    def read() -> gpd.GeoDataFrame:
-        scene = open_scene(path)
-        height, width = scene.size_hw
-        corners = [((1 - share) * width, 0), (width, 0), (width, height), ((1 - share) * width, height)]
-        return gpd.GeoDataFrame(geometry=[shapely.Polygon([scene.transform * xy for xy in corners])], crs=scene.crs)
 
     return read
 

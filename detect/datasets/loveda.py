@@ -8,19 +8,18 @@ the areas of the parts apart, so the published split stands.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from detect.datasets._folders import folders_named
-from detect.datasets._masks import with_labels
+from detect.datasets._masks import of_class, with_labels
 from detect.datasets.images import DataSet, LabelledImage, Mask, raster, require
 
 TITLE = "LoveDA"
 GSD_M = 0.3
 NO_DATA_CODE, BUILDING_CODE = 0, 2
 LAYOUT = "{Train,Val}/{Rural,Urban}/images_png/*.png and {Train,Val}/{Rural,Urban}/masks_png/*.png"
+BUILDINGS = partial(of_class, building=BUILDING_CODE, unknown=NO_DATA_CODE)
 
 
 def images(source: Path) -> Iterator[LabelledImage]:
@@ -31,13 +30,7 @@ def images(source: Path) -> Iterator[LabelledImage]:
             scenes = folder / scene
             for path, label in with_labels(scenes / "images_png", scenes / "masks_png", TITLE, LAYOUT):
                 place = f"{split}_{scene.lower()}"
-                yield LabelledImage(path, place, Mask(raster(label, _buildings)), label_kind="merged", split=split, gsd_m=GSD_M)
-
-
-def _buildings(classes: NDArray) -> NDArray[np.uint8]:
-    built = (classes == BUILDING_CODE).astype(np.uint8)
-    built[classes == NO_DATA_CODE] = 255
-    return built
+                yield LabelledImage(path, place, Mask(raster(label, BUILDINGS)), label_kind="merged", split=split, gsd_m=GSD_M)
 
 
 DATA_SET = DataSet(

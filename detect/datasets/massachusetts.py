@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from detect.datasets._folders import folders_named
-from detect.datasets._masks import assumed_gsd_m, nonzero, with_labels
-from detect.datasets.images import DataSet, LabelledImage, Mask, raster, require
+from detect.datasets._masks import merged_tile, with_labels
+from detect.datasets.images import DataSet, LabelledImage, require
 
 TITLE = "Massachusetts Buildings"
 GSD_M = 1.0
@@ -34,14 +34,7 @@ def images(source: Path) -> Iterator[LabelledImage]:
         parts = [(name, root / name, root / f"{name}_labels") for name in ("train", "val", "test")]
     for name, pictures, labels in parts:
         for path, label in with_labels(pictures, labels, TITLE, LAYOUT):
-            yield LabelledImage(
-                path,
-                place=path.stem,
-                label=Mask(raster(label, nonzero)),
-                label_kind="merged",
-                split="train" if name == "train" else "val",
-                gsd_m=assumed_gsd_m(path, GSD_M),
-            )
+            yield merged_tile(path, label, place=path.stem, split="train" if name == "train" else "val", gsd_m=GSD_M)
 
 
 DATA_SET = DataSet(

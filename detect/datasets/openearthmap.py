@@ -12,16 +12,16 @@ Regions named like places of Inria, SpaceNet or xBD show the same ground as thos
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from detect.datasets._masks import of_class
 from detect.datasets.images import DataSet, LabelledImage, Mask, raster, require
 
 TITLE = "OpenEarthMap"
 UNKNOWN_CODE, BUILDING_CODE = 0, 8
 LAYOUT = "OpenEarthMap[_wo_xBD]/train.txt, val.txt and <region>/{images,labels}/<region>_<number>.tif"
+BUILDINGS = partial(of_class, building=BUILDING_CODE, unknown=UNKNOWN_CODE)
 
 
 def images(source: Path) -> Iterator[LabelledImage]:
@@ -37,17 +37,11 @@ def images(source: Path) -> Iterator[LabelledImage]:
         label = require(root / region / "labels" / tile, TITLE, LAYOUT)
         if not path.exists() and tile in elsewhere:
             continue
-        yield LabelledImage(require(path, TITLE, LAYOUT), region, Mask(raster(label, _buildings)), label_kind="merged")
+        yield LabelledImage(require(path, TITLE, LAYOUT), region, Mask(raster(label, BUILDINGS)), label_kind="merged")
 
 
 def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split()
-
-
-def _buildings(classes: NDArray) -> NDArray[np.uint8]:
-    built = (classes == BUILDING_CODE).astype(np.uint8)
-    built[classes == UNKNOWN_CODE] = 255
-    return built
 
 
 DATA_SET = DataSet(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from detect.datasets.images import DataSet, LabelledImage, Outlines, eastern, vector
+from detect.datasets.images import DataSet, LabelledImage, Outlines, vector
 from detect.errors import InputError
 
 
@@ -20,7 +20,7 @@ def images(source: Path) -> Iterator[LabelledImage]:
         place="simulated",
         label=Outlines(vector(truth, "buildings")),
         split="train",
-        val_area=eastern(scene, 0.25),
+        val_east=0.25,
     )
 
 

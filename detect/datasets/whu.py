@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from detect.datasets._folders import folders_named
-from detect.datasets._masks import assumed_gsd_m, nonzero, subfolder, with_labels
-from detect.datasets.images import DataSet, LabelledImage, Mask, raster, require
+from detect.datasets._masks import merged_tile, subfolder, with_labels
+from detect.datasets.images import DataSet, LabelledImage, require
 
 TITLE = "WHU building data set, aerial"
 GSD_M = 0.3
@@ -28,14 +28,7 @@ def images(source: Path) -> Iterator[LabelledImage]:
         folder = root / area
         labels = subfolder(folder, ("label", "labels", "mask", "masks"), TITLE, LAYOUT)
         for path, label in with_labels(subfolder(folder, ("image", "images"), TITLE, LAYOUT), labels, TITLE, LAYOUT):
-            yield LabelledImage(
-                path,
-                place=f"christchurch_{area}",
-                label=Mask(raster(label, nonzero)),
-                label_kind="merged",
-                split=split,
-                gsd_m=assumed_gsd_m(path, GSD_M),
-            )
+            yield merged_tile(path, label, place=f"christchurch_{area}", split=split, gsd_m=GSD_M)
 
 
 DATA_SET = DataSet(

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from detect.datasets._folders import folders_named
-from detect.datasets._masks import assumed_gsd_m, nonzero, with_labels
-from detect.datasets.images import DataSet, LabelledImage, Mask, raster
+from detect.datasets._masks import merged_tile, with_labels
+from detect.datasets.images import DataSet, LabelledImage
 from detect.errors import InputError
 
 TITLE = "WHU building data set, satellite"
@@ -36,7 +36,9 @@ def images(source: Path) -> Iterator[LabelledImage]:
         raise InputError(f"{source}: holds no '(global cities)' and no '(East Asia)' folder; {TITLE} is read as {LAYOUT}")
     if cities is not None:
         for path, label in with_labels(cities / "image", cities / "label", TITLE, LAYOUT):
-            yield _tile(path, label, "global_cities", "train", GLOBAL_GSD_M, data_set="whu_satellite_global")
+            yield merged_tile(
+                path, label, place="global_cities", split="train", gsd_m=GLOBAL_GSD_M, data_set="whu_satellite_global"
+            )
     if strips is not None:
         for part in ("train", "train_no", "test", "test_no"):
             if part.endswith("_no") and not (strips / part).is_dir():
@@ -45,19 +47,8 @@ def images(source: Path) -> Iterator[LabelledImage]:
             for path, label in with_labels(strips / part / "image", strips / part / "label", TITLE, LAYOUT):
                 strip, has_strip, _ = path.stem.rpartition("_")
                 place = f"east_asia_{strip if has_strip else own_split}"
-                yield _tile(path, label, place, "train" if own_split == "train" else "val", EAST_ASIA_GSD_M)
-
-
-def _tile(path: Path, label: Path, place: str, split: str, gsd_m: float, data_set: str | None = None) -> LabelledImage:
-    return LabelledImage(
-        path,
-        place,
-        Mask(raster(label, nonzero)),
-        label_kind="merged",
-        split=split,
-        gsd_m=assumed_gsd_m(path, gsd_m),
-        data_set=data_set,
-    )
+                split = "train" if own_split == "train" else "val"
+                yield merged_tile(path, label, place=place, split=split, gsd_m=EAST_ASIA_GSD_M)
 
 
 def _global_cities(source: Path) -> Path | None:

@@ -53,10 +53,10 @@ def photometry() -> A.Compose:
     )
 
 
-def cut(rng: np.random.Generator, chip: Chip, chip_gsd_m: float, gsd_m: float, size_px: int) -> Chip:
+def cut(rng: np.random.Generator, chip: Chip, chip_gsd_m: float, gsd_m: float, size_px: int, turned: float = 0.0) -> Chip:
     """A square of ``size_px`` at about ``gsd_m`` (± 30 %) from a chip, turned and mirrored; most hold a building.
 
-    Half are turned by right angles only, half by any angle and slightly stretched, as a change of coordinate system would: what the
+    All turn by right angles; the share ``turned`` by any angle too, slightly stretched, as a change of coordinate system would: what the
     network finds must not hang on how a scene was resampled. What lies beyond the chip is mirrored and unknown.
     """
     height, width = chip.footprint.shape
@@ -70,9 +70,8 @@ def cut(rng: np.random.Generator, chip: Chip, chip_gsd_m: float, gsd_m: float, s
         if (known != UNKNOWN).mean() > 0.3 and (not wants_building or (known == 1).any()):
             break
     turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
-    resample = (
-        _turned(rng, (height, width), (row, col), side, size_px) if rng.random() < 0.5 else _straight(window, side, size_px)
-    )
+    any_angle = turned > 0 and rng.random() < turned
+    resample = _turned(rng, (height, width), (row, col), side, size_px) if any_angle else _straight(window, side, size_px)
 
     def turn(array: NDArray) -> NDArray:
         array = np.rot90(array, turns)

@@ -51,13 +51,13 @@ class TrainingSamples(Dataset):
         data = self._config.data
         number = self._first + item
         rng = np.random.default_rng([self._config.seed, number])
-        if rng.random() < data.drawn:
+        if data.drawn and rng.random() < data.drawn:  # a recipe without draws the samples that it drew before there was a choice
             label_kind = "outlines"
             chip = augment.drawn(rng, data.gsd_m, data.chip_px)
         else:
             row = self._draw_row(rng)
             label_kind = row["label_kind"]
-            chip = augment.cut(rng, self._chip(row["chip"]), row["gsd_m"], data.gsd_m, data.chip_px)
+            chip = augment.cut(rng, self._chip(row["chip"]), row["gsd_m"], data.gsd_m, data.chip_px, data.turned)
         exact, separated = (np.full(chip.footprint.shape, label_kind in k) for k in (("outlines",), ("outlines", "loose")))
         if label_kind != "coarse" and rng.random() < data.tinted:
             chip = augment.tint_roofs(rng, chip)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import geopandas as gpd
@@ -293,3 +294,34 @@ def test_picture_without_a_place(write_scene: WriteScene, tmp_path: Path) -> Non
     assert result.summary["scene"]["area_km2"] == pytest.approx(96 * 160 * 0.25 / 1e6, abs=1e-6)
     assert len(HOUSES) >= len(result.buildings[result.buildings["area_m2"] > 100]) >= 1
     assert ORIGIN_XY[0] > result.buildings.total_bounds[2], "metres from the upper left corner"
+
+
+def test_a_temperature_changes_what_probabilities_say_and_nothing_else(compound: Path, tmp_path: Path) -> None:
+    from detect.resources import resource_path
+
+    warm = tmp_path / "warm"
+    shutil.copytree(resource_path("weights"), warm, ignore=lambda _, names: [n for n in names if not n.startswith("base.")])
+    card = json.loads((warm / "base.json").read_text())
+    card["calibration"] |= {"footprint": {"temperature": 2.0}}
+    (warm / "base.json").write_text(json.dumps(card))
+    plain, told = (detect.predict(compound, tmp_path / name, weights=w) for name, w in (("plain", None), ("told", warm)))
+    assert contents(plain.folder)["mask.tif"] == contents(told.folder)["mask.tif"]
+    with rasterio.open(plain.folder / "probability.tif") as a, rasterio.open(told.folder / "probability.tif") as b:
+        before, after = a.read(1).astype(int), b.read(1).astype(int)
+    assert (after[before == 200] < 200).all() and (after[before == 60] > 60).all() and (after[before == 255] == 255).all()
+    assert told.buildings["score"].mean() < plain.buildings["score"].mean()
+    # A threshold given is one of calibrated probabilities: 0.6 of them is 0.6923 of the network's.
+    odds = (0.6 / 0.4) ** 2.0
+    own = detect.predict(compound, tmp_path / "own", threshold=odds / (1 + odds))
+    calibrated = detect.predict(compound, tmp_path / "calibrated", weights=warm, threshold=0.6)
+    assert contents(own.folder)["mask.tif"] == contents(calibrated.folder)["mask.tif"]
+
+
+def test_averaging_mirrored_reads_is_another_result_with_a_key_of_its_own(compound: Path, tmp_path: Path) -> None:
+    plain = detect.predict(compound, tmp_path)
+    with pytest.raises(InputError, match="holds something else"):
+        detect.predict(compound, tmp_path, tta=True)
+    averaged = detect.predict(compound, tmp_path / "tta", tta=True)
+    assert averaged.summary["run"]["options"]["tta"] is True
+    assert contents(averaged.folder)["probability.tif"] != contents(plain.folder)["probability.tif"]
+    assert len(averaged.buildings) == pytest.approx(len(plain.buildings), rel=0.3)

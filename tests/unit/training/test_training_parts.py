@@ -296,7 +296,7 @@ def test_a_turned_sample_keeps_labels_on_their_roofs() -> None:
     whole = chip((200, 220))
     turned = 0
     for seed in range(12):
-        cut = augment.cut(np.random.default_rng(seed), whole, 0.4, 0.4, 96)
+        cut = augment.cut(np.random.default_rng(seed), whole, 0.4, 0.4, 96, turned=0.5)
         assert cut.image.shape == (96, 96, 3) and cut.footprint.shape == cut.instances.shape == (96, 96)
         assert ((cut.instances > 0) == (cut.footprint == 1)).all(), "both follow one geometry"
         if not (cut.footprint == 1).any():
@@ -310,7 +310,10 @@ def test_a_turned_sample_keeps_labels_on_their_roofs() -> None:
 
 
 def test_beyond_a_turned_chip_nothing_is_known() -> None:
-    found = [augment.cut(np.random.default_rng(seed), chip((100, 100)), 0.4, 0.4, 96).footprint for seed in range(20)]
+    small = chip((100, 100))
+    found = [augment.cut(np.random.default_rng(seed), small, 0.4, 0.4, 96, turned=1.0).footprint for seed in range(20)]
+    straight = [augment.cut(np.random.default_rng(seed), small, 0.4, 0.4, 96).footprint for seed in range(20)]
+    assert not any((f == UNKNOWN).any() for f in straight), "nothing is turned unasked"
     corners = [f[[0, 0, -1, -1], [0, -1, 0, -1]] for f in found]
     assert any((c == UNKNOWN).all() for c in corners), "turned by tens of degrees, a square shows the ground beside it"
 
