@@ -43,6 +43,7 @@ COARSEST_GSD_M = 3.0
 _STATISTICS_PX = 1024
 _PERCENTILES = (1.0, 99.0)
 _CHUNK_PX = 8_000_000  # native pixels resampled at a time, which bounds memory however far a scene is shrunk
+_AREA_ONLY = 2.0  # shrunk by this much, pixels are averaged as they are: their grain goes in the mean
 _ORDINARY = (0.36, 0.64)  # mean brightness after the stretch, 0–1; darker and brighter scenes are brought there
 _FILL = 0.5  # what the network sees where nothing was observed: mid grey, as in training
 
@@ -125,7 +126,7 @@ class SceneReader:
     def read(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Stretched values (3, H, W) in 0–1 and validity (H, W) of a span of the work grid.
 
-        Area average where the scene is shrunk, bilinear where it is enlarged, over valid pixels only. Beyond the scene's edge the
+        Means of the scene over each work pixel (see ``_axis_weights``), over valid pixels only. Beyond the scene's edge the
         values are reflected and not valid; unobserved pixels hold mid grey.
         """
         inside = span.clip(self._grid.size_hw)
@@ -147,15 +148,20 @@ class SceneReader:
 
     def _read_inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         height, width = self._scene.size_hw
-        row_weights, row0 = _axis_weights(span.row0, span.row1, self._grid.scale_rc[0], height)
-        col_weights, col0 = _axis_weights(span.col0, span.col1, self._grid.scale_rc[1], width)
+        (row_scale, col_scale), rows, cols = self._grid.scale_rc, (span.row0, span.row1), (span.col0, span.col1)
+        row_weights, row0 = _axis_weights(*rows, row_scale, height, smooth=row_scale < _AREA_ONLY)
+        col_weights, col0 = _axis_weights(*cols, col_scale, width, smooth=col_scale < _AREA_ONLY)
         window = Window(col0, row0, col_weights.shape[1], row_weights.shape[1])
         native, valid = _read_native(self._dataset, self._scene.bands, window, self._scene.black_is_nodata)
         if not valid.any():
             return np.full((3, *span.size_hw), _FILL, np.float32), np.zeros(span.size_hw, bool)
         native = np.where(valid, native, np.float32(0)).astype(np.float32)
         share = _resample(valid.astype(np.float32), row_weights, col_weights)
-        seen = share >= 0.5
+        # What was seen is a matter of area, however smoothly the values are read.
+        row_areas, row1 = _axis_weights(*rows, row_scale, height, smooth=False)
+        col_areas, col1 = _axis_weights(*cols, col_scale, width, smooth=False)
+        under = valid[row1 - row0 :, col1 - col0 :][: row_areas.shape[1], : col_areas.shape[1]]
+        seen = _resample(under.astype(np.float32), row_areas, col_areas) >= 0.5
         values = np.empty((3, *span.size_hw), np.float32)
         done: dict[int, int] = {}
         for index, band in enumerate(self._scene.bands):
@@ -393,32 +399,37 @@ def _gamma(mean: float) -> float:
     return round(min(max(math.log(ordinary) / math.log(mean), 0.5), 2.0), 3)
 
 
-def _axis_weights(start: int, stop: int, scale: float, size: int) -> tuple[csr_array, int]:
+def _axis_weights(start: int, stop: int, scale: float, size: int, *, smooth: bool) -> tuple[csr_array, int]:
     """Weights (work pixels, native pixels) of one axis and the first native pixel they touch.
 
-    Shrinking by 2.5: work pixel 1 spans native 2.5–5.0 and takes half of 2 and all of 3 and 4, each over 2.5. Enlarging by 2
-    (scale 0.5): work pixel 1 has its centre at native 0.75 − 0.5 = 0.25, so it takes 0.75 of 0 and 0.25 of 1. Weights come from absolute
-    positions alone, so that they are the same whichever span asks.
+    A work pixel is the mean of the scene over its own extent. Plainly, the scene is its pixels as they are: shrunk by 2.5, work pixel 1
+    spans native 2.5–5.0 and takes half of 2 and all of 3 and 4, each over 2.5. Smoothly, it is their cubic B-spline, which leaves out
+    the grain near the pixel's own frequency: that is what differs when a scene was resampled before. Beyond the edge the scene is
+    mirrored. Weights come from absolute positions alone, so that they are the same whichever span asks.
     """
     work = np.arange(start, stop)
-    if scale > 1:
-        low, high = work * scale, (work + 1) * scale
-        width = math.ceil(scale) + 1
-        taps = np.minimum(np.floor(low).astype(np.int64)[:, None] + np.arange(width), size - 1)
-        real = np.floor(low).astype(np.int64)[:, None] + np.arange(width)
-        weights = np.clip(np.minimum(real + 1, high[:, None]) - np.maximum(real, low[:, None]), 0, None) / scale
-        weights[real >= size] = 0
+    low, high = (work * scale)[:, None], ((work + 1) * scale)[:, None]
+    reach = 1.5 if smooth else 0.0  # beyond a native pixel's own sides
+    taps = np.floor(low - reach).astype(np.int64) + np.arange(math.ceil(scale + 2 * reach) + 1)  # (work pixels, taps)
+    if smooth:
+        weights = (_spline_below(high - taps - 0.5) - _spline_below(low - taps - 0.5)) / scale
     else:
-        centre = (work + 0.5) * scale - 0.5
-        below = np.floor(centre).astype(np.int64)
-        part = centre - below
-        taps = np.clip(np.stack([below, below + 1], axis=1), 0, size - 1)
-        weights = np.stack([1 - part, part], axis=1)
-    first = int(taps.min())
-    pointers = np.arange(0, taps.size + 1, taps.shape[1])
-    shape = (stop - start, int(taps.max()) - first + 1)
-    matrix = csr_array((weights.astype(np.float32).ravel(), (taps - first).ravel(), pointers), shape=shape)
+        weights = np.clip(np.minimum(taps + 1, high) - np.maximum(taps, low), 0, None) / scale
+    kept = np.where(taps < 0, -1 - taps, np.where(taps >= size, 2 * size - 1 - taps, taps)).clip(0, size - 1)
+    first = int(kept.min())
+    pointers = np.arange(0, kept.size + 1, kept.shape[1])
+    shape = (stop - start, int(kept.max()) - first + 1)
+    matrix = csr_array((weights.astype(np.float32).ravel(), (kept - first).ravel(), pointers), shape=shape)
+    matrix.sum_duplicates()
     return matrix, first
+
+
+def _spline_below(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Integral of the cubic B-spline of unit spacing (Unser 1999, doi:10.1109/79.799930) from its left end to ``x``."""
+    far = np.clip(2 - np.abs(x), 0, None)
+    near = np.clip(1 - np.abs(x), 0, None)
+    tail = (far**4 - 4 * near**4) / 24  # what lies beyond |x|
+    return np.where(x < 0, tail, 1 - tail)
 
 
 def _resample(native: NDArray[np.float32], rows: csr_array, cols: csr_array) -> NDArray[np.float32]:

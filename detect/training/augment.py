@@ -53,8 +53,17 @@ def photometry() -> A.Compose:
     )
 
 
-def cut(rng: np.random.Generator, chip: Chip, chip_gsd_m: float, gsd_m: float, size_px: int, turned: float = 0.0) -> Chip:
-    """A square of ``size_px`` at about ``gsd_m`` (± 30 %) from a chip, turned and mirrored; most hold a building.
+def cut(
+    rng: np.random.Generator,
+    chip: Chip,
+    chip_gsd_m: float,
+    gsd_m: float,
+    size_px: int,
+    *,
+    turned: float = 0.0,
+    built: float = 0.6,
+) -> Chip:
+    """A square of ``size_px`` at about ``gsd_m`` (± 30 %) from a chip, turned and mirrored; the share ``built`` seeks a building.
 
     All turn by right angles; the share ``turned`` by any angle too, slightly stretched, as a change of coordinate system would: what the
     network finds must not hang on how a scene was resampled. What lies beyond the chip is mirrored and unknown.
@@ -62,7 +71,7 @@ def cut(rng: np.random.Generator, chip: Chip, chip_gsd_m: float, gsd_m: float, s
     height, width = chip.footprint.shape
     side = min(size_px * gsd_m * np.exp(rng.uniform(-0.3, 0.3)) / chip_gsd_m, height, width)
     side = max(8, int(side))
-    wants_building = rng.random() < 0.6
+    wants_building = rng.random() < built
     for _ in range(12):
         row, col = (int(rng.integers(0, n - side + 1)) for n in (height, width))
         window = (slice(row, row + side), slice(col, col + side))

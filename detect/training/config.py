@@ -39,6 +39,9 @@ class DataConfig:
     """Share of samples whose roofs get another tone, mostly a darker one; only where outlines are known."""
     simulated: float = 0.3
     """Share of samples on which rows of simulated blocks are painted."""
+    built: float = 0.6
+    """Share of samples that are looked for until they show a building; 0 shows ground as it comes, which keeps the network's idea of how
+    much of it is built."""
     turned: float = 0.0
     """Share of samples turned by any angle; the others turn by right angles only."""
     drawn: float = 0.0
@@ -196,7 +199,7 @@ def _check(config: TrainConfig, path: Path) -> None:
         raise InputError(f"{path}: data.licences is '{data.licences}'; it can be {', '.join(CHOICES)}")
     if not 0 <= config.network.freeze <= 1:
         raise InputError(f"{path}: network.freeze is a share between 0 and 1, not {config.network.freeze}")
-    for name in ("tinted", "turned", "drawn"):
+    for name in ("built", "tinted", "turned", "drawn"):
         if not 0 <= getattr(data, name) <= 1:
             raise InputError(f"{path}: data.{name} is a share between 0 and 1, not {getattr(data, name)}")
     if not 0 <= data.simulated <= 1 or sum(data.shares.values()) > 1 + 1e-9:

@@ -57,7 +57,8 @@ class TrainingSamples(Dataset):
         else:
             row = self._draw_row(rng)
             label_kind = row["label_kind"]
-            chip = augment.cut(rng, self._chip(row["chip"]), row["gsd_m"], data.gsd_m, data.chip_px, data.turned)
+            whole = self._chip(row["chip"])
+            chip = augment.cut(rng, whole, row["gsd_m"], data.gsd_m, data.chip_px, turned=data.turned, built=data.built)
         exact, separated = (np.full(chip.footprint.shape, label_kind in k) for k in (("outlines",), ("outlines", "loose")))
         if label_kind != "coarse" and rng.random() < data.tinted:
             chip = augment.tint_roofs(rng, chip)

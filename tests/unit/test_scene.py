@@ -227,7 +227,7 @@ def test_dark_scene_is_lifted_and_an_ordinary_one_left_alone(write_scene: WriteS
     assert even.gamma == 1
     assert np.mean(scene.brightness_mean) == pytest.approx(0.36, abs=0.08)
     seen, _ = read_all(tmp := Path(scene.path))
-    assert seen.mean() == pytest.approx(np.mean(scene.brightness_mean), abs=0.02), tmp
+    assert seen.mean() == pytest.approx(np.mean(scene.brightness_mean), abs=0.05), tmp  # read without the grain of the statistics
 
 
 @pytest.mark.parametrize("name", ["rio_8band_uint16", "vegas_single_band_R", "rotterdam_ms_float64", "rio_black_nodata_untagged"])
