@@ -1,10 +1,10 @@
 """item.json: what was predicted, where, of which day, with which model; for catalogues and their clients.
 
-A STAC 1.1 item (https://stacspec.org) with the extensions MLM 1.4 (the model), projection 2.0 (the grids), raster 2.0 and classification 2.0
-(what the pixels mean), file 2.1 (the checksum of the weights). What STAC asks for and a picture may lack:
+A STAC 1.1 item (https://stacspec.org) with the extensions MLM 1.4 (the model), projection 2.0 (the grids), raster 2.0 and classification
+2.0 (what the pixels mean), file 2.1 (the checksum of the weights). What STAC asks for and a picture may lack:
 
 - The day is unknown: ``datetime`` is null, and start and end, which STAC then demands, span 1900 to 9999: they exclude nothing.
-- No georeference: ``geometry`` is null, hence no ``bbox``, and ``proj:code`` is null; the transforms give metres from the upper left corner.
+- No georeference: ``geometry`` is null, hence no ``bbox``, and ``proj:code`` is null; transforms give metres from the upper left corner.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ def stac_item(scene: Scene, grid: WorkGrid, weights: Weights) -> dict[str, Any]:
             "title": f"Buildings in {scene.name}",
             **_time(scene.date),
             "gsd": round(grid.gsd_m, 5),
+            "bands": _bands(weights),
             **_projection(scene),
             **_model(weights),
         },
@@ -99,6 +100,11 @@ def _projection(scene: Scene) -> dict[str, Any]:
     return {"proj:code": ":".join(authority)}
 
 
+def _bands(weights: Weights) -> list[dict[str, str]]:
+    """What the network reads; MLM's input refers to these by name."""
+    return [{"name": str(name)} for name in weights.card.get("bands", ("red", "green", "blue"))]
+
+
 def _model(weights: Weights) -> dict[str, Any]:
     """MLM: what goes in, what comes out. The network takes tiles of any whole number of strides; the shape is the one that it is fed."""
     card = weights.card
@@ -121,7 +127,7 @@ def _model(weights: Weights) -> dict[str, Any]:
         "mlm:input": [
             {
                 "name": f"scene, stretched to 0–1, at {weights.gsd_m:g} m per pixel",
-                "bands": list(card.get("bands", ("red", "green", "blue"))),
+                "bands": [band["name"] for band in _bands(weights)],
                 "input": {"shape": [-1, 3, side, side], "dim_order": order, "data_type": "float32"},
                 "value_scaling": scaling,
                 "resize_type": "interpolation-area",
@@ -174,6 +180,7 @@ def _model_asset(weights: Weights) -> dict[str, Any]:
         "type": f"application/octet-stream; framework={'onnxruntime' if weights.onnx else 'pytorch'}",
         "roles": ["mlm:model", "mlm:weights"],
         "title": f"weights {weights.name}",
+        "bands": _bands(weights),
         "mlm:artifact_type": "onnx" if weights.onnx else "safetensors",
         "file:checksum": "1220" + weights.sha256,
     }

@@ -43,7 +43,7 @@ def write_report(
         sites: with ``name``, in the scene's CRS.
         summary: what is in summary.json; timings are left out.
     """
-    whole = summary["scene"]["whole_scene_is_the_site"]
+    whole = summary["scene"].get("whole_scene_is_the_site", False)
     worst = doubt(buildings).head(CHECK_ME)
     write_page(
         path,
