@@ -30,7 +30,7 @@ from detect.scene import Scene, SceneReader
 
 TILE_PX = 512
 WHOLE_PX = 12_000_000
-BUDGET_BYTES = 8_000_000
+BUDGET_BYTES = 7_000_000
 """Of JPEG; the page's base64 takes a third more. A page of a 4 km² scene at 0.3 m stays below 15 MB."""
 _QUALITY = 75
 _AROUND_PX = 24

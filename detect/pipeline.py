@@ -413,7 +413,9 @@ def _model(weights: Weights) -> dict[str, Any]:
         "sha256": weights.sha256,
         "gsd_m": weights.gsd_m,
         "licence": card.get("licence"),
-        "data": [{"data_set": d["data_set"], "licence": d["licence"]} for d in card.get("data", [])],
+        "data": [
+            {"data_set": d["data_set"], "licence": d["licence"], "places": len(d["trained_on"])} for d in card.get("data", [])
+        ],
         "accuracy": {name: value for name, value in means.items() if value is not None},
     }
 

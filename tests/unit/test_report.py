@@ -36,7 +36,7 @@ def example(count: int = 3, site: str = "plot") -> tuple[gpd.GeoDataFrame, gpd.G
             "sha256": "ab" * 32, "whole_scene_is_the_site": False,
         },
         "model": {"name": "base", "sha256": "cd" * 32, "gsd_m": 0.3, "licence": "CC-BY-SA-4.0", "accuracy": {"F1": 0.54},
-                  "data": [{"data_set": "spacenet1_rio", "licence": ["CC-BY-SA-4.0"]}]},
+                  "data": [{"data_set": "spacenet1_rio", "licence": ["CC-BY-SA-4.0"], "places": 9}]},
         **counted,
         "warnings": ["SIMULATED: drawn"],
     }  # fmt: skip
@@ -130,7 +130,7 @@ def test_totals_are_those_of_the_summary(write: Any) -> None:
     for text in (
         "10,240",
         "F1 0.54",
-        "spacenet1_rio: CC-BY-SA-4.0",
+        "spacenet1_rio: CC-BY-SA-4.0, 9 places",
         "half of it lies outside",
         "SIMULATED",
         "never a claim of identity",
