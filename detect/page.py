@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from detect.outputs import STAGE_COLOURS_RGB
+from detect.resources import package_version
 
 _FOLDER = Path(__file__).with_name("_page")
 
@@ -41,7 +41,7 @@ def _environment() -> Environment:
     # NaN is no JSON.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False, "allow_nan": False}
     environment.filters |= {"number": _number, "joined": _joined}
-    environment.globals |= {"source": _source, "stage_colours": _stage_colours(), "detect_version": _version()}
+    environment.globals |= {"source": _source, "stage_colours": _stage_colours(), "detect_version": package_version()}
     return environment
 
 
@@ -68,10 +68,3 @@ def _joined(value: Any) -> str:
 
 def _stage_colours() -> dict[str, str]:
     return {stage: "#{:02x}{:02x}{:02x}".format(*rgb) for stage, rgb in STAGE_COLOURS_RGB.items()}
-
-
-def _version() -> str:
-    try:
-        return version("detect-buildings")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return ""

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from detect.overview import write_overview
 from detect.picture import take_picture
 from detect.probabilities import Probabilities, calibrated, predict_probabilities
 from detect.report import by_interest, write_report
+from detect.resources import package_version
 from detect.scene import Scene, WorkGrid, open_scene
 from detect.sites import WHOLE_SCENE, Sites, assign, load_sites
 from detect.stages import STAGES
@@ -252,7 +253,7 @@ def _run_key(scene: Scene, job: _Job, earlier: list[str]) -> str:
         "structure": asdict(job.profile),
         "params": job.params,
         "earlier": earlier,
-        "version": _version(),
+        "version": package_version(),
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -470,13 +471,6 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _version() -> str:
-    try:
-        return version("detect-buildings")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "unknown"
-
-
 def _versions() -> dict[str, str]:
     packages = ("numpy", "scipy", "scikit-image", "opencv-python-headless", "rasterio", "shapely", "geopandas", "onnxruntime")
-    return {"detect": _version()} | {name: version(name) for name in packages}
+    return {"detect": package_version()} | {name: version(name) for name in packages}

@@ -76,9 +76,8 @@ def doubt(buildings: gpd.GeoDataFrame) -> pd.DataFrame:
         ``doubt`` (0–1) and ``why``, the weakest of the three in words, with the index of ``buildings``.
     """
     likeness, like = buildings["dormitory_score"].to_numpy(float), buildings["dormitory_like"].to_numpy(bool)
-    sure = np.stack([buildings["score"], buildings["stage_score"], np.where(like, likeness, 1 - likeness)]).astype(
-        float
-    )  # (3, N)
+    claims = (buildings["score"], buildings["stage_score"], np.where(like, likeness, 1 - likeness))
+    sure = np.stack(claims).astype(float)  # (3, N)
     said = ("it is a building", "of the stage", "it is not dormitory-like", "it is dormitory-like")
     weakest = sure.argmin(axis=0)
     why = [f"{p:.0%} sure {said[w + (w == 2 and yes)]}" for w, p, yes in zip(weakest, sure.min(axis=0), like, strict=True)]
@@ -109,8 +108,9 @@ def _columns(buildings: gpd.GeoDataFrame, transform: Affine) -> dict[str, list[A
 
 
 def _outlines(table: gpd.GeoDataFrame, transform: Affine, label: str) -> list[dict[str, Any]]:
-    """Each polygon of a table with its label; a multipolygon gives several."""
+    """Each polygon of a table with its label; a multipolygon gives several, and the odd line of a mended ring none."""
     parts = table.explode(index_parts=False)
+    parts = parts[parts.geom_type == "Polygon"]
     return [
         {label: name, "rings": _rings(g, ~transform)} for name, g in zip(parts[label].tolist(), geometries_of(parts), strict=True)
     ]

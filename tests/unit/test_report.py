@@ -11,6 +11,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 from shapely import box
 
 from detect.census import take_census
@@ -173,7 +174,8 @@ def test_holes_and_multipolygons_are_drawn(write: Any) -> None:
     x, y = ORIGIN_XY
     court = box(x, y - 40, x + 30, y - 10).difference(box(x + 10, y - 30, x + 20, y - 20))
     buildings = buildings.set_geometry([court, *buildings.geometry[1:]], crs=CRS)
-    sites = sites.set_geometry([box(x, y - 9, x + 9, y).union(box(x + 20, y - 9, x + 29, y))], crs=CRS)
+    mended = [box(x, y - 9, x + 9, y), box(x + 20, y - 9, x + 29, y), shapely.LineString([(x, y), (x + 1, y)])]
+    sites = sites.set_geometry([shapely.GeometryCollection(mended)], crs=CRS)
     page = Page(write(buildings, rows, sites, summary))
     assert [len(ring) for ring in page.data("buildings")["rings"][0]] == [4, 4]
     assert [part["name"] for part in page.data("outlines")["sites"]] == ["plot", "plot"]
