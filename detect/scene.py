@@ -149,8 +149,8 @@ class SceneReader:
     def look(self, span: Span, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
         """A span of the work grid for the eye: stretched colours (H, W, 3), dark grey where nothing was observed.
 
-        GDAL averages, from the file's overviews where it has some, which is many times faster than ``read`` and not reproducible from
-        span to span; so the network never sees it.
+        GDAL averages, from the file's overviews where it has some, so that a large file need not be read in full. What a pixel holds may
+        depend on the span that asked; so the network never sees it.
 
         Args:
             span: inside the scene.
