@@ -1,7 +1,8 @@
-"""Files that ship with the package: configurations and weights."""
+"""What ships with the package: configurations, weights, its version."""
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -14,3 +15,11 @@ def resource_path(relative: str) -> Path:
     """
     checkout = _PACKAGE.parent / relative
     return checkout if checkout.exists() else _PACKAGE / f"_{relative}"
+
+
+def package_version() -> str:
+    """Of this package; ``unknown`` when it is run from a checkout that is not installed."""
+    try:
+        return version("detect-buildings")
+    except PackageNotFoundError:
+        return "unknown"

@@ -237,3 +237,20 @@ def test_real_formats_open(name: str) -> None:
     assert 0.25 < scene.gsd_m < 2.5
     assert valid.mean() > 0.2
     assert seen[:, valid].std() > 0.05
+
+
+def test_the_eye_sees_what_the_network_reads(write_scene: WriteScene) -> None:
+    values = draw_houses()
+    values[:, 60:, :40] = 0
+    scene = open_scene(write_scene(values, nodata=0))
+    grid = scene.work_grid(scene.gsd_m)
+    with scene.reader(grid) as reader:
+        read, valid = reader.read(Span(10, 20, 90, 150))
+        seen = reader.look(Span(10, 20, 90, 150), (80, 130))
+        whole = reader.look(Span(0, 0, 96, 160), (96, 160))
+        half = reader.look(Span(0, 0, 96, 160), (48, 80))
+    assert seen[valid] == pytest.approx(read.transpose(1, 2, 0)[valid] * 255, abs=1)
+    assert not valid.all() and (seen[~valid] == 64).all()
+    averaged = whole.reshape(48, 2, 80, 2, 3).mean(axis=(1, 3))
+    # Averaged before the stretch, which is no straight line; half a pixel off the difference would be 8.
+    assert np.abs(half - averaged).mean() < 1
