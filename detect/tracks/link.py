@@ -1,0 +1,147 @@
+"""Footprints found once on the whole series, and what each date shows of each.
+
+Identity built from pair to pair breaks at the first date that misses a building or draws two as one. So the series is collapsed first: of
+all outlines of all dates those stay that the other dates confirm best, and then every date is asked what it shows of them. In the SpaceNet 7
+challenge that step took the same network from a SCOT score of 13.9 to 39.3 (Van Etten & Hogan 2021, arXiv:2102.11958).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from detect.matching import best_match, overlaps
+from detect.tracks.series import Snapshot
+from detect.vectors import geometries_of
+
+SAME = 0.4
+"""Share of the smaller of two outlines from which both are one building, drawn twice (as in ``matching.covered_by``)."""
+LEAST_IOU = 0.1
+"""Of a pair that may be one building: outlines of a shell and of its finished roof differ much."""
+LARGEST_STEP = 0.75
+"""Or their centres are nearer than this part of the narrower width: a roof leans by as much between two views."""
+LARGEST_RATIO = 2.0
+"""Of the areas of such a pair that does not overlap."""
+
+
+@dataclass(frozen=True)
+class Links:
+    """Which detection of which date shows which building."""
+
+    footprints: NDArray[np.object_]
+    """(N,) outlines in the plane."""
+    detection: NDArray[np.int64]
+    """(N, T) row in that date's table; -1 where it shows none."""
+    shared: NDArray[np.bool_]
+    """(N, T) the detection covers the building but is matched to a neighbour: the date drew both as one."""
+
+    def only(self, kept: NDArray[np.bool_]) -> Links:
+        """Those of some buildings."""
+        return Links(self.footprints[kept], self.detection[kept], self.shared[kept])
+
+
+def link(snapshots: Sequence[Snapshot]) -> Links:
+    """One-to-one links over time; a building keeps its identity across dates that do not show it."""
+    outlines = [geometries_of(s.buildings) for s in snapshots]
+    footprints = _confirmed(outlines)
+    detection = np.full((len(footprints), len(outlines)), -1, np.int64)
+    shared = np.zeros_like(detection, dtype=bool)
+    for t, drawn in enumerate(outlines):
+        ours, theirs = _one_to_one(footprints, drawn)
+        detection[ours, t] = theirs
+        missing = np.nonzero(detection[:, t] < 0)[0]
+        covering = _covering(footprints[missing], drawn)
+        detection[missing, t] = covering
+        shared[missing, t] = covering >= 0
+    return Links(footprints, detection, shared)
+
+
+def _confirmed(outlines: Sequence[NDArray[np.object_]]) -> NDArray[np.object_]:
+    """Of all outlines those that other dates confirm best, no two of one building.
+
+    The weight of an outline is the sum over the other dates of its IoU with what they drew there. Two buildings that one date drew as one
+    and five dates as two are two.
+    """
+    every = np.concatenate([*outlines, np.empty(0, object)])
+    date = np.repeat(np.arange(len(outlines)), [len(o) for o in outlines])
+    if not len(every):
+        return every
+    left, right, iou = overlaps(every, every)
+    other = date[left] != date[right]
+    best = np.zeros((len(every), len(outlines)))
+    np.maximum.at(best, (left[other], date[right[other]]), iou[other])
+    weight = best.sum(axis=1)
+    area = shapely.area(every)
+    common = iou * (area[left] + area[right]) / (1 + iou)
+    same = (common >= SAME * np.minimum(area[left], area[right])) & (left != right)
+    rivals = [right[same][i] for i in _groups(left[same], len(every))]
+    open_, kept = np.ones(len(every), bool), []
+    # Of equals the later date: it shows more of a growing building.
+    for i in np.lexsort((np.arange(len(every)), -date, -weight)):
+        if open_[i]:
+            kept.append(i)
+            open_[rivals[i]] = False
+    return every[np.sort(kept)]
+
+
+def _groups(owner: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
+    """Positions of each owner's entries."""
+    order = np.argsort(owner, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(owner, minlength=count))[:-1])
+
+
+def _one_to_one(footprints: NDArray[np.object_], drawn: NDArray[np.object_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The assignment of a date's outlines to buildings with the largest sum of overlap and nearness."""
+    if not len(footprints) or not len(drawn):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    left, right, iou = overlaps(footprints, drawn)
+    enough = iou >= LEAST_IOU
+    near_left, near_right = _near(footprints, drawn)
+    touching = set(zip(left.tolist(), right.tolist(), strict=True))
+    apart = np.array([p not in touching for p in zip(near_left.tolist(), near_right.tolist(), strict=True)], bool)
+    left = np.concatenate([left[enough], near_left[apart]])
+    right = np.concatenate([right[enough], near_right[apart]])
+    iou = np.concatenate([iou[enough], np.zeros(int(apart.sum()))])
+    step = shapely.distance(shapely.centroid(footprints[left]), shapely.centroid(drawn[right]))
+    nearness = 1 / (1 + step / np.maximum(np.sqrt(shapely.area(footprints[left])), 1e-9))
+    return best_match(left, right, iou + 0.1 * nearness)
+
+
+def _near(footprints: NDArray[np.object_], drawn: NDArray[np.object_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of like size whose centres are nearer than a part of the narrower one's width."""
+    narrow = [_width(g) for g in (footprints, drawn)]
+    reach = LARGEST_STEP * float(np.max(narrow[0]))
+    points = [shapely.get_coordinates(shapely.centroid(g)) for g in (footprints, drawn)]
+    near = cKDTree(points[0]).query_ball_tree(cKDTree(points[1]), reach)
+    left = np.repeat(np.arange(len(footprints)), [len(n) for n in near])
+    right = np.array([r for n in near for r in n], np.int64)
+    step = np.hypot(*(points[0][left] - points[1][right]).T)
+    ratio = shapely.area(footprints)[left] / shapely.area(drawn)[right]
+    alike = (ratio < LARGEST_RATIO) & (ratio > 1 / LARGEST_RATIO)
+    close = step <= LARGEST_STEP * np.minimum(narrow[0][left], narrow[1][right])
+    return left[alike & close], right[alike & close]
+
+
+def _width(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Shorter side of the smallest rectangle around each, metres of the plane."""
+    boxes = shapely.minimum_rotated_rectangle(geometries)
+    corners = np.stack([shapely.get_coordinates(b)[:3] for b in boxes])  # (N, 3, 2): two sides that meet
+    return np.asarray(np.hypot(*np.diff(corners, axis=1).transpose(2, 0, 1)).min(axis=1))
+
+
+def _covering(footprints: NDArray[np.object_], drawn: NDArray[np.object_]) -> NDArray[np.int64]:
+    """For each building the outline that covers most of it, -1 where none covers half."""
+    found = np.full(len(footprints), -1, np.int64)
+    if not len(footprints) or not len(drawn):
+        return found
+    left, right = shapely.STRtree(drawn).query(footprints, predicate="intersects")
+    share = shapely.area(shapely.intersection(footprints[left], drawn[right])) / shapely.area(footprints[left])
+    for pair in np.argsort(share, kind="stable"):
+        if share[pair] >= 0.5:
+            found[left[pair]] = right[pair]
+    return found

@@ -1,0 +1,131 @@
+"""Drawn series of one place with known truth, as tables: no pictures, no network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from detect.stages import STAGES
+from detect.tracks.histories import ABSENT, COMPLETE, DEMOLISHED, FOUNDATION, INCOMPLETE
+from detect.tracks.series import Snapshot
+
+PLANE = "EPSG:32637"
+ORIGIN = (400_000.0, 6_200_000.0)
+PX_M = 0.5
+
+
+@dataclass(frozen=True)
+class DrawnSeries:
+    """Snapshots as a network would leave them, and what really stood."""
+
+    snapshots: list[Snapshot]
+    footprints: NDArray[np.object_]
+    """(N,) true outlines."""
+    state: NDArray[np.int64]
+    """(N, T) true states, as ``histories.STATES``."""
+    truth: list[NDArray[np.int64]]
+    """Per date: which building each row of the table shows, -1 for a false alarm."""
+    shifts: NDArray[np.float64]
+    """(T, 2) metres by which each date was moved."""
+
+
+def draw_series(
+    seed: int, *, dates: int = 12, buildings: int = 100, missed: float = 0.1, clouded: int | None = 6, demolished: int = 3,
+    false_alarms: int = 2, shift_m: float = 3.0,
+) -> DrawnSeries:  # fmt: skip
+    """Rows of long blocks and some houses; each corner 1–2 px off, each date as a whole up to ``shift_m``, a share missed."""
+    rng = np.random.default_rng(seed)
+    footprints = _lay_out(rng, buildings)
+    state = _histories(rng, buildings, dates, demolished)
+    days = [(date(2025, 1, 5) + timedelta(days=30 * t)).isoformat() for t in range(dates)]
+    ground = shapely.box(*shapely.total_bounds(footprints)).buffer(60)
+    shifts = rng.uniform(-shift_m, shift_m, (dates, 2))
+    snapshots, truth = [], []
+    for t, day in enumerate(days):
+        standing = (state[:, t] != ABSENT) & (state[:, t] != DEMOLISHED)
+        shown = np.nonzero(standing & (rng.random(buildings) >= missed))[0]
+        if t == clouded:
+            shown = shown[:0]
+        drawn = [_jittered(rng, footprints[i], shifts[t]) for i in shown]
+        alarms = [] if t == clouded else [_alarm(rng, ground) for _ in range(false_alarms)]
+        table = _table(rng, [*drawn, *alarms], [*(state[shown, t] - 1), *([2] * len(alarms))], len(drawn))
+        snapshots.append(Snapshot(day, table, shapely.Polygon() if t == clouded else ground))
+        truth.append(np.array([*shown, *([-1] * len(alarms))], np.int64))
+    return DrawnSeries(snapshots, footprints, state, truth, shifts)
+
+
+def _lay_out(rng: np.random.Generator, count: int) -> NDArray[np.object_]:
+    """Seven of ten are blocks of 40 × 12 m in rows 5 m apart, the others houses."""
+    blocks = round(0.7 * count)
+    outlines = []
+    for i in range(blocks):
+        x, y = ORIGIN[0] + (i // 10) * 55, ORIGIN[1] + (i % 10) * 17
+        outlines.append(shapely.box(x, y, x + 40, y + 12))
+    for i in range(count - blocks):
+        x, y = ORIGIN[0] + (i % 15) * 24, ORIGIN[1] - 40 - (i // 15) * 22
+        outlines.append(shapely.box(x, y, x + rng.uniform(8, 13), y + rng.uniform(7, 10)))
+    turned = shapely.affinity.rotate(shapely.MultiPolygon(outlines), 20, origin=ORIGIN)
+    return np.array([*turned.geoms, None], dtype=object)[:-1]
+
+
+def _histories(rng: np.random.Generator, count: int, dates: int, demolished: int) -> NDArray[np.int64]:
+    """A third stands all the time, the others are started at some date and finished in two to six; some are demolished."""
+    state = np.full((count, dates), ABSENT)
+    for i in range(count):
+        if i % 3 == 0:
+            state[i] = COMPLETE
+            continue
+        start = int(rng.integers(0, dates - 1))
+        walls = start + int(rng.integers(1, 3))
+        roof = walls + int(rng.integers(1, 4))
+        state[i, start:walls], state[i, walls:roof], state[i, roof:] = FOUNDATION, INCOMPLETE, COMPLETE
+    for i in range(0, 3 * demolished, 3):
+        state[i, dates // 2 - 1 :] = DEMOLISHED
+    return state
+
+
+def _jittered(rng: np.random.Generator, outline: shapely.Polygon, shift: NDArray[np.float64]) -> shapely.Polygon:
+    """The outline moved by 1–2 px in some direction, its sides up to 1 px further in or out, with the date's shift."""
+    angle, step = rng.uniform(0, 2 * np.pi), rng.uniform(1, 2) * PX_M
+    move = shift + step * np.array([np.cos(angle), np.sin(angle)])
+    grown = outline.buffer(rng.uniform(-1, 1) * PX_M, join_style="mitre")
+    return shapely.affinity.translate(grown, *move)
+
+
+def _alarm(rng: np.random.Generator, ground: shapely.Polygon) -> shapely.Polygon:
+    west, south, east, _ = ground.bounds
+    x, y = rng.uniform(west, east), south + rng.uniform(0, 12)  # where nothing is built
+    return shapely.box(x, y, x + rng.uniform(6, 12), y + rng.uniform(6, 12))
+
+
+def _table(rng: np.random.Generator, outlines: list[shapely.Polygon], stages: list[int], real: int) -> gpd.GeoDataFrame:
+    """What a network tells: the stage right in nine cases of ten, a score that is lower for false alarms."""
+    p = np.array([_stage_p(rng, int(s)) for s in stages]).reshape(-1, 3)
+    like = np.array([g.area > 300 for g in outlines], bool)
+    table = gpd.GeoDataFrame(geometry=gpd.GeoSeries(outlines, crs=PLANE), crs=PLANE)
+    return table.assign(
+        stage=[STAGES[k] for k in p.argmax(axis=1)] if len(p) else [],
+        **{f"p_{name}": p[:, k] for k, name in enumerate(STAGES)},
+        score=np.where(np.arange(len(outlines)) < real, rng.uniform(0.7, 0.95, len(outlines)), rng.uniform(0.5, 0.7, len(outlines))),
+        width_m=np.where(like, 12.0, 8.0),
+        dormitory_like=like,
+        dormitory_score=np.where(like, 0.9, 0.1),
+        beds=np.where(like, 256, 0),
+    )
+
+
+def _stage_p(rng: np.random.Generator, stage: int) -> NDArray[np.float64]:
+    told = stage if rng.random() < 0.9 else int(rng.integers(3))
+    weights = np.full(3, 1.0)
+    weights[told] = 8.0
+    return rng.dirichlet(weights)
+
+
+def replaced(snapshot: Snapshot, **changes: object) -> Snapshot:
+    """The snapshot with other fields."""
+    return replace(snapshot, **changes)
