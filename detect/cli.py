@@ -191,6 +191,7 @@ def _print_result(result: Any) -> None:
 
     print(format_table(result.summary))
     print(f"buildings: {result.folder}/buildings.gpkg")
+    print(f"report:    {result.folder}/report.html")
     print(f"overview:  {result.folder}/overview.png")
 
 

@@ -35,6 +35,26 @@ def ground_size_m(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS |
     return float(metres[0]), float(metres[1])
 
 
+def north_px(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS | None) -> tuple[float, float]:
+    """Unit vector in pixels (x right, y down) towards true north at the middle of a raster.
+
+    Args:
+        transform: pixels (x = column, y = row) → CRS.
+        size_hw: of the raster, pixels.
+        crs: None for a raster without a place; up is taken for north then.
+    """
+    if crs is None:
+        return 0.0, -1.0
+    middle = (size_hw[1] / 2, size_hw[0] / 2)
+    to_degrees = pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
+    lon, lat = to_degrees.transform(*(transform * middle))
+    north_lon, north_lat, _ = GEOD.fwd(lon, lat, 0, 10)
+    there = ~transform * to_degrees.transform(north_lon, north_lat, direction="INVERSE")
+    x, y = there[0] - middle[0], there[1] - middle[1]
+    size = float(np.hypot(x, y)) or 1.0
+    return x / size, y / size
+
+
 def to_local_metres(geometries: Sequence[BaseGeometry], crs: pyproj.CRS | None) -> NDArray[np.object_]:
     """Each geometry in its own plane of true metres, x east and y north, centred on it.
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pyproj
 import shapely
 from affine import Affine
 from matplotlib import patheffects
@@ -17,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from detect.geometry import GEOD
+from detect.geometry import north_px
 from detect.grid import Span
 from detect.outputs import STAGE_COLOURS_RGB
 from detect.scene import Scene, WorkGrid
@@ -134,7 +133,7 @@ def _draw_foot(figure: Figure, scene: Scene, buildings: gpd.GeoDataFrame, grid: 
         va="bottom",
         fontsize=10,
     )
-    x, y = _north_px(scene, grid)
+    x, y = north_px(grid.transform, grid.size_hw, scene.crs)
     centre = (full_width - 32, 68)
     axes.annotate(
         "", xy=(centre[0] + 22 * x, centre[1] - 22 * y), xytext=(centre[0] - 22 * x, centre[1] + 22 * y),
@@ -147,18 +146,3 @@ def _round_length(metres: float) -> float:
     """1, 2 or 5 times a power of ten, at most ``metres``."""
     power = 10 ** math.floor(math.log10(metres))
     return max(f * power for f in (1, 2, 5) if f * power <= metres)
-
-
-def _north_px(scene: Scene, grid: WorkGrid) -> tuple[float, float]:
-    """Unit vector (x right, y down) towards true north at the scene's centre."""
-    if scene.crs is None:
-        return 0.0, -1.0
-    height, width = grid.size_hw
-    middle = grid.transform * (width / 2, height / 2)
-    there = pyproj.Transformer.from_crs(scene.crs, 4326, always_xy=True)
-    lon, lat = there.transform(*middle)
-    north_lon, north_lat, _ = GEOD.fwd(lon, lat, 0, 10)
-    px, py = ~grid.transform * there.transform(north_lon, north_lat, direction="INVERSE")
-    x, y = px - width / 2, py - height / 2
-    size = math.hypot(x, y) or 1.0
-    return x / size, y / size

@@ -35,14 +35,18 @@ from detect.instances import InstanceParams, find_groups
 from detect.matching import covered_by
 from detect.outputs import NO_DATA, with_schema, write_gpkg, write_parquet, write_rasters, write_summary
 from detect.overview import write_overview
+from detect.picture import take_picture
 from detect.probabilities import Probabilities, calibrated, predict_probabilities
+from detect.report import most_doubtful_first, write_report
 from detect.scene import Scene, WorkGrid, open_scene
 from detect.sites import WHOLE_SCENE, Sites, assign, load_sites
 from detect.stages import STAGES
 from detect.vectors import geometries_of, read_vector
 from detect.weights import Weights, load_weights, sha256_of
 
-OUTPUTS = ("mask.tif", "probability.tif", "stage.tif", "buildings.gpkg", "buildings.parquet", "summary.json", "overview.png")
+OUTPUTS = (
+    "mask.tif", "probability.tif", "stage.tif", "buildings.gpkg", "buildings.parquet", "summary.json", "report.html", "overview.png",
+)  # fmt: skip
 FAR_SD = 3.0
 """A scene whose brightness lies further than this many standard deviations from the training images gets a warning."""
 Progress = Callable[[str, int, int], None]
@@ -212,9 +216,12 @@ def _predict_one(scene: Scene, job: _Job, backend: Backend, earlier: list[tuple[
     report("files", 0, 1)
     with whole_folder(folder, OUTPUTS) as target:
         write_rasters(target, grid, scene.crs, stage, heads.path, calibrated(job.weights.temperature("footprint")))
-        write_gpkg(target / "buildings.gpkg", buildings, rows_layer(buildings), sites.table)
+        rows = rows_layer(buildings)
+        write_gpkg(target / "buildings.gpkg", buildings, rows, sites.table)
         write_parquet(target / "buildings.parquet", buildings)
         write_overview(target / "overview.png", scene, buildings, sites.table, draw_sites=job.sites is not None)
+        picture = take_picture(scene, most_doubtful_first(buildings))
+        write_report(target / "report.html", picture, buildings, rows, sites.table, summary)
         summary["timings_s"] = {"network": round(network_s, 2), "total": round(time.monotonic() - began, 2)}
         write_summary(target / "summary.json", summary)
     report("files", 1, 1)
@@ -381,7 +388,7 @@ def _summary(
                 len(sites.table) == 1 and job.sites is None and sites.table["name"].iloc[0] == WHOLE_SCENE
             ),
         },
-        "model": {"name": job.weights.name, "sha256": job.weights.sha256, "gsd_m": job.weights.gsd_m},
+        "model": _model(job.weights),
         **counted,
         "warnings": [*scene.warnings, *_unlike_training(scene, card), *notes, *_failures(heads)],
         "blocks": asdict(heads.ledger),
@@ -391,6 +398,20 @@ def _summary(
             "versions": _versions(),
             "work_gsd_m": round(grid.gsd_m, 5),
         },
+    }
+
+
+def _model(weights: Weights) -> dict[str, Any]:
+    """Which weights, what they rest on, and how good they are on places that no training saw."""
+    card = weights.card
+    means = {"IoU": card.get("metrics", {}).get("mean_iou"), "F1": card.get("metrics", {}).get("mean_f1")}
+    return {
+        "name": weights.name,
+        "sha256": weights.sha256,
+        "gsd_m": weights.gsd_m,
+        "licence": card.get("licence"),
+        "data": [{"data_set": d["data_set"], "licence": d["licence"]} for d in card.get("data", [])],
+        "accuracy": {name: value for name, value in means.items() if value is not None},
     }
 
 

@@ -28,7 +28,7 @@ import pyproj
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import from_gcps
 from rasterio.windows import Window
@@ -44,6 +44,7 @@ _STATISTICS_PX = 1024
 _PERCENTILES = (1.0, 99.0)
 _CHUNK_PX = 8_000_000  # native pixels resampled at a time, which bounds memory however far a scene is shrunk
 _ORDINARY = (0.36, 0.64)  # mean brightness after the stretch, 0–1; darker and brighter scenes are brought there
+_BLANK = 64  # what a person sees there, of 255
 _FILL = 0.5  # what the network sees where nothing was observed: mid grey, as in training
 
 
@@ -144,6 +145,24 @@ class SceneReader:
             values = _reflect(values, margins)
             valid = np.pad(valid, margins)
         return values, valid
+
+    def look(self, span: Span, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+        """A span of the work grid for the eye: stretched colours (H, W, 3), dark grey where nothing was observed.
+
+        GDAL averages, from the file's overviews where it has some, which is many times faster than ``read`` and not reproducible from
+        span to span; so the network never sees it.
+
+        Args:
+            span: inside the scene.
+            size_hw: of the result.
+        """
+        scale = self._grid.scale_rc
+        window = Window(span.col0 * scale[1], span.row0 * scale[0], span.width * scale[1], span.height * scale[0])
+        native, valid = _read_native(
+            self._dataset, self._scene.bands, window, self._scene.black_is_nodata, size_hw, Resampling.average
+        )
+        stretched = np.clip((np.where(valid, native, 0) - self._lo) / self._range, 0, 1) ** np.float32(self._scene.gamma)
+        return np.where(valid[..., None], np.rint(stretched.transpose(1, 2, 0) * 255), _BLANK).astype(np.uint8)
 
     def _read_inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         height, width = self._scene.size_hw
@@ -323,11 +342,16 @@ def _georeference(dataset: Any, path: str, gsd_m: float | None) -> tuple[pyproj.
 
 
 def _read_native(
-    dataset: Any, bands: tuple[int, int, int], window: Window | None, black_is_nodata: bool, out_hw: tuple[int, int] | None = None
+    dataset: Any,
+    bands: tuple[int, int, int],
+    window: Window | None,
+    black_is_nodata: bool,
+    out_hw: tuple[int, int] | None = None,
+    resampling: Resampling = Resampling.nearest,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Values (3, h, w) and validity (h, w); ``out_hw`` asks for a decimated read."""
     wanted = sorted(set(bands))
-    shape: dict[str, Any] = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw)}
+    shape: dict[str, Any] = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw), "resampling": resampling}
     read = dataset.read(wanted, window=window, **shape)
     shape = {} if out_hw is None else {"out_shape": out_hw}
     masks = [dataset.read_masks(b, window=window, **shape) > 0 for b in wanted] if _has_mask(dataset, wanted) else []

@@ -1,0 +1,77 @@
+"""Self-contained HTML pages: one layout, styles, a map with zoom and pan; no network, no other file.
+
+A page is a Jinja2 template in ``_page`` that extends ``base.html``. Text is escaped, in HTML and in the data that scripts read; the page's
+own content security policy forbids every request. The map is Leaflet 1.9 (BSD 2-Clause, 150 kB, vendored with its licence): pan, zoom,
+touch, keyboard and thousands of polygons on one canvas, of the size of a photograph, where Bokeh's inline mode takes 1.2 MB and has no
+keyboard operation.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from detect.outputs import STAGE_COLOURS_RGB
+
+_FOLDER = Path(__file__).with_name("_page")
+
+
+def write_page(path: Path, template: str, **context: Any) -> None:
+    """Fill a template of ``_page`` and write it; the same context gives the same bytes.
+
+    Args:
+        path: HTML file to write.
+        template: its name, such as ``report.html``.
+        context: what it names.
+    """
+    path.write_text(_environment().get_template(template).render(**context), encoding="utf-8", newline="\n")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    # NaN is no JSON.
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False, "allow_nan": False}
+    environment.filters |= {"number": _number, "joined": _joined}
+    environment.globals |= {"source": _source, "stage_colours": _stage_colours(), "detect_version": _version()}
+    return environment
+
+
+def _source(name: str) -> Markup:
+    """A file of ``_page`` as it is, to stand inside the page, without what would make a browser look for other files."""
+    text = (_FOLDER / name).read_text(encoding="utf-8")
+    text = re.sub(r"//# sourceMappingURL=\S+", "", text)
+    text = re.sub(r"url\(images/[^)]*\)", "none", text)  # icons of Leaflet controls that no page has
+    return Markup(text.replace('href="https://leafletjs.com"', 'href="#"'))
+
+
+def _number(value: float | None) -> str:
+    """Thousands apart; an en dash for what is not known."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _joined(value: Any) -> str:
+    """A range as low–high, other lists with commas, the rest as it is."""
+    if isinstance(value, list | tuple):
+        texts = [f"{v:g}" if isinstance(v, float) else str(v) for v in value]
+        return "–".join(texts) if len(texts) == 2 else ", ".join(texts)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _stage_colours() -> dict[str, str]:
+    return {stage: "#{:02x}{:02x}{:02x}".format(*rgb) for stage, rgb in STAGE_COLOURS_RGB.items()}
+
+
+def _version() -> str:
+    try:
+        return version("detect-buildings")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return ""

@@ -1,0 +1,137 @@
+"""report.html: one page that shows the scene, what was found in it, and how sure that is; for an analyst to check and to publish."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+
+from detect.geometry import north_px, to_degrees
+from detect.outputs import BUILDING_COLUMNS
+from detect.page import write_page
+from detect.picture import Picture
+from detect.stages import STAGES
+from detect.vectors import geometries_of
+
+CHECK_ME = 24
+"""Buildings in the list of the least certain ones."""
+
+
+def write_report(
+    path: Path,
+    picture: Picture,
+    buildings: gpd.GeoDataFrame,
+    rows: gpd.GeoDataFrame,
+    sites: gpd.GeoDataFrame,
+    summary: Mapping[str, Any],
+) -> None:
+    """Write the page of a scene; the same input gives the same bytes.
+
+    Args:
+        path: HTML file to write.
+        picture: of the scene: ``detect.picture.take_picture``, or ``read_picture`` of an older page.
+        buildings: with the columns of the schema, in the scene's CRS.
+        rows: layer ``rows``, in the scene's CRS.
+        sites: with ``name``, in the scene's CRS.
+        summary: what is in summary.json; timings are left out.
+    """
+    whole = summary["scene"]["whole_scene_is_the_site"]
+    worst = doubt(buildings).head(CHECK_ME)
+    write_page(
+        path,
+        "report.html",
+        summary=summary,
+        warnings=[f"{s['name']}: {w}" for s in summary["sites"] for w in s["warnings"]] + list(summary["warnings"]),
+        simulated=any("SIMULATED" in w for w in summary["warnings"]),
+        picture=picture.as_json(),
+        picture_note=picture.note,
+        north_deg=_north_deg(picture, buildings),
+        buildings=_columns(buildings, picture.transform),
+        outlines={
+            "rows": _outlines(rows, picture.transform, "row"),
+            "sites": [] if whole else _outlines(sites, picture.transform, "name"),
+        },
+        doubtful=buildings.loc[worst.index, ["id", "stage", "dormitory_like"]].assign(why=worst["why"]).to_dict("records"),
+        shown_by_stage={stage: int((buildings["stage"] == stage).sum()) for stage in STAGES},
+        shown_like=int(buildings["dormitory_like"].sum()),
+        top=_tops(summary),
+    )
+
+
+def doubt(buildings: gpd.GeoDataFrame) -> pd.DataFrame:
+    """How likely something that is said of each building is wrong, the most doubtful first.
+
+    Three things are said: that it is a building, its stage, and whether it is dormitory-like. With their probabilities as if they were
+    independent, ``doubt`` is 1 − their product.
+
+    Returns:
+        ``doubt`` (0–1) and ``why``, the weakest of the three in words, with the index of ``buildings``.
+    """
+    likeness = buildings["dormitory_score"].to_numpy(float)
+    sure = {
+        "a building?": buildings["score"].to_numpy(float),
+        "which stage?": buildings["stage_score"].to_numpy(float),
+        "dormitory-like?": np.where(buildings["dormitory_like"], likeness, 1 - likeness),
+    }
+    table = np.array(list(sure.values())).reshape(3, len(buildings))
+    questions = np.array(list(sure), dtype=object)
+    why = [f"{questions[q]} {p:.0%} sure" for q, p in zip(table.argmin(axis=0), table.min(axis=0), strict=True)]
+    result = pd.DataFrame({"doubt": 1 - table.prod(axis=0), "why": pd.Series(why, dtype=object, index=buildings.index)}, index=buildings.index)
+    return result.sort_values("doubt", ascending=False, kind="stable")
+
+
+def most_doubtful_first(buildings: gpd.GeoDataFrame) -> NDArray[np.object_]:
+    """Geometries in the order of ``doubt``, for ``take_picture``."""
+    return geometries_of(buildings.loc[doubt(buildings).index])
+
+
+def _columns(buildings: gpd.GeoDataFrame, transform: Affine) -> dict[str, list[Any]]:
+    """Column → list, with outlines in pixels of the picture and the place of each building; lists of columns are half the size of records."""
+    table = buildings[list(BUILDING_COLUMNS)]
+    columns = {name: [None if v is None or v != v else v for v in table[name].tolist()] for name in table}
+    geometries = geometries_of(buildings)
+    degrees = np.full((len(buildings), 2), np.nan)
+    if buildings.crs is not None and len(buildings):
+        degrees = shapely.get_coordinates(shapely.point_on_surface(to_degrees(geometries, buildings.crs)))
+    for name, values in zip(("longitude", "latitude"), degrees.T, strict=True):
+        columns[name] = [None if math.isnan(v) else round(float(v), 6) for v in values]
+    return columns | {"rings": [_rings(g, ~transform) for g in geometries]}
+
+
+def _outlines(table: gpd.GeoDataFrame, transform: Affine, label: str) -> list[dict[str, Any]]:
+    """Each polygon of a table with its label; a multipolygon gives several."""
+    parts = table.explode(index_parts=False)
+    return [{label: name, "rings": _rings(g, ~transform)} for name, g in zip(parts[label].tolist(), geometries_of(parts), strict=True)]
+
+
+def _rings(polygon: shapely.Polygon, to_px: Affine) -> list[list[list[float]]]:
+    """Outer ring and holes as [x, y] pairs, without the point that closes a ring, to a tenth of a pixel."""
+    rings = []
+    for ring in (polygon.exterior, *polygon.interiors):
+        x, y = shapely.get_coordinates(ring)[:-1].T
+        at = np.stack([to_px.a * x + to_px.b * y + to_px.c, to_px.d * x + to_px.e * y + to_px.f], axis=1)
+        rings.append(np.round(at, 1).tolist())
+    return rings
+
+
+def _north_deg(picture: Picture, buildings: gpd.GeoDataFrame) -> float:
+    """Direction of true north in the picture, degrees clockwise from its top."""
+    x, y = north_px(picture.transform, picture.size_hw, buildings.crs)
+    return round(math.degrees(math.atan2(x, -y)), 1)
+
+
+def _tops(summary: Mapping[str, Any]) -> dict[str, float]:
+    """The values at which the bars are full, at least 1."""
+    beds = [c["high"] for site in summary["sites"] for c in site["beds"].values() if c is not None]
+    return {
+        "buildings": max([1, *(site["buildings"]["estimate"] for site in summary["sites"])]),
+        "beds": max([1, *beds]),
+    }
