@@ -86,7 +86,9 @@ def take_picture(scene: Scene, around: Sequence[BaseGeometry] = (), budget_bytes
         tiles = dict(_whole_scene(reader, grid.size_hw, whole))
         if whole:
             # Finer pixels of the same ground take somewhat fewer bytes each, so this errs on the safe side.
-            bytes_per_px = sum(len(tile) for key, tile in tiles.items() if key.startswith(f"{whole}/")) / (height * width / 4**whole)
+            bytes_per_px = sum(len(tile) for key, tile in tiles.items() if key.startswith(f"{whole}/")) / (
+                height * width / 4**whole
+            )
             spare = budget_bytes - sum(map(len, tiles.values()))
             count = max(0, int(spare / (bytes_per_px * TILE_PX**2)))
             for column, row in sorted(_fine_tiles(around, grid.transform, grid.size_hw)[:count], key=lambda t: t[::-1]):

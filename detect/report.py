@@ -84,7 +84,9 @@ def doubt(buildings: gpd.GeoDataFrame) -> pd.DataFrame:
     table = np.array(list(sure.values())).reshape(3, len(buildings))
     questions = np.array(list(sure), dtype=object)
     why = [f"{questions[q]} {p:.0%} sure" for q, p in zip(table.argmin(axis=0), table.min(axis=0), strict=True)]
-    result = pd.DataFrame({"doubt": 1 - table.prod(axis=0), "why": pd.Series(why, dtype=object, index=buildings.index)}, index=buildings.index)
+    result = pd.DataFrame(
+        {"doubt": 1 - table.prod(axis=0), "why": pd.Series(why, dtype=object, index=buildings.index)}, index=buildings.index
+    )
     return result.sort_values("doubt", ascending=False, kind="stable")
 
 
@@ -109,7 +111,9 @@ def _columns(buildings: gpd.GeoDataFrame, transform: Affine) -> dict[str, list[A
 def _outlines(table: gpd.GeoDataFrame, transform: Affine, label: str) -> list[dict[str, Any]]:
     """Each polygon of a table with its label; a multipolygon gives several."""
     parts = table.explode(index_parts=False)
-    return [{label: name, "rings": _rings(g, ~transform)} for name, g in zip(parts[label].tolist(), geometries_of(parts), strict=True)]
+    return [
+        {label: name, "rings": _rings(g, ~transform)} for name, g in zip(parts[label].tolist(), geometries_of(parts), strict=True)
+    ]
 
 
 def _rings(polygon: shapely.Polygon, to_px: Affine) -> list[list[list[float]]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date as Date
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,9 @@ def base_date(dates: Sequence[str], since: str | None) -> int:
     except ValueError as cause:
         raise InputError(f"--since '{since}': no day; write it as YYYY-MM-DD") from cause
     if not dates[0] <= day < dates[-1]:
-        raise InputError(f"--since {day}: the dates go from {dates[0]} to {dates[-1]}; give a day from the first to before the last")
+        raise InputError(
+            f"--since {day}: the dates go from {dates[0]} to {dates[-1]}; give a day from the first to before the last"
+        )
     return max(t for t, d in enumerate(dates) if d <= day)
 
 
@@ -67,7 +70,7 @@ def monthly(state: NDArray[np.int64], dates: Sequence[str]) -> dict[str, dict[st
     started = (standing[:, 1:] & ~standing[:, :-1]).sum(axis=0)
     finished = _finished(state)
     months: dict[str, dict[str, float]] = {}
-    for t, (first, last) in enumerate(zip(dates, dates[1:], strict=False)):
+    for t, (first, last) in enumerate(pairwise(dates)):
         days = _days_between(first, last)
         for month in days:
             kept = months.setdefault(month, {"started": 0.0, "finished": 0.0})

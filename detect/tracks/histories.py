@@ -3,7 +3,8 @@
 Five hidden states: absent, foundation, incomplete, complete, demolished. Construction moves forward or ends; a demolished building may be
 built anew. A date says of a building: found, with a score and stage probabilities; not found, though its ground was seen; or nothing,
 where its ground was not seen (cloud, edge), which is no evidence at all. A missed detection is likelier than a demolition, so that one
-miss is none; under a cloud the state before is kept. The likeliest path is Viterbi's, the probabilities are those of forward and backward passes (Rabiner 1989, § III).
+miss is none; under a cloud the state before is kept. The likeliest path is Viterbi's, the probabilities are those of forward and
+backward passes (Rabiner 1989, § III).
 
 How fast states follow each other is a rate per day (a continuous-time chain, so that a gap of a year allows more than one of a week):
 see ``MEAN_DAYS``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from detect.sites import assign
 from detect.stages import STAGES
 from detect.tracks.align import align
 from detect.tracks.events import CHANGES, base_date, changes, forecast, monthly
-from detect.tracks.histories import DEMOLISHED, STATES, Evidence, Histories, found_rates, smooth
+from detect.tracks.histories import ASSUMED_FOUND, STATES, Evidence, Histories, found_rates, smooth
 from detect.tracks.link import Links, link
 from detect.tracks.page import write_page
 from detect.tracks.series import Series, Snapshot, load_series, probability_within
@@ -112,7 +112,7 @@ def _find(series: Series) -> _Found:
     links = link(snapshots)
     evidence = gather(snapshots, links, series.plane)
     histories = smooth(evidence, series.dates, _recall(series))
-    real = histories.standing.any(axis=1)  # else the likeliest story is that no date's find was a building
+    real = np.asarray(histories.standing.any(axis=1))  # else the likeliest story is that no date's find was a building
     return _Found(series, snapshots, agreed, links.only(real), evidence.only(real), histories.only(real))
 
 
@@ -202,14 +202,12 @@ def _buildings(found: _Found, base: int) -> gpd.GeoDataFrame:
     columns |= {f"stage_{d.replace('-', '_')}": np.array(STATES, object)[state[:, t]] for t, d in enumerate(dates)}
     columns |= {"dormitory_like": like, "dormitory_score": score, "beds": beds}
     table = gpd.GeoDataFrame(columns, geometry=outline, crs=found.series.crs)
-    sizes = measure(geometries_of(table), found.series.crs)
+    sizes = measure(list(geometries_of(table)), found.series.crs)
     table[list(sizes)] = sizes.round({"area_m2": 2, "length_m": 2, "width_m": 2, "orientation_deg": 1, "rectangularity": 3})
     return table[[*(c for c in table if c != "geometry"), "geometry"]]
 
 
-def _dormitories(
-    found: _Found, shown: NDArray[np.bool_]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.int64]]:
+def _dormitories(found: _Found, shown: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.int64]]:
     """Dormitory-like as most dates that show the building say; mean score; beds."""
     votes, score, beds, count = (np.zeros(len(shown)) for _ in range(4))
     for t, snapshot in enumerate(found.snapshots):
@@ -270,9 +268,7 @@ def _timeline(found: _Found, sites: gpd.GeoDataFrame, censuses: list[dict[str, A
             yield row
 
 
-def _changes(
-    own: gpd.GeoDataFrame, state: NDArray[np.int64], dates: list[str], base: int, planned: float
-) -> dict[str, Any]:
+def _changes(own: gpd.GeoDataFrame, state: NDArray[np.int64], dates: list[str], base: int, planned: float) -> dict[str, Any]:
     """What became of a site's buildings."""
     kinds = {kind: own["id"][own["change"] == kind] for kind in CHANGES}
     return {
@@ -286,7 +282,7 @@ def _changes(
 
 def _results(found: _Found) -> list[dict[str, Any]]:
     """What each date was made from and how it fits the others."""
-    rates = found_rates(found.evidence, _recall(found.series) or 0.75)
+    rates = found_rates(found.evidence, _recall(found.series) or ASSUMED_FOUND)
     by_date: dict[str, list[str]] = {}
     for summary in found.series.summaries:
         by_date.setdefault(summary["scene"]["date"], []).append(summary["scene"]["name"])
@@ -339,9 +335,36 @@ def write_tracks(folder: Path, tracks: Tracks, snapshots: Sequence[Snapshot], se
     """The four files of ``detect track``, all or none."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(folder, OUTPUTS) as target:
-        for name, table in (("buildings", tracks.buildings), ("sites", tracks.sites)):
-            kind = "Polygon" if name == "buildings" else "Unknown"
-            table.to_file(target / "tracks.gpkg", layer=name, driver="GPKG", engine="pyogrio", geometry_type=kind)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pyogrio warns of a missing CRS, which scenes without georeference do not have
+            for name, table in (("buildings", tracks.buildings), ("sites", tracks.sites)):
+                table.to_file(target / "tracks.gpkg", layer=name, driver="GPKG", engine="pyogrio", geometry_type="Unknown")
         tracks.timeline.to_csv(target / "timeline.csv", index=False)
         write_summary(target / "summary.json", tracks.summary)
         write_page(target / "report.html", tracks.buildings, tracks.sites, tracks.timeline, tracks.summary, snapshots, series)
+
+
+def format_table(summary: dict[str, Any]) -> str:
+    """What changed per site, as a table for the terminal."""
+    dates = summary["series"]["dates"]
+    head = ["site", "buildings", *STAGES, *CHANGES, "beds now", "all finished by"]
+    lines = [head] + [_line(site["name"], site) for site in summary["sites"]]
+    if len(summary["sites"]) > 1:
+        lines.append(_line(ALL_SITES, summary["total"]))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    text = [f"{len(dates)} dates from {dates[0]} to {dates[-1]}; changes since {summary['since']}"]
+    for line in lines:
+        cells = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
+        text.append("  ".join(cells).rstrip())
+    if summary["outside_sites"]:
+        text.append(f"{summary['outside_sites']} more buildings stand outside the sites")
+    return "\n".join([*text, *(f"warning: {warning}" for warning in summary["warnings"])])
+
+
+def _line(name: str, told: dict[str, Any]) -> list[str]:
+    counts = [told["buildings"], *(told["by_stage"][s] for s in STAGES)]
+    shown = [f"{c['estimate']:,} ({c['low']:,}–{c['high']:,})" for c in (*counts, told["beds"]["now"])]
+    kinds = [f"{told['changes'][kind]:,}" for kind in CHANGES]
+    completion = told["forecast"]["completion"]
+    by = "–" if completion is None else f"{completion['date']} ({completion['low']} to {completion['high']})"
+    return [name, *shown[:4], *kinds, shown[4], by]

@@ -46,8 +46,8 @@ class Snapshot:
     """Columns of ``BUILDING_COLUMNS`` and geometry, in the plane of the series."""
     observed: BaseGeometry
     """Ground that was seen, in the plane: no clouds that the mask marks, nothing beyond the scene."""
-    probability: tuple[Path, ...] = ()
-    """``probability.tif`` of the date's results, to ask what stands where nothing was found."""
+    folders: tuple[Path, ...] = ()
+    """Of the date's results: ``probability.tif`` tells what stands where nothing was found, ``report.html`` holds a picture."""
     shift_xy_m: tuple[float, float] = (0.0, 0.0)
     """By which buildings and observed ground were moved to lie on the other dates."""
 
@@ -88,6 +88,8 @@ class Series:
     """``name``, ``planned_buildings`` and geometry in ``crs``, of the latest result."""
     summaries: tuple[dict[str, Any], ...]
     """summary.json of each result, by date."""
+    whole: bool = False
+    """The one site is all that the scenes show; no result has sites of its own."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -128,7 +130,7 @@ def load_series(results: Sequence[Result | str | Path]) -> Series:
     _refuse_places(loaded, plane)
     observed = [shapely.union_all(geometries_of(_into(r.observed, plane))) for r in loaded]
     snapshots = [
-        Snapshot(r.date, _into(r.buildings, plane)[[*BUILDING_COLUMNS, "geometry"]], seen, _probability(r.folder))
+        Snapshot(r.date, _into(r.buildings, plane)[[*BUILDING_COLUMNS, "geometry"]], seen, (r.folder,))
         for r, seen in zip(loaded, observed, strict=True)
     ]
     merged, notes = _one_per_date(snapshots)
@@ -136,7 +138,9 @@ def load_series(results: Sequence[Result | str | Path]) -> Series:
     notes += more
     if plane is None:
         notes.append("the scenes have no georeference: that they show one place, from one corner, was taken for granted")
-    return Series(tuple(merged), plane, loaded[0].buildings.crs, sites, tuple(r.summary for r in loaded), tuple(notes))
+    summaries = tuple(r.summary for r in loaded)
+    whole = all(_whole(s) for s in summaries)
+    return Series(tuple(merged), plane, loaded[0].buildings.crs, sites, summaries, whole, tuple(notes))
 
 
 def _expand(given: Result | str | Path) -> list[Result | Path]:
@@ -215,11 +219,6 @@ def _refuse_places(loaded: Sequence[_Loaded], plane: pyproj.CRS | None) -> None:
         )
 
 
-def _probability(folder: Path) -> tuple[Path, ...]:
-    path = folder / "probability.tif"
-    return (path,) if path.is_file() else ()
-
-
 def _one_per_date(snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot], list[str]]:
     merged: list[Snapshot] = []
     notes = []
@@ -231,7 +230,7 @@ def _one_per_date(snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot], list[s
         again = covered_by(geometries_of(snapshot.buildings), geometries_of(first.buildings))
         together = pd.concat([first.buildings, snapshot.buildings[~again]], ignore_index=True)
         seen = shapely.union(first.observed, snapshot.observed)
-        merged[-1] = replace(first, buildings=together, observed=seen, probability=first.probability + snapshot.probability)
+        merged[-1] = replace(first, buildings=together, observed=seen, folders=first.folders + snapshot.folders)
         notes.append(f"{first.date} has several results, which were taken as one; {int(again.sum())} buildings stand in both")
     return merged, notes
 
@@ -239,7 +238,7 @@ def _one_per_date(snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot], list[s
 def _sites(loaded: list[_Loaded], plane: pyproj.CRS | None) -> tuple[gpd.GeoDataFrame, list[str]]:
     """Sites of the latest result in the CRS of the first; what any scene shows where no result has sites of its own."""
     crs = loaded[0].buildings.crs
-    given = [r for r in loaded if not r.summary["scene"].get("whole_scene_is_the_site")]
+    given = [r for r in loaded if not _whole(r.summary)]
     if not given:
         table = loaded[-1].sites.iloc[:1][["name", "planned_buildings", "geometry"]].copy()
         outlines = [_into(r.outline, plane).geometry.iloc[0] for r in loaded]
@@ -254,13 +253,17 @@ def _sites(loaded: list[_Loaded], plane: pyproj.CRS | None) -> tuple[gpd.GeoData
     return (latest if crs is None else latest.to_crs(crs)).reset_index(drop=True), notes
 
 
-def probability_within(
-    snapshot: Snapshot, geometries: NDArray[np.object_], plane: pyproj.CRS | None
-) -> NDArray[np.float64]:
+def _whole(summary: dict[str, Any]) -> bool:
+    return bool(summary["scene"].get("whole_scene_is_the_site"))
+
+
+def probability_within(snapshot: Snapshot, geometries: NDArray[np.object_], plane: pyproj.CRS | None) -> NDArray[np.float64]:
     """Mean building probability of a date's maps inside footprints of the plane; NaN where no map shows them."""
     best = np.full(len(geometries), np.nan)
     back = [translate(g, -snapshot.shift_xy_m[0], -snapshot.shift_xy_m[1]) for g in geometries]
-    for path in snapshot.probability:
+    for path in (folder / "probability.tif" for folder in snapshot.folders):
+        if not path.is_file():
+            continue
         with rasterio.open(path) as raster:
             there = gpd.GeoSeries(back, crs=plane)
             if plane is not None:

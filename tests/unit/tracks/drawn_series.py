@@ -111,7 +111,9 @@ def _table(rng: np.random.Generator, outlines: list[shapely.Polygon], stages: li
     return table.assign(
         stage=[STAGES[k] for k in p.argmax(axis=1)] if len(p) else [],
         **{f"p_{name}": p[:, k] for k, name in enumerate(STAGES)},
-        score=np.where(np.arange(len(outlines)) < real, rng.uniform(0.7, 0.95, len(outlines)), rng.uniform(0.5, 0.7, len(outlines))),
+        score=np.where(
+            np.arange(len(outlines)) < real, rng.uniform(0.7, 0.95, len(outlines)), rng.uniform(0.5, 0.7, len(outlines))
+        ),
         width_m=np.where(like, 12.0, 8.0),
         dormitory_like=like,
         dormitory_score=np.where(like, 0.9, 0.1),
