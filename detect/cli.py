@@ -210,9 +210,22 @@ def _track(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.track:
+        return _evaluate_track(arguments)
     from detect.evaluate import evaluate, format_table
 
     metrics = evaluate(arguments.predicted, arguments.reference, area=arguments.area, out=arguments.out)
+    if arguments.json:
+        _print_json(metrics)
+    else:
+        print(format_table(metrics))
+    return EXIT_DONE
+
+
+def _evaluate_track(arguments: argparse.Namespace) -> int:
+    from detect.tracks.evaluate import evaluate_tracks, format_table
+
+    metrics = evaluate_tracks(arguments.predicted, arguments.reference, area=arguments.area, out=arguments.out)
     if arguments.json:
         _print_json(metrics)
     else:
@@ -344,6 +357,11 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("predicted", metavar="PREDICTED", help="a folder that predict wrote, or any vector file")
     add("reference", metavar="REFERENCE", help="vector file with the true outlines")
+    add(
+        "--track",
+        action="store_true",
+        help="score a series: PREDICTED of track, REFERENCE with ids and one layer or column per date",
+    )
     add("--out", metavar="FILE.json", help="write the metrics there")
     add("--area", metavar="FILE", help="polygons outside which nothing is scored")
     add("--json", action="store_true", help="print JSON instead of the table")

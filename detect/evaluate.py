@@ -85,7 +85,7 @@ def evaluate(
         "stages": _stage_confusion(ours, theirs, left, right),
     }
     if out is not None:
-        _write(Path(out), metrics)
+        write_metrics(Path(out), metrics)
     return metrics
 
 
@@ -205,7 +205,8 @@ def _stage_confusion(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, left: NDA
     return {"compared": compared, "correct": sum(confusion[s][s] for s in STAGES), "confusion": confusion}
 
 
-def _write(path: Path, metrics: dict[str, Any]) -> None:
+def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
+    """Metrics as a JSON file, whole or not at all."""
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist; create it first")
     aside = path.with_name(path.name + ".part")
