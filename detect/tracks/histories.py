@@ -136,12 +136,15 @@ def _days(dates: Sequence[str]) -> list[int]:
 def _likelihood(evidence: Evidence, rates: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, T, 5) of what was seen, given each state.
 
-    A probability p enters with density 2p where a building stands and 2(1 − p) where none does; unknown, as one half, it says nothing.
+    A detection of score p has density 2p where a building stands and 2(1 − p) where none does. Where nothing was detected, the mean p of
+    the probability map inside the footprint has density 9(1 − p)⁸ over bare ground, which is near 0 nearly always, and 6p(1 − p) where
+    a building was missed. Both are assumed; p is calibrated.
     """
-    p = np.clip(np.nan_to_num(evidence.score, nan=0.5), _DOUBT, 1 - _DOUBT)
-    built, bare = 2 * p, 2 * (1 - p)
+    unknown = np.isnan(evidence.score)
+    p = np.clip(np.where(unknown, 0.5, evidence.score), _DOUBT, 1 - _DOUBT)
     stage_p = _DOUBT / 3 + (1 - _DOUBT) * evidence.stage_p
-    found = np.stack([FALSE_ALARM * bare / 3] + [rates * built * stage_p[..., k] for k in range(3)], axis=2)
+    found = np.stack([FALSE_ALARM * 2 * (1 - p) / 3] + [rates * 2 * p * stage_p[..., k] for k in range(3)], axis=2)
+    bare, built = (np.where(unknown, 1.0, density) for density in (9 * (1 - p) ** 8, 6 * p * (1 - p)))
     missed = np.stack([(1 - FALSE_ALARM) * bare] + [(1 - rates) * built] * 3, axis=2)
     four = np.where(evidence.found[..., None], found, missed)
     four = np.where((evidence.seen | evidence.found)[..., None], four, 1.0)

@@ -22,11 +22,11 @@ from detect.vectors import geometries_of
 SAME = 0.4
 """Share of the smaller of two outlines from which both are one building, drawn twice (as in ``matching.covered_by``)."""
 LEAST_IOU = 0.1
-"""Of a pair that may be one building: outlines of a shell and of its finished roof differ much."""
+"""Of an outline and the building that it may show: outlines of a shell and of its finished roof differ much."""
 LARGEST_STEP = 0.75
-"""Or their centres are nearer than this part of the narrower width: a roof leans by as much between two views."""
+"""Of the narrower width: two buildings whose centres are nearer and that no date shows both are one; a roof leans by as much."""
 LARGEST_RATIO = 2.0
-"""Of the areas of such a pair that does not overlap."""
+"""Of their areas."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def link(snapshots: Sequence[Snapshot]) -> Links:
         covering = _covering(footprints[missing], drawn)
         detection[missing, t] = covering
         shared[missing, t] = covering >= 0
-    return Links(footprints, detection, shared)
+    return _joined(Links(footprints, detection, shared))
 
 
 def _confirmed(outlines: Sequence[NDArray[np.object_]]) -> NDArray[np.object_]:
@@ -97,34 +97,42 @@ def _groups(owner: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
 
 def _one_to_one(footprints: NDArray[np.object_], drawn: NDArray[np.object_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The assignment of a date's outlines to buildings with the largest sum of overlap and nearness."""
-    if not len(footprints) or not len(drawn):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
     left, right, iou = overlaps(footprints, drawn)
     enough = iou >= LEAST_IOU
-    near_left, near_right = _near(footprints, drawn)
-    touching = set(zip(left.tolist(), right.tolist(), strict=True))
-    apart = np.array([p not in touching for p in zip(near_left.tolist(), near_right.tolist(), strict=True)], bool)
-    left = np.concatenate([left[enough], near_left[apart]])
-    right = np.concatenate([right[enough], near_right[apart]])
-    iou = np.concatenate([iou[enough], np.zeros(int(apart.sum()))])
+    left, right, iou = left[enough], right[enough], iou[enough]
     step = shapely.distance(shapely.centroid(footprints[left]), shapely.centroid(drawn[right]))
     nearness = 1 / (1 + step / np.maximum(np.sqrt(shapely.area(footprints[left])), 1e-9))
     return best_match(left, right, iou + 0.1 * nearness)
 
 
-def _near(footprints: NDArray[np.object_], drawn: NDArray[np.object_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of like size whose centres are nearer than a part of the narrower one's width."""
-    narrow = [_width(g) for g in (footprints, drawn)]
-    reach = LARGEST_STEP * float(np.max(narrow[0]))
-    points = [shapely.get_coordinates(shapely.centroid(g)) for g in (footprints, drawn)]
-    near = cKDTree(points[0]).query_ball_tree(cKDTree(points[1]), reach)
-    left = np.repeat(np.arange(len(footprints)), [len(n) for n in near])
-    right = np.array([r for n in near for r in n], np.int64)
-    step = np.hypot(*(points[0][left] - points[1][right]).T)
-    ratio = shapely.area(footprints)[left] / shapely.area(drawn)[right]
-    alike = (ratio < LARGEST_RATIO) & (ratio > 1 / LARGEST_RATIO)
-    close = step <= LARGEST_STEP * np.minimum(narrow[0][left], narrow[1][right])
-    return left[alike & close], right[alike & close]
+def _joined(links: Links) -> Links:
+    """Two buildings of like size, one where the other leans to and never both at one date, are one; the nearest first."""
+    detection, shared = links.detection.copy(), links.shared.copy()
+    gone = np.zeros(len(detection), bool)
+    for a, b in _near(links.footprints):
+        own = (detection[[a, b]] >= 0) & ~shared[[a, b]]
+        if gone[a] or gone[b] or own.all(axis=0).any():
+            continue
+        kept, other = (a, b) if own[0].sum() >= own[1].sum() else (b, a)
+        take = (detection[other] >= 0) & ((detection[kept] < 0) | (shared[kept] & ~shared[other]))
+        detection[kept] = np.where(take, detection[other], detection[kept])
+        shared[kept] = np.where(take, shared[other], shared[kept])
+        gone[other] = True
+    return Links(links.footprints, detection, shared).only(~gone)
+
+
+def _near(footprints: NDArray[np.object_]) -> list[tuple[int, int]]:
+    """Pairs of like size whose centres are nearer than a part of the narrower one's width, the nearest first."""
+    if len(footprints) < 2:
+        return []
+    width, area = _width(footprints), shapely.area(footprints)
+    points = shapely.get_coordinates(shapely.centroid(footprints))
+    a, b = cKDTree(points).query_pairs(LARGEST_STEP * float(width.max()), output_type="ndarray").T
+    step = np.hypot(*(points[a] - points[b]).T)
+    alike = np.maximum(area[a], area[b]) < LARGEST_RATIO * np.minimum(area[a], area[b])
+    close = alike & (step <= LARGEST_STEP * np.minimum(width[a], width[b]))
+    order = np.lexsort((b[close], a[close], step[close]))
+    return list(zip(a[close][order].tolist(), b[close][order].tolist(), strict=True))
 
 
 def _width(geometries: NDArray[np.object_]) -> NDArray[np.float64]:

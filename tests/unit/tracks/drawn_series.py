@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pyproj
+import rasterio
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
+from rasterio.features import geometry_mask
 
+from detect.geometry import measure
+from detect.outputs import NO_DATA, with_schema, write_gpkg
 from detect.stages import STAGES
 from detect.tracks.histories import ABSENT, COMPLETE, DEMOLISHED, FOUNDATION, INCOMPLETE
 from detect.tracks.series import Snapshot
+from detect.vectors import geometries_of
 
 PLANE = "EPSG:32637"
 ORIGIN = (400_000.0, 6_200_000.0)
@@ -128,6 +138,65 @@ def _stage_p(rng: np.random.Generator, stage: int) -> NDArray[np.float64]:
     return rng.dirichlet(weights)
 
 
-def replaced(snapshot: Snapshot, **changes: object) -> Snapshot:
-    """The snapshot with other fields."""
-    return replace(snapshot, **changes)
+def write_result(
+    folder: Path, snapshot: Snapshot, *, crs: str | None = PLANE, gsd_m: float = 0.5, sites: gpd.GeoDataFrame | None = None
+) -> Path:
+    """A folder as predict leaves it, of one snapshot: tables, mask and summary; no maps and no page.
+
+    Args:
+        folder: to create.
+        snapshot: in ``PLANE``.
+        crs: of the result; None for one without georeference.
+        gsd_m: ground size of the mask's pixel.
+        sites: with ``name`` and ``planned_buildings``; all ground without.
+    """
+    folder.mkdir(parents=True)
+    outline = shapely.box(*shapely.buffer(shapely.box(*_bounds(snapshot)), 10).bounds)
+    moved = gpd.GeoSeries([outline], crs=PLANE)
+    moved = moved.set_crs(None, allow_override=True) if crs is None else moved.to_crs(crs)
+    buildings = snapshot.buildings if crs is None else snapshot.buildings.to_crs(crs)
+    if crs is None:
+        buildings = buildings.set_crs(None, allow_override=True)
+    given = sites is not None
+    if sites is None:
+        sites = gpd.GeoDataFrame({"name": ["scene"], "planned_buildings": [np.nan]}, geometry=moved)
+    _write_mask(folder / "mask.tif", snapshot, moved.iloc[0], crs, gsd_m)
+    table = buildings.drop(columns="width_m").assign(**measure(list(geometries_of(buildings)), buildings.crs))
+    table = table.assign(
+        site=None, row=0, dormitory_reasons="", stage_score=0.8, touches_edge=False, id=np.arange(1, len(table) + 1)
+    )
+    write_gpkg(folder / "buildings.gpkg", with_schema(table), table.iloc[:0][["row", "geometry"]], sites)
+    (folder / "summary.json").write_text(json.dumps(_summary(folder.name, snapshot.date, not given)), encoding="utf-8")
+    return folder
+
+
+def _bounds(snapshot: Snapshot) -> NDArray[np.float64]:
+    drawn = geometries_of(snapshot.buildings)
+    return shapely.total_bounds(np.array([*drawn, snapshot.observed], dtype=object))
+
+
+def _write_mask(path: Path, snapshot: Snapshot, outline: shapely.Polygon, crs: str | None, gsd_m: float) -> None:
+    west, south, east, north = outline.bounds
+    pixel = gsd_m if crs is None or not pyproj.CRS.from_user_input(crs).is_geographic else gsd_m / 111_000
+    transform = Affine(pixel, 0, west, 0, -pixel, north)
+    size_hw = (round((north - south) / pixel), round((east - west) / pixel))
+    seen = gpd.GeoSeries([snapshot.observed], crs=PLANE)
+    seen = seen if crs is None else seen.to_crs(crs)
+    values = np.full(size_hw, NO_DATA, np.uint8)
+    if not snapshot.observed.is_empty:
+        values[geometry_mask([seen.iloc[0]], size_hw, transform, invert=True)] = 0
+    settled = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": size_hw[0], "width": size_hw[1], "crs": crs}
+    with rasterio.open(path, "w", **settled, transform=transform, nodata=NO_DATA) as target:
+        target.write(values, 1)
+
+
+def _summary(name: str, date: str | None, whole: bool) -> dict[str, Any]:
+    return {
+        "scene": {"name": name, "path": f"{name}.tif", "date": date, "gsd_m": 0.5, "whole_scene_is_the_site": whole},
+        "model": {"name": "drawn", "sha256": "0" * 64, "gsd_m": 0.3},
+        "assumptions": {
+            "structure": "dormitory", "storeys": 2, "rooms_per_building": 64.0, "rooms_per_building_range": [56.0, 72.0],
+            "beds_per_room": 4.0, "beds_per_room_range": [3.0, 5.0], "beds_per_building": 256, "interval": 0.9,
+        },
+        "warnings": [],
+    }  # fmt: skip
