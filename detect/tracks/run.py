@@ -140,7 +140,9 @@ def _recall(series: Series) -> float | None:
 
 
 def _rates(summary: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """The rates in the card of the weights that made a result; None where these are not at hand."""
+    """The rates of the weights that made a result, as told in it or in their card; None where neither is at hand."""
+    if summary.get("rates"):
+        return list(summary["rates"])
     try:
         weights = load_weights(summary["model"]["name"])
     except InputError:

@@ -151,7 +151,7 @@ def write_result(
         sites: with ``name`` and ``planned_buildings``; all ground without.
     """
     folder.mkdir(parents=True)
-    outline = shapely.box(*shapely.buffer(shapely.box(*_bounds(snapshot)), 10).bounds)
+    outline = shapely.box(*_bounds(snapshot))
     moved = gpd.GeoSeries([outline], crs=PLANE)
     moved = moved.set_crs(None, allow_override=True) if crs is None else moved.to_crs(crs)
     buildings = snapshot.buildings if crs is None else snapshot.buildings.to_crs(crs)
@@ -171,8 +171,9 @@ def write_result(
 
 
 def _bounds(snapshot: Snapshot) -> NDArray[np.float64]:
-    drawn = geometries_of(snapshot.buildings)
-    return shapely.total_bounds(np.array([*drawn, snapshot.observed], dtype=object))
+    if snapshot.observed.is_empty:  # a scene under clouds lies around its place all the same
+        return np.array([ORIGIN[0] - 150, ORIGIN[1] - 150, ORIGIN[0] + 400, ORIGIN[1] + 400])
+    return np.asarray(shapely.bounds(snapshot.observed))
 
 
 def _write_mask(path: Path, snapshot: Snapshot, outline: shapely.Polygon, crs: str | None, gsd_m: float) -> None:
