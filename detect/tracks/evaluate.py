@@ -18,6 +18,7 @@ from detect.errors import InputError
 from detect.evaluate import write_metrics
 from detect.stages import STAGES
 from detect.tracks.scot import DateMatches, match_date, scot
+from detect.tracks.smart import evaluate_sites, format_sites, is_site_models
 from detect.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 
 _ENDS_IN_DATE = re.compile(r"(?<!\d)(?:19|20)\d\d[-_]?\d\d[-_]?\d\d$")
@@ -38,7 +39,8 @@ def evaluate_tracks(
         predicted: a folder that ``detect track`` wrote, or a file in one of the layouts of a reference.
         reference: a vector file with one layer per date, whose name ends in the date (``buildings_2024-06-02``, as ``detect simulate
             --dates`` writes), each with a stable ``id``; or one layer with ``id`` and one column per date (``stage_2024_06_02``, as in
-            tracks.gpkg), which holds a stage while the building stands.
+            tracks.gpkg), which holds a stage while the building stands. IARPA SMART site models are scored by site and phase instead: see
+            ``detect.tracks.smart``.
         area: polygons outside which nothing is scored.
         out: JSON file to write.
 
@@ -49,6 +51,11 @@ def evaluate_tracks(
     Raises:
         InputError: a file without dates, or fewer than two dates in common.
     """
+    if is_site_models(Path(reference)):
+        metrics = evaluate_sites(Path(predicted), Path(reference))
+        if out is not None:
+            write_metrics(Path(out), metrics)
+        return metrics
     ours, theirs = (_read(Path(p)) for p in (_tracks_file(predicted), reference))
     dates = sorted(set(ours) & set(theirs))
     if len(dates) < 2:
@@ -70,6 +77,8 @@ def evaluate_tracks(
 
 def format_table(metrics: dict[str, Any]) -> str:
     """The metrics as lines for a terminal."""
+    if "phases" in metrics:
+        return format_sites(metrics)
 
     def show(value: float | None) -> str:
         return "–" if value is None else f"{value:.3f}"
