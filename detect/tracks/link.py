@@ -79,7 +79,8 @@ def _confirmed(outlines: Sequence[NDArray[np.object_]]) -> NDArray[np.object_]:
     area = shapely.area(every)
     common = iou * (area[left] + area[right]) / (1 + iou)
     same = (common >= SAME * np.minimum(area[left], area[right])) & (left != right)
-    rivals = [right[same][i] for i in _groups(left[same], len(every))]
+    left, right = left[same], right[same]
+    rivals = [right[pairs] for pairs in _groups(left, len(every))]
     open_, kept = np.ones(len(every), bool), []
     # Of equals the later date: it shows more of a growing building.
     for i in np.lexsort((np.arange(len(every)), -date, -weight)):
