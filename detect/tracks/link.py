@@ -71,14 +71,14 @@ def _confirmed(outlines: Sequence[NDArray[np.object_]]) -> NDArray[np.object_]:
     date = np.repeat(np.arange(len(outlines)), [len(o) for o in outlines])
     if not len(every):
         return every
-    left, right, iou = overlaps(every, every)
+    left, right, iou = _mutual_overlaps(every)
     other = date[left] != date[right]
     best = np.zeros((len(every), len(outlines)))
     np.maximum.at(best, (left[other], date[right[other]]), iou[other])
     weight = best.sum(axis=1)
     area = shapely.area(every)
     common = iou * (area[left] + area[right]) / (1 + iou)
-    same = (common >= SAME * np.minimum(area[left], area[right])) & (left != right)
+    same = common >= SAME * np.minimum(area[left], area[right])
     left, right = left[same], right[same]
     rivals = [right[pairs] for pairs in _groups(left, len(every))]
     open_, kept = np.ones(len(every), bool), []
@@ -88,6 +88,16 @@ def _confirmed(outlines: Sequence[NDArray[np.object_]]) -> NDArray[np.object_]:
             kept.append(i)
             open_[rivals[i]] = False
     return every[np.sort(kept)]
+
+
+def _mutual_overlaps(outlines: NDArray[np.object_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Pairs of outlines that share ground, each in both orders, and their IoU; computed once a pair."""
+    a, b = shapely.STRtree(outlines).query(outlines, predicate="intersects")
+    a, b = a[a < b], b[a < b]
+    area = shapely.area(outlines)
+    shared = shapely.area(shapely.intersection(outlines[a], outlines[b]))
+    iou = shared / np.maximum(area[a] + area[b] - shared, 1e-12)
+    return np.concatenate([a, b]), np.concatenate([b, a]), np.concatenate([iou, iou])
 
 
 def _groups(owner: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:

@@ -150,7 +150,7 @@ def _expand(given: Result | str | Path) -> list[Result | Path]:
     folder = Path(given)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give folders that detect predict wrote")
-    found = [folder] if _is_result(folder) else sorted(f for f in folder.iterdir() if f.is_dir() and _is_result(f))
+    found = [folder] if _is_result(folder) else sorted(f for f in folder.glob("[!.]*") if _is_result(f))
     if not found:
         raise InputError(f"{folder}: holds no result of detect predict (buildings.gpkg and summary.json)")
     return list(found)
