@@ -12,6 +12,8 @@ What flows where, each line a module::
     dormitories     structure profiles, rows, likeness
     sites, census   counts and beds in given plots, with intervals
     outputs, overview   files
+    picture, page, report   the page: the scene in tiles, the layout that every page shares, what is on it
+    catalogue       the STAC item
     pipeline        all of the above, in this order
     tracks          the results of several dates → the same buildings over time
 

@@ -41,8 +41,7 @@ def write_overview(path: Path, scene: Scene, buildings: gpd.GeoDataFrame, sites:
     grid = _picture_grid(scene)
     height, width = grid.size_hw
     with scene.reader(grid) as reader:
-        values, valid = reader.read(Span(0, 0, height, width))
-    picture = np.where(valid[..., None], values.transpose(1, 2, 0), 0.25)
+        picture = reader.look(Span(0, 0, height, width), (height, width))
     # At least wide enough for the legend; a narrow scene stands in the middle.
     full_width = max(width, 760)
     figure = Figure(figsize=(full_width / _DPI, (height + _FOOT_PX) / _DPI), dpi=_DPI, facecolor="white")

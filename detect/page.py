@@ -59,10 +59,10 @@ def _number(value: float | None) -> str:
 
 
 def _joined(value: Any) -> str:
-    """A range as low–high, other lists with commas, the rest as it is."""
+    """Two numbers as low–high, other lists with commas, numbers without a trailing .0, the rest as it is."""
     if isinstance(value, list | tuple):
-        texts = [f"{v:g}" if isinstance(v, float) else str(v) for v in value]
-        return "–".join(texts) if len(texts) == 2 else ", ".join(texts)
+        a_range = len(value) == 2 and all(isinstance(v, int | float) for v in value)
+        return ("–" if a_range else ", ").join(_joined(v) for v in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -25,6 +25,7 @@ from rasterio.features import rasterize
 from shapely import Polygon
 
 from detect.backends import Backend, FlipAveraged, open_backend
+from detect.catalogue import write_item
 from detect.census import take_census
 from detect.dormitories import StructureProfile, add_dormitories, load_profile, rows_layer
 from detect.errors import DetectError, InputError
@@ -37,7 +38,7 @@ from detect.outputs import NO_DATA, with_schema, write_gpkg, write_parquet, writ
 from detect.overview import write_overview
 from detect.picture import take_picture
 from detect.probabilities import Probabilities, calibrated, predict_probabilities
-from detect.report import most_doubtful_first, write_report
+from detect.report import by_interest, write_report
 from detect.scene import Scene, WorkGrid, open_scene
 from detect.sites import WHOLE_SCENE, Sites, assign, load_sites
 from detect.stages import STAGES
@@ -46,6 +47,7 @@ from detect.weights import Weights, load_weights, sha256_of
 
 OUTPUTS = (
     "mask.tif", "probability.tif", "stage.tif", "buildings.gpkg", "buildings.parquet", "summary.json", "report.html", "overview.png",
+    "item.json",
 )  # fmt: skip
 FAR_SD = 3.0
 """A scene whose brightness lies further than this many standard deviations from the training images gets a warning."""
@@ -220,8 +222,9 @@ def _predict_one(scene: Scene, job: _Job, backend: Backend, earlier: list[tuple[
         write_gpkg(target / "buildings.gpkg", buildings, rows, sites.table)
         write_parquet(target / "buildings.parquet", buildings)
         write_overview(target / "overview.png", scene, buildings, sites.table, draw_sites=job.sites is not None)
-        picture = take_picture(scene, most_doubtful_first(buildings))
+        picture = take_picture(scene, by_interest(buildings))
         write_report(target / "report.html", picture, buildings, rows, sites.table, summary)
+        write_item(target / "item.json", scene, grid, job.weights)
         summary["timings_s"] = {"network": round(network_s, 2), "total": round(time.monotonic() - began, 2)}
         write_summary(target / "summary.json", summary)
     report("files", 1, 1)
@@ -410,7 +413,9 @@ def _model(weights: Weights) -> dict[str, Any]:
         "sha256": weights.sha256,
         "gsd_m": weights.gsd_m,
         "licence": card.get("licence"),
-        "data": [{"data_set": d["data_set"], "licence": d["licence"]} for d in card.get("data", [])],
+        "data": [
+            {"data_set": d["data_set"], "licence": d["licence"], "places": len(d["trained_on"])} for d in card.get("data", [])
+        ],
         "accuracy": {name: value for name, value in means.items() if value is not None},
     }
 

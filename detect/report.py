@@ -43,7 +43,7 @@ def write_report(
         sites: with ``name``, in the scene's CRS.
         summary: what is in summary.json; timings are left out.
     """
-    whole = summary["scene"]["whole_scene_is_the_site"]
+    whole = summary["scene"].get("whole_scene_is_the_site", False)
     worst = doubt(buildings).head(CHECK_ME)
     write_page(
         path,
@@ -75,28 +75,28 @@ def doubt(buildings: gpd.GeoDataFrame) -> pd.DataFrame:
     Returns:
         ``doubt`` (0–1) and ``why``, the weakest of the three in words, with the index of ``buildings``.
     """
-    likeness = buildings["dormitory_score"].to_numpy(float)
-    sure = {
-        "a building?": buildings["score"].to_numpy(float),
-        "which stage?": buildings["stage_score"].to_numpy(float),
-        "dormitory-like?": np.where(buildings["dormitory_like"], likeness, 1 - likeness),
-    }
-    table = np.array(list(sure.values())).reshape(3, len(buildings))
-    questions = np.array(list(sure), dtype=object)
-    why = [f"{questions[q]} {p:.0%} sure" for q, p in zip(table.argmin(axis=0), table.min(axis=0), strict=True)]
-    result = pd.DataFrame(
-        {"doubt": 1 - table.prod(axis=0), "why": pd.Series(why, dtype=object, index=buildings.index)}, index=buildings.index
-    )
+    likeness, like = buildings["dormitory_score"].to_numpy(float), buildings["dormitory_like"].to_numpy(bool)
+    sure = np.stack([buildings["score"], buildings["stage_score"], np.where(like, likeness, 1 - likeness)]).astype(
+        float
+    )  # (3, N)
+    said = ("it is a building", "of the stage", "it is not dormitory-like", "it is dormitory-like")
+    weakest = sure.argmin(axis=0)
+    why = [f"{p:.0%} sure {said[w + (w == 2 and yes)]}" for w, p, yes in zip(weakest, sure.min(axis=0), like, strict=True)]
+    result = pd.DataFrame({"doubt": 1 - sure.prod(axis=0), "why": np.array(why, dtype=object)}, index=buildings.index)
     return result.sort_values("doubt", ascending=False, kind="stable")
 
 
-def most_doubtful_first(buildings: gpd.GeoDataFrame) -> NDArray[np.object_]:
-    """Geometries in the order of ``doubt``, for ``take_picture``."""
-    return geometries_of(buildings.loc[doubt(buildings).index])
+def by_interest(buildings: gpd.GeoDataFrame) -> NDArray[np.object_]:
+    """Geometries for ``take_picture``: the ``CHECK_ME`` most doubtful buildings, the dormitory-like ones, those in sites, the rest."""
+    order = doubt(buildings).index
+    table = buildings.loc[order, ["dormitory_like", "site"]].assign(place=np.arange(len(order)))
+    listed, like, inside = table["place"] < CHECK_ME, table["dormitory_like"].astype(bool), table["site"].notna()
+    last = np.lexsort((table["place"], ~inside & ~listed, ~like & ~listed, ~listed))
+    return geometries_of(buildings.loc[order[last]])
 
 
 def _columns(buildings: gpd.GeoDataFrame, transform: Affine) -> dict[str, list[Any]]:
-    """Column → list, with outlines in pixels of the picture and the place of each building; lists of columns are half the size of records."""
+    """Column → list, which takes half the bytes of records; with outlines in pixels of the picture, and the place of each building."""
     table = buildings[list(BUILDING_COLUMNS)]
     columns = {name: [None if v is None or v != v else v for v in table[name].tolist()] for name in table}
     geometries = geometries_of(buildings)

@@ -104,6 +104,11 @@ function openMap(element, picture) {
   map.setMinZoom(map.getZoom() - 0.5);
   map.setMaxBounds(bounds.pad(0.3));
   new PictureLayer(picture, { bounds, minZoom: -12, maxZoom: 4, keepBuffer: 1 }).addTo(map);
+  // Paper is narrower than the screen: show the same ground on it.
+  matchMedia("print").addEventListener("change", () => {
+    const seen = map.getBounds();
+    map.invalidateSize({ animate: false }).fitBounds(seen, { animate: false });
+  });
   L.control.scale({ imperial: false, position: "bottomleft" }).addTo(map);
   return map;
 }

@@ -23,7 +23,7 @@ function likenessColour(score) {
 function style(i, by) {
   const colour = by === "stage" ? stageColour[found.stage[i]] : likenessColour(found.dormitory_score[i]);
   const like = found.dormitory_like[i];
-  const fill = by === "stage" ? (like ? 0.5 : 0.15) : 0.6;
+  const fill = by === "stage" ? (like ? 0.35 : 0.12) : 0.5;
   return { color: colour, fillColor: colour, weight: like ? 3 : 1.8, fillOpacity: fill };
 }
 
@@ -42,8 +42,9 @@ for (const { name, rings } of outlines.sites) {
   L.polygon(corners, { color: "#000", weight: 4, fill: false, interactive: false }).addTo(layers.sites);
   const label = document.createElement("span");
   label.textContent = name;
-  L.polygon(corners, { color: "#fff", weight: 2, dashArray: "8 5", fill: false, interactive: false })
-    .bindTooltip(label, { permanent: true, direction: "center", className: "site", interactive: false }).addTo(layers.sites);
+  L.polygon(corners, { color: "#fff", weight: 2, dashArray: "8 5", fill: false, interactive: false }).addTo(layers.sites);
+  const highest = rings[0].reduce((a, b) => (b[1] < a[1] ? b : a));
+  L.tooltip(toLatLng(highest), { content: label, permanent: true, direction: "top", className: "site" }).addTo(layers.sites);
 }
 const marked = L.polygon([], { color: "#fff", weight: 3, fill: false, interactive: false });
 
@@ -70,20 +71,20 @@ function facts(i) {
   const of = (name) => found[name][i];
   const percent = (p) => `${Math.round(100 * p)} %`;
   const lines = [
-    ["stage", `${of("stage")} (${percent(of("stage_score"))})`],
-    ["foundation · incomplete · complete", ["p_foundation", "p_incomplete", "p_complete"].map((p) => percent(of(p))).join(" · ")],
-    ["sure it is a building", percent(of("score"))],
-    ["dormitory-likeness", `${of("dormitory_score")}, ${of("dormitory_like") ? "counted as dormitory-like" : "not counted"}`],
-    ["what speaks against it", of("dormitory_reasons")],
-    ["beds, when complete", of("beds") ? number(of("beds") * factor()) : "none counted"],
-    ["length × width", `${of("length_m").toFixed(1)} × ${of("width_m").toFixed(1)} m`],
+    ["stage", of("stage")],
+    ["probability", ["foundation", "incomplete", "complete"].map((name) => `${name} ${percent(of(`p_${name}`))}`).join(", ")],
+    ["a building", `${percent(of("score"))} sure`],
+    ["dormitory-like", `${of("dormitory_score")}, ${of("dormitory_like") ? "counted as dormitory-like" : "not counted"}`],
+    ["reasons", of("dormitory_reasons")],
+    ["beds", of("beds") ? number(of("beds") * factor()) : "none counted"],
+    ["size", `${of("length_m").toFixed(1)} × ${of("width_m").toFixed(1)} m`],
     ["area", `${number(of("area_m2"))} m²`],
-    ["long side", `${of("orientation_deg")}° clockwise from north`],
+    ["heading", `${of("orientation_deg")}° clockwise from north`],
     ["rectangularity", of("rectangularity")],
     ["site", of("site") ?? "outside the sites"],
     ["row", of("row") || "none"],
-    ["latitude, longitude", of("latitude") === null ? "not known" : `${of("latitude")}, ${of("longitude")}`],
-    ["at the edge of the scene", of("touches_edge") ? "yes, a part may be missing" : "no"],
+    ["place", of("latitude") === null ? "not known" : `${of("latitude")}, ${of("longitude")}`],
+    ["at the edge", of("touches_edge") ? "yes, a part may be missing" : "no"],
   ];
   return lines.filter(([, value]) => value !== "");
 }
@@ -110,7 +111,7 @@ function select(id, zoom = false) {
   marked.setLatLngs(found.rings[i].map((ring) => ring.map(toLatLng))).addTo(map);
   if (zoom) {
     const [left, top, right, bottom] = box(i);
-    map.fitBounds([toLatLng([left, bottom]), toLatLng([right, top])], { maxZoom: Math.min(2, Math.log2(picture.gsd_m / 0.12)), animate: false });
+    map.fitBounds([toLatLng([left, bottom]), toLatLng([right, top])], { padding: [60, 60], maxZoom: Math.log2(picture.gsd_m / 0.12), animate: false });
   }
 }
 
@@ -156,7 +157,7 @@ function showBeds() {
     const [estimate, low, high] = ["estimate", "low", "high"].map((key) => number(count.dataset[key] * by));
     count.innerHTML = `<b>${estimate}</b> <small>${low}–${high}</small>`;
   }
-  for (const bars of document.querySelectorAll(".bars[data-scaled]")) bars.style.setProperty("--by", by / Math.max(1, by));
+  byId("beds-bars").style.setProperty("--by", Math.min(1, by)); // more beds change the scale, fewer shorten the bars
   byId("per-building").textContent = number(likely * by);
   byId("edited").hidden = Math.abs(by - 1) < 1e-9;
   if (chosen !== null) select(chosen);

@@ -305,7 +305,8 @@ def test_a_failed_scene_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch
 # The main job.
 
 FILES = {
-    "mask.tif", "probability.tif", "stage.tif", "buildings.gpkg", "buildings.parquet", "summary.json", "overview.png",
+    "mask.tif", "probability.tif", "stage.tif", "buildings.gpkg", "buildings.parquet", "summary.json", "report.html", "overview.png",
+    "item.json",
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from rio_cogeo.cogeo import cog_validate
 from shapely import box
 
 from detect.dormitories import rows_layer
+from detect.geometry import north_px
 from detect.outputs import (
     BUILDING_COLUMNS,
     STAGE_COLOURS_RGB,
@@ -171,15 +172,13 @@ def test_table_names_sites_intervals_and_assumptions() -> None:
 def test_overview_shows_the_scene_and_its_legend(
     write_scene: WriteScene, tmp_path: Path, crs: str, transform: Affine | None
 ) -> None:
-    from detect.overview import _north_px, _picture_grid
-
     scene = open_scene(write_scene(crs=crs, transform=transform))
     table = some(0).set_crs(crs, allow_override=True)
     write_overview(tmp_path / "o.png", scene, table, plots().to_crs(crs), draw_sites=True)
     picture = imread(tmp_path / "o.png")
     assert picture.shape[1] >= 760 and picture.shape[0] > 96
     assert picture[-60:].min() < 0.2, "text below the picture"
-    x, y = _north_px(scene, _picture_grid(scene))
+    x, y = north_px(scene.transform, scene.size_hw, scene.crs)
     if transform is not None and transform.b:
         assert np.degrees(np.arctan2(x, -y)) == pytest.approx(30, abs=3)
     else:

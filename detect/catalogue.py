@@ -1,0 +1,186 @@
+"""item.json: what was predicted, where, of which day, with which model; for catalogues and their clients.
+
+A STAC 1.1 item (https://stacspec.org) with the extensions MLM 1.4 (the model), projection 2.0 (the grids), raster 2.0 and classification
+2.0 (what the pixels mean), file 2.1 (the checksum of the weights). What STAC asks for and a picture may lack:
+
+- The day is unknown: ``datetime`` is null, and start and end, which STAC then demands, span 1900 to 9999: they exclude nothing.
+- No georeference: ``geometry`` is null, hence no ``bbox``, and ``proj:code`` is null; transforms give metres from the upper left corner.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from affine import Affine
+
+from detect.geometry import to_degrees
+from detect.outputs import NO_DATA, STAGE_COLOURS_RGB
+from detect.scene import Scene, WorkGrid
+from detect.stages import STAGES
+from detect.weights import Weights
+
+_EXTENSIONS = ("mlm/v1.4.0", "projection/v2.0.0", "raster/v2.0.0", "classification/v2.0.0", "file/v2.1.0")
+_COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+_RASTERS = {
+    "mask": "1 building, 0 not",
+    "probability": "probability that a pixel belongs to a building",
+    "stage": "construction stage of the building that a pixel belongs to",
+}
+_FILES = {
+    "buildings": ("buildings.gpkg", "application/geopackage+sqlite3", ["data"], "buildings, rows and sites"),
+    "buildings-parquet": ("buildings.parquet", "application/vnd.apache.parquet", ["data"], "buildings in longitude and latitude"),
+    "summary": ("summary.json", "application/json", ["data", "metadata"], "counts with intervals, assumptions, warnings"),
+    "report": ("report.html", "text/html", ["overview"], "everything on one page"),
+    "overview": ("overview.png", "image/png", ["overview"], "the scene with its footprints"),
+}
+
+
+def write_item(path: Path, scene: Scene, grid: WorkGrid, weights: Weights) -> None:
+    """Write the item of a scene's results, which lie beside it.
+
+    Args:
+        path: item.json.
+        scene: that was predicted.
+        grid: of the rasters.
+        weights: that predicted it.
+    """
+    path.write_text(json.dumps(stac_item(scene, grid, weights), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def stac_item(scene: Scene, grid: WorkGrid, weights: Weights) -> dict[str, Any]:
+    """The item as a dictionary; ``write_item`` says of what."""
+    place: dict[str, Any] = {"geometry": None}
+    if scene.crs is not None:
+        outline = to_degrees(np.array([_outline(scene.transform, scene.size_hw)], dtype=object), scene.crs)[0]
+        outline = shapely.orient_polygons(shapely.set_precision(outline, 1e-7))
+        place = {"geometry": shapely.geometry.mapping(outline), "bbox": list(outline.bounds)}
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [f"https://stac-extensions.github.io/{name}/schema.json" for name in _EXTENSIONS],
+        "id": scene.name,
+        **place,
+        "properties": {
+            "title": f"Buildings in {scene.name}",
+            **_time(scene.date),
+            "gsd": round(grid.gsd_m, 5),
+            "bands": _bands(weights),
+            **_projection(scene),
+            **_model(weights),
+        },
+        "links": [],
+        "assets": _assets(grid, weights),
+    }
+
+
+def _outline(transform: Affine, size_hw: tuple[int, int]) -> shapely.Polygon:
+    height, width = size_hw
+    return shapely.Polygon([transform * corner for corner in ((0, 0), (0, height), (width, height), (width, 0))])
+
+
+def _time(date: str | None) -> dict[str, str | None]:
+    if date is None:
+        return {"datetime": None, "start_datetime": "1900-01-01T00:00:00Z", "end_datetime": "9999-12-31T23:59:59Z"}
+    first = f"{date}T00:00:00Z"
+    return {"datetime": first, "start_datetime": first, "end_datetime": f"{date}T23:59:59Z"}
+
+
+def _projection(scene: Scene) -> dict[str, Any]:
+    if scene.crs is None:
+        return {"proj:code": None}
+    authority = scene.crs.to_authority()
+    if authority is None:
+        return {"proj:code": None, "proj:wkt2": scene.crs.to_wkt()}
+    return {"proj:code": ":".join(authority)}
+
+
+def _bands(weights: Weights) -> list[dict[str, str]]:
+    """What the network reads; MLM's input refers to these by name."""
+    return [{"name": str(name)} for name in weights.card.get("bands", ("red", "green", "blue"))]
+
+
+def _model(weights: Weights) -> dict[str, Any]:
+    """MLM: what goes in, what comes out. The network takes tiles of any whole number of strides; the shape is the one that it is fed."""
+    card = weights.card
+    side = card["tile"]["core_px"] + 2 * card["tile"]["halo_px"]
+    order = ["batch", "channel", "height", "width"]
+    normalisation = card["normalisation"]
+    scaling = [
+        {"type": "z-score", "mean": mean, "stddev": sd}
+        for mean, sd in zip(normalisation["mean"], normalisation["std"], strict=True)
+    ]
+    architecture = card["architecture"]
+    heads = list(card["heads"])
+    return {
+        "mlm:name": "detect-" + re.sub(r"[^A-Za-z0-9]+", "-", weights.name).strip("-"),
+        "mlm:architecture": f"{architecture['decoder']} {architecture['encoder']}",
+        "mlm:tasks": ["semantic-segmentation", "instance-segmentation"],
+        "mlm:framework": "ONNX" if weights.onnx else "PyTorch",
+        "mlm:pretrained": True,
+        "mlm:accelerator_constrained": False,
+        "mlm:input": [
+            {
+                "name": f"scene, stretched to 0–1, at {weights.gsd_m:g} m per pixel",
+                "bands": [band["name"] for band in _bands(weights)],
+                "input": {"shape": [-1, 3, side, side], "dim_order": order, "data_type": "float32"},
+                "value_scaling": scaling,
+                "resize_type": "interpolation-area",
+                "pre_processing_function": None,
+            }
+        ],
+        "mlm:output": [
+            {
+                "name": "probabilities of " + ", ".join(heads),
+                "bands": [],
+                "tasks": ["semantic-segmentation"],
+                "result": {"shape": [-1, len(heads), side, side], "dim_order": order, "data_type": "float32"},
+                "classification:classes": [{"value": i, "name": head, "description": head} for i, head in enumerate(heads)],
+                "post_processing_function": None,
+            }
+        ],
+    }
+
+
+def _assets(grid: WorkGrid, weights: Weights) -> dict[str, Any]:
+    placed = {"proj:shape": list(grid.size_hw), "proj:transform": list(grid.transform)[:6]}
+    meaning: Mapping[str, dict[str, Any]] = {
+        "mask": {"classification:classes": [_class(0, "not"), _class(1, "building")]},
+        "probability": {"raster:scale": 1 / 254},
+        "stage": {"classification:classes": [_class(0, "none"), *(_class(i, s) for i, s in enumerate(STAGES, start=1))]},
+    }
+    assets: dict[str, Any] = {
+        name: {"href": f"./{name}.tif", "type": _COG, "roles": ["data"], "title": title, "data_type": "uint8", "nodata": NO_DATA}
+        | placed
+        | meaning[name]
+        for name, title in _RASTERS.items()
+    }
+    for name, (file, kind, roles, title) in _FILES.items():
+        assets[name] = {"href": f"./{file}", "type": kind, "roles": roles, "title": title}
+    return assets | {"model": _model_asset(weights)}
+
+
+def _class(value: int, name: str) -> dict[str, Any]:
+    colour = STAGE_COLOURS_RGB.get(name)
+    hint = {} if colour is None else {"color_hint": "{:02X}{:02X}{:02X}".format(*colour)}
+    return {"value": value, "name": name, "description": name, **hint}
+
+
+def _model_asset(weights: Weights) -> dict[str, Any]:
+    """The weights where they lay when they predicted, and their SHA-256 as a multihash (0x12: SHA-256, 0x20: 32 bytes)."""
+    file = weights.onnx or weights.safetensors
+    assert file is not None, "load_weights refuses a card without files"
+    return {
+        "href": file.resolve().as_posix(),
+        "type": f"application/octet-stream; framework={'onnxruntime' if weights.onnx else 'pytorch'}",
+        "roles": ["mlm:model", "mlm:weights"],
+        "title": f"weights {weights.name}",
+        "bands": _bands(weights),
+        "mlm:artifact_type": "onnx" if weights.onnx else "safetensors",
+        "file:checksum": "1220" + weights.sha256,
+    }

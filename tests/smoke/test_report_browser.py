@@ -1,0 +1,159 @@
+"""report.html in a browser, with the network off: no request, no error, nothing that axe-core calls serious, and it does what it says.
+
+Needs the ``browser`` extra and a Chromium, which is sought on the PATH and where Playwright puts its own. Without them these tests skip,
+with ``CI=true`` too: a machine that builds and tests need not have a browser, and ``unit/test_report.py`` checks the page as a file.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import detect
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the extra 'browser' is not installed")
+axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra 'browser' is not installed")
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+DESKTOP = {"viewport": {"width": 1280, "height": 900}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+        found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", own))), None)
+        if found is None:
+            pytest.skip("no Chromium on this machine")
+        started = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> detect.Result:
+    """A simulated compound with two sites, one of an unkind name."""
+    import geopandas as gpd
+
+    from detect.simulate import simulate
+
+    folder = tmp_path_factory.mktemp("compound")
+    scene, truth = simulate(folder, seed=101, gap_m=3.0)
+    site = gpd.read_file(truth, layer="sites").assign(name="<b onload=alert(1)>", planned_buildings=40)
+    site.to_file(folder / "sites.gpkg")
+    return detect.predict(scene, folder / "out", sites=folder / "sites.gpkg", date="2024-06-01")
+
+
+class Opened:
+    """A page, and what it asked and complained about."""
+
+    def __init__(self, browser: Any, path: Path, **context: Any) -> None:
+        self.context = browser.new_context(offline=True, **context)
+        self.page = self.context.new_page()
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda r: self.requests.append(r.url))
+        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda e: self.complaints.append(str(e)))
+        self.page.goto(path.as_uri())
+        self.page.wait_for_selector(".leaflet-tile-loaded")
+
+    def close(self) -> None:
+        asked = [url for url in self.requests[1:] if not url.startswith("data:")]
+        self.context.close()
+        assert asked == []
+        assert self.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_anyone_can_read_it_offline(browser: Any, result: detect.Result, device: dict[str, Any], scheme: str) -> None:
+    opened = Opened(browser, result.folder / "report.html", color_scheme=scheme, **device)
+    page = opened.page
+    page.click("button[data-building]")
+    page.wait_for_selector("#crop:visible")
+    assert page.evaluate("document.documentElement.scrollWidth") <= device["viewport"]["width"], "nothing sticks out"
+    found = axe_api.Axe().run(page).response["violations"]
+    assert [f"{v['id']}: {v['nodes'][0]['html']}" for v in found if v["impact"] in ("serious", "critical")] == []
+    opened.close()
+
+
+def test_map_panel_and_list_show_the_same_building(browser: Any, result: detect.Result) -> None:
+    opened = Opened(browser, result.folder / "report.html", **DESKTOP)
+    page = opened.page
+    buildings = result.buildings.set_index("id")
+    chosen = int(buildings.index[len(buildings) // 2])
+    page.fill("#number", str(chosen))
+    page.press("#number", "Enter")
+    facts = page.inner_text("#facts")
+    assert page.inner_text("#panel-title") == f"Building {chosen}"
+    assert f"{buildings.length_m[chosen]:.1f} × {buildings.width_m[chosen]:.1f} m" in facts
+    colours = (
+        "(c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size)(document.getElementById('crop'))"
+    )
+    page.wait_for_function(f"{colours} > 20")
+    # The map has moved there: a click in its middle chooses the same building again.
+    page.click("#next")
+    assert page.inner_text("#panel-title") != f"Building {chosen}"
+    page.click("#previous")
+    page.locator("#map").scroll_into_view_if_needed()
+    box = page.locator("#map").bounding_box()
+    page.click("#next")
+    page.evaluate(f"select({chosen}, true)")
+    page.evaluate("document.getElementById('panel-title').textContent = ''")
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert page.inner_text("#panel-title") == f"Building {chosen}"
+    opened.close()
+
+
+def test_beds_follow_the_assumptions(browser: Any, result: detect.Result) -> None:
+    opened = Opened(browser, result.folder / "report.html", **DESKTOP)
+    page = opened.page
+    beds = result.summary["total"]["beds"]["when_complete"]
+    assert beds["estimate"] > 0
+    shown = page.locator(".figures [data-beds]").nth(1)
+    assert shown.inner_text().split() == [f"{beds['estimate']:,}", f"{beds['low']:,}–{beds['high']:,}"]
+    page.fill("#storeys", "4")
+    assert page.input_value("#rooms") == "128"
+    assert shown.inner_text().split() == [f"{2 * beds['estimate']:,}", f"{2 * beds['low']:,}–{2 * beds['high']:,}"]
+    page.fill("#beds", "2")
+    assert shown.inner_text().split()[0] == f"{beds['estimate']:,}"
+    page.fill("#rooms", "")  # no number: what was assumed holds
+    assert page.inner_text("#per-building") == "128"
+    assert page.is_visible("#edited")
+    page.click("#reset")
+    assert shown.inner_text().split()[0] == f"{beds['estimate']:,}" and page.is_hidden("#edited")
+    opened.close()
+
+
+def test_colours_and_layers_switch(browser: Any, result: detect.Result) -> None:
+    opened = Opened(browser, result.folder / "report.html", **DESKTOP)
+    page = opened.page
+    stage = page.evaluate("polygons.map((p) => p.options.color)")
+    page.check("input[value=likeness]")
+    assert page.evaluate("polygons.map((p) => p.options.color)") != stage
+    assert page.is_visible("[data-legend=likeness]") and page.is_hidden("[data-legend=stage]")
+    assert page.inner_text(".leaflet-tooltip.site") == "<b onload=alert(1)>"
+    page.uncheck("input[value=sites]")
+    page.wait_for_selector(".leaflet-tooltip.site", state="detached")
+    page.focus("#map")
+    before = page.evaluate("JSON.stringify(map.getCenter())")
+    page.keyboard.press("+")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"JSON.stringify(map.getCenter()) != {json.dumps(before)}")
+    opened.close()
+
+
+def test_a_scene_without_buildings_opens(browser: Any, empty_scene: Path, tmp_path: Path) -> None:
+    nothing = detect.predict(empty_scene, tmp_path / "out", threshold=0.99)
+    assert len(nothing.buildings) == 0
+    opened = Opened(browser, nothing.folder / "report.html", **PHONE)
+    assert "No building was found." in opened.page.inner_text("main")
+    opened.page.click("#next")
+    opened.close()
