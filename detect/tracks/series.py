@@ -168,7 +168,7 @@ def _load(result: Result | Path) -> _Loaded:
     except (OSError, ValueError, KeyError, TypeError) as cause:
         raise InputError(f"{folder}/summary.json: is not of detect predict; run it again") from cause
     if date is None:
-        raise InputError(f"{folder}: its scene has no date; run detect predict again with --date YYYY-MM-DD")
+        raise InputError(f"{folder}: its scene has no date; run detect predict again with --date YYYY-MM-DD --overwrite")
     if isinstance(result, Result):
         buildings, sites = result.buildings, result.sites
     else:
