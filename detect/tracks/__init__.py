@@ -7,6 +7,9 @@ What flows where, each line a module::
     link        footprints found once on the whole series; what each date shows of each
     histories   stage by date, smoothed by a hidden Markov model
     events      started, finished, change since a date, forecast of completion
-    run         all of the above, counted and written
+    counts      buildings, sites, timeline, summary
     page        report.html
+    run         all of the above, in this order
+
+Beside the flow: ``evaluate``, with ``scot`` for buildings and ``smart`` for sites.
 """

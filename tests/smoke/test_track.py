@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyogrio
 import pytest
+import shapely
 
 import detect
 from detect import cli
@@ -166,3 +168,29 @@ def test_evaluate_track_needs_dates(
         error = capsys.readouterr().err
         assert words in error
         assert error.count("\n") == 1
+
+
+def test_a_place_without_buildings(drawn: DrawnSeries, tmp_path: Path) -> None:
+    for t in (0, 1):
+        bare = replace(drawn.snapshots[t], buildings=drawn.snapshots[t].buildings.iloc[:0])
+        write_result(tmp_path / "results" / str(t), bare)
+    tracks = detect.track([tmp_path / "results"], tmp_path / "out")
+    assert len(tracks.buildings) == 0
+    assert tracks.timeline["buildings"].tolist() == [0, 0]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == FILES
+    assert tracks.summary["total"]["forecast"]["why"].startswith("2 dates are too few")
+
+
+def test_sites_are_counted_for_themselves(drawn: DrawnSeries, tmp_path: Path) -> None:
+    west, south, east, north = drawn.snapshots[0].observed.bounds
+    middle = (west + east) / 2
+    halves = [shapely.box(west, south, middle, north), shapely.box(middle, south, east, north)]
+    plots = gpd.GeoDataFrame({"name": ["west", "east"], "planned_buildings": [50.0, np.nan]}, geometry=halves, crs=PLANE)
+    folders = [write_result(tmp_path / str(t), drawn.snapshots[t], sites=plots) for t in (0, 2, 4, 8)]
+    tracks = detect.track(folders, tmp_path / "out")
+    last = tracks.timeline[tracks.timeline["date"] == drawn.snapshots[8].date].set_index("site")
+    assert list(last.index) == ["west", "east", "all sites"]
+    assert last.loc["west", "buildings"] + last.loc["east", "buildings"] == last.loc["all sites", "buildings"]
+    west_told, east_told = (s["forecast"] for s in tracks.summary["sites"])
+    assert west_told["remaining"] == 50 - last.loc["west", "complete"]
+    assert east_told["remaining"] == last.loc["east", "buildings"] - last.loc["east", "complete"]
