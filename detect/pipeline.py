@@ -216,7 +216,7 @@ def _predict_one(scene: Scene, job: _Job, backend: Backend, earlier: list[tuple[
     sites = _with_gaps(sites, grid, stage)
     summary = _summary(scene, job, grid, heads, buildings, sites, notes, key)
     report("files", 0, 1)
-    with whole_folder(folder, OUTPUTS) as target:
+    with whole_folder(folder) as target:
         write_rasters(target, grid, scene.crs, stage, heads.path, calibrated(job.weights.temperature("footprint")))
         rows = rows_layer(buildings)
         write_gpkg(target / "buildings.gpkg", buildings, rows, sites.table)
@@ -450,7 +450,7 @@ def _failures(heads: Probabilities) -> Iterator[str]:
 
 
 @contextmanager
-def whole_folder(folder: Path, outputs: Sequence[str]) -> Iterator[Path]:
+def whole_folder(folder: Path, outputs: Sequence[str] = OUTPUTS) -> Iterator[Path]:
     """A folder aside that takes the place of ``folder`` once it is whole; a user's own files (not ``outputs``) in it are kept."""
     aside, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("new", "old"))
     for stale in (aside, old):
