@@ -31,8 +31,8 @@ from detect.vectors import equal_area_crs, geometries_of, polygons_only, read_ve
 
 SAME_PLACE = 0.1
 """Share of the smaller scene that two dates of one place have in common, at least."""
-BUILDING_COLUMNS = (
-    "stage", "p_foundation", "p_incomplete", "p_complete", "score", "width_m", "dormitory_like", "dormitory_score", "beds",
+USED_COLUMNS = (
+    "p_foundation", "p_incomplete", "p_complete", "score", "dormitory_like", "dormitory_score", "beds",
 )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ class Snapshot:
     date: str
     """ISO day."""
     buildings: gpd.GeoDataFrame
-    """Columns of ``BUILDING_COLUMNS`` and geometry, in the plane of the series."""
+    """Columns of ``USED_COLUMNS`` and geometry, in the plane of the series."""
     observed: BaseGeometry
     """Ground that was seen, in the plane: no clouds that the mask marks, nothing beyond the scene."""
     folders: tuple[Path, ...] = ()
@@ -121,7 +121,8 @@ def load_series(results: Sequence[Result | str | Path]) -> Series:
     Raises:
         InputError: no result, a result without a date, fewer than two dates, or different places.
     """
-    loaded = sorted((_load(r) for given in results for r in _expand(given)), key=lambda r: (r.date, str(r.folder)))
+    once = {_folder(r).resolve(): r for given in results for r in _expand(given)}
+    loaded = sorted(map(_load, once.values()), key=lambda r: (r.date, str(r.folder)))
     if len({r.date for r in loaded}) < 2:
         dates = ", ".join(sorted({r.date for r in loaded})) or "no result"
         raise InputError(f"two or more dates are needed, and there is {dates}; give the results of each")
@@ -130,7 +131,7 @@ def load_series(results: Sequence[Result | str | Path]) -> Series:
     _refuse_places(loaded, plane)
     observed = [shapely.union_all(geometries_of(_into(r.observed, plane))) for r in loaded]
     snapshots = [
-        Snapshot(r.date, _into(r.buildings, plane)[[*BUILDING_COLUMNS, "geometry"]], seen, (r.folder,))
+        Snapshot(r.date, _into(r.buildings, plane)[[*USED_COLUMNS, "geometry"]], seen, (r.folder,))
         for r, seen in zip(loaded, observed, strict=True)
     ]
     merged, notes = _one_per_date(snapshots)
@@ -156,12 +157,16 @@ def _expand(given: Result | str | Path) -> list[Result | Path]:
     return list(found)
 
 
+def _folder(result: Result | Path) -> Path:
+    return result.folder if isinstance(result, Result) else result
+
+
 def _is_result(folder: Path) -> bool:
     return (folder / "buildings.gpkg").is_file() and (folder / "summary.json").is_file()
 
 
 def _load(result: Result | Path) -> _Loaded:
-    folder = result.folder if isinstance(result, Result) else result
+    folder = _folder(result)
     try:
         summary = result.summary if isinstance(result, Result) else json.loads((folder / "summary.json").read_text("utf-8"))
         date = summary["scene"]["date"]
@@ -173,7 +178,7 @@ def _load(result: Result | Path) -> _Loaded:
         buildings, sites = result.buildings, result.sites
     else:
         buildings, sites = (read_vector(folder / "buildings.gpkg", layer) for layer in ("buildings", "sites"))
-    missing = [c for c in BUILDING_COLUMNS if c not in buildings]
+    missing = [c for c in USED_COLUMNS if c not in buildings]
     if missing:
         raise InputError(f"{folder}/buildings.gpkg: lacks {', '.join(missing)}; run detect predict again")
     observed = observed_ground(folder)

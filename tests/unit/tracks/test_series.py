@@ -46,7 +46,9 @@ def test_any_order_any_coordinate_system_any_pixel(drawn: DrawnSeries, tmp_path:
 def test_a_folder_of_results_is_all_of_them(drawn: DrawnSeries, tmp_path: Path) -> None:
     for t, snapshot in enumerate(drawn.snapshots):
         write_result(tmp_path / "out" / f"scene{t}", snapshot)
-    assert len(load_series([tmp_path / "out"]).snapshots) == 3
+    series = load_series([tmp_path / "out", tmp_path / "out" / "scene1"])  # one of them named twice
+    assert len(series.snapshots) == 3
+    assert not series.warnings
 
 
 def test_another_place_is_refused(drawn: DrawnSeries, tmp_path: Path) -> None:
