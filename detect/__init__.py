@@ -15,6 +15,7 @@ What flows where, each line a module::
     picture, page, report   the page: the scene in tiles, the layout that every page shares, what is on it
     catalogue       the STAC item
     pipeline        all of the above, in this order
+    tracks          the results of several dates → the same buildings over time
 
 Shared nouns: ``grid``, ``geometry``, ``matching``, ``vectors``, ``errors``. Beside the flow: ``evaluate``, ``simulate``, ``datasets``,
 ``training``.
@@ -27,14 +28,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from detect.evaluate import evaluate
     from detect.pipeline import Result, predict
+    from detect.tracks.run import track
     from detect.weights import load_weights as load_model
 
-__all__ = ["Result", "evaluate", "load_model", "predict"]
+__all__ = ["Result", "evaluate", "load_model", "predict", "track"]
 
 _WHERE = {
     "predict": ("detect.pipeline", "predict"),
     "Result": ("detect.pipeline", "Result"),
     "evaluate": ("detect.evaluate", "evaluate"),
+    "track": ("detect.tracks.run", "track"),
     "load_model": ("detect.weights", "load_weights"),
 }
 

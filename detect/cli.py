@@ -195,10 +195,37 @@ def _print_result(result: Any) -> None:
     print(f"overview:  {result.folder}/overview.png")
 
 
+def _track(arguments: argparse.Namespace) -> int:
+    from detect.tracks.run import format_table, track
+
+    with Progress(sys.stderr, quiet=arguments.quiet) as progress:
+        tracks = track(arguments.results, arguments.out, since=arguments.since, overwrite=arguments.overwrite, progress=progress)
+    if arguments.json:
+        _print_json(tracks.summary)
+        return EXIT_DONE
+    print(format_table(tracks.summary))
+    print(f"buildings: {tracks.folder}/tracks.gpkg")
+    print(f"page:      {tracks.folder}/report.html")
+    return EXIT_DONE
+
+
 def _evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.track:
+        return _evaluate_track(arguments)
     from detect.evaluate import evaluate, format_table
 
     metrics = evaluate(arguments.predicted, arguments.reference, area=arguments.area, out=arguments.out)
+    if arguments.json:
+        _print_json(metrics)
+    else:
+        print(format_table(metrics))
+    return EXIT_DONE
+
+
+def _evaluate_track(arguments: argparse.Namespace) -> int:
+    from detect.tracks.evaluate import evaluate_tracks, format_table
+
+    metrics = evaluate_tracks(arguments.predicted, arguments.reference, area=arguments.area, out=arguments.out)
     if arguments.json:
         _print_json(metrics)
     else:
@@ -316,10 +343,25 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     add("-q", "--quiet", action="store_true", help="no progress")
 
 
+def _track_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("results", nargs="+", metavar="DIR", help="folders that predict wrote, or a folder that holds several; in any order")
+    add("--out", required=True, metavar="DIR", help="tracks.gpkg, timeline.csv, report.html and summary.json go there")
+    add("--since", type=_date, metavar="YYYY-MM-DD", help="tell what changed since then (default: since the first date)")
+    add("--overwrite", action="store_true", help="replace results that are there")
+    add("--json", action="store_true", help="print summary.json instead of the table")
+    add("-q", "--quiet", action="store_true", help="no progress")
+
+
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("predicted", metavar="PREDICTED", help="a folder that predict wrote, or any vector file")
     add("reference", metavar="REFERENCE", help="vector file with the true outlines")
+    add(
+        "--track",
+        action="store_true",
+        help="score a series: PREDICTED of track, REFERENCE with ids and one layer or column per date",
+    )
     add("--out", metavar="FILE.json", help="write the metrics there")
     add("--area", metavar="FILE", help="polygons outside which nothing is scored")
     add("--json", action="store_true", help="print JSON instead of the table")
@@ -375,6 +417,7 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
 
 VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str, Callable[[argparse.ArgumentParser], None]]] = {
     "predict": (_predict, "scenes → buildings, construction stages, dormitory census, maps", _predict_options),
+    "track": (_track, "results of several dates → what is new, what advanced, what is gone; timeline, forecast", _track_options),
     "evaluate": (_evaluate, "predicted footprints against reference outlines", _evaluate_options),
     "fit": (_fit, "train weights from a recipe", _fit_options),
     "test": (_test, "measure weights on places they were not trained on", _test_options),

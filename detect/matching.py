@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 Geometries = ArrayLike
 """Shapely geometries, as a list or an array of objects."""
@@ -46,6 +49,36 @@ def match(
             chosen.append(pair)
     index = np.array(chosen, np.int64)
     return left[index], right[index], values[index]
+
+
+def best_match(
+    left: NDArray[np.int64], right: NDArray[np.int64], reward: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """One-to-one pairs with the largest sum of rewards (Kuhn 1955), each connected group of pairs for itself.
+
+    Args:
+        left: index in ours of each possible pair.
+        right: index in theirs.
+        reward: above 0.
+    """
+    if not len(left):
+        return left, right
+    first_right = int(left.max()) + 1
+    nodes = first_right + int(right.max()) + 1
+    graph = coo_array((np.ones(len(left)), (left, right + first_right)), shape=(nodes, nodes))
+    group = connected_components(graph, directed=False)[1][left]
+    chosen_left, chosen_right = [], []
+    order = np.argsort(group, kind="stable")
+    for pairs in np.split(order, np.nonzero(np.diff(group[order]))[0] + 1):
+        rows, row = np.unique(left[pairs], return_inverse=True)
+        cols, col = np.unique(right[pairs], return_inverse=True)
+        rewards = np.zeros((len(rows), len(cols)))
+        rewards[row, col] = reward[pairs]
+        i, j = linear_sum_assignment(rewards, maximize=True)
+        real = rewards[i, j] > 0
+        chosen_left.append(rows[i[real]])
+        chosen_right.append(cols[j[real]])
+    return np.concatenate(chosen_left), np.concatenate(chosen_right)
 
 
 def covered_by(ours: Geometries, theirs: Geometries, share: float = 0.4) -> NDArray[np.bool_]:

@@ -217,7 +217,7 @@ def _predict_one(scene: Scene, job: _Job, backend: Backend, earlier: list[tuple[
     sites = _with_gaps(sites, grid, stage)
     summary = _summary(scene, job, grid, heads, buildings, sites, notes, key)
     report("files", 0, 1)
-    with _whole_folder(folder) as target:
+    with whole_folder(folder) as target:
         write_rasters(target, grid, scene.crs, stage, heads.path, calibrated(job.weights.temperature("footprint")))
         rows = rows_layer(buildings)
         write_gpkg(target / "buildings.gpkg", buildings, rows, sites.table)
@@ -451,8 +451,8 @@ def _failures(heads: Probabilities) -> Iterator[str]:
 
 
 @contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder aside that takes the place of ``folder`` once it is whole; a user's own files in the old one are kept."""
+def whole_folder(folder: Path, outputs: Sequence[str] = OUTPUTS) -> Iterator[Path]:
+    """A folder aside that takes the place of ``folder`` once it is whole; a user's own files (not ``outputs``) in it are kept."""
     aside, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("new", "old"))
     for stale in (aside, old):
         shutil.rmtree(stale, ignore_errors=True)
@@ -464,7 +464,7 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
         raise
     if folder.exists():
         for entry in folder.iterdir():
-            if entry.name not in OUTPUTS and not (aside / entry.name).exists():
+            if entry.name not in outputs and not (aside / entry.name).exists():
                 shutil.copytree(entry, aside / entry.name) if entry.is_dir() else shutil.copy2(entry, aside / entry.name)
         folder.rename(old)
     aside.rename(folder)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import hashlib
 import math
-import re
 import shutil
 import tempfile
 import urllib.request
@@ -18,7 +17,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date as Date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +32,7 @@ from rasterio.transform import from_gcps
 from rasterio.windows import Window
 from scipy.sparse import csr_array
 
+from detect.dates import scene_date
 from detect.errors import InputError
 from detect.geometry import ground_size_m
 from detect.grid import Span
@@ -209,7 +208,7 @@ def open_scene(
         path: a file, ``/vsi…`` path or URL that GDAL opens.
         bands: 1-based bands to show as red, green, blue, or one band; default by number and meaning of the bands.
         gsd_m: ground size of a pixel, only for an image without usable georeference.
-        date: ISO day; default from the tags, then from the file name.
+        date: ISO day; default from a STAC item beside the file, its tags or its name (see ``detect.dates``).
         coarsest_gsd_m: largest pixel that is taken, metres.
 
     Raises:
@@ -243,7 +242,7 @@ def open_scene(
             gsd_rc_m=gsd_rc_m,
             bands=chosen,
             dtype=dataset.dtypes[chosen[0] - 1],
-            date=_date(dataset, path, date),
+            date=scene_date(dataset, path, date),
             stretch_lo=lo,
             stretch_hi=hi,
             gamma=gamma,
@@ -468,24 +467,6 @@ def _reflect(values: NDArray[np.float32], margins: tuple[tuple[int, int], tuple[
         widths[axis] = margin
         values = np.pad(values, widths, mode="reflect" if values.shape[axis] > 1 else "edge")
     return values
-
-
-def _date(dataset: Any, path: str, given: str | None) -> str | None:
-    """ISO day from the option, the tags, or the file name."""
-    if given is not None:
-        try:
-            return Date.fromisoformat(given).isoformat()
-        except ValueError as cause:
-            raise InputError(f"--date '{given}': no day; write it as YYYY-MM-DD") from cause
-    tags = dataset.tags()
-    for text in (tags.get("ACQUISITIONDATETIME"), tags.get("TIFFTAG_DATETIME"), Path(path).stem):
-        match = re.search(r"(?<!\d)((?:19|20)\d\d)[-:_]?(0[1-9]|1[0-2])[-:_]?(0[1-9]|[12]\d|3[01])(?!\d)", text or "")
-        if match:
-            try:
-                return Date(*map(int, match.groups())).isoformat()
-            except ValueError:
-                continue  # 31 February: not a day after all
-    return None
 
 
 def _fingerprint(dataset: Any, path: str) -> str:

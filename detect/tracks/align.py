@@ -1,0 +1,66 @@
+"""The shift between dates: images of one place lie some metres beside each other, and each date as a whole is moved back.
+
+A shift is voted for by pairs of footprints of like size and refined by the median over the pairs that agree. Votes find a shift larger than
+the buildings, where the nearest neighbour would be the wrong one; in regular rows the true shift wins over one by a whole row, since only
+it lets the buildings at the ends vote too. Medians stand errors and new buildings (Huber 1981, § 1.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from detect.tracks.series import Snapshot
+from detect.vectors import geometries_of
+
+REACH_M = 15.0
+"""Largest shift that is looked for: orthoimages of uncontrolled satellites are rarely further off."""
+AGREE_M = 2.0
+"""Two pairs vote for one shift when theirs differ by less: outlines are drawn a pixel or two off."""
+UNLIKELY_M = 100.0
+"""A shift by so many metres needs twice the votes of none."""
+FEWEST = 5
+"""Pairs that must agree, else a date stays where it is."""
+
+
+def align(snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot], list[int]]:
+    """The snapshots moved onto each other, and how many pairs of footprints agree on each one's shift.
+
+    All are laid on the date with the most buildings; then the median shift is taken off again, so that no date counts for more.
+    """
+    most = int(np.argmax([len(s.buildings) for s in snapshots]))
+    estimates = [estimate_shift(s, snapshots[most]) for s in snapshots]
+    agreed = [count for _, count in estimates]
+    shifts = np.array([shift for shift, _ in estimates])  # (T, 2)
+    known = np.array(agreed) >= FEWEST
+    shifts -= np.median(shifts[known], axis=0) if known.any() else 0.0
+    shifts[~known] = 0.0
+    return [s.moved((float(dx), float(dy))) for s, (dx, dy) in zip(snapshots, shifts, strict=True)], agreed
+
+
+def estimate_shift(moving: Snapshot, fixed: Snapshot) -> tuple[NDArray[np.float64], int]:
+    """Metres (east, north) that lay one date's footprints on another's, and the number of pairs that agree on it."""
+    a, b = (geometries_of(s.buildings) for s in (moving, fixed))
+    none = np.zeros(2), 0
+    if len(a) < FEWEST or len(b) < FEWEST:
+        return none
+    p, q = (shapely.get_coordinates(shapely.centroid(g)) for g in (a, b))
+    near = cKDTree(p).query_ball_tree(cKDTree(q), REACH_M)
+    left = np.repeat(np.arange(len(p)), [len(n) for n in near])
+    right = np.concatenate([np.array(n, int) for n in near]) if len(left) else left
+    sizes = shapely.area(a)[left] / shapely.area(b)[right]
+    alike = (sizes > 0.6) & (sizes < 1 / 0.6)
+    moves = q[right[alike]] - p[left[alike]]  # (M, 2)
+    if len(moves) < FEWEST:
+        return none
+    votes = cKDTree(moves).query_ball_point(moves, AGREE_M, return_length=True) / (1 + np.hypot(*moves.T) / UNLIKELY_M)
+    best = moves[votes.argmax()]
+    for _ in range(3):
+        agree = np.hypot(*(moves - best).T) <= AGREE_M
+        best = np.median(moves[agree], axis=0)
+    count = int(agree.sum())
+    return (best, count) if count >= FEWEST else none

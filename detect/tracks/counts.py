@@ -1,0 +1,253 @@
+"""What is counted of a series: buildings, sites, a timeline, a summary; each date as ``predict`` counts one scene."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+
+from detect.census import take_census
+from detect.dormitories import Assumed, StructureProfile, load_profile
+from detect.errors import InputError
+from detect.geometry import area_km2, measure
+from detect.sites import assign
+from detect.stages import STAGES
+from detect.tracks.events import CHANGES, changes, forecast, monthly
+from detect.tracks.histories import ASSUMED_FOUND, STATES, Evidence, Histories, found_rates
+from detect.tracks.link import Links
+from detect.tracks.series import Series, Snapshot
+from detect.vectors import geometries_of
+from detect.weights import load_weights
+
+ALL_SITES = "all sites"
+HAZY = 0.4
+"""A date that finds a smaller share of what stands gets a warning."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known of the series before it is counted."""
+
+    series: Series
+    snapshots: list[Snapshot]
+    agreed: list[int]
+    links: Links
+    evidence: Evidence
+    histories: Histories
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Buildings of one place over time."""
+
+    buildings: gpd.GeoDataFrame
+    """One row each: ``id``, ``first_seen``, ``last_seen``, ``change``, ``stage_<date>``, sizes; in the CRS of the earliest result."""
+    sites: gpd.GeoDataFrame
+    timeline: pd.DataFrame
+    """Counts per site and date."""
+    summary: dict[str, Any]
+    folder: Path | None = None
+    """Where it was written."""
+
+
+def count(found: Found, base: int) -> Tracks:
+    """All that is told of a series, with changes since the date of index ``base``."""
+    series, histories = found.series, found.histories
+    buildings = _buildings(found, base)
+    site_rows = series.sites.reset_index(drop=True)
+    sites = site_rows.assign(area_km2=[area_km2(g, series.crs) for g in geometries_of(site_rows)])
+    buildings["site"] = assign(buildings, sites)
+    censuses = [_census(found, buildings, sites, t) for t in range(len(series.dates))]
+    timeline = pd.DataFrame(_timeline(found, sites, censuses))
+    told = []
+    for i, site in enumerate(sites.to_dict("records")):
+        own = (buildings["site"] == site["name"]).to_numpy(bool)
+        counted = censuses[-1]["sites"][i]
+        told.append(counted | _changes(buildings[own], histories.state[own], series.dates, base, site["planned_buildings"]))
+    planned = float(sites["planned_buildings"].sum(min_count=1))
+    inside = buildings["site"].notna().to_numpy(bool)
+    total = censuses[-1]["total"] | _changes(buildings[inside], histories.state[inside], series.dates, base, planned)
+    summary = {
+        "series": {"dates": series.dates, "results": _results(found)},
+        "since": series.dates[base],
+        "assumptions": censuses[-1]["assumptions"],
+        "total": total,
+        "sites": told,
+        "outside_sites": int((~inside & histories.standing[:, -1]).sum()),
+        "warnings": [*series.warnings, *_warnings(found)],
+    }
+    return Tracks(buildings, _sites_layer(sites, told), timeline, summary)
+
+
+def _buildings(found: Found, base: int) -> gpd.GeoDataFrame:
+    """The ``buildings`` layer, in the CRS of the earliest result."""
+    dates, state, standing = found.series.dates, found.histories.state, found.histories.standing
+    shown = found.evidence.found & standing
+    shown |= standing & ~shown.any(axis=1, keepdims=True)
+    first, last = shown.argmax(axis=1), shown.shape[1] - 1 - shown[:, ::-1].argmax(axis=1)
+    outline = gpd.GeoSeries(list(found.links.footprints), crs=found.series.plane)
+    if found.series.crs is not None:
+        outline = outline.to_crs(found.series.crs)
+    like, score, beds = _dormitories(found, shown)
+    columns: dict[str, Any] = {
+        "id": np.arange(1, len(state) + 1),
+        "site": None,
+        "first_seen": np.array(dates, object)[first],
+        "last_seen": np.array(dates, object)[last],
+        "change": changes(state, base),
+        "stage": np.array(STATES, object)[state[:, -1]],
+        "p_standing": found.histories.state_p[:, -1, 1:4].sum(axis=1).round(3),
+        "dates_seen": found.evidence.found.sum(axis=1),
+    }
+    columns |= {f"stage_{d.replace('-', '_')}": np.array(STATES, object)[state[:, t]] for t, d in enumerate(dates)}
+    columns |= {"dormitory_like": like, "dormitory_score": score, "beds": beds}
+    table = gpd.GeoDataFrame(columns, geometry=outline, crs=found.series.crs)
+    sizes = measure(list(geometries_of(table)), found.series.crs)
+    table[list(sizes)] = sizes.round({"area_m2": 2, "length_m": 2, "width_m": 2, "orientation_deg": 1, "rectangularity": 3})
+    return table[[*(c for c in table if c != "geometry"), "geometry"]]
+
+
+def _dormitories(found: Found, shown: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.int64]]:
+    """Dormitory-like as most dates that show the building say; mean score; beds."""
+    votes, score, beds, count = (np.zeros(len(shown)) for _ in range(4))
+    for t, snapshot in enumerate(found.snapshots):
+        here = shown[:, t] & (found.links.detection[:, t] >= 0) & ~found.links.shared[:, t]
+        rows = snapshot.buildings.iloc[found.links.detection[here, t]]
+        votes[here] += rows["dormitory_like"].to_numpy(float)
+        score[here] += rows["dormitory_score"].to_numpy(float)
+        beds[here] = np.maximum(beds[here], rows["beds"].to_numpy(float))
+        count[here] += 1
+    like = votes > count / 2
+    return like, (score / np.maximum(count, 1)).round(3), np.where(like, beds, 0).astype(np.int64)
+
+
+def _census(found: Found, buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, t: int) -> dict[str, Any]:
+    """The counts of what stands at a date, as predict counts one scene, with the stages' smoothed probabilities."""
+    stands = found.histories.standing[:, t]
+    p = found.histories.state_p[stands, t, 1:4]
+    p = p / np.maximum(p.sum(axis=1, keepdims=True), 1e-9)
+    table = buildings[stands].assign(
+        stage=np.array(STATES, object)[found.histories.state[stands, t]],
+        **{f"p_{name}": p[:, k] for k, name in enumerate(STAGES)},
+    )
+    last = found.series.summaries[-1]
+    return take_census(table, sites, _profile(last["assumptions"]), _rates(last))
+
+
+def _profile(assumptions: dict[str, Any]) -> StructureProfile:
+    """The structure profile that a result was counted with, as far as counting needs it."""
+
+    def assumed(name: str) -> Assumed:
+        low, high = assumptions[f"{name}_range"]
+        return Assumed(low, assumptions[name], high)
+
+    return replace(
+        load_profile(None),
+        name=assumptions["structure"],
+        storeys=assumptions["storeys"],
+        rooms_per_building=assumed("rooms_per_building"),
+        beds_per_room=assumed("beds_per_room"),
+    )
+
+
+def _timeline(found: Found, sites: gpd.GeoDataFrame, censuses: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows of timeline.csv."""
+    plane = sites if found.series.plane is None else sites.to_crs(found.series.plane)
+    areas = dict(zip(sites["name"], geometries_of(plane), strict=True))
+    if len(areas) > 1:
+        areas[ALL_SITES] = shapely.union_all(list(areas.values()))
+    for name, area in areas.items():
+        for date, snapshot, census in zip(found.series.dates, found.snapshots, censuses, strict=True):
+            counted = census["total"] if name == ALL_SITES else next(s for s in census["sites"] if s["name"] == name)
+            row: dict[str, Any] = {"site": name, "date": date}
+            row["observed_share"] = round(area.intersection(snapshot.observed).area / area.area, 3)
+            counts = {"buildings": counted["buildings"], **counted["by_stage"], "dormitory_like": counted["dormitory_like"]}
+            counts |= {"beds_now": counted["beds"]["now"], "beds_when_complete": counted["beds"]["when_complete"]}
+            for what, c in counts.items():
+                row |= {what: c["estimate"], f"{what}_low": c["low"], f"{what}_high": c["high"]}
+            yield row
+
+
+def _changes(own: gpd.GeoDataFrame, state: NDArray[np.int64], dates: list[str], base: int, planned: float) -> dict[str, Any]:
+    """What became of a site's buildings."""
+    kinds = {kind: own["id"][own["change"] == kind] for kind in CHANGES}
+    return {
+        "changes": {kind: len(ids) for kind, ids in kinds.items()},
+        "new_since": {"date": dates[base], "ids": kinds["new"].tolist()},
+        "gone_since": {"date": dates[base], "ids": kinds["gone"].tolist()},
+        "per_month": monthly(state, dates),
+        "forecast": forecast(state, dates, planned),
+    }
+
+
+def _results(found: Found) -> list[dict[str, Any]]:
+    """What each date was made from and how it fits the others."""
+    rates = found_rates(found.evidence, recall(found.series) or ASSUMED_FOUND)
+    by_date: dict[str, list[str]] = {}
+    for summary in found.series.summaries:
+        by_date.setdefault(summary["scene"]["date"], []).append(summary["scene"]["name"])
+    return [
+        {
+            "date": s.date,
+            "scenes": by_date[s.date],
+            "detected": len(s.buildings),
+            "shift_m": [round(v, 2) for v in s.shift_xy_m],
+            "shift_agreed": agreed,
+            "found_rate": round(float(rate), 3),
+        }
+        for s, agreed, rate in zip(found.snapshots, found.agreed, rates, strict=True)
+    ]
+
+
+def _warnings(found: Found) -> Iterator[str]:
+    models = {s["model"]["sha256"] for s in found.series.summaries}
+    if len(models) > 1:
+        yield "the results were made with different weights: a change may be one of the weights"
+    if any("SIMULATED" in w for s in found.series.summaries for w in s["warnings"]):
+        yield "SIMULATED: a scene is drawn and shows no real place"
+    for t, snapshot in enumerate(found.snapshots):
+        stands = found.histories.standing[:, t] & found.evidence.seen[:, t]
+        share = found.evidence.found[stands, t].mean() if stands.sum() >= 10 else 1.0
+        if not found.evidence.seen[:, t].any():
+            yield f"{snapshot.date}: nothing was observed (no data); the states before were kept"
+        elif share < HAZY:
+            yield f"{snapshot.date}: only {share:.0%} of the buildings that stand were found; is the scene hazy or dark?"
+
+
+def _sites_layer(sites: gpd.GeoDataFrame, told: list[dict[str, Any]]) -> gpd.GeoDataFrame:
+    """The ``sites`` layer."""
+    completion = [t["forecast"]["completion"] or {} for t in told]
+    table = sites.assign(
+        buildings=[t["buildings"]["estimate"] for t in told],
+        **{s: [t["by_stage"][s]["estimate"] for t in told] for s in STAGES},
+        **{kind: [t["changes"][kind] for t in told] for kind in CHANGES},
+        complete_by=[c.get("date") for c in completion],
+        complete_by_low=[c.get("low") for c in completion],
+        complete_by_high=[c.get("high") for c in completion],
+    )
+    return table[[*(c for c in table if c != "geometry"), "geometry"]]
+
+
+def recall(series: Series) -> float | None:
+    """Share of buildings that the weights found on places that no training saw."""
+    rates = [r for s in series.summaries for r in _rates(s) or ()]
+    reference = sum(r["reference"] for r in rates)
+    return sum(r["matched"] for r in rates) / reference if reference else None
+
+
+def _rates(summary: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The rates of the weights that made a result, as told in it or in their card; None where neither is at hand."""
+    if summary.get("rates"):
+        return list(summary["rates"])
+    try:
+        weights = load_weights(summary["model"]["name"])
+    except InputError:
+        return None
+    return weights.card.get("rates") if weights.sha256 == summary["model"]["sha256"] else None

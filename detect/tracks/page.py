@@ -1,0 +1,266 @@
+"""report.html of a series: a map with a slider over the dates, timelines, what became of each building."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date as Date
+from pathlib import Path
+from typing import Any
+
+import cv2
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyproj
+import rasterio
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from detect.errors import InputError
+from detect.page import write_page as fill_template
+from detect.picture import TILE_PX, Picture, read_picture
+from detect.stages import STAGES
+from detect.tracks.histories import STATES
+from detect.tracks.series import Series, Snapshot
+from detect.vectors import geometries_of
+
+LONG_SIDE_PX = 1600
+"""Of the pictures on the map, at most."""
+BUDGET_BYTES = 12_000_000
+"""Of all pictures of a page, roughly; many dates are shown smaller."""
+_BYTES_PER_PX = 0.3  # JPEG of quality 75 of satellite images
+_CHART_WH = (720, 220)
+_MARGIN = {"left": 44, "right": 12, "top": 10, "bottom": 26}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Pixels of the page's map, x right and y down, over the plane of the series."""
+
+    west: float
+    north: float
+    px_per_m: float
+    size_wh: tuple[int, int]
+
+    def pixels(self, x: Any, y: Any) -> NDArray[np.float64]:
+        """(N, 2) pixels of points of the plane."""
+        return np.stack([(np.asarray(x) - self.west) * self.px_per_m, (self.north - np.asarray(y)) * self.px_per_m], axis=1)
+
+    def rings(self, polygon: shapely.Polygon) -> list[list[list[float]]]:
+        """Outer ring and holes as [x, y] in pixels, to a tenth, without the point that closes a ring."""
+        found = []
+        for ring in (polygon.exterior, *polygon.interiors):
+            found.append(np.round(self.pixels(*shapely.get_coordinates(ring)[:-1].T), 1).tolist())
+        return found
+
+
+def write_page(
+    path: Path,
+    buildings: gpd.GeoDataFrame,
+    sites: gpd.GeoDataFrame,
+    timeline: pd.DataFrame,
+    summary: Mapping[str, Any],
+    snapshots: Sequence[Snapshot],
+    series: Series,
+) -> None:
+    """Write the page; the same input gives the same bytes.
+
+    Args:
+        path: HTML file to write.
+        buildings: layer ``buildings``, in the CRS of the series.
+        sites: layer ``sites``, in the CRS of the series.
+        timeline: rows of timeline.csv.
+        summary: what is in summary.json.
+        snapshots: aligned, in the plane of the series.
+        series: as loaded.
+    """
+    dates = series.dates
+    in_plane = _to_plane(buildings, series.plane)
+    frame = _frame(snapshots, in_plane, len(dates))
+    names = list(timeline["site"].unique())
+    fill_template(
+        path,
+        "tracks.html",
+        summary=summary,
+        dates=dates,
+        sites=summary["sites"],
+        warnings=list(summary["warnings"]) + [f"{s['name']}: {w}" for s in summary["sites"] for w in s["warnings"]],
+        simulated=any("SIMULATED" in w for w in summary["warnings"]),
+        timeline=timeline.to_dict("records"),
+        charts=[_chart(str(name), timeline[timeline["site"] == name]) for name in sorted(names, key=lambda n: n != names[-1])],
+        frame={"width": frame.size_wh[0], "height": frame.size_wh[1], "px_per_m": frame.px_per_m},
+        pictures=[_picture(s, frame, series.plane) for s in snapshots],
+        buildings=_columns(buildings, in_plane, frame, dates),
+        whole=series.whole,
+        outlines=[] if series.whole else _site_outlines(sites, frame, series.plane),
+        unseen_share=[round(1 - s.observed.area / max(_ground(snapshots).area, 1e-9), 4) for s in snapshots],
+        unseen=[_unseen(s, frame, snapshots) for s in snapshots],
+        states=STATES,
+    )
+
+
+def _to_plane(table: gpd.GeoDataFrame, plane: pyproj.CRS | None) -> gpd.GeoDataFrame:
+    return table if plane is None or table.crs is None else table.to_crs(plane)
+
+
+def _ground(snapshots: Sequence[Snapshot]) -> BaseGeometry:
+    return shapely.union_all([s.observed for s in snapshots])
+
+
+def _frame(snapshots: Sequence[Snapshot], buildings: gpd.GeoDataFrame, dates: int) -> Frame:
+    everything = [g for g in (_ground(snapshots), *geometries_of(buildings)) if not g.is_empty]
+    west, south, east, north = shapely.total_bounds(np.array(everything, dtype=object)) if everything else (0.0, 0.0, 1.0, 1.0)
+    width, height = max(east - west, 1e-6), max(north - south, 1e-6)
+    affordable = math.sqrt(BUDGET_BYTES / _BYTES_PER_PX / dates / (width * height))  # px per m
+    px_per_m = min(LONG_SIDE_PX / max(width, height), affordable)
+    return Frame(west, north, px_per_m, (math.ceil(width * px_per_m), math.ceil(height * px_per_m)))
+
+
+def _columns(buildings: gpd.GeoDataFrame, in_plane: gpd.GeoDataFrame, frame: Frame, dates: Sequence[str]) -> dict[str, list[Any]]:
+    """Column → list; the states of a building as one digit a date."""
+    code = {state: str(k) for k, state in enumerate(STATES)}
+    states = buildings[[f"stage_{d.replace('-', '_')}" for d in dates]].to_numpy(object)
+    plain = ("id", "site", "first_seen", "last_seen", "change", "p_standing", "area_m2", "dormitory_like", "beds")
+    return {name: [None if v != v else v for v in buildings[name].tolist()] for name in plain} | {
+        "states": ["".join(code[s] for s in row) for row in states],
+        "rings": [frame.rings(p) for g in geometries_of(in_plane) for p in shapely.get_parts(g)[:1]],
+    }
+
+
+def _site_outlines(sites: gpd.GeoDataFrame, frame: Frame, plane: pyproj.CRS | None) -> list[dict[str, Any]]:
+    parts = _to_plane(sites, plane).explode(index_parts=False)
+    return [{"name": n, "rings": frame.rings(g)} for n, g in zip(parts["name"], geometries_of(parts), strict=True)]
+
+
+def _unseen(snapshot: Snapshot, frame: Frame, snapshots: Sequence[Snapshot]) -> list[list[list[list[float]]]]:
+    """Ground that some date shows and this one does not, as rings; specks below 3 pixels are left out."""
+    hidden = shapely.difference(_ground(snapshots), snapshot.observed).simplify(1 / frame.px_per_m)
+    least = (3 / frame.px_per_m) ** 2
+    return [frame.rings(p) for p in shapely.get_parts(hidden) if p.geom_type == "Polygon" and p.area > least]
+
+
+# Pictures.
+
+
+def _picture(snapshot: Snapshot, frame: Frame, plane: pyproj.CRS | None) -> str | None:
+    """The date's scene laid on the frame, as JPEG in base64; None where its page is not there."""
+    canvas = None
+    for folder in reversed(snapshot.folders):  # the first result lies on top
+        try:
+            picture = read_picture(folder / "report.html")
+        except InputError:
+            continue
+        laid, covered = _laid(picture, _crs_of(folder), snapshot, frame, plane)
+        canvas = laid if canvas is None else np.where(covered[..., None], laid, canvas)
+    if canvas is None:
+        return None
+    done, encoded = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, 75])
+    assert done, "OpenCV encodes every 8-bit picture"
+    return base64.b64encode(bytes(encoded)).decode("ascii")
+
+
+def _crs_of(folder: Path) -> pyproj.CRS | None:
+    with rasterio.open(folder / "mask.tif") as mask:
+        return None if mask.crs is None else pyproj.CRS.from_user_input(mask.crs)
+
+
+def _laid(
+    picture: Picture, crs: pyproj.CRS | None, snapshot: Snapshot, frame: Frame, plane: pyproj.CRS | None
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A picture (H, W, 3) on the frame, and where it lies. Three corners place it: over some kilometres that is exact to a pixel."""
+    level = _level(picture, frame)
+    pixels = _stitched(picture, level)
+    corners = np.array([[0, 0], [pixels.shape[1], 0], [0, pixels.shape[0]]], np.float64)
+    x, y = zip(*(picture.transform * tuple(corner) for corner in corners * 2**level), strict=True)
+    if plane is not None and crs is not None:
+        x, y = pyproj.Transformer.from_crs(crs, plane, always_xy=True).transform(x, y)
+    dx, dy = snapshot.shift_xy_m
+    there = frame.pixels(np.asarray(x) + dx, np.asarray(y) + dy)
+    # OpenCV counts from the centre of a pixel.
+    place = cv2.getAffineTransform((corners - 0.5).astype(np.float32), (there - 0.5).astype(np.float32))
+    laid = cv2.warpAffine(pixels, place, frame.size_wh, flags=cv2.INTER_LINEAR, borderValue=(64, 64, 64))
+    covered = cv2.warpAffine(np.ones(pixels.shape[:2], np.uint8), place, frame.size_wh, flags=cv2.INTER_NEAREST)
+    return laid, covered == 1
+
+
+def _level(picture: Picture, frame: Frame) -> int:
+    """The coarsest level of the picture that is as fine as the frame, or the finest there is."""
+    coarsest = max(int(key.split("/")[0]) for key in picture.tiles)
+    wanted = math.floor(math.log2(max(1 / frame.px_per_m / picture.gsd_m, 1.0)) + 0.01)
+    return min(max(wanted, picture.whole), coarsest)
+
+
+def _stitched(picture: Picture, level: int) -> NDArray[np.uint8]:
+    """One level of a picture, blue first as OpenCV has it."""
+    height, width = (-(-n // 2**level) for n in picture.size_hw)
+    whole = np.full((height, width, 3), 64, np.uint8)
+    for key, data in picture.tiles.items():
+        at, column, row = (int(v) for v in key.split("/"))
+        if at != level:
+            continue
+        tile = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+        part = whole[row * TILE_PX : (row + 1) * TILE_PX, column * TILE_PX : (column + 1) * TILE_PX]
+        part[:] = tile[: part.shape[0], : part.shape[1]]
+    return whole
+
+
+# Charts.
+
+
+def _chart(name: str, rows: pd.DataFrame) -> dict[str, Any]:
+    """Stacked areas of the stages over time and the interval of their sum, as points of an SVG."""
+    width, height = _CHART_WH
+    left, right, top, bottom = (_MARGIN[k] for k in ("left", "right", "top", "bottom"))
+    days = np.array([Date.fromisoformat(d).toordinal() for d in rows["date"]], float)
+    x = left + (days - days[0]) / (days[-1] - days[0]) * (width - left - right)
+    highest = _round_up(max(1, int(rows["buildings_high"].max())))
+
+    def y(count: Any) -> NDArray[np.float64]:
+        return height - bottom - np.asarray(count, float) / highest * (height - top - bottom)
+
+    areas, below = [], np.zeros(len(rows))
+    for stage in reversed(STAGES):  # the finished ones below
+        above = below + rows[stage].to_numpy(float)
+        edge = [*zip(x, y(above), strict=True), *zip(x[::-1], y(below)[::-1], strict=True)]
+        areas.append({"stage": stage, "points": " ".join(f"{px:.1f},{py:.1f}" for px, py in edge)})
+        below = above
+    whiskers = [
+        {"x": round(px, 1), "low": round(float(a), 1), "high": round(float(b), 1)}
+        for px, a, b in zip(x, y(rows["buildings_low"]), y(rows["buildings_high"]), strict=True)
+    ]
+    ticks = [{"y": round(float(y(v)), 1), "label": f"{v:,}"} for v in (0, highest // 2, highest) if v == 0 or highest > 1]
+    labels = _date_labels(list(rows["date"]), x)
+    first, last = rows.iloc[0], rows.iloc[-1]
+    text = (
+        f"{name}: {first['buildings']} buildings on {first['date']}, {last['buildings']} on {last['date']}, "
+        f"of which {last['complete']} complete, {last['incomplete']} incomplete, {last['foundation']} foundations"
+    )
+    return {
+        "name": name, "width": width, "height": height, "areas": areas, "whiskers": whiskers, "ticks": ticks, "labels": labels,
+        "left": left, "right": width - right, "base": height - bottom, "top": top, "text": text,
+    }  # fmt: skip
+
+
+def _round_up(value: int) -> int:
+    """To two digits at most of which the second is even: 137 → 140."""
+    step = max(2, 2 * 10 ** (len(str(value)) - 2))
+    return -(-value // step) * step
+
+
+def _date_labels(dates: list[str], x: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Dates below a chart, so many as have room."""
+    kept: list[dict[str, Any]] = []
+    for date, at in zip(dates, x, strict=True):
+        if not kept or at - kept[-1]["x"] > 78:
+            kept.append({"x": round(float(at), 1), "date": date, "anchor": "start" if not kept else "middle"})
+    if kept[-1]["date"] != dates[-1]:
+        if len(kept) > 1 and x[-1] - kept[-1]["x"] < 110:
+            kept.pop()
+        kept.append({"x": round(float(x[-1]), 1), "date": dates[-1], "anchor": "end"})
+    elif len(kept) > 1:
+        kept[-1]["anchor"] = "end"
+    return kept

@@ -1,0 +1,291 @@
+"""Predict results of one place → dated snapshots in one plane of true metres, in order of time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyproj
+import rasterio
+import shapely
+from numpy.typing import NDArray
+from rasterio.features import geometry_mask
+from rasterio.windows import from_bounds
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from shapely.affinity import translate
+from shapely.geometry.base import BaseGeometry
+
+from detect.errors import InputError
+from detect.evaluate import observed_ground
+from detect.matching import covered_by
+from detect.outputs import NO_DATA
+from detect.pipeline import Result
+from detect.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
+
+SAME_PLACE = 0.1
+"""Share of the smaller scene that two dates of one place have in common, at least."""
+USED_COLUMNS = (
+    "p_foundation", "p_incomplete", "p_complete", "score", "dormitory_like", "dormitory_score", "beds",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one date shows."""
+
+    date: str
+    """ISO day."""
+    buildings: gpd.GeoDataFrame
+    """Columns of ``USED_COLUMNS`` and geometry, in the plane of the series."""
+    observed: BaseGeometry
+    """Ground that was seen, in the plane: no clouds that the mask marks, nothing beyond the scene."""
+    folders: tuple[Path, ...] = ()
+    """Of the date's results: ``probability.tif`` tells what stands where nothing was found, ``report.html`` holds a picture."""
+    shift_xy_m: tuple[float, float] = (0.0, 0.0)
+    """By which buildings and observed ground were moved to lie on the other dates."""
+
+    def moved(self, shift_xy_m: tuple[float, float]) -> Snapshot:
+        """The snapshot moved by some metres to the east and the north."""
+        dx, dy = shift_xy_m
+        return replace(
+            self,
+            buildings=self.buildings.set_geometry(self.buildings.translate(dx, dy)),
+            observed=translate(self.observed, dx, dy),
+            shift_xy_m=(self.shift_xy_m[0] + dx, self.shift_xy_m[1] + dy),
+        )
+
+    def saw(self, geometries: NDArray[np.object_], share: float = 0.5) -> NDArray[np.bool_]:
+        """Of which footprints at least a share of the corners, centre included, lies on ground that was seen."""
+        if not len(geometries):
+            return np.zeros(0, bool)
+        corners, owner = shapely.get_coordinates(geometries, return_index=True)
+        centres = shapely.get_coordinates(shapely.centroid(geometries))
+        points, owner = np.concatenate([corners, centres]), np.concatenate([owner, np.arange(len(geometries))])
+        shapely.prepare(self.observed)
+        seen = shapely.contains_xy(self.observed, points)
+        count = np.bincount(owner, minlength=len(geometries))
+        return np.asarray(np.bincount(owner, weights=seen, minlength=len(geometries)) >= share * count)
+
+
+@dataclass(frozen=True)
+class Series:
+    """Snapshots of one place and what their results say of it."""
+
+    snapshots: tuple[Snapshot, ...]
+    """By date; each date once."""
+    plane: pyproj.CRS | None
+    """Equal-area, metres; None where the scenes have no georeference."""
+    crs: pyproj.CRS | None
+    """Of the earliest result; that of the outputs."""
+    sites: gpd.GeoDataFrame
+    """``name``, ``planned_buildings`` and geometry in ``crs``, of the latest result."""
+    summaries: tuple[dict[str, Any], ...]
+    """summary.json of each result, by date."""
+    whole: bool = False
+    """The one site is all that the scenes show; no result has sites of its own."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def dates(self) -> list[str]:
+        """ISO days, ascending."""
+        return [s.date for s in self.snapshots]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    date: str
+    folder: Path
+    buildings: gpd.GeoDataFrame
+    sites: gpd.GeoDataFrame
+    observed: gpd.GeoDataFrame
+    outline: gpd.GeoDataFrame
+    """Of the scene, clouded or not."""
+    summary: dict[str, Any]
+
+
+def load_series(results: Sequence[Result | str | Path]) -> Series:
+    """Dated results of one place, in any order, coordinate system and pixel size.
+
+    Two results of one date are one snapshot: a building that both show counts once, as drawn in the first; seen is what either saw.
+
+    Args:
+        results: of predict, folders that it wrote, or folders that hold several of these.
+
+    Raises:
+        InputError: no result, a result without a date, fewer than two dates, or different places.
+    """
+    once = {_folder(r).resolve(): r for given in results for r in _expand(given)}
+    loaded = sorted(map(_load, once.values()), key=lambda r: (r.date, str(r.folder)))
+    if len({r.date for r in loaded}) < 2:
+        dates = ", ".join(sorted({r.date for r in loaded})) or "no result"
+        raise InputError(f"two or more dates are needed, and there is {dates}; give the results of each")
+    _refuse_mixed(loaded)
+    plane = equal_area_crs(loaded[0].outline)
+    _refuse_places(loaded, plane)
+    observed = [shapely.union_all(geometries_of(_into(r.observed, plane))) for r in loaded]
+    snapshots = [
+        Snapshot(r.date, _into(r.buildings, plane)[[*USED_COLUMNS, "geometry"]], seen, (r.folder,))
+        for r, seen in zip(loaded, observed, strict=True)
+    ]
+    merged, notes = _one_per_date(snapshots)
+    sites, more = _sites(loaded, plane)
+    notes += more
+    if plane is None:
+        notes.append("the scenes have no georeference: that they show one place, from one corner, was taken for granted")
+    summaries = tuple(r.summary for r in loaded)
+    whole = all(_whole(s) for s in summaries)
+    return Series(tuple(merged), plane, loaded[0].buildings.crs, sites, summaries, whole, tuple(notes))
+
+
+def _expand(given: Result | str | Path) -> list[Result | Path]:
+    """A folder of results as those results."""
+    if isinstance(given, Result):
+        return [given]
+    folder = Path(given)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give folders that detect predict wrote")
+    found = [folder] if _is_result(folder) else sorted(f for f in folder.glob("[!.]*") if _is_result(f))
+    if not found:
+        raise InputError(f"{folder}: holds no result of detect predict (buildings.gpkg and summary.json)")
+    return list(found)
+
+
+def _folder(result: Result | Path) -> Path:
+    return result.folder if isinstance(result, Result) else result
+
+
+def _is_result(folder: Path) -> bool:
+    return (folder / "buildings.gpkg").is_file() and (folder / "summary.json").is_file()
+
+
+def _load(result: Result | Path) -> _Loaded:
+    folder = _folder(result)
+    try:
+        summary = result.summary if isinstance(result, Result) else json.loads((folder / "summary.json").read_text("utf-8"))
+        date = summary["scene"]["date"]
+    except (OSError, ValueError, KeyError, TypeError) as cause:
+        raise InputError(f"{folder}/summary.json: is not of detect predict; run it again") from cause
+    if date is None:
+        raise InputError(f"{folder}: its scene has no date; run detect predict again with --date YYYY-MM-DD --overwrite")
+    if isinstance(result, Result):
+        buildings, sites = result.buildings, result.sites
+    else:
+        buildings, sites = (read_vector(folder / "buildings.gpkg", layer) for layer in ("buildings", "sites"))
+    missing = [c for c in USED_COLUMNS if c not in buildings]
+    if missing:
+        raise InputError(f"{folder}/buildings.gpkg: lacks {', '.join(missing)}; run detect predict again")
+    observed = observed_ground(folder)
+    if observed is None:
+        raise InputError(f"{folder}: has no mask.tif; run detect predict again")
+    return _Loaded(date, folder, polygons_only(buildings), sites, observed, _outline(folder), summary)
+
+
+def _outline(folder: Path) -> gpd.GeoDataFrame:
+    with rasterio.open(folder / "mask.tif") as mask:
+        corners = [mask.transform * c for c in ((0, 0), (mask.width, 0), (mask.width, mask.height), (0, mask.height))]
+        return gpd.GeoDataFrame(geometry=[shapely.Polygon(corners)], crs=mask.crs)
+
+
+def _refuse_mixed(loaded: Sequence[_Loaded]) -> None:
+    with_crs = [r.folder for r in loaded if r.buildings.crs is not None]
+    without = [r.folder for r in loaded if r.buildings.crs is None]
+    if with_crs and without:
+        raise InputError(f"{without[0]}: has no georeference while {with_crs[0]} has one; they cannot be laid over each other")
+
+
+def _into(table: gpd.GeoDataFrame, plane: pyproj.CRS | None) -> gpd.GeoDataFrame:
+    """A table in the plane of the series."""
+    if plane is None or table.crs is None:
+        return table.reset_index(drop=True)
+    moved = table.to_crs(plane)
+    return moved.set_geometry(shapely.make_valid(geometries_of(moved))).reset_index(drop=True)
+
+
+def _refuse_places(loaded: Sequence[_Loaded], plane: pyproj.CRS | None) -> None:
+    """One line where the dates fall into groups that share no ground."""
+    outlines = np.array([_into(r.outline, plane).geometry.iloc[0] for r in loaded], dtype=object)
+    area = shapely.area(outlines)
+    shared = shapely.area(shapely.intersection(outlines[:, None], outlines[None, :]))
+    same = shared >= SAME_PLACE * np.minimum(area[:, None], area[None, :])
+    count, group = connected_components(coo_array(same), directed=False)
+    if count > 1:
+        other = int(np.nonzero(group != group[0])[0][0])
+        apart_km = outlines[0].centroid.distance(outlines[other].centroid) / 1000
+        raise InputError(
+            f"{loaded[other].folder}: shows another place than {loaded[0].folder} ({apart_km:,.1f} km apart); "
+            "give dates of one place"
+        )
+
+
+def _one_per_date(snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot], list[str]]:
+    merged: list[Snapshot] = []
+    notes = []
+    for snapshot in snapshots:
+        if not merged or merged[-1].date != snapshot.date:
+            merged.append(snapshot)
+            continue
+        first = merged[-1]
+        again = covered_by(geometries_of(snapshot.buildings), geometries_of(first.buildings))
+        together = pd.concat([first.buildings, snapshot.buildings[~again]], ignore_index=True)
+        seen = shapely.union(first.observed, snapshot.observed)
+        merged[-1] = replace(first, buildings=together, observed=seen, folders=first.folders + snapshot.folders)
+        notes.append(f"{first.date} has several results, which were taken as one; {int(again.sum())} buildings stand in both")
+    return merged, notes
+
+
+def _sites(loaded: list[_Loaded], plane: pyproj.CRS | None) -> tuple[gpd.GeoDataFrame, list[str]]:
+    """Sites of the latest result in the CRS of the first; what any scene shows where no result has sites of its own."""
+    crs = loaded[0].buildings.crs
+    given = [r for r in loaded if not _whole(r.summary)]
+    if not given:
+        table = loaded[-1].sites.iloc[:1][["name", "planned_buildings", "geometry"]].copy()
+        outlines = [_into(r.outline, plane).geometry.iloc[0] for r in loaded]
+        ground = gpd.GeoSeries([shapely.union_all(outlines)], crs=plane)
+        table = table.set_geometry(ground if crs is None else ground.to_crs(crs))
+        return table, []
+    latest = given[-1].sites[["name", "planned_buildings", "geometry"]]
+    names = [sorted(r.sites["name"]) for r in given]
+    notes = []
+    if len(given) < len(loaded) or any(n != names[-1] for n in names):
+        notes.append(f"the results have different sites; those of {given[-1].folder.name} ({given[-1].date}) were counted in")
+    return (latest if crs is None else latest.to_crs(crs)).reset_index(drop=True), notes
+
+
+def _whole(summary: dict[str, Any]) -> bool:
+    return bool(summary["scene"].get("whole_scene_is_the_site"))
+
+
+def probability_within(snapshot: Snapshot, geometries: NDArray[np.object_], plane: pyproj.CRS | None) -> NDArray[np.float64]:
+    """Mean building probability of a date's maps inside footprints of the plane; NaN where no map shows them."""
+    best = np.full(len(geometries), np.nan)
+    back = [translate(g, -snapshot.shift_xy_m[0], -snapshot.shift_xy_m[1]) for g in geometries]
+    for path in (folder / "probability.tif" for folder in snapshot.folders):
+        if not path.is_file():
+            continue
+        with rasterio.open(path) as raster:
+            there = gpd.GeoSeries(back, crs=plane)
+            if plane is not None:
+                there = there.to_crs(raster.crs)
+            best = np.fmax(best, [_mean_within(raster, g) for g in there])
+    return best
+
+
+def _mean_within(raster: Any, geometry: BaseGeometry) -> float:
+    whole = rasterio.windows.Window(0, 0, raster.width, raster.height)
+    around = from_bounds(*geometry.bounds, raster.transform).round_offsets().round_lengths(op="ceil")
+    if not rasterio.windows.intersect(whole, around):
+        return np.nan
+    window = around.intersection(whole)
+    values = raster.read(1, window=window)
+    if not values.size:
+        return np.nan
+    outside = geometry_mask([geometry], values.shape, raster.window_transform(window), all_touched=True)
+    inside = values[~outside & (values != NO_DATA)]
+    return float(inside.mean()) / 254 if inside.size else np.nan

@@ -1,0 +1,71 @@
+"""The page of ``detect track`` in a browser, with the network off; skips as ``test_report_browser`` does."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import detect
+from tests.unit.tracks.drawn_series import draw_series, write_result
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the extra 'browser' is not installed")
+axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra 'browser' is not installed")
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+DESKTOP = {"viewport": {"width": 1280, "height": 900}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+        found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", own))), None)
+        if found is None:
+            pytest.skip("no Chromium on this machine")
+        started = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tracked")
+    drawn = draw_series(9, dates=5, buildings=30, clouded=2, demolished=1)
+    results = [write_result(folder / str(t), s) for t, s in enumerate(drawn.snapshots)]
+    detect.track(results, folder / "out")
+    return folder / "out" / "report.html"
+
+
+@pytest.mark.parametrize(("device", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+def test_anyone_can_use_it_offline(browser: Any, page_path: Path, device: dict[str, Any], scheme: str) -> None:
+    context = browser.new_context(offline=True, color_scheme=scheme, **device)
+    page = context.new_page()
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda r: asked.append(r.url))
+    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda e: complaints.append(str(e)))
+    page.goto(page_path.as_uri())
+    assert page.text_content("#date-text") == "2025-05-05"
+    page.focus("#date")
+    page.keyboard.press("ArrowLeft")
+    assert page.text_content("#date-text") == "2025-04-05"
+    page.keyboard.press("ArrowLeft")
+    assert "100 % of the ground was not seen" in page.text_content("#at-date")
+    page.fill("#number", "1")
+    page.press("#number", "Enter")
+    assert page.text_content("#panel-title") == "Building no. 1"
+    assert page.locator("#strip li").count() == 5
+    assert page.evaluate("document.documentElement.scrollWidth") <= device["viewport"]["width"], "nothing sticks out"
+    for details in page.locator("details").all():
+        details.evaluate("d => { d.open = true }")
+    found = axe_api.Axe().run(page).response["violations"]
+    assert [f"{v['id']}: {v['nodes'][0]['html']}" for v in found if v["impact"] in ("serious", "critical")] == []
+    context.close()
+    assert [url for url in asked[1:] if not url.startswith("data:")] == []
+    assert complaints == []

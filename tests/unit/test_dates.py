@@ -1,0 +1,121 @@
+"""The day a scene was taken."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+import rasterio
+
+from detect.dates import day_in, item_date, month_in
+from detect.errors import InputError
+from detect.scene import open_scene
+from tests.conftest import WriteScene
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("camp_2024-06-02_pan", "2024-06-02"),
+        ("camp_2024_06_02", "2024-06-02"),
+        ("camp_20240602", "2024-06-02"),
+        ("20240602101112_wv3", "2024-06-02"),  # with a time of day
+        ("2024:06:02 10:11:12", "2024-06-02"),
+        ("2024-06-02T10:11:12.345Z", "2024-06-02"),
+        ("24JUN02101112-M2AS", None),  # Maxar's names: the century is a guess
+        ("tile_20481024", None),  # pixels, and a day to come
+        ("tile_20481012", None),
+        ("hd_19201080", None),
+        ("hd_19201012", None),  # a day, but before there were such images
+        ("site_20240231", None),
+        ("id_120240602", None),  # a longer number
+        ("id_202406021", None),
+        ("a_20240231_20240301", "2024-03-01"),
+        ("2024-0602", None),  # one separator, not the other
+    ],
+)
+def test_day_in_a_text(text: str, day: str | None) -> None:
+    assert day_in(text) == day
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("global_monthly_2020_01_mosaic", "2020-01-01"),
+        ("2020-01", "2020-01-01"),
+        ("x_2048_1024", None),
+        ("2020_13", None),
+        ("2020_0112", None),
+    ],
+)
+def test_month_in_a_text(text: str, day: str | None) -> None:
+    assert month_in(text) == day
+
+
+def test_a_day_to_come_is_none() -> None:
+    assert day_in((date.today() + timedelta(days=40)).isoformat()) is None
+    assert day_in(date.today().isoformat()) == date.today().isoformat()
+
+
+def test_an_items_interval_counts_from_its_start() -> None:
+    assert item_date({"properties": {"datetime": None, "start_datetime": "2024-06-02T00:00:00Z"}}) == "2024-06-02"
+    assert item_date({"properties": {}}) is None
+    assert item_date({}) is None
+
+
+def _item(path: Path, day: str, href: str = "elsewhere.tif") -> None:
+    item = {
+        "stac_version": "1.0.0",
+        "type": "Feature",
+        "properties": {"datetime": f"{day}T09:00:00Z"},
+        "assets": {"a": {"href": href}},
+    }
+    path.write_text(json.dumps(item))
+
+
+def test_each_source_gives_way_to_the_one_before(write_scene: WriteScene, tmp_path: Path) -> None:
+    path = write_scene(name="camp_2020-01-01.tif")
+    assert open_scene(path).date == "2020-01-01"
+    with rasterio.open(path, "r+") as target:
+        target.update_tags(TIFFTAG_DATETIME="2021:01:01 10:11:12")
+    assert open_scene(path).date == "2021-01-01"
+    with rasterio.open(path, "r+") as target:
+        target.update_tags(ACQUISITIONDATETIME="2022-01-01 10:11:12")
+    assert open_scene(path).date == "2022-01-01"
+    _item(tmp_path / "camp_2020-01-01.json", "2023-01-01")
+    assert open_scene(path).date == "2023-01-01"
+    assert open_scene(path, date="2024-01-01").date == "2024-01-01"
+
+
+def test_acquisition_metadata_of_a_provider(write_scene: WriteScene, tmp_path: Path) -> None:
+    path = write_scene(name="wv.tif")
+    (tmp_path / "wv.IMD").write_text(
+        'version = "28.4";\nBEGIN_GROUP = IMAGE_1\n\tsatId = "WV03";\n\tfirstLineTime = 2019-05-06T07:08:09.000000Z;\n'
+        "END_GROUP = IMAGE_1\nEND;\n"
+    )
+    assert open_scene(path).date == "2019-05-06"
+
+
+def test_a_shared_item_counts_only_for_its_assets(write_scene: WriteScene, tmp_path: Path) -> None:
+    path = write_scene(name="a.tif")
+    shutil.copy(path, tmp_path / "b.tif")
+    _item(tmp_path / "item.json", "2023-01-01", href="./a.tif")
+    assert open_scene(path).date == "2023-01-01"
+    assert open_scene(tmp_path / "b.tif").date is None
+
+
+@pytest.mark.parametrize(
+    "content", ["no json", "[]", "{}", '{"stac_version": "1.0.0", "assets": []}', '{"type": "FeatureCollection"}']
+)
+def test_a_json_that_is_no_item_says_nothing(write_scene: WriteScene, tmp_path: Path, content: str) -> None:
+    path = write_scene(name="a.tif")
+    (tmp_path / "a.json").write_text(content)
+    assert open_scene(path).date is None
+
+
+def test_a_given_day_must_be_one(write_scene: WriteScene) -> None:
+    with pytest.raises(InputError, match="--date '2023-02-31': no day"):
+        open_scene(write_scene(), date="2023-02-31")

@@ -1,0 +1,42 @@
+"""The shift between dates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+
+from detect.tracks.align import FEWEST, align, estimate_shift
+from tests.unit.tracks.drawn_series import draw_series
+
+
+def test_a_shift_larger_than_the_gap_between_blocks_is_found() -> None:
+    drawn = draw_series(1, dates=2, clouded=None, shift_m=0)
+    moved = drawn.snapshots[1].moved((9.0, -7.0))
+    shift, agreed = estimate_shift(moved, drawn.snapshots[0])
+    np.testing.assert_allclose(shift, (-9.0, 7.0), atol=0.3)
+    assert agreed > 50
+
+
+def test_all_dates_are_laid_on_their_median() -> None:
+    drawn = draw_series(2, dates=5, clouded=None, shift_m=4)
+    aligned, agreed = align(drawn.snapshots)
+    shifts = np.array([s.shift_xy_m for s in aligned])
+    left = drawn.shifts + shifts
+    assert np.abs(left - np.median(left, axis=0)).max() < 0.4
+    np.testing.assert_allclose(np.median(shifts, axis=0), 0, atol=1e-9)
+    assert min(agreed) >= FEWEST
+
+
+def test_a_date_without_buildings_stays_where_it_is() -> None:
+    drawn = draw_series(3, dates=3, clouded=1)
+    aligned, agreed = align(drawn.snapshots)
+    assert aligned[1].shift_xy_m == (0.0, 0.0)
+    assert agreed[1] == 0
+
+
+def test_ground_moves_with_the_buildings() -> None:
+    snapshot = draw_series(4, dates=2, clouded=None).snapshots[0]
+    moved = snapshot.moved((3.0, 4.0))
+    assert shapely.centroid(snapshot.observed).distance(shapely.centroid(moved.observed)) == pytest.approx(5.0)
+    assert moved.shift_xy_m == (3.0, 4.0)
