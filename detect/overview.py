@@ -18,7 +18,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from detect.geometry import GEOD
-from detect.grid import Span
 from detect.outputs import STAGE_COLOURS_RGB
 from detect.scene import Scene, WorkGrid
 from detect.vectors import geometries_of
@@ -41,8 +40,7 @@ def write_overview(path: Path, scene: Scene, buildings: gpd.GeoDataFrame, sites:
     """
     grid = _picture_grid(scene)
     height, width = grid.size_hw
-    with scene.reader(grid) as reader:
-        values, valid = reader.read(Span(0, 0, height, width))
+    values, valid = scene.picture(grid)
     picture = np.where(valid[..., None], values.transpose(1, 2, 0), 0.25)
     # At least wide enough for the legend; a narrow scene stands in the middle.
     full_width = max(width, 760)

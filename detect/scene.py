@@ -10,9 +10,11 @@ from __future__ import annotations
 import atexit
 import hashlib
 import math
+import os
 import re
 import shutil
 import tempfile
+import threading
 import urllib.request
 import warnings
 from collections.abc import Iterator, Sequence
@@ -28,7 +30,7 @@ import pyproj
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import from_gcps
 from rasterio.windows import Window
@@ -38,12 +40,16 @@ from detect.errors import InputError
 from detect.geometry import ground_size_m
 from detect.grid import Span
 
+# GDAL keeps decoded blocks in 5 % of the machine's memory; what is read once and in order needs far less. It looks when first used.
+os.environ.setdefault("GDAL_CACHEMAX", "128")
+
 COARSEST_GSD_M = 3.0
 """A house has fewer than 20 pixels at 3 m; counting coarser images would only pretend."""
 _STATISTICS_PX = 1024
 _PERCENTILES = (1.0, 99.0)
 _CHUNK_PX = 8_000_000  # native pixels resampled at a time, which bounds memory however far a scene is shrunk
 _ORDINARY = (0.36, 0.64)  # mean brightness after the stretch, 0–1; darker and brighter scenes are brought there
+_LARGE_PX = 64_000_000
 _FILL = 0.5  # what the network sees where nothing was observed: mid grey, as in training
 
 
@@ -105,6 +111,19 @@ class Scene:
         gsd = (scale[0] * self.gsd_rc_m[0] + scale[1] * self.gsd_rc_m[1]) / 2
         return WorkGrid((sizes[0], sizes[1]), self.transform * Affine.scale(scale[1], scale[0]), gsd, scale)
 
+    def picture(self, grid: WorkGrid) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Stretched values (3, H, W) and validity (H, W) of the whole scene on a coarse grid, for the eye.
+
+        Of a large scene GDAL takes the means, from its overviews where it has some.
+        """
+        whole = Span(0, 0, *grid.size_hw)
+        with _open(self.path) as dataset:
+            reader = SceneReader(self, grid, dataset)
+            if math.prod(self.size_hw) <= _LARGE_PX:
+                return reader.read(whole)
+            native, valid = _read_native(dataset, self.bands, None, self.black_is_nodata, grid.size_hw, Resampling.average)
+            return reader.stretch(native), valid
+
     @contextmanager
     def reader(self, grid: WorkGrid) -> Iterator[SceneReader]:
         """A reader with a file handle of its own (one per thread)."""
@@ -164,10 +183,17 @@ class SceneReader:
                 continue
             done[band] = index
             band_values = _resample(native[index], row_weights, col_weights) / np.maximum(share, np.float32(1e-6))
-            stretched = np.clip((band_values - self._lo[index]) / self._range[index], 0, 1)
-            values[index] = stretched if self._scene.gamma == 1 else stretched ** np.float32(self._scene.gamma)
+            values[index] = self._stretched(band_values, index)
         values[:, ~seen] = _FILL
         return values, seen
+
+    def stretch(self, native: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Native values (3, H, W) → 0–1, by the one stretch of the scene."""
+        return np.stack([self._stretched(band, i) for i, band in enumerate(native)])
+
+    def _stretched(self, band: NDArray[np.floating], index: int) -> NDArray[np.floating]:
+        shown = np.clip((band - self._lo[index]) / self._range[index], 0, 1)
+        return shown if self._scene.gamma == 1 else shown ** np.float32(self._scene.gamma)
 
 
 def open_scene(
@@ -230,6 +256,10 @@ def open_scene(
         )
 
 
+_OPENING = threading.Lock()
+"""Which warnings are shown is one setting for all threads."""
+
+
 @contextmanager
 def _open(path: str) -> Iterator[Any]:
     """A rasterio dataset; any failure to open it is the user's to mend."""
@@ -238,7 +268,7 @@ def _open(path: str) -> Iterator[Any]:
         raise InputError(f"{path}: no such file")
     if local and Path(path).is_dir():
         raise InputError(f"{path}: is a folder; name the raster files in it")
-    with warnings.catch_warnings():
+    with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             try:
@@ -250,8 +280,10 @@ def _open(path: str) -> Iterator[Any]:
         except (RasterioError, OSError) as cause:
             reason = "no raster that GDAL can read" if local else f"cannot be opened ({' '.join(str(cause).split())})"
             raise InputError(f"{path}: {reason}; give a GeoTIFF, VRT, JPEG, PNG or the like") from cause
-    with dataset:
+    try:  # not `with dataset`: it may be closed by another thread than the one that opened it
         yield dataset
+    finally:
+        dataset.close()
 
 
 @cache
@@ -323,15 +355,24 @@ def _georeference(dataset: Any, path: str, gsd_m: float | None) -> tuple[pyproj.
 
 
 def _read_native(
-    dataset: Any, bands: tuple[int, int, int], window: Window | None, black_is_nodata: bool, out_hw: tuple[int, int] | None = None
+    dataset: Any,
+    bands: tuple[int, int, int],
+    window: Window | None,
+    black_is_nodata: bool,
+    out_hw: tuple[int, int] | None = None,
+    resampling: Resampling = Resampling.nearest,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Values (3, h, w) and validity (h, w); ``out_hw`` asks for a decimated read."""
     wanted = sorted(set(bands))
-    shape: dict[str, Any] = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw)}
+    shape: dict[str, Any] = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw), "resampling": resampling}
     read = dataset.read(wanted, window=window, **shape)
     shape = {} if out_hw is None else {"out_shape": out_hw}
-    masks = [dataset.read_masks(b, window=window, **shape) > 0 for b in wanted] if _has_mask(dataset, wanted) else []
-    valid = np.logical_or.reduce(masks) if masks else np.ones(read.shape[1:], bool)
+    if _is_marked_by_value(dataset, wanted) and not shape:  # what GDAL would do, without reading twice
+        valid = np.logical_or.reduce([values != dataset.nodatavals[b - 1] for b, values in zip(wanted, read, strict=True)])
+    elif _has_mask(dataset, wanted):
+        valid = np.logical_or.reduce([dataset.read_masks(b, window=window, **shape) > 0 for b in wanted])
+    else:
+        valid = np.ones(read.shape[1:], bool)
     if np.issubdtype(read.dtype, np.floating):
         valid &= np.isfinite(read).all(axis=0)
     if black_is_nodata:
@@ -342,6 +383,13 @@ def _read_native(
 
 def _has_mask(dataset: Any, bands: Sequence[int]) -> bool:
     return any(MaskFlags.all_valid not in dataset.mask_flag_enums[b - 1] for b in bands)
+
+
+def _is_marked_by_value(dataset: Any, bands: Sequence[int]) -> bool:
+    """Whether a no-data value alone, of whole numbers, says what was not observed."""
+    return all(
+        dataset.mask_flag_enums[b - 1] == [MaskFlags.nodata] and dataset.dtypes[b - 1].startswith(("int", "uint")) for b in bands
+    )
 
 
 def _decimated_hw(dataset: Any) -> tuple[int, int]:
