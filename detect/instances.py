@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from skimage.segmentation import watershed
 
 from detect.grid import Span
 
 TOP = 254  # uint8 of probability 1; 255 is no data
+_STRIP_AREA_PX = 4_000_000
+_CELL_PX = 512
+"""Groups that begin in one cell of a lattice are split together: large enough to spare calls, small enough for the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,11 @@ def footprint_mask(footprint: NDArray[np.uint8], threshold_u8: int) -> NDArray[n
 
 
 def find_groups(
-    read_footprint: Callable[[Span], NDArray[np.uint8]], size_hw: tuple[int, int], threshold_u8: int, *, strip_px: int = 512
+    read_footprint: Callable[[Span], NDArray[np.uint8]],
+    size_hw: tuple[int, int],
+    threshold_u8: int,
+    *,
+    strip_px: int | None = None,
 ) -> list[Group]:
     """All groups of a scene, ordered by their first pixel.
 
@@ -69,8 +75,9 @@ def find_groups(
         read_footprint: span of the scene → footprint head (H, W) uint8.
         size_hw: of the scene, pixels.
         threshold_u8: a pixel at or above (and not 255) belongs to a building.
-        strip_px: rows read at a time; bounds memory, changes nothing else.
+        strip_px: rows read at a time, by default so many as hold some millions of pixels; changes nothing but memory.
     """
+    strip_px = strip_px or max(1, _STRIP_AREA_PX // size_hw[1])
     parents: list[int] = []
     found: list[Group] = []
     above = np.zeros(size_hw[1], np.int64)  # group number + 1 of each pixel of the last row of the strip above
@@ -85,11 +92,11 @@ def find_groups(
             box = Span(row0 + top, left, row0 + top + height, left + width)
             found.append(Group(box, (row0 + top, col), area))
             parents.append(len(parents))
-        numbers = np.where(labels > 0, labels.astype(np.int64) + first, 0)
-        touching = (above > 0) & (numbers[0] > 0)
-        for upper, lower in np.unique(np.stack([above[touching], numbers[0][touching]], axis=1), axis=0):
+        top_row, last_row = (np.where(row > 0, row.astype(np.int64) + first, 0) for row in (labels[0], labels[-1]))
+        touching = (above > 0) & (top_row > 0)
+        for upper, lower in np.unique(np.stack([above[touching], top_row[touching]], axis=1), axis=0):
             _join(parents, int(upper) - 1, int(lower) - 1)
-        above = numbers[-1]
+        above = last_row
     merged: dict[int, Group] = {}
     for number, group in enumerate(found):
         root = _root(parents, number)
@@ -112,11 +119,37 @@ def _join(parents: list[int], a: int, b: int) -> None:
     parents[max(a, b)] = min(a, b)
 
 
-def group_mask(footprint: NDArray[np.uint8], group: Group, threshold_u8: int) -> NDArray[np.bool_]:
-    """The group's own pixels in its bounding box; other groups may reach into the box."""
+def batches(groups: list[Group]) -> list[list[int]]:
+    """Indices of groups that are split in one window: neighbours, and a large group alone.
+
+    What a batch holds follows from the groups alone, never from how the scene was read.
+    """
+    cells: dict[tuple[int, ...], list[int]] = {}
+    for i, group in enumerate(groups):
+        large = max(group.span.size_hw) > _CELL_PX
+        row, col = group.seed_rc[0] // _CELL_PX, group.span.col0 // _CELL_PX
+        cells.setdefault((row, col, i) if large else (row, col), []).append(i)
+    return [cells[key] for key in sorted(cells)]
+
+
+def groups_mask(
+    footprint: NDArray[np.uint8], groups: list[Group], origin_rc: tuple[int, int], threshold_u8: int
+) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """The pixels of some groups in a window, and for each of its pixels (H, W) the group's place in the list from 1; 0 elsewhere.
+
+    Args:
+        footprint: (H, W) of a window that holds the groups whole; others may reach into it.
+        groups: which.
+        origin_rc: the window's first pixel in the scene.
+        threshold_u8: of ``find_groups``.
+    """
     mask = footprint_mask(footprint, threshold_u8).astype(np.uint8)
-    _, labels = cv2.connectedComponents(mask, connectivity=4)
-    return labels == labels[group.seed_rc[0] - group.span.row0, group.seed_rc[1] - group.span.col0]
+    count, labels = cv2.connectedComponents(mask, connectivity=4)
+    places = np.zeros(count, np.int32)
+    for place, group in enumerate(groups, start=1):
+        places[labels[group.seed_rc[0] - origin_rc[0], group.seed_rc[1] - origin_rc[1]]] = place
+    owner = places[labels]
+    return owner > 0, owner
 
 
 def split_group(
@@ -127,34 +160,35 @@ def split_group(
     Marker-controlled watershed (Beucher & Meyer 1993): markers are the parts of the mask that are surely building and surely no boundary;
     they grow over the mask, meeting where the boundary is strongest. Parts that meet on a weak line are one building again.
     """
-    labels = np.zeros(mask.shape, np.int32)
     if not mask.any():
-        return labels
+        return np.zeros(mask.shape, np.int32)
     seed_u8 = min(TOP, round((params.footprint_threshold + params.seed_margin) * TOP))
     sure = mask & (footprint >= seed_u8) & (boundary < round(params.boundary_threshold * TOP))
-    markers, count = ndimage.label(sure)
-    if count:
-        sizes = np.bincount(markers.ravel())
-        # The largest core of each connected part of the mask stays whatever its size, so that no part is lost for being small.
-        parts, _ = ndimage.label(mask)
-        keep = sizes >= params.min_seed_px
-        order = np.argsort(sizes[1:], kind="stable")[::-1] + 1
-        where = ndimage.maximum(parts, markers, np.arange(count + 1)).astype(int)
-        seen = {where[m] for m in order if keep[m]}
-        for marker in order:
-            if not keep[marker] and where[marker] not in seen:
-                keep[marker] = True
-                seen.add(where[marker])
-        keep[0] = False
-        markers = np.where(keep[markers], markers, 0)
-    # Parts of the mask without any core become one building each.
-    parts, _ = ndimage.label(mask)
-    with_core = np.zeros(parts.max() + 1, bool)
-    with_core[np.unique(parts[markers > 0])] = True
-    bare = mask & ~with_core[parts]
-    markers = np.where(bare, parts + count, markers)
-    elevation = (TOP - np.minimum(footprint, TOP)).astype(np.int32) + boundary.astype(np.int32)
-    labels = watershed(elevation, markers.astype(np.int32), mask=mask).astype(np.int32)
+    part_count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    count, markers = cv2.connectedComponents(sure.astype(np.uint8), connectivity=4)
+    sizes = np.bincount(markers[sure], minlength=count)
+    part_of = np.zeros(count, np.int64)
+    part_of[markers[sure]] = parts[sure]
+    # The largest core of each connected part of the mask stays whatever its size, so that no part is lost for being small.
+    keep = sizes >= params.min_seed_px
+    keep[0] = False
+    by_size = np.lexsort((np.arange(count), sizes))
+    largest = np.zeros(part_count, np.int64)
+    largest[part_of[by_size]] = by_size
+    has_large = np.zeros(part_count, bool)
+    has_large[part_of[keep]] = True
+    keep[largest[1:][~has_large[1:]]] = True
+    keep[0] = False
+    # A part with one core or none is one building; only the others are flooded.
+    cores = np.bincount(part_of[keep], minlength=part_count)
+    single = parts + count
+    several = cores[parts] > 1
+    labels = np.where(mask & ~several, single, 0).astype(np.int32)
+    several &= mask
+    if several.any():
+        elevation = (TOP - np.minimum(footprint, TOP)).astype(np.int32) + boundary
+        kept_markers = np.where(keep[markers] & several, markers, 0).astype(np.int32)
+        labels += watershed(elevation, kept_markers, mask=several).astype(np.int32)
     labels = _merge_weak(labels, footprint, boundary, params)
     return _drop_small(labels, params.min_area_px)
 
@@ -163,31 +197,30 @@ def _merge_weak(
     labels: NDArray[np.int32], footprint: NDArray[np.uint8], boundary: NDArray[np.uint8], params: InstanceParams
 ) -> NDArray[np.int32]:
     """Join neighbours whose common line is, on average, less of a boundary than ``merge_below``."""
-    wall = np.maximum(boundary.astype(np.int64), TOP - np.minimum(footprint, TOP).astype(np.int64))
+    wall = np.maximum(boundary, TOP - np.minimum(footprint, TOP))
+    total = int(labels.max()) + 1
     pairs, walls = [], []
     for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1, :], np.s_[1:, :])):
-        meet = (labels[a] != labels[b]) & (labels[a] > 0) & (labels[b] > 0)
-        pairs.append(np.sort(np.stack([labels[a][meet], labels[b][meet]], axis=1), axis=1))
+        meet = np.nonzero((labels[a] != labels[b]) & (labels[a] > 0) & (labels[b] > 0))
+        one, two = labels[a][meet].astype(np.int64), labels[b][meet]
+        pairs.append(np.minimum(one, two) * total + np.maximum(one, two))
         walls.append(np.maximum(wall[a][meet], wall[b][meet]))
-    lines = np.concatenate(pairs)
-    if not len(lines):
+    unique, inverse = np.unique(np.concatenate(pairs), return_inverse=True)
+    if not len(unique):
         return labels
-    unique, inverse = np.unique(lines, axis=0, return_inverse=True)
-    inverse = inverse.ravel()
     strength = np.bincount(inverse, weights=np.concatenate(walls)) / np.bincount(inverse)
-    parents = list(range(int(labels.max()) + 1))
-    for (a, b), value in zip(unique, strength, strict=True):
-        if value < params.merge_below * TOP:
-            _join(parents, int(a), int(b))
-    return np.array([_root(parents, n) for n in range(len(parents))], np.int32)[labels]
+    parents = list(range(total))
+    for pair in unique[strength < params.merge_below * TOP]:
+        _join(parents, *divmod(int(pair), total))
+    return np.array([_root(parents, n) for n in range(total)], np.int32)[labels]
 
 
 def _drop_small(labels: NDArray[np.int32], min_area_px: int) -> NDArray[np.int32]:
     """Labels numbered 1… in the order of their first pixel, without those of fewer pixels."""
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    values, firsts = np.unique(labels, return_index=True)
-    renamed = np.zeros(len(sizes), np.int32)
-    kept = [v for v in values[np.argsort(firsts)] if v > 0 and sizes[v] >= min_area_px]
+    where = np.flatnonzero(labels)
+    values, firsts, sizes = np.unique(labels.ravel()[where], return_index=True, return_counts=True)
+    kept = values[np.argsort(firsts)]
+    kept = kept[np.isin(kept, values[sizes >= min_area_px])]
+    renamed = np.zeros(int(labels.max()) + 1, np.int32)
     renamed[kept] = np.arange(1, len(kept) + 1)
     return renamed[labels]

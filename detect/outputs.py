@@ -7,10 +7,11 @@ the caller's part (``pipeline`` writes into a folder aside and renames it).
 from __future__ import annotations
 
 import json
+import mmap
 import sqlite3
 import warnings
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio import shutil as raster_shutil
 
-from detect.grid import Span
 from detect.scene import WorkGrid
 from detect.stages import STAGES
 
@@ -53,7 +53,7 @@ _DECIMALS = {
 STAGE_COLOURS_RGB = {"foundation": (230, 159, 0), "incomplete": (240, 228, 66), "complete": (86, 180, 233)}
 """Told apart by colour-blind readers too (Okabe & Ito 2008)."""
 NO_DATA = 255
-_STRIP_PX = 1024
+_STRIP_PX = 512
 
 
 def with_schema(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -130,41 +130,50 @@ def write_rasters(
         folder: to write into.
         grid: of the arrays.
         crs: of the scene.
-        stage: (H, W) stage codes, 0 none, 255 no data; may be mapped from disk.
-        heads: GeoTIFF whose first band is the footprint probability, p × 254.
+        stage: (H, W) stage codes, 0 where there is no building; may be mapped from disk.
+        heads: GeoTIFF whose first band is the footprint probability, p × 254, 255 no data.
         told: (256,) table of ``detect.probabilities.calibrated``, for ``probability.tif``.
     """
-    colours = {0: (0, 0, 0, 0), 255: (0, 0, 0, 0)}
-    colours |= {code: (*STAGE_COLOURS_RGB[name], 255) for code, name in enumerate(STAGES, start=1)}
-    with rasterio.open(heads) as source:
-        strips = {
-            "mask.tif": lambda s: np.where(stage[s.slices()] == NO_DATA, NO_DATA, np.minimum(stage[s.slices()], 1)),
-            "stage.tif": lambda s: stage[s.slices()],
-            "probability.tif": lambda s: told[source.read(1, window=((s.row0, s.row1), (s.col0, s.col1)))],
-        }
-        for name, strip in strips.items():
-            _write_cog(folder / name, grid, crs, strip, colours if name == "stage.tif" else None)
-
-
-def _write_cog(path: Path, grid: WorkGrid, crs: pyproj.CRS | None, strip: Any, colours: Mapping[int, tuple] | None) -> None:
     height, width = grid.size_hw
     profile = {
         "driver": "GTiff", "dtype": "uint8", "count": 1, "height": height, "width": width, "crs": crs, "transform": grid.transform,
-        "nodata": NO_DATA, "tiled": True, "blockxsize": 512, "blockysize": 512, "bigtiff": "if_safer", "compress": "lzw",
+        "nodata": NO_DATA, "tiled": True, "blockxsize": 512, "blockysize": 512, "bigtiff": "if_safer", "compress": "zstd",
+        "zstd_level": 1, "sparse_ok": True,
     }  # fmt: skip
-    plain = path.with_suffix(".plain.tif")
-    with rasterio.open(plain, "w", **profile) as target:
+    names = ("mask", "stage", "probability")
+    plain = [folder / f"{name}.plain.tif" for name in names]
+    with rasterio.open(heads) as source, ExitStack() as files:
+        targets = [files.enter_context(rasterio.open(path, "w", **profile)) for path in plain]
+        targets[1].write_colormap(1, _stage_colours())
         for row in range(0, height, _STRIP_PX):
-            span = Span(row, 0, min(row + _STRIP_PX, height), width)
-            target.write(strip(span).astype(np.uint8), 1, window=((span.row0, span.row1), (0, width)))
-        if colours:
-            target.write_colormap(1, dict(colours))
-    # Neighbouring pixels of a class have no mean, so overviews take the nearest.
-    raster_shutil.copy(
-        plain, path, driver="COG", compress="DEFLATE", blocksize=512, overview_resampling="nearest" if colours else "average",
-        resampling="nearest",
-    )  # fmt: skip
-    plain.unlink()
+            window = ((row, min(row + _STRIP_PX, height)), (0, width))
+            p = source.read(1, window=window)
+            missing = p == NO_DATA
+            if missing.all():  # what is not written reads as no data
+                continue
+            codes = np.where(missing, NO_DATA, stage[slice(*window[0])])
+            for target, values in zip(targets, (np.where(missing, NO_DATA, codes > 0), codes, told[p]), strict=True):
+                target.write(values.astype(np.uint8), 1, window=window)
+            forget(stage)
+    for path, name in zip(plain, names, strict=True):
+        # Neighbouring pixels of a class have no mean, so overviews take the nearest.
+        raster_shutil.copy(
+            path, folder / f"{name}.tif", driver="COG", compress="DEFLATE", blocksize=512, resampling="nearest",
+            overview_resampling="nearest" if name == "stage" else "average", num_threads="ALL_CPUS", sparse_ok=True,
+        )  # fmt: skip
+        path.unlink()
+
+
+def _stage_colours() -> dict[int, tuple[int, ...]]:
+    colours: dict[int, tuple[int, ...]] = {0: (0, 0, 0, 0), NO_DATA: (0, 0, 0, 0)}
+    return colours | {code: (*STAGE_COLOURS_RGB[name], 255) for code, name in enumerate(STAGES, start=1)}
+
+
+def forget(mapped: NDArray[np.uint8]) -> None:
+    """Let the system take back the memory of an array that is mapped from disk; it stays on disk and is read again when asked for."""
+    pages = getattr(mapped, "_mmap", None)
+    if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,23 +27,26 @@ from shapely import Polygon
 from detect.backends import Backend, FlipAveraged, open_backend
 from detect.catalogue import write_item
 from detect.census import take_census
+from detect.cluster import DaskCluster
 from detect.dormitories import StructureProfile, add_dormitories, load_profile, rows_layer
 from detect.errors import DetectError, InputError
 from detect.footprints import RawBuilding, extract_buildings
 from detect.geometry import area_km2, measure
 from detect.grid import Span
+from detect.inputs import sources
 from detect.instances import InstanceParams, find_groups
 from detect.matching import covered_by
-from detect.outputs import NO_DATA, with_schema, write_gpkg, write_parquet, write_rasters, write_summary
+from detect.outputs import forget, with_schema, write_gpkg, write_parquet, write_rasters, write_summary
 from detect.overview import write_overview
 from detect.picture import take_picture
-from detect.probabilities import Probabilities, calibrated, predict_probabilities
+from detect.probabilities import Cluster, Probabilities, calibrated, predict_probabilities
 from detect.report import by_interest, write_report
 from detect.resources import package_version
 from detect.scene import Scene, WorkGrid, open_scene
 from detect.sites import WHOLE_SCENE, Sites, assign, load_sites
 from detect.stages import STAGES
 from detect.vectors import geometries_of, read_vector
+from detect.verify import sealed
 from detect.weights import Weights, load_weights, sha256_of
 
 OUTPUTS = (
@@ -82,7 +85,9 @@ class _Job:
     """Options that decide a result; part of its key."""
     open_options: dict[str, Any]
     device: str
+    backend: Backend
     workers: int
+    cluster: Cluster | None
     block_px: int
     overwrite: bool
     progress: Progress
@@ -96,14 +101,16 @@ def predict_scenes(
     sites: str | Path | None = None,
     structure: str | Path | None = None,
     device: str = "auto",
-    workers: int = 1,
+    workers: int | None = None,
+    dask: str | None = None,
+    asset: str | None = None,
     bands: Sequence[int] | None = None,
     date: str | None = None,
     gsd_m: float | None = None,
     min_area_m2: float | None = None,
     threshold: float | None = None,
     tta: bool = False,
-    block_px: int = 2048,
+    block_px: int = 1024,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Result]:
@@ -113,13 +120,15 @@ def predict_scenes(
     Scenes of one date (or of unknown date) that overlap share the ground: a building found in an earlier one is left out of later ones.
 
     Args:
-        scenes: files or URLs of rasters that GDAL opens.
+        scenes: files or URLs of rasters that GDAL opens, patterns, lists or STAC documents; see ``detect.inputs``.
         out: folder for the results; created.
         weights: name or path; the default ones without.
         sites: vector file with polygons to count in; without, the whole scene.
         structure: YAML profile of the structure that is looked for; without, the dormitory.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        workers: blocks computed at a time.
+        workers: blocks computed at a time, default two (or one, on one core); more need more memory.
+        dask: address of a Dask scheduler whose workers compute the blocks, or ``local`` for processes on this machine.
+        asset: of STAC items, the one that is read; default their visual or data asset.
         bands: three band numbers from 1, or one, for red, green, blue.
         date: of the scenes, ``YYYY-MM-DD``.
         gsd_m: ground size of a pixel, metres; only for scenes without georeference.
@@ -135,45 +144,54 @@ def predict_scenes(
         DetectError: a scene failed. The others are done: they stand in the error's ``results``.
     """
     loaded = load_weights(weights)
-    job = _Job(
-        out=Path(out),
-        weights=loaded,
-        profile=load_profile(structure),
-        sites=sites,
-        params={"threshold": threshold, "min_area_m2": min_area_m2, "tta": tta},
-        open_options={"bands": bands, "date": date, "gsd_m": gsd_m},
-        device=device,
-        workers=workers,
-        block_px=block_px,
-        overwrite=overwrite,
-        progress=progress or (lambda stage, done, total: None),
-    )
-    if job.out.exists() and not job.out.is_dir():
-        raise InputError(f"--out {job.out}: is a file; give a folder")
+    cores = os.cpu_count() or 1
+    if Path(out).exists() and not Path(out).is_dir():
+        raise InputError(f"--out {out}: is a file; give a folder")
     if sites is not None:
         read_vector(sites)  # a wrong file is a mistake of the call, not of each scene
-    backend = open_backend(loaded, device, None if workers == 1 else max(1, (os.cpu_count() or 1) // workers))
-    if tta:
-        backend = FlipAveraged(backend)
+    found = sources(scenes, asset)
     results: list[Result] = []
     opened: list[Scene] = []
     errors: list[Exception] = []
     names: set[str] = set()
-    for path in scenes:
-        try:
-            scene = open_scene(str(path), **job.open_options)
-            if scene.name in names:
-                raise InputError(f"{path}: another scene of this call is named '{scene.name}' too; rename one of the files")
-            names.add(scene.name)
-            earlier = [
-                (s, r) for s, r in zip(opened, results, strict=True) if s.date == scene.date or None in (s.date, scene.date)
-            ]
-            results.append(_predict_one(scene, job, backend, earlier))
-            opened.append(scene)
-        except (DetectError, OSError) as error:
-            if len(scenes) == 1 and isinstance(error, DetectError):
-                raise
-            errors.append(error if isinstance(error, DetectError) else DetectError(f"{path}: {error}"))
+    with ExitStack() as open_cluster:
+        threads = workers or min(2, cores)
+        backend = open_backend(loaded, device, max(1, cores // threads))
+        job = _Job(
+            out=Path(out),
+            weights=loaded,
+            profile=load_profile(structure),
+            sites=sites,
+            params={"threshold": threshold, "min_area_m2": min_area_m2, "tta": tta},
+            open_options={"bands": bands, "gsd_m": gsd_m},
+            device=device,
+            backend=FlipAveraged(backend) if tta else backend,
+            workers=threads,
+            cluster=None
+            if dask is None
+            else open_cluster.enter_context(DaskCluster(dask, loaded, device=device, tta=tta, workers=workers)),
+            block_px=block_px,
+            overwrite=overwrite,
+            progress=progress or (lambda stage, done, total: None),
+        )
+        for source in found:
+            try:
+                scene = open_scene(source.path, date=date or source.date, **job.open_options)
+                scene = replace(scene, name=source.name or scene.name)
+                if scene.name in names:
+                    raise InputError(
+                        f"{source.path}: another scene of this call is named '{scene.name}' too; rename one of the files"
+                    )
+                names.add(scene.name)
+                earlier = [
+                    (s, r) for s, r in zip(opened, results, strict=True) if s.date == scene.date or None in (s.date, scene.date)
+                ]
+                results.append(_predict_one(scene, job, earlier))
+                opened.append(scene)
+            except (DetectError, OSError) as error:
+                if len(found) == 1 and isinstance(error, DetectError):
+                    raise
+                errors.append(error if isinstance(error, DetectError) else DetectError(f"{source.path}: {error}"))
     if errors:
         kind = InputError if all(isinstance(e, InputError) for e in errors) else DetectError
         together = kind("; ".join(str(e) for e in errors))
@@ -183,13 +201,12 @@ def predict_scenes(
 
 
 def predict(scene: str | Path | Sequence[str | Path], out: str | Path, **options: Any) -> Result | list[Result]:
-    """``predict_scenes`` for one scene, which gives its Result, or for several, which gives a list."""
-    if isinstance(scene, str | Path):
-        return predict_scenes([scene], out, **options)[0]
-    return predict_scenes(scene, out, **options)
+    """``predict_scenes`` for one scene, which gives its Result, or for several (a list, a pattern, a collection), which gives a list."""
+    results = predict_scenes([scene] if isinstance(scene, str | Path) else scene, out, **options)
+    return results[0] if isinstance(scene, str | Path) and len(results) == 1 else results
 
 
-def _predict_one(scene: Scene, job: _Job, backend: Backend, earlier: list[tuple[Scene, Result]]) -> Result:
+def _predict_one(scene: Scene, job: _Job, earlier: list[tuple[Scene, Result]]) -> Result:
     sites = load_sites(job.sites, scene.crs, _outline(scene))
     folder, work = job.out / scene.name, job.out / f".{scene.name}.work"
     key = _run_key(scene, job, [s.sha256 for s, _ in earlier])
@@ -206,15 +223,26 @@ def _predict_one(scene: Scene, job: _Job, backend: Backend, earlier: list[tuple[
         job.progress(f"{scene.name}: {stage}", done, total)
 
     heads = predict_probabilities(
-        scene, grid, backend, job.weights.lattice, work, run_key=key, block_px=job.block_px, workers=job.workers, progress=report
+        scene,
+        grid,
+        job.backend,
+        job.weights.lattice,
+        work,
+        run_key=key,
+        block_px=job.block_px,
+        workers=job.workers,
+        cluster=job.cluster,
+        progress=report,
     )
+    job.backend.rest()  # what follows needs the memory
     network_s = time.monotonic() - began
     found, stage = _find_buildings(heads, grid, params, job, work, report)
+    buildings_s = time.monotonic() - began - network_s
     buildings = _table(found, scene, grid)
     buildings, notes = _without_counted(buildings, earlier)
     buildings["site"] = assign(buildings, sites.table)
     buildings = with_schema(add_dormitories(buildings, job.profile).assign(id=np.arange(1, len(buildings) + 1)))
-    sites = _with_gaps(sites, grid, stage)
+    sites = _with_gaps(sites, grid, heads)
     summary = _summary(scene, job, grid, heads, buildings, sites, notes, key)
     report("files", 0, 1)
     with whole_folder(folder) as target:
@@ -226,7 +254,9 @@ def _predict_one(scene: Scene, job: _Job, backend: Backend, earlier: list[tuple[
         picture = take_picture(scene, by_interest(buildings))
         write_report(target / "report.html", picture, buildings, rows, sites.table, summary)
         write_item(target / "item.json", scene, grid, job.weights)
-        summary["timings_s"] = {"network": round(network_s, 2), "total": round(time.monotonic() - began, 2)}
+        timings = {"network": network_s, "buildings": buildings_s, "total": time.monotonic() - began}
+        summary["timings_s"] = {stage: round(seconds, 2) for stage, seconds in timings.items()}
+        summary = sealed(summary, target)
         write_summary(target / "summary.json", summary)
     report("files", 1, 1)
     if not heads.ledger.failed:  # else the next run starts from the blocks that are done
@@ -297,20 +327,18 @@ def _instance_params(job: _Job, grid: WorkGrid) -> InstanceParams:
 def _find_buildings(
     heads: Probabilities, grid: WorkGrid, params: InstanceParams, job: _Job, work: Path, report: Progress
 ) -> tuple[list[RawBuilding], NDArray[np.uint8]]:
-    """All buildings, and the stage of each pixel (H, W), mapped from disk; 255 where nothing was observed."""
+    """All buildings, and the stage of each of their pixels (H, W), 0 elsewhere; a sparse file mapped from disk."""
     stage = np.lib.format.open_memmap(work / "stage.npy", mode="w+", dtype=np.uint8, shape=grid.size_hw)
 
-    def paint(span: Span, mask: NDArray[np.bool_], code: int) -> None:
-        stage[span.slices()][mask] = code
+    def paint(span: Span, codes: NDArray[np.uint8]) -> None:
+        np.copyto(stage[span.slices()], codes, where=codes > 0)
+        forget(stage)
 
     report("buildings", 0, 1)
     with heads.reader() as reader:
-        for row in range(0, grid.size_hw[0], 1024):
-            strip = Span(row, 0, min(row + 1024, grid.size_hw[0]), grid.size_hw[1])
-            stage[strip.slices()] = np.where(reader.read(strip, (0,))[0] == NO_DATA, NO_DATA, 0)
         groups = find_groups(lambda span: reader.read(span, (0,))[0], grid.size_hw, params.threshold_u8)
         calibration = job.weights.card.get("calibration", {})
-        walk = extract_buildings(
+        found = extract_buildings(
             reader.read,
             groups,
             grid.size_hw,
@@ -320,7 +348,6 @@ def _find_buildings(
             class_weights=tuple(calibration.get("stage_class_weights", (1.0, 1.0, 1.0))),
             told=calibrated(job.weights.temperature("footprint")),
         )
-        found = list(walk)
     report("buildings", 1, 1)
     return found, stage
 
@@ -353,13 +380,15 @@ def _without_counted(buildings: gpd.GeoDataFrame, earlier: list[tuple[Scene, Res
     return buildings, notes
 
 
-def _with_gaps(sites: Sites, grid: WorkGrid, stage: NDArray[np.uint8]) -> Sites:
+def _with_gaps(sites: Sites, grid: WorkGrid, heads: Probabilities) -> Sites:
     """Sites, with a warning where part of one holds no observation."""
-    step = max(1, max(grid.size_hw) // 2048)
-    seen = np.asarray(stage[::step, ::step]) != NO_DATA
+    with heads.reader() as reader:
+        seen = reader.seen(2048)
+    step_yx = (grid.size_hw[0] / seen.shape[0], grid.size_hw[1] / seen.shape[1])
+    transform = grid.transform * grid.transform.scale(step_yx[1], step_yx[0])
     notes = []
     for geometry, old in zip(geometries_of(sites.table), sites.warnings, strict=True):
-        inside = rasterize([geometry], seen.shape, transform=grid.transform * grid.transform.scale(step), dtype="uint8") == 1
+        inside = rasterize([geometry], seen.shape, transform=transform, dtype="uint8") == 1
         share = 1 - seen[inside].mean() if inside.any() else 0.0
         notes.append((*old, f"{share:.0%} of the site was not observed (no data in the scene)") if share >= 0.005 else old)
     return Sites(sites.table, tuple(notes))
@@ -401,6 +430,7 @@ def _summary(
             "options": {**job.params, "device": job.device},
             "versions": _versions(),
             "work_gsd_m": round(grid.gsd_m, 5),
+            "work_size_px": list(grid.size_hw),
         },
     }
 

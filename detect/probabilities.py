@@ -8,13 +8,15 @@ the network.
 from __future__ import annotations
 
 import json
-import os
 import shutil
+import threading
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import rasterio
@@ -41,6 +43,13 @@ def calibrated(temperature: float) -> NDArray[np.uint8]:
     p = np.clip(np.arange(TOP + 1) / TOP, 1e-6, 1 - 1e-6)
     told = np.floor(TOP / (1 + np.exp(-np.log(p / (1 - p)) / temperature)) + 0.5)
     return np.append(told, NO_DATA).astype(np.uint8)
+
+
+class Cluster(Protocol):
+    """Computes blocks elsewhere; see ``detect.cluster``."""
+
+    def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Iterator[tuple[Block, Exception | None]]:
+        """Blocks as they end, in any order, with what went wrong."""
 
 
 @dataclass
@@ -89,6 +98,13 @@ class HeadReader:
         window = Window(span.col0, span.row0, span.width, span.height)
         return self._dataset.read([b + 1 for b in bands], window=window)
 
+    def seen(self, longest_px: int) -> NDArray[np.bool_]:
+        """Whether the scene was observed, (H, W) sampled at most ``longest_px`` along its longer side."""
+        height, width = self._dataset.shape
+        step = max(1.0, max(height, width) / longest_px)
+        sampled = self._dataset.read(1, out_shape=(max(1, round(height / step)), max(1, round(width / step))))
+        return sampled != NO_DATA
+
 
 def predict_probabilities(
     scene: Scene,
@@ -98,8 +114,9 @@ def predict_probabilities(
     folder: Path,
     *,
     run_key: str,
-    block_px: int = 2048,
+    block_px: int = 1024,
     workers: int = 1,
+    cluster: Cluster | None = None,
     progress: Progress | None = None,
 ) -> Probabilities:
     """The heads of a scene on its work grid, in ``folder/heads.tif``.
@@ -113,6 +130,7 @@ def predict_probabilities(
         run_key: hash of everything that decides a pixel: scene, weights, options.
         block_px: side of a block; decides what a kill loses and how much memory is held, nothing else.
         workers: blocks in flight.
+        cluster: computes the blocks instead of this process's threads; its workers see ``folder`` under the same path.
         progress: called as (stage, done, total).
     """
     blocks = lattice.blocks(grid.size_hw, block_px)
@@ -122,7 +140,12 @@ def predict_probabilities(
     waiting = [b for b in blocks if not _file(folder, b).exists()]
     ledger.resumed = ledger.done = len(blocks) - len(waiting)
     report("network", ledger.done, len(blocks))
-    for block, outcome in _run_all(waiting, scene, grid, backend, folder, workers):
+    run = (
+        _run_here(waiting, scene, grid, backend, folder, workers)
+        if cluster is None
+        else cluster.run(waiting, scene, grid, folder)
+    )
+    for block, outcome in run:
         if isinstance(outcome, Exception):
             ledger.failed.append(
                 {"index": block.index, "span": asdict(block.span), "error": f"{type(outcome).__name__}: {outcome}"}
@@ -131,42 +154,60 @@ def predict_probabilities(
             ledger.done += 1
         report("network", ledger.done + len(ledger.failed), len(blocks))
     ledger.failed.sort(key=lambda f: f["index"])
+    for part in (folder / "blocks").glob("*.part"):  # of a run, or of a worker, that was killed
+        part.unlink(missing_ok=True)
     path, ledger.skipped_nodata = _assemble(blocks, scene, grid, folder)
     return Probabilities(path, ledger)
 
 
 def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArray[np.uint8]:
-    """Heads (5, H, W) of one block as uint8; 255 where the scene holds no observation."""
-    heads = np.full((HEADS, *block.span.size_hw), NO_DATA, np.uint8)
+    """Heads (5, H, W) of one block as uint8; 255 where the scene holds no observation; (5, 0, 0) where all of it is so."""
+    heads: NDArray[np.uint8] | None = None
     for tile in block.tiles:
         values, valid = reader.read(tile.input)
-        top, left = tile.core.row0 - tile.input.row0, tile.core.col0 - tile.input.col0
-        kept = (slice(top, top + tile.core.height), slice(left, left + tile.core.width))
+        halo_px = tile.core.row0 - tile.input.row0
+        kept = tuple(slice(halo_px, halo_px + n) for n in tile.core.size_hw)
         seen = valid[kept]
         if not seen.any():
             continue
-        probabilities = backend.predict(values)[(slice(None), *kept)]
-        if not np.isfinite(probabilities).all():
-            raise ValueError("the network gave values that are no numbers")
-        stored = np.floor(np.clip(probabilities, 0, 1) * TOP + 0.5).astype(np.uint8)
-        stored[:, ~seen] = NO_DATA
-        where = tile.core.shift(-block.span.row0, -block.span.col0)
-        heads[(slice(None), *where.slices())] = stored
-    return heads
+        if heads is None:
+            heads = np.full((HEADS, *block.span.size_hw), NO_DATA, np.uint8)
+        probabilities = backend.predict(values, halo_px)[:, : tile.core.height, : tile.core.width]
+        stored = heads[(slice(None), *tile.core.shift(-block.span.row0, -block.span.col0).slices())]
+        for head, p in zip(stored, probabilities, strict=True):  # one at a time stays in the cache
+            if not np.isfinite(p).all():
+                raise ValueError("the network gave values that are no numbers")
+            head[seen] = _as_stored(p)[seen]
+    return np.empty((HEADS, 0, 0), np.uint8) if heads is None else heads
 
 
-def _run_all(
+def _as_stored(p: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Probabilities 0–1 → 0–254, rounded half up."""
+    scaled = np.clip(p, 0, 1)
+    scaled *= np.float32(TOP)
+    scaled += np.float32(0.5)
+    return scaled.astype(np.uint8)
+
+
+def _run_here(
     blocks: list[Block], scene: Scene, grid: WorkGrid, backend: Backend, folder: Path, workers: int
 ) -> Iterator[tuple[Block, Exception | None]]:
-    """Blocks as they end, at most ``workers`` + 1 of them in flight; each is tried twice."""
+    """Blocks as they end, at most ``workers`` + 1 of them in flight; each is tried twice.
 
-    def work(block: Block) -> None:
-        try:
-            _compute(block, scene, grid, backend, folder)
-        except Exception:  # whatever it was, a second try costs little and a hole costs a count
-            _compute(block, scene, grid, backend, folder)
+    While one thread reads or stores, the others compute: GDAL and the network let go of Python's lock.
+    """
+    own = threading.local()
+    with ExitStack() as open_files, ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
 
-    with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
+        def work(block: Block) -> None:
+            if not hasattr(own, "reader"):
+                own.reader = open_files.enter_context(scene.reader(grid))
+            try:
+                compute_block(block, own.reader, backend, folder)
+            except Exception:  # whatever it was, a second try costs little and a hole costs a count
+                with scene.reader(grid) as reader:
+                    compute_block(block, reader, backend, folder)
+
         flying: dict[Future[None], Block] = {}
         queue = iter(blocks)
         while True:
@@ -181,15 +222,14 @@ def _run_all(
                 yield flying.pop(ended), cause
 
 
-def _compute(block: Block, scene: Scene, grid: WorkGrid, backend: Backend, folder: Path) -> None:
-    with scene.reader(grid) as reader:
-        heads = predict_block(reader, backend, block)
+def compute_block(block: Block, reader: SceneReader, backend: Backend, folder: Path) -> None:
+    """One block from the scene to its file, which appears whole or not at all."""
+    heads = predict_block(reader, backend, block)
     path = _file(folder, block)
-    aside = path.with_suffix(".part")
+    # Two machines may compute a block at the same time, where the first was thought lost: each writes a file of its own.
+    aside = path.with_suffix(f".{uuid.uuid4().hex}.part")
     with aside.open("wb") as handle:
         np.save(handle, heads)
-        handle.flush()
-        os.fsync(handle.fileno())
     aside.replace(path)
 
 
@@ -216,21 +256,23 @@ def _claim(folder: Path, run_key: str, block_px: int) -> None:
 
 
 def _assemble(blocks: tuple[Block, ...], scene: Scene, grid: WorkGrid, folder: Path) -> tuple[Path, int]:
-    """All blocks in one tiled GeoTIFF, missing ones as no data; and how many blocks held no valid pixel."""
+    """All blocks in one tiled GeoTIFF; missing and empty ones are not stored and read as no data; and how many were empty."""
     path, aside, empty = folder / "heads.tif", folder / "heads.part.tif", 0
     profile = {
         "driver": "GTiff", "dtype": "uint8", "count": HEADS, "height": grid.size_hw[0], "width": grid.size_hw[1],
         "crs": scene.crs, "transform": grid.transform, "nodata": NO_DATA, "tiled": True, "blockxsize": 256, "blockysize": 256,
         "compress": "zstd", "zstd_level": 1, "predictor": 1, "interleave": "band", "bigtiff": "if_safer",
+        "sparse_ok": True,
     }  # fmt: skip
     with rasterio.open(aside, "w", **profile) as target:
         for block in blocks:
             file = _file(folder, block)
             if not file.exists():
-                heads = np.full((HEADS, *block.span.size_hw), NO_DATA, np.uint8)
-            else:
-                heads = np.load(file, allow_pickle=False)
-                empty += bool((heads[0] == NO_DATA).all())
+                continue
+            heads = np.load(file, allow_pickle=False)
+            if not heads.size:
+                empty += 1
+                continue
             window = Window(block.span.col0, block.span.row0, block.span.width, block.span.height)
             target.write(heads, window=window)
     aside.replace(path)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import atexit
 import hashlib
 import math
+import os
 import shutil
 import tempfile
+import threading
 import urllib.request
 import warnings
 from collections.abc import Iterator, Sequence
@@ -36,6 +38,9 @@ from detect.dates import scene_date
 from detect.errors import InputError
 from detect.geometry import ground_size_m
 from detect.grid import Span
+
+# GDAL keeps decoded blocks in 5 % of the machine's memory; what is read once and in order needs far less. It looks when first used.
+os.environ.setdefault("GDAL_CACHEMAX", "128")
 
 COARSEST_GSD_M = 3.0
 """A house has fewer than 20 pixels at 3 m; counting coarser images would only pretend."""
@@ -161,7 +166,7 @@ class SceneReader:
         native, valid = _read_native(
             self._dataset, self._scene.bands, window, self._scene.black_is_nodata, size_hw, Resampling.average
         )
-        stretched = np.clip((np.where(valid, native, 0) - self._lo) / self._range, 0, 1) ** np.float32(self._scene.gamma)
+        stretched = self.stretch(np.where(valid, native, np.float32(0)))
         return np.where(valid[..., None], np.rint(stretched.transpose(1, 2, 0) * 255), _BLANK).astype(np.uint8)
 
     def _read_inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -188,10 +193,17 @@ class SceneReader:
                 continue
             done[band] = index
             band_values = _resample(native[index], row_weights, col_weights) / np.maximum(share, np.float32(1e-6))
-            stretched = np.clip((band_values - self._lo[index]) / self._range[index], 0, 1)
-            values[index] = stretched if self._scene.gamma == 1 else stretched ** np.float32(self._scene.gamma)
+            values[index] = self._stretched(band_values, index)
         values[:, ~seen] = _FILL
         return values, seen
+
+    def stretch(self, native: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Native values (3, H, W) → 0–1, by the one stretch of the scene."""
+        return np.stack([self._stretched(band, index) for index, band in enumerate(native)])
+
+    def _stretched(self, band: NDArray[np.floating], index: int) -> NDArray[np.floating]:
+        shown = np.clip((band - self._lo[index]) / self._range[index], 0, 1)
+        return shown if self._scene.gamma == 1 else shown ** np.float32(self._scene.gamma)
 
 
 def open_scene(
@@ -254,6 +266,10 @@ def open_scene(
         )
 
 
+_OPENING = threading.Lock()
+"""Which warnings are shown is one setting for all threads."""
+
+
 @contextmanager
 def _open(path: str) -> Iterator[Any]:
     """A rasterio dataset; any failure to open it is the user's to mend."""
@@ -262,7 +278,7 @@ def _open(path: str) -> Iterator[Any]:
         raise InputError(f"{path}: no such file")
     if local and Path(path).is_dir():
         raise InputError(f"{path}: is a folder; name the raster files in it")
-    with warnings.catch_warnings():
+    with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             try:
@@ -274,8 +290,10 @@ def _open(path: str) -> Iterator[Any]:
         except (RasterioError, OSError) as cause:
             reason = "no raster that GDAL can read" if local else f"cannot be opened ({' '.join(str(cause).split())})"
             raise InputError(f"{path}: {reason}; give a GeoTIFF, VRT, JPEG, PNG or the like") from cause
-    with dataset:
+    try:  # not `with dataset`: it may be closed by another thread than the one that opened it
         yield dataset
+    finally:
+        dataset.close()
 
 
 @cache
@@ -359,8 +377,12 @@ def _read_native(
     shape: dict[str, Any] = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw), "resampling": resampling}
     read = dataset.read(wanted, window=window, **shape)
     shape = {} if out_hw is None else {"out_shape": out_hw}
-    masks = [dataset.read_masks(b, window=window, **shape) > 0 for b in wanted] if _has_mask(dataset, wanted) else []
-    valid = np.logical_or.reduce(masks) if masks else np.ones(read.shape[1:], bool)
+    if _is_marked_by_value(dataset, wanted) and not shape:  # what GDAL would do, without reading twice
+        valid = np.logical_or.reduce([values != dataset.nodatavals[b - 1] for b, values in zip(wanted, read, strict=True)])
+    elif _has_mask(dataset, wanted):
+        valid = np.logical_or.reduce([dataset.read_masks(b, window=window, **shape) > 0 for b in wanted])
+    else:
+        valid = np.ones(read.shape[1:], bool)
     if np.issubdtype(read.dtype, np.floating):
         valid &= np.isfinite(read).all(axis=0)
     if black_is_nodata:
@@ -371,6 +393,13 @@ def _read_native(
 
 def _has_mask(dataset: Any, bands: Sequence[int]) -> bool:
     return any(MaskFlags.all_valid not in dataset.mask_flag_enums[b - 1] for b in bands)
+
+
+def _is_marked_by_value(dataset: Any, bands: Sequence[int]) -> bool:
+    """Whether a no-data value alone, of whole numbers, says what was not observed."""
+    return all(
+        dataset.mask_flag_enums[b - 1] == [MaskFlags.nodata] and dataset.dtypes[b - 1].startswith(("int", "uint")) for b in bands
+    )
 
 
 def _decimated_hw(dataset: Any) -> tuple[int, int]:

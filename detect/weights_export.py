@@ -99,8 +99,14 @@ def write_weights(
     return folder
 
 
-def export(weights: str | Path, out: str | Path) -> None:
-    """Write an ONNX model of weights, and a card beside it that describes that file alone.
+def export(weights: str | Path, out: str | Path, tile_px: int | None = None) -> None:
+    """Write an ONNX model of weights, its metadata inside, and a card beside it that describes that file alone.
+
+    Args:
+        weights: name or path.
+        out: a file that ends in .onnx.
+        tile_px: None for the network as ``detect predict`` runs it; else a model for GeoDeep and QGIS's plug-in Deepness, which want
+            tiles of one size, pictures of 0–1, and one score per class; it gets no card.
 
     Raises:
         InputError: no such weights, no safetensors among them, or a file that exists already.
@@ -111,34 +117,88 @@ def export(weights: str | Path, out: str | Path) -> None:
         raise InputError(f"--out {path}: name a file that ends in .onnx")
     if not path.parent.is_dir():
         raise InputError(f"--out {path}: the folder {path.parent} does not exist; create it first")
-    for target in (path, card_path):
+    if tile_px is not None and tile_px % STRIDE:
+        raise InputError(f"--tile {tile_px}: give a multiple of {STRIDE}, such as 512")
+    for target in (path, card_path) if tile_px is None else (path,):
         if target.exists():
             raise InputError(f"{target}: exists already; choose another name")
     chosen: Weights = load_weights(weights)
+    network = load_network(chosen)
+    model = to_onnx(network) if tile_px is None else to_onnx(_ClassNetwork(network, chosen.card), tile_px, ("image", "classes"))
+    helper.set_model_props(model, _metadata(chosen, tile_px))
     aside = path.with_name(path.name + ".part")
-    onnx.save(to_onnx(load_network(chosen)), aside)
+    onnx.save(model, aside)
     card = chosen.card | {"files": {"onnx": {"name": path.name, "sha256": sha256_of(aside)}}}
     aside.replace(path)
-    card_path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    if tile_px is None:
+        card_path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
-def to_onnx(network: nn.Module) -> onnx.ModelProto:
+def _metadata(weights: Weights, tile_px: int | None) -> dict[str, str]:
+    """What a model says of itself; with a tile, in the keys that Deepness defined and GeoDeep took over (JSON, resolution in cm)."""
+    card = weights.card
+    told = {
+        "detect_weights": weights.name,
+        "heads": json.dumps(card["heads"]),
+        "gsd_m": json.dumps(card["gsd_m"]),
+        "normalisation": json.dumps(card["normalisation"] if tile_px is None else {"mean": [0.0] * 3, "std": [1.0] * 3}),
+        "licence": str(card.get("licence", "")),
+    }
+    if tile_px is None:
+        return told
+    return told | {
+        "heads": json.dumps(["background", "building"]),
+        "model_type": json.dumps("Segmentor"),
+        "class_names": json.dumps({"0": "background", "1": "building"}),
+        "resolution": json.dumps(100 * card["gsd_m"]),
+        "tiles_size": json.dumps(tile_px),
+        "tiles_overlap": json.dumps(min(40, round(100 * 2 * card["tile"]["halo_px"] / tile_px))),
+        "seg_thresh": json.dumps(0.5),
+        "seg_small_segment": json.dumps(11),
+    }
+
+
+class _ClassNetwork(nn.Module):
+    """Pictures (N, 3, H, W) of 0–1 → scores (N, 2, H, W) of background and building; the larger is what the threshold says."""
+
+    def __init__(self, network: nn.Module, card: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.network = network
+        self.mean, self.sd = (torch.tensor(card["normalisation"][k]).reshape(1, 3, 1, 1) for k in ("mean", "std"))
+        self.threshold = float(card["thresholds"]["footprint"])
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        p = self.network((image - self.mean) / self.sd)[:, :1]
+        # Bayes with other odds: one half where the probability is the threshold.
+        yes, no = p * (1 - self.threshold), (1 - p) * self.threshold
+        return torch.cat([no / (yes + no), yes / (yes + no)], dim=1)
+
+
+def to_onnx(
+    network: nn.Module, tile_px: int | None = None, names: tuple[str, str] = ("image", "probabilities")
+) -> onnx.ModelProto:
     """The graph of a network that answers in probabilities: ``image`` (N, 3, H, W) → ``probabilities`` (N, 5, H, W), any N, H and W.
 
     Batch norms stay apart from the convolutions (ONNX Runtime joins them when it loads), so that the stored matrices are exactly those of
     the safetensors.
+
+    Args:
+        network: what to trace.
+        tile_px: the one size of H and W, where the reader of the model wants it fixed.
+        names: of input and output.
     """
     buffer: Any = io.BytesIO()  # the tracing exporter writes into it, whatever its annotation says
-    axes = {0: "batch", 2: "height", 3: "width"}
+    axes = {0: "batch", 2: "height", 3: "width"} if tile_px is None else {0: "batch"}
+    side = tile_px or 4 * STRIDE
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracing exporter is deprecated; a test holds its graph to torch
         torch.onnx.export(
             network.eval(),
-            (torch.zeros(1, 3, 4 * STRIDE, 4 * STRIDE),),
+            (torch.zeros(1, 3, side, side),),
             buffer,
-            input_names=["image"],
-            output_names=["probabilities"],
-            dynamic_axes={"image": axes, "probabilities": axes},
+            input_names=[names[0]],
+            output_names=[names[1]],
+            dynamic_axes=dict.fromkeys(names, axes),
             opset_version=17,
             dynamo=False,
             do_constant_folding=False,

@@ -34,13 +34,17 @@ class Toy:
         self.calls = 0
         self._network, self._breaks_after, self._error, self._lock = network, breaks_after, error, threading.Lock()
 
-    def predict(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
         with self._lock:
             self.calls += 1
             if self._breaks_after is not None and self.calls > self._breaks_after:
                 raise self._error("cut off")
         shown = self._network(np.rint(values * TOP).astype(np.int64))
-        return (shown[[0, 1, 2, 1, 0]] / TOP).astype(np.float32)
+        height, width = (n - halo_px for n in values.shape[1:])
+        return (shown[[0, 1, 2, 1, 0], halo_px:height, halo_px:width] / TOP).astype(np.float32)
+
+    def rest(self) -> None:
+        pass
 
 
 class Kill(BaseException):

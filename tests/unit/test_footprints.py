@@ -89,8 +89,8 @@ def test_extracted_buildings_know_score_stage_and_edge() -> None:
     params = InstanceParams()
     painted = np.zeros(heads.shape[1:], np.uint8)
 
-    def paint(span: Span, mask: np.ndarray, code: int) -> None:
-        painted[span.slices()][mask] = code
+    def paint(span: Span, codes: np.ndarray) -> None:
+        np.copyto(painted[span.slices()], codes, where=codes > 0)
 
     groups = find_groups(lambda span: heads[0][span.slices()], painted.shape, params.threshold_u8)
     found = list(extract_buildings(lambda span: heads[(slice(None), *span.slices())], groups, painted.shape, params, paint=paint))

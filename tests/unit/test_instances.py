@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from detect.instances import InstanceParams, find_groups, group_mask, split_group
+from detect.instances import InstanceParams, find_groups, groups_mask, split_group
 
 PARAMS = InstanceParams()
 
@@ -37,7 +37,10 @@ def test_groups_are_those_of_the_whole_scene(values: np.ndarray, strip: int) -> 
         assert group.area_px == of_group.sum()
         rows, cols = np.nonzero(of_group)
         assert group.span.slices() == (slice(rows.min(), rows.max() + 1), slice(cols.min(), cols.max() + 1))
-        assert (group_mask(values[group.span.slices()], group, 150) == of_group[group.span.slices()]).all()
+        assert (
+            groups_mask(values[group.span.slices()], [group], (group.span.row0, group.span.col0), 150)[0]
+            == of_group[group.span.slices()]
+        ).all()
 
 
 def test_a_wall_separates_two_houses() -> None:

@@ -96,3 +96,31 @@ def test_unknown_architecture_is_refused() -> None:
         build_network({"decoder": "pspnet"})
     with pytest.raises(InputError, match="encoder"):
         build_network({"encoder": "no-such-encoder"})
+
+
+def test_a_model_for_other_tools_says_what_they_ask_and_follows_the_threshold(tmp_path: Path) -> None:
+    import json
+
+    import onnxruntime
+
+    from detect.backends import OnnxBackend
+    from detect.weights import load_weights
+
+    export("base", tmp_path / "qgis.onnx", tile_px=128)
+    assert [p.name for p in tmp_path.iterdir()] == ["qgis.onnx"]
+    session = onnxruntime.InferenceSession(tmp_path / "qgis.onnx", providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape[1:] == [3, 128, 128]  # GeoDeep takes its tile from here
+    told = session.get_modelmeta().custom_metadata_map
+    weights = load_weights("base")
+    assert json.loads(told["model_type"]) == "Segmentor"
+    assert json.loads(told["class_names"]) == {"0": "background", "1": "building"}
+    assert float(told["resolution"]) == pytest.approx(100 * weights.gsd_m)  # centimetres
+    picture = np.random.default_rng(4).random((3, 128, 128), np.float32)
+    classes = session.run(None, {"image": picture[None]})[0][0]
+    assert classes.sum(axis=0) == pytest.approx(1, abs=1e-5)
+    p = OnnxBackend(weights).predict(picture)[0]
+    threshold = weights.card["thresholds"]["footprint"]
+    clear = np.abs(p - threshold) > 1e-5
+    assert ((classes.argmax(axis=0) == 1) == (p >= threshold))[clear].all()
+    with pytest.raises(InputError, match="multiple of 32"):
+        export("base", tmp_path / "odd.onnx", tile_px=100)

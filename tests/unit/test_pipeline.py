@@ -104,7 +104,7 @@ def test_interrupted_run_continues_and_gives_the_same_bytes(
     weights = small_tiles(tmp_path)
     whole = detect.predict(compound, tmp_path / "whole", weights=weights, block_px=128)
     calls = 0
-    compute = probabilities._compute
+    compute = probabilities.compute_block
 
     def stop_early(*arguments: object) -> None:
         nonlocal calls
@@ -114,7 +114,7 @@ def test_interrupted_run_continues_and_gives_the_same_bytes(
         compute(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(probabilities, "_compute", stop_early)
+        patch.setattr(probabilities, "compute_block", stop_early)
         with pytest.raises(KeyboardInterrupt):
             detect.predict(compound, tmp_path / "part", weights=weights, block_px=128)
     assert not (tmp_path / "part" / "scene").exists(), "no half-written result"
@@ -130,7 +130,7 @@ def test_failed_block_is_named_and_tried_again(tiny_scene: Path, tmp_path: Path,
         raise RuntimeError("a cosmic ray")
 
     with monkeypatch.context() as patch:
-        patch.setattr(probabilities, "_compute", broken)
+        patch.setattr(probabilities, "compute_block", broken)
         result = detect.predict(tiny_scene, tmp_path)
     assert result.failed
     assert "a cosmic ray" in result.summary["warnings"][-1]

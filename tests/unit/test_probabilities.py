@@ -32,13 +32,17 @@ class Toy:
         self.calls = 0
         self._fail_at, self._error, self._lock = fail_at, error, threading.Lock()
 
-    def predict(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
         with self._lock:
             number, self.calls = self.calls, self.calls + 1
         if number in self._fail_at:
             raise self._error("out of memory")
         assert all(n % LATTICE.stride_px == 0 for n in values.shape[1:])
-        return values[[0, 1, 2, 0, 1]]
+        height, width = (n - halo_px for n in values.shape[1:])
+        return values[[0, 1, 2, 0, 1], halo_px:height, halo_px:width]
+
+    def rest(self) -> None:
+        pass
 
 
 class Kill(BaseException):

@@ -1,0 +1,141 @@
+"""An ONNX graph rewritten so that a tile with a halo costs less; what it answers for the tile's core stays the same.
+
+A tile is seen with a wide halo because the deepest layers look far. The decoder's fine layers, where most of the time goes, look only a few
+pixels far, so the halo is cut off step by step on the way up: before each enlargement, only what its later layers still see is kept.
+And ONNX Runtime's softmax over channels is slow on large images: it is written as exponentials and a sum.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+
+def without_halo(path: Path, halo_px: int, stride_px: int) -> bytes:
+    """The graph of a network with its softmax made cheap, answering for the core of what it sees: (N, 5, H − 2 halo, W − 2 halo).
+
+    Args:
+        path: ONNX file. Where it is no U-Net that doubles its features log2(stride) times, only the answer is cut.
+        halo_px: margin on each side, a multiple of the stride.
+        stride_px: of the network.
+    """
+    model = onnx.load(path)
+    _cheapen_softmax(model.graph)
+    _crop(model.graph, halo_px, stride_px)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def kept_margins(reach_px: list[int]) -> list[int]:
+    """How much of a margin each enlargement of a decoder must see, in pixels of its input.
+
+    Args:
+        reach_px: how far the layers after each enlargement look, deepest first, in pixels of its output.
+
+    Example: a 3 × 3 convolution reaches 1 px. With two of them after each enlargement and one more in the head, the last needs 3 px of its
+    output, so 2 of its input; the one before 2 + 2, so 2 of its input: (2, 2, 3) → (2, 2, 2).
+    """
+    margins: list[int] = []
+    for reach in reversed(reach_px):
+        needed = reach + (margins[-1] if margins else 0)
+        margins.append(-(-needed // 2))
+    return margins[::-1]
+
+
+def _crop(graph: onnx.GraphProto, halo_px: int, stride_px: int) -> None:
+    """Let the decoder's convolutions eat the margin, and cut what is left over before each enlargement."""
+    enlargements = [n for n in graph.node if n.op_type == "Resize"]
+    followers = [_convolutions(graph, n, enlargements) for n in enlargements]
+    reaches = [sum(_reach(n) for n in nodes) for nodes in followers]
+    margins = kept_margins(reaches)
+    available = halo_px // stride_px
+    if margins and 2 ** len(margins) == stride_px and margins[0] <= available:
+        for level, (node, margin) in enumerate(zip(enlargements, margins, strict=True), start=1):
+            node.input[0] = _sliced(graph, node, node.input[0], available - margin)
+            _double(graph, node)
+            for joined in (n for n in _users(graph, node.output[0]) if n.op_type == "Concat"):
+                surplus = halo_px * 2**level // stride_px - 2 * margin
+                for i, name in enumerate(joined.input):
+                    if name != node.output[0]:
+                        joined.input[i] = _sliced(graph, joined, name, surplus)
+            for convolution in followers[level - 1]:
+                next(a for a in convolution.attribute if a.name == "pads").ints[:] = [0, 0, 0, 0]
+            available = 2 * margin - reaches[level - 1]
+    else:
+        available = halo_px
+    output = graph.output[0].name
+    last = next(n for n in graph.node if output in n.output)
+    last.output[0] = f"{output}_with_margin"
+    graph.node.append(helper.make_node("Identity", [_sliced(graph, None, last.output[0], available)], [output]))
+
+
+def _convolutions(graph: onnx.GraphProto, start: onnx.NodeProto, stops: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """The convolutions between an enlargement and the next, or the end."""
+    found, node = [], start
+    while users := [n for n in _users(graph, node.output[0]) if n.op_type not in ("Shape", "Slice")]:
+        node = users[0]
+        if node in stops:
+            break
+        if node.op_type == "Conv":
+            found.append(node)
+    return found
+
+
+def _reach(convolution: onnx.NodeProto) -> int:
+    """How many pixels a convolution looks to each side."""
+    attributes = {a.name: a.ints for a in convolution.attribute}
+    return (attributes["kernel_shape"][0] - 1) // 2 * attributes["dilations"][0]
+
+
+def _users(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
+    return [n for n in graph.node if name in n.input]
+
+
+def _sliced(graph: onnx.GraphProto, before: onnx.NodeProto | None, name: str, px: int) -> str:
+    """The name of a tensor (N, C, H, W) without ``px`` at each side; the node that cuts stands before another."""
+    if px == 0:
+        return name
+    cut = f"{name}_cut{px}"
+    if not _users(graph, cut) and all(cut not in n.output for n in graph.node):
+        inputs = [name] + [
+            _constant(graph, f"{cut}_{what}", values)
+            for what, values in (("from", [px] * 2), ("to", [-px] * 2), ("axes", [2, 3]))
+        ]
+        node = helper.make_node("Slice", inputs, [cut], name=cut)
+        place = len(graph.node) if before is None else list(graph.node).index(before)
+        graph.node.insert(place, node)
+    return cut
+
+
+def _double(graph: onnx.GraphProto, enlargement: onnx.NodeProto) -> None:
+    """Enlarge by a factor, not to the size of another tensor."""
+    del enlargement.input[1:]
+    scales = _constant(graph, f"{enlargement.output[0]}_scales", np.array([1, 1, 2, 2], np.float32))
+    enlargement.input.extend(["", scales])
+
+
+def _constant(graph: onnx.GraphProto, name: str, values: object) -> str:
+    array = np.asarray(values)
+    graph.initializer.append(numpy_helper.from_array(array if array.dtype == np.float32 else array.astype(np.int64), name))
+    return name
+
+
+def _cheapen_softmax(graph: onnx.GraphProto) -> None:
+    """Softmax over channels as exp(x − max) / sum."""
+    for node in [n for n in graph.node if n.op_type == "Softmax"]:
+        x, y = node.input[0], node.output[0]
+        place = list(graph.node).index(node)
+        graph.node.remove(node)
+        axes = _constant(graph, f"{y}_axes", [1])
+        steps = [
+            helper.make_node("ReduceMax", [x], [f"{y}_max"], axes=[1], keepdims=1),
+            helper.make_node("Sub", [x, f"{y}_max"], [f"{y}_below"]),
+            helper.make_node("Exp", [f"{y}_below"], [f"{y}_exp"]),
+            helper.make_node("ReduceSum", [f"{y}_exp", axes], [f"{y}_sum"], keepdims=1),
+            helper.make_node("Div", [f"{y}_exp", f"{y}_sum"], [y]),
+        ]
+        for i, step in enumerate(steps):
+            graph.node.insert(place + i, step)

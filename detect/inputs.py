@@ -1,0 +1,133 @@
+"""What a user names → the scenes it stands for: files, URLs, patterns, lists, STAC items and collections.
+
+STAC (SpatioTemporal Asset Catalog 1.0) is read as plain JSON: an item is a scene of one date with named assets; one is the picture.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import re
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+from detect.errors import InputError
+
+_PICTURES = ("image/tiff", "image/jp2", "image/vrt", "image/jpeg", "image/png")
+_NO_PICTURES = {"thumbnail", "overview", "metadata", "cloud", "data-mask", "snow-ice"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A raster to open, and what is known of it beyond the file."""
+
+    path: str
+    name: str | None = None
+    """Of the result's folder; None: the file's stem."""
+    date: str | None = None
+    """ISO day; None: what the file says."""
+
+
+def sources(given: Sequence[str | Path], asset: str | None = None) -> list[Source]:
+    """The scenes that names stand for, in their order.
+
+    Args:
+        given: each a raster's file or URL, a pattern with ``*`` or ``?``, a ``.txt`` file of one such name per line, or the file or URL
+            of a STAC item, item collection, collection or catalogue (``.json``, ``.geojson``).
+        asset: of STAC items, the one to read; without, the visual one, else the only picture.
+
+    Raises:
+        InputError: a pattern that fits nothing, an unreadable list or catalogue, no such asset, or several that could be meant.
+    """
+    return [source for name in given for source in _expanded(str(name), asset)]
+
+
+def _expanded(name: str, asset: str | None) -> Iterator[Source]:
+    remote = "://" in name or name.startswith("/vsi")
+    suffix = Path(name.split("?")[0] if remote else name).suffix.lower()
+    if suffix in (".json", ".geojson"):
+        yield from _catalogued(name, asset)
+    elif not remote and suffix == ".txt" and Path(name).is_file():
+        lines = [line.strip() for line in Path(name).read_text(encoding="utf-8").splitlines()]
+        for line in lines:
+            if line and not line.startswith("#"):
+                yield from _expanded(line if "://" in line else str(Path(name).parent / line), asset)
+    elif not remote and glob.has_magic(name) and not Path(name).exists():
+        found = sorted(glob.glob(name, recursive=True))
+        if not found:
+            raise InputError(f"{name}: no file fits this pattern")
+        yield from (Source(path) for path in found)
+    else:
+        yield Source(name)
+
+
+def _catalogued(place: str, asset: str | None) -> Iterator[Source]:
+    """The scenes of a STAC document; collections and catalogues are followed to their items."""
+    todo, known = [place], set()
+    while todo:
+        here = todo.pop(0)
+        if here in known:
+            continue
+        known.add(here)
+        content = _read_json(here)
+        kind = content.get("type")
+        if kind == "Feature" and isinstance(content.get("assets"), dict):
+            yield _source(content, here, asset)
+        elif kind == "FeatureCollection" and all("assets" in f for f in content.get("features", [{}])):
+            yield from (_source(item, here, asset) for item in content["features"])
+        elif "links" in content:
+            todo += [_resolved(here, link["href"]) for link in content["links"] if link.get("rel") in ("item", "items", "child")]
+        else:
+            raise InputError(f"{here}: is no STAC item, item collection or collection; give one, or a raster")
+
+
+def _source(item: dict[str, Any], here: str, asset: str | None) -> Source:
+    moment = item.get("properties", {}).get("datetime") or item.get("properties", {}).get("start_datetime")
+    name = re.sub(r"[^\w.-]+", "_", str(item.get("id", "item"))).strip(".") or "item"
+    return Source(_resolved(here, _chosen(item, here, asset)["href"]), name, moment[:10] if moment else None)
+
+
+def _chosen(item: dict[str, Any], here: str, asset: str | None) -> dict[str, Any]:
+    """The asset that is the picture."""
+    assets: dict[str, dict[str, Any]] = item["assets"]
+    names = ", ".join(assets) or "none"
+    if asset is not None:
+        if asset not in assets:
+            raise InputError(f"{here}: item {item.get('id')} has no asset '{asset}'; it has {names}")
+        return assets[asset]
+    pictures = {
+        key: a
+        for key, a in assets.items()
+        if str(a.get("type", "image/tiff")).startswith(_PICTURES) and not _NO_PICTURES & set(a.get("roles", []))
+    }
+    visual = [a for key, a in pictures.items() if key == "visual" or "visual" in a.get("roles", [])]
+    data = [a for a in pictures.values() if "data" in a.get("roles", [])]
+    for candidates in (visual, data, list(pictures.values())):
+        if len(candidates) == 1:
+            return candidates[0]
+    raise InputError(f"{here}: item {item.get('id')} has {len(pictures)} pictures; name one with --asset, of: {names}")
+
+
+def _resolved(here: str, target: str) -> str:
+    """Where a reference in a document leads, relative to the document."""
+    if "://" in target or target.startswith("/vsi"):
+        return target
+    return urljoin(here, target) if "://" in here else str(Path(here).parent / target)
+
+
+def _read_json(place: str) -> dict[str, Any]:
+    try:
+        if place.startswith(("http://", "https://")):
+            with urllib.request.urlopen(place, timeout=60) as response:
+                content = json.load(response)
+        else:
+            content = json.loads(Path(place).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise InputError(f"{place}: cannot be read as a STAC document ({cause})") from cause
+    if not isinstance(content, dict):
+        raise InputError(f"{place}: is no STAC document")
+    return content

@@ -1,0 +1,108 @@
+"""Are the outputs of predict whole, unchanged, and do they cover the scene?
+
+``sealed`` puts the SHA-256 of every file into the summary when a result is written (or rewritten); ``verify`` compares. The summary seals
+itself too: its own hash is that of its content without that hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyogrio
+import rasterio
+from rasterio.errors import RasterioError
+
+from detect.errors import InputError
+from detect.weights import sha256_of
+
+SUMMARY = "summary.json"
+RASTERS = ("mask.tif", "probability.tif", "stage.tif")
+
+
+def sealed(summary: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The summary with the hash of each file that lies in a folder, and of itself, under ``files``."""
+    files = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != SUMMARY}
+    content = {**summary, "files": files}
+    return content | {"files": files | {SUMMARY: _own_hash(content)}}
+
+
+def verify(folder: str | Path) -> list[str]:
+    """What is wrong with a result, or with each of those in a folder, a line each; empty where all is well.
+
+    Raises:
+        InputError: there is no result of predict.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give one that detect predict wrote")
+    results = [folder] if (folder / SUMMARY).exists() else sorted(p.parent for p in folder.glob(f"*/{SUMMARY}"))
+    half_done = [] if (folder / SUMMARY).exists() else sorted(p for p in folder.glob(".*.work") if p.is_dir())
+    if not results and not half_done:
+        raise InputError(
+            f"{folder}: holds no {SUMMARY}, neither itself nor in a folder below; give one that detect predict wrote"
+        )
+    findings = [finding for result in results for finding in _findings(result)]
+    missing = [f"{p}: a run that was cut off; give its command again" for p in half_done]
+    return findings + missing
+
+
+def _findings(folder: Path) -> Iterator[str]:
+    try:
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        files, blocks, size = dict(summary["files"]), summary["blocks"], summary["run"]["work_size_px"]
+    except (OSError, ValueError, KeyError, TypeError) as cause:
+        yield f"{folder / SUMMARY}: is no readable summary of this version ({type(cause).__name__}: {cause})"
+        return
+    own = files.pop(SUMMARY, None)
+    if own != _own_hash({**summary, "files": files}):
+        yield f"{folder / SUMMARY}: was changed after it was written"
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file():
+            yield f"{path}: is missing"
+        elif sha256_of(path) != expected:
+            yield f"{path}: was changed after it was written (its SHA-256 differs)"
+    for failed in blocks["failed"]:
+        yield f"{folder}: block {failed['index']} failed ({failed['error']}); the same command tries it again"
+    if blocks["done"] + len(blocks["failed"]) != blocks["blocks"]:
+        yield f"{folder}: {blocks['done']} of {blocks['blocks']} blocks are done"
+    for name in RASTERS:
+        if (folder / name).is_file():
+            yield from _raster_findings(folder / name, size)
+    tables = folder / "buildings.gpkg", folder / "buildings.parquet"
+    if all(path.is_file() for path in tables):
+        yield from _table_findings(*tables)
+
+
+def _raster_findings(path: Path, size_hw: list[int]) -> Iterator[str]:
+    """Whether a raster covers the scene and every block of it can be read."""
+    try:
+        with rasterio.open(path) as raster:
+            if list(raster.shape) != list(size_hw):
+                yield f"{path}: is {raster.height} × {raster.width} px, the scene needs {size_hw[0]} × {size_hw[1]}"
+            for _, window in raster.block_windows(1):
+                raster.read(1, window=window)
+    except RasterioError as cause:
+        yield f"{path}: cannot be read ({' '.join(str(cause).split())})"
+
+
+def _table_findings(gpkg: Path, parquet: Path) -> Iterator[str]:
+    """Whether both tables can be read and hold as many buildings."""
+    try:
+        first = pyogrio.read_info(gpkg, layer="buildings", force_feature_count=True)["features"]
+        second = pq.read_metadata(parquet).num_rows
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pa.ArrowException, OSError) as cause:
+        yield f"{gpkg.parent}: its buildings cannot be read ({' '.join(str(cause).split())})"
+        return
+    if first != second:
+        yield f"{gpkg}: holds {first} buildings, {parquet.name} {second}"
+
+
+def _own_hash(summary: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(summary, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -1,0 +1,33 @@
+"""The rewritten graph answers as the original does, for what lies inside the halo."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from detect.graphs import kept_margins, without_halo
+from detect.weights import load_weights
+
+
+@pytest.mark.parametrize(
+    ("reaches", "margins"), [([2, 2, 3], [2, 2, 2]), ([3], [2]), ([2, 2, 2, 2, 3], [2] * 5), ([0, 4], [1, 2])]
+)
+def test_margins_cover_what_later_layers_see(reaches: list[int], margins: list[int]) -> None:
+    assert kept_margins(reaches) == margins
+
+
+@pytest.mark.parametrize("halo_px", [0, 32, 64, 128])
+def test_the_core_stays_the_same(halo_px: int) -> None:
+    weights = load_weights()
+    assert weights.onnx is not None
+    side_h, side_w = 64 + 2 * halo_px, 96 + 2 * halo_px
+    image = np.random.default_rng(halo_px).normal(size=(1, 3, side_h, side_w)).astype(np.float32)
+    answers = []
+    for graph in (weights.onnx, without_halo(weights.onnx, halo_px, 32)):
+        session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        answers.append(session.run(None, {"image": image})[0])
+    whole, core = answers
+    assert core.shape == (1, 5, 64, 96)
+    kept = whole[:, :, halo_px : side_h - halo_px, halo_px : side_w - halo_px]
+    assert np.abs(kept - core).max() < 1e-6

@@ -1,0 +1,94 @@
+"""Which scenes a name stands for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detect.errors import InputError
+from detect.inputs import Source, sources
+
+PICTURE = {"href": "./pictures/a.tif", "type": "image/tiff; application=geotiff; profile=cloud-optimized", "roles": ["data"]}
+
+
+def item(name: str = "s1", **assets: Any) -> dict[str, Any]:
+    return {"type": "Feature", "id": name, "properties": {"datetime": "2024-06-01T10:00:00Z"}, "assets": assets}
+
+
+def write(path: Path, content: Any) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def test_names_of_rasters_stay_as_they_are() -> None:
+    given = ["a.tif", "https://example.org/b.tif?key=1", "/vsicurl/x.tif", Path("c.vrt")]
+    assert sources(given) == [Source(str(name)) for name in given]
+
+
+def test_a_pattern_and_a_list_stand_for_their_files_in_order(tmp_path: Path) -> None:
+    for name in ("b.tif", "a.tif", "c.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "list.txt").write_text("# two\nc.png\n\na.tif\n")
+    assert [s.path for s in sources([str(tmp_path / "*.tif")])] == [str(tmp_path / "a.tif"), str(tmp_path / "b.tif")]
+    assert [s.path for s in sources([str(tmp_path / "list.txt")])] == [str(tmp_path / "c.png"), str(tmp_path / "a.tif")]
+    with pytest.raises(InputError, match="no file fits"):
+        sources([str(tmp_path / "*.jp2")])
+
+
+def test_an_item_is_one_scene_with_its_name_and_date(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "item.json",
+        item("north/1", image=PICTURE, thumb={"href": "t.png", "type": "image/png", "roles": ["thumbnail"]}),
+    )
+    assert sources([path]) == [Source(str(tmp_path / "pictures/a.tif"), "north_1", "2024-06-01")]
+
+
+@pytest.mark.parametrize(
+    ("assets", "asset", "chosen"),
+    [
+        ({"visual": {"href": "v.tif"}, "B04": PICTURE, "B03": PICTURE}, None, "v.tif"),
+        ({"x": {"href": "v.tif", "roles": ["visual"]}, "data": PICTURE}, None, "v.tif"),
+        ({"pan": {"href": "p.tif"}, "ms": PICTURE}, "pan", "p.tif"),
+        (
+            {
+                "pan": {"href": "https://example.org/p.tif", "roles": ["data"]},
+                "m": {"href": "m.json", "type": "application/json"},
+            },
+            None,
+            None,
+        ),
+    ],
+)
+def test_the_visual_asset_is_taken_or_the_one_that_is_named(
+    tmp_path: Path, assets: dict[str, Any], asset: str | None, chosen: str | None
+) -> None:
+    [found] = sources([write(tmp_path / "item.json", item(**assets))], asset)
+    assert found.path == (str(tmp_path / chosen) if chosen else "https://example.org/p.tif")
+
+
+def test_assets_that_could_all_be_meant_and_missing_ones_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "item.json", item(B04=PICTURE, B03=PICTURE))
+    with pytest.raises(InputError, match="--asset, of: B04, B03"):
+        sources([path])
+    with pytest.raises(InputError, match="no asset 'visual'"):
+        sources([path], "visual")
+
+
+def test_collections_are_followed_to_their_items(tmp_path: Path) -> None:
+    write(tmp_path / "one" / "one.json", item("one", image=PICTURE))
+    links = [{"rel": "item", "href": "./one/one.json"}, {"rel": "root", "href": "collection.json"}]
+    path = write(tmp_path / "collection.json", {"type": "Collection", "links": links})
+    assert [(s.name, s.path) for s in sources([path])] == [("one", str(tmp_path / "one/pictures/a.tif"))]
+    both = write(tmp_path / "items.json", {"type": "FeatureCollection", "features": [item("a", i=PICTURE), item("b", i=PICTURE)]})
+    assert [s.name for s in sources([both])] == ["a", "b"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"type": "FeatureCollection", "features": [{"geometry": null}]}', "{}"])
+def test_other_documents_are_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "x.geojson").write_text(content)
+    with pytest.raises(InputError, match=r"x\.geojson"):
+        sources([tmp_path / "x.geojson"])
