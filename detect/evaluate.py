@@ -50,7 +50,7 @@ def evaluate(
     Raises:
         InputError: a file that cannot be read, or one side with a CRS and the other without.
     """
-    ours, theirs, observed = _load(predicted), _load(reference), _observed(predicted)
+    ours, theirs, observed = _load(predicted), _load(reference), observed_ground(predicted)
     area_table = None if area is None else _load(area)
     if area_table is not None and not len(area_table):
         raise InputError(f"{area}: holds no polygon to score within")
@@ -122,7 +122,7 @@ def _load(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     return polygons_only(read_vector(path))
 
 
-def _observed(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame | None:
+def observed_ground(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame | None:
     """The ground that the scene of a predict folder shows; None for anything else."""
     if isinstance(source, gpd.GeoDataFrame) or not (folder := Path(source)).is_dir():
         return None

@@ -62,6 +62,12 @@ def with_schema(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     return table.round(_DECIMALS).reset_index(drop=True)
 
 
+def write_tables(folder: Path, buildings: gpd.GeoDataFrame, rows: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> None:
+    """``buildings.gpkg`` and ``buildings.parquet``."""
+    write_gpkg(folder / "buildings.gpkg", buildings, rows, sites)
+    write_parquet(folder / "buildings.parquet", buildings)
+
+
 def write_gpkg(path: Path, buildings: gpd.GeoDataFrame, rows: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> None:
     """Layers ``buildings``, ``rows`` and ``sites`` and the style in which QGIS opens the first."""
     with warnings.catch_warnings():
@@ -134,16 +140,26 @@ def write_rasters(
         heads: GeoTIFF whose first band is the footprint probability, p × 254.
         told: (256,) table of ``detect.probabilities.calibrated``, for ``probability.tif``.
     """
+    write_stage_rasters(folder, grid, crs, stage)
+    with rasterio.open(heads) as source:
+
+        def probability(span: Span) -> NDArray[np.uint8]:
+            return told[source.read(1, window=((span.row0, span.row1), (span.col0, span.col1)))]
+
+        _write_cog(folder / "probability.tif", grid, crs, probability, None)
+
+
+def write_stage_rasters(folder: Path, grid: WorkGrid, crs: pyproj.CRS | None, stage: NDArray[np.uint8]) -> None:
+    """``stage.tif`` and ``mask.tif`` of stage codes (H, W), 0 none, 255 no data; may be mapped from disk."""
     colours = {0: (0, 0, 0, 0), 255: (0, 0, 0, 0)}
     colours |= {code: (*STAGE_COLOURS_RGB[name], 255) for code, name in enumerate(STAGES, start=1)}
-    with rasterio.open(heads) as source:
-        strips = {
-            "mask.tif": lambda s: np.where(stage[s.slices()] == NO_DATA, NO_DATA, np.minimum(stage[s.slices()], 1)),
-            "stage.tif": lambda s: stage[s.slices()],
-            "probability.tif": lambda s: told[source.read(1, window=((s.row0, s.row1), (s.col0, s.col1)))],
-        }
-        for name, strip in strips.items():
-            _write_cog(folder / name, grid, crs, strip, colours if name == "stage.tif" else None)
+    _write_cog(folder / "stage.tif", grid, crs, lambda s: stage[s.slices()], colours)
+
+    def mask(span: Span) -> NDArray[np.uint8]:
+        part = stage[span.slices()]
+        return np.where(part == NO_DATA, NO_DATA, np.minimum(part, 1))
+
+    _write_cog(folder / "mask.tif", grid, crs, mask, None)
 
 
 def _write_cog(path: Path, grid: WorkGrid, crs: pyproj.CRS | None, strip: Any, colours: Mapping[int, tuple] | None) -> None:

@@ -26,18 +26,20 @@ from shapely import Polygon
 
 from detect.backends import Backend, FlipAveraged, open_backend
 from detect.census import take_census
-from detect.dormitories import StructureProfile, add_dormitories, load_profile, rows_layer
+from detect.dormitories import add_dormitories, rows_layer
 from detect.errors import DetectError, InputError
 from detect.footprints import RawBuilding, extract_buildings
 from detect.geometry import area_km2, measure
 from detect.grid import Span
 from detect.instances import InstanceParams, find_groups
 from detect.matching import covered_by
-from detect.outputs import NO_DATA, with_schema, write_gpkg, write_parquet, write_rasters, write_summary
+from detect.outputs import NO_DATA, with_schema, write_rasters, write_summary, write_tables
 from detect.overview import write_overview
 from detect.probabilities import Probabilities, calibrated, predict_probabilities
+from detect.profiles import StructureProfile, load_profile, plain
+from detect.rates import of_kind
 from detect.scene import Scene, WorkGrid, open_scene
-from detect.sites import WHOLE_SCENE, Sites, assign, load_sites
+from detect.sites import WHOLE_SCENE, Sites, assign, load_sites, proposed_sites, with_cut
 from detect.stages import STAGES
 from detect.vectors import geometries_of, read_vector
 from detect.weights import Weights, load_weights, sha256_of
@@ -71,6 +73,7 @@ class _Job:
     weights: Weights
     profile: StructureProfile
     sites: str | Path | None
+    propose_sites: bool
     params: dict[str, Any]
     """Options that decide a result; part of its key."""
     open_options: dict[str, Any]
@@ -87,6 +90,7 @@ def predict_scenes(
     *,
     weights: str | Path | None = None,
     sites: str | Path | None = None,
+    propose_sites: bool = False,
     structure: str | Path | None = None,
     device: str = "auto",
     workers: int = 1,
@@ -110,6 +114,7 @@ def predict_scenes(
         out: folder for the results; created.
         weights: name or path; the default ones without.
         sites: vector file with polygons to count in; without, the whole scene.
+        propose_sites: count in clusters of new construction instead; the whole scene where there are none.
         structure: YAML profile of the structure that is looked for; without, the dormitory.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         workers: blocks computed at a time.
@@ -133,6 +138,7 @@ def predict_scenes(
         weights=loaded,
         profile=load_profile(structure),
         sites=sites,
+        propose_sites=propose_sites,
         params={"threshold": threshold, "min_area_m2": min_area_m2, "tta": tta},
         open_options={"bands": bands, "date": date, "gsd_m": gsd_m},
         device=device,
@@ -143,6 +149,8 @@ def predict_scenes(
     )
     if job.out.exists() and not job.out.is_dir():
         raise InputError(f"--out {job.out}: is a file; give a folder")
+    if sites is not None and propose_sites:
+        raise InputError("--sites and --propose-sites: give the plots, or have them proposed, not both")
     if sites is not None:
         read_vector(sites)  # a wrong file is a mistake of the call, not of each scene
     backend = open_backend(loaded, device, None if workers == 1 else max(1, (os.cpu_count() or 1) // workers))
@@ -205,22 +213,30 @@ def _predict_one(scene: Scene, job: _Job, backend: Backend, earlier: list[tuple[
     found, stage = _find_buildings(heads, grid, params, job, work, report)
     buildings = _table(found, scene, grid)
     buildings, notes = _without_counted(buildings, earlier)
+    if job.propose_sites:
+        proposed = proposed_sites(buildings)
+        sites = proposed if len(proposed.table) else sites
+        notes += [] if len(proposed.table) else ["no cluster of new construction was found; the whole scene is the site"]
     buildings["site"] = assign(buildings, sites.table)
     buildings = with_schema(add_dormitories(buildings, job.profile).assign(id=np.arange(1, len(buildings) + 1)))
-    sites = _with_gaps(sites, grid, stage)
+    sites = with_gaps(with_cut(sites, buildings), grid, stage)
     summary = _summary(scene, job, grid, heads, buildings, sites, notes, key)
     report("files", 0, 1)
-    with _whole_folder(folder) as target:
+    with whole_folder(folder) as target:
         write_rasters(target, grid, scene.crs, stage, heads.path, calibrated(job.weights.temperature("footprint")))
-        write_gpkg(target / "buildings.gpkg", buildings, rows_layer(buildings), sites.table)
-        write_parquet(target / "buildings.parquet", buildings)
-        write_overview(target / "overview.png", scene, buildings, sites.table, draw_sites=job.sites is not None)
+        write_tables(target, buildings, rows_layer(buildings), sites.table)
+        write_overview(target / "overview.png", scene, buildings, sites.table, draw_sites=_are_drawn(sites))
         summary["timings_s"] = {"network": round(network_s, 2), "total": round(time.monotonic() - began, 2)}
         write_summary(target / "summary.json", summary)
     report("files", 1, 1)
     if not heads.ledger.failed:  # else the next run starts from the blocks that are done
         shutil.rmtree(work, ignore_errors=True)
     return Result(folder, buildings, sites.table, summary)
+
+
+def _are_drawn(sites: Sites) -> bool:
+    """Whether there are sites other than the whole scene."""
+    return list(sites.table["name"]) != [WHOLE_SCENE]
 
 
 def _outline(scene: Scene) -> Polygon:
@@ -239,6 +255,7 @@ def _run_key(scene: Scene, job: _Job, earlier: list[str]) -> str:
             job.weights.card.get("calibration"),
         ],
         "sites": None if job.sites is None else sha256_of(Path(job.sites)),
+        "propose_sites": job.propose_sites,
         "structure": asdict(job.profile),
         "params": job.params,
         "earlier": earlier,
@@ -342,7 +359,7 @@ def _without_counted(buildings: gpd.GeoDataFrame, earlier: list[tuple[Scene, Res
     return buildings, notes
 
 
-def _with_gaps(sites: Sites, grid: WorkGrid, stage: NDArray[np.uint8]) -> Sites:
+def with_gaps(sites: Sites, grid: WorkGrid, stage: NDArray[np.uint8]) -> Sites:
     """Sites, with a warning where part of one holds no observation."""
     step = max(1, max(grid.size_hw) // 2048)
     seen = np.asarray(stage[::step, ::step]) != NO_DATA
@@ -365,7 +382,8 @@ def _summary(
     key: str,
 ) -> dict[str, Any]:
     card = job.weights.card
-    counted = take_census(buildings, sites.table, job.profile, card.get("rates"), sites.warnings)
+    rates = of_kind(card.get("rates") or [], simulated=scene.simulated)
+    counted = take_census(buildings, sites.table, job.profile, rates, sites.warnings)
     return {
         "scene": {
             "name": scene.name,
@@ -377,9 +395,7 @@ def _summary(
             "gsd_m": round(scene.gsd_m, 4),
             "bands": list(scene.bands),
             "area_km2": round(area_km2(_outline(scene), scene.crs), 6),
-            "whole_scene_is_the_site": bool(
-                len(sites.table) == 1 and job.sites is None and sites.table["name"].iloc[0] == WHOLE_SCENE
-            ),
+            "whole_scene_is_the_site": not _are_drawn(sites),
         },
         "model": {"name": job.weights.name, "sha256": job.weights.sha256, "gsd_m": job.weights.gsd_m},
         **counted,
@@ -390,7 +406,9 @@ def _summary(
             "options": {**job.params, "device": job.device},
             "versions": _versions(),
             "work_gsd_m": round(grid.gsd_m, 5),
+            "structure": plain(job.profile),
         },
+        "rates": rates,
     }
 
 
@@ -424,7 +442,7 @@ def _failures(heads: Probabilities) -> Iterator[str]:
 
 
 @contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
+def whole_folder(folder: Path) -> Iterator[Path]:
     """A folder aside that takes the place of ``folder`` once it is whole; a user's own files in the old one are kept."""
     aside, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("new", "old"))
     for stale in (aside, old):
