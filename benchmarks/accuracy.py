@@ -11,6 +11,7 @@ rectangle; the same for simulated rows whose gaps are 3 m, which are drawn and s
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import shutil
 import tempfile
@@ -29,11 +30,14 @@ import shapely
 from affine import Affine
 from rasterio.features import shapes
 
-from detect.evaluate import evaluate
-from detect.matching import match, overlaps
+from detect.evaluate import evaluate, observed_ground
+from detect.geometry import measure
+from detect.matching import covered_by, match, overlaps
 from detect.pipeline import Result, predict_scenes
+from detect.rates import DORMITORY, count_rates
 from detect.simulate import simulate
 from detect.stages import STAGES
+from detect.vectors import geometries_of, polygons_only, read_vector
 from detect.weights import load_weights
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
@@ -157,9 +161,37 @@ def predict_one(scene: Path, out: Path, **options: Any) -> Result:
     return predict_scenes([scene], out, **options)[0]
 
 
+def rates_of(place: str, folder: Path, reference: Any, area: Any, known_stages: gpd.GeoDataFrame) -> dict[str, Any]:
+    """By size and stage: what was found and missed in one image; see detect.rates."""
+    found, truth = (read_vector(t) if isinstance(t, Path) else t for t in (folder / "buildings.gpkg", reference))
+    truth = polygons_only(truth)
+    if found.crs is not None:
+        truth = truth.to_crs(found.crs)
+    for ground in (area, observed_ground(folder)):
+        if ground is None:
+            continue
+        within = shapely.union_all(geometries_of(ground if found.crs is None else ground.to_crs(found.crs)))
+        found, truth = (t[within.contains(t.representative_point())].reset_index(drop=True) for t in (found, truth))
+    truth = truth.assign(area_m2=measure(list(geometries_of(truth)), truth.crs)["area_m2"], stage=None)
+    if len(known_stages):
+        known_stages = known_stages if found.crs is None else known_stages.to_crs(found.crs)
+        ours, theirs, _ = match(overlaps(geometries_of(truth), geometries_of(known_stages)), 0.5)
+        truth.loc[truth.index[ours], "stage"] = known_stages["stage"].to_numpy(object)[theirs]
+    return count_rates(place, found, truth)
+
+
+def row_rates(place: str, camp: Result, blocks: list[Any], doubtful: list[Any]) -> dict[str, Any]:
+    """The same for marked rows of long blocks, which alone are marked: whatever lies elsewhere or on a doubtful one says nothing."""
+    found = camp.buildings[~covered_by(list(camp.buildings.geometry), doubtful)].reset_index(drop=True)
+    truth = gpd.GeoDataFrame({"dormitory": True}, geometry=blocks, crs=found.crs, index=range(len(blocks)))
+    record = count_rates(place, found, truth.assign(area_m2=measure(blocks, found.crs)["area_m2"]))
+    return {"place": place, "by_size": {DORMITORY: record["by_size"][DORMITORY]}}
+
+
 def run(data: Path, weights: Path, *, quick: bool) -> dict[str, Any]:
     """All scores of one weights folder."""
     places: dict[str, Sums] = {}
+    rates: dict[str, list[dict[str, Any]]] = {}
     confusion = {true: dict.fromkeys(STAGES, 0) for true in STAGES}
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
@@ -168,17 +200,20 @@ def run(data: Path, weights: Path, *, quick: bool) -> dict[str, Any]:
                 continue
             result = predict_one(image, scratch / "out" / place.replace("/", "_"), weights=weights, gsd_m=gsd)
             places.setdefault(place, Sums()).add(image.name, evaluate(result.folder, reference, area=area))
-            stages = evaluate(result.folder, staged(data, image, gsd))["stages"]
+            known = staged(data, image, gsd)
+            counted = rates_of(place, result.folder, reference, area, known)
+            if place.split("/")[0] in COARSE:
+                counted = {key: counted[key] for key in ("place", "by_stage", "stages")}
+            rates.setdefault(place, []).append(counted)
+            stages = evaluate(result.folder, known)["stages"]
             for true, given in stages["confusion"].items() if stages else ():
                 for name, count in given.items():
                     confusion[true][name] += count
-        rows: dict[str, list[Any]] = {r["image"]: [] for r in json.loads((data / "rows/rows.json").read_text())}
-        for row in json.loads((data / "rows/rows.json").read_text()):
-            if row["core"]:
-                rows[row["image"]].append(shapely.Polygon(row["corners"]))
-        nairobi = next(name for name in rows if "nairobi_0" in name)
-        camp = predict_one(data / nairobi, scratch / "out", weights=weights)
-        separation = {"nairobi_0": [single_blocks(camp.buildings, rows[nairobi]), len(rows[nairobi])]}
+        marked = [r for r in json.loads((data / "rows/rows.json").read_text()) if "nairobi_0" in r["image"]]
+        blocks, doubtful = ([shapely.Polygon(r["corners"]) for r in marked if r["core"] == core] for core in (True, False))
+        camp = predict_one(data / marked[0]["image"], scratch / "out", weights=weights)
+        separation = {"nairobi_0": [single_blocks(camp.buildings, blocks), len(blocks)]}
+        rates["rows/nairobi_0"] = [row_rates("rows/nairobi_0", camp, blocks, doubtful)]
         found = drawn = 0
         for seed in SIMULATED_SEEDS if not quick else SIMULATED_SEEDS[:3]:
             scene, truth = simulate(scratch / f"simulated_{seed}", seed=seed, gap_m=GAP_M)
@@ -195,7 +230,24 @@ def run(data: Path, weights: Path, *, quick: bool) -> dict[str, Any]:
         for found in (places, sets)
     )
     means = {f"mean_{key}": float(np.mean([s[key] for s in by_set.values() if s[key] is not None])) for key in ("iou", "f1")}
-    return {"places": by_place, "sets": by_set, **means, "separation": separation, "stages": confusion}
+    by_kind = {place: pooled(records) for place, records in rates.items()}
+    return {"places": by_place, "sets": by_set, **means, "separation": separation, "stages": confusion, "rates": by_kind}
+
+
+def pooled(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """The rates of a place's images together."""
+    total = copy.deepcopy(records[0])
+
+    def add(into: dict[str, Any], more: dict[str, Any]) -> None:
+        for key, value in more.items():
+            if isinstance(value, dict):
+                add(into.setdefault(key, {}), value)
+            elif key != "place":
+                into[key] = into.get(key, 0) + value
+
+    for record in records[1:]:
+        add(total, record)
+    return total
 
 
 def at_gsd(weights: str | None, gsd_m: float | None, scratch: Path) -> Path:

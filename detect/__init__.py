@@ -9,13 +9,16 @@ What flows where, each line a module::
     instances       which pixels form one building
     footprints      polygons, squared where the building is square
     stages          foundation, incomplete, complete
-    dormitories     structure profiles, rows, likeness
-    sites, census   counts and beds in given plots, with intervals
+    profiles        what a known type of building looks like from above; learn: from examples
+    dormitories     rows, likeness to a profile
+    sites           given or proposed plots
+    rates, census   how often weights find and miss; counts and beds with intervals
     outputs, overview   files
     picture, page, report   the page: the scene in tiles, the layout that every page shares, what is on it
     catalogue       the STAC item
     pipeline        all of the above, in this order
     tracks          the results of several dates → the same buildings over time
+    review, recount what a user corrected; the census again without the network
 
 Shared nouns: ``grid``, ``geometry``, ``matching``, ``vectors``, ``errors``. Beside the flow: ``evaluate``, ``simulate``, ``datasets``,
 ``training``.

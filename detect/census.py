@@ -1,59 +1,74 @@
 """Counts and beds per site, with 90 % intervals and every assumption named.
 
-An estimate is what was counted. Its interval says what the true number may be, given how often the weights were right on places that no
-training saw: precision and recall are drawn per place from the card's ``rates``, how many finds are real from the one, how many
-buildings were missed from the other. Stages and likeness to a dormitory enter with their probabilities, rooms and beds with the
-profile's ranges. The draws are seeded: same input, same numbers.
+An estimate is what was counted. Its interval says what the true number may be, by simulation with fixed seeds (same input, same numbers).
+One draw goes:
+
+1. precision and recall of this place, from those of held-out places (``detect.rates``), by size of building, and precision by whether a
+   footprint is doubtful;
+2. of the buildings found, how many are real (binomial), and how many were missed (negative binomial: failures before the n-th success);
+3. their true stages, from a Dirichlet distribution around the measured confusion of stages and the network's own probabilities, which
+   count as much as ``OWN_WORTH`` checked buildings; as wide as held-out places differ;
+4. of these, how many are dormitories, from the sum of the likeness probabilities (a Poisson binomial, nearly normal; Le Cam 1960) and
+   from how many dormitories were missed on held-out places;
+5. rooms and beds, from the profile's ranges (triangular).
+
+A stage is a part of the same draw's buildings, so no stage's interval exceeds that of all buildings. Buildings a user has checked count as
+they are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.dormitories import Assumed, StructureProfile
+from detect.profiles import Assumed, StructureProfile
+from detect.rates import DORMITORY, DOUBTFUL_BELOW, SIZES_M2, Rates, draw_place, size_classes, stage_recall, stage_shares
 from detect.stages import STAGES
 
 DRAWS = 4000
 LOW, HIGH = 0.05, 0.95
 SEED = 20_240_601
+OWN_WORTH = 10.0
 # Weights without measured rates: half of what is found may be wrong and half may be missed.
 UNKNOWN_RATES = ({"place": "unknown", "matched": 1, "predicted": 2, "reference": 2},)
 Count = dict[str, int]
+Draws = NDArray[np.float64]
 
 
 def take_census(
     buildings: gpd.GeoDataFrame,
     sites: gpd.GeoDataFrame,
     profile: StructureProfile,
-    rates: Sequence[Mapping[str, Any]] | None,
+    rates: Rates | None,
     site_warnings: Sequence[Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """``assumptions``, ``total``, ``sites`` and ``outside_sites`` of summary.json.
 
     Args:
-        buildings: with ``site``, ``stage``, ``p_*``, ``dormitory_like``, ``dormitory_score``.
+        buildings: with ``site``, ``stage``, ``p_*``, ``score``, ``area_m2``, ``dormitory_like``, ``dormitory_score``, ``beds``; where
+            ``certain`` (bool) is there and set, a user has checked the building.
         sites: with ``name``, ``planned_buildings``, ``area_km2``.
         profile: of the structure that is counted.
-        rates: of the weights' card: per validation place ``matched``, ``predicted`` and ``reference`` buildings at IoU 0.5.
+        rates: of the weights' card, per validation place; see ``detect.rates``.
         site_warnings: one list per site.
 
     Returns:
         ``total`` sums the sites; every building counts once. A count is ``{"estimate", "low", "high"}``, whole numbers, 90 %.
     """
-    draws = _Draws(rates or UNKNOWN_RATES, profile)
+    place = _Place(rates or UNKNOWN_RATES, profile)
     counted = []
     for i, site in enumerate(sites.to_dict("records")):
         own = buildings[buildings["site"] == site["name"]]
         record = {
             "name": site["name"],
             "area_km2": round(site["area_km2"], 6),
-            **_count(own, site["planned_buildings"], profile, draws),
+            **_count(own, site["planned_buildings"], profile, place),
         }
         record["warnings"] = list(site_warnings[i]) if site_warnings else []
         counted.append(record)
@@ -61,77 +76,165 @@ def take_census(
     planned = sites["planned_buildings"].to_numpy(float)
     all_planned = float(np.nansum(planned)) if np.isfinite(planned).any() else math.nan
     return {
-        "assumptions": {
-            "structure": profile.name,
-            "storeys": profile.storeys,
-            "rooms_per_building": profile.rooms_per_building.likely,
-            "rooms_per_building_range": [profile.rooms_per_building.low, profile.rooms_per_building.high],
-            "beds_per_room": profile.beds_per_room.likely,
-            "beds_per_room_range": [profile.beds_per_room.low, profile.beds_per_room.high],
-            "beds_per_building": profile.beds_per_building,
-            "interval": 0.9,
-        },
-        "total": {"area_km2": round(float(sites["area_km2"].sum()), 6), **_count(inside, all_planned, profile, draws)},
+        "assumptions": _assumptions(profile),
+        "total": {"area_km2": round(float(sites["area_km2"].sum()), 6), **_count(inside, all_planned, profile, place)},
         "sites": counted,
         "outside_sites": len(buildings) - len(inside),
     }
 
 
-class _Draws:
-    """What is unknown about every count of one census, drawn once: precision, recall and beds per building."""
+def _assumptions(profile: StructureProfile) -> dict[str, Any]:
+    rooms, beds, scaled = profile.rooms_per_building, profile.beds_per_room, profile.rooms_per_metre
+    each = (
+        f"{rooms.likely:g} rooms ({rooms.low:g}–{rooms.high:g})"
+        if scaled is None
+        else f"{scaled.likely:g} rooms ({scaled.low:g}–{scaled.high:g}) per metre of length on each of {profile.storeys} storeys"
+    )
+    per_building = f"{each} × {beds.likely:g} beds ({beds.low:g}–{beds.high:g})"
+    return {
+        "structure": profile.name,
+        "storeys": profile.storeys,
+        "rooms_per_building": rooms.likely,
+        "rooms_per_building_range": [rooms.low, rooms.high],
+        "rooms_per_metre": None if scaled is None else scaled.likely,
+        "beds_per_room": beds.likely,
+        "beds_per_room_range": [beds.low, beds.high],
+        "beds_per_building": profile.beds_per_building,
+        "interval": 0.9,
+        "beds_now": f"every complete dormitory-like building is in use and holds {per_building}",
+        "beds_when_complete": f"every dormitory-like building that is seen, at whatever stage, is finished and holds {per_building}",
+        "beds_planned": "as many buildings as planned_buildings says stand on the site, all of the profile's usual size: "
+        f"{rooms.likely:g} rooms ({rooms.low:g}–{rooms.high:g}) × {beds.likely:g} beds ({beds.low:g}–{beds.high:g})",
+    }
 
-    def __init__(self, rates: Sequence[Mapping[str, Any]], profile: StructureProfile) -> None:
+
+class _Place:
+    """What is unknown about every count of one census, drawn once: precision, recall, true stages, beds per building."""
+
+    def __init__(self, rates: Rates, profile: StructureProfile) -> None:
         rng = np.random.default_rng(SEED)
-        place = rng.integers(len(rates), size=DRAWS)
-        matched, predicted, reference = (
-            np.array([r[k] for r in rates], float)[place] for k in ("matched", "predicted", "reference")
+        self.rates = {kind: draw_place(rates, kind, rng, DRAWS) for kind in (*SIZES_M2, DORMITORY)}
+        self.stages = {name: stage_shares(rates, name) for name in STAGES}
+        self.stage_recall = stage_recall(rates, rng, DRAWS)
+        scaled = profile.rooms_per_metre
+        rooms = profile.rooms_per_building if scaled is None else scaled
+        beds = profile.beds_per_room
+        self.worth = _triangular(rng, beds) / max(beds.likely, 1e-9)
+        """Beds of a building relative to the likely number; of one of the usual size and of those that are there."""
+        self.worth_usual = (
+            self.worth * _triangular(rng, profile.rooms_per_building) / max(profile.rooms_per_building.likely, 1e-9)
         )
-        # Jeffreys' prior: one half of a success and one half of a failure.
-        self.precision = rng.beta(matched + 0.5, np.maximum(predicted - matched, 0) + 0.5)
-        self.recall = rng.beta(matched + 0.5, np.maximum(reference - matched, 0) + 0.5)
-        self.beds = _triangular(rng, profile.rooms_per_building) * _triangular(rng, profile.beds_per_room)
-
-    def true_count(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Draws of how many real buildings of a kind there are, given each find's probability of being of that kind."""
-        rng = np.random.default_rng(SEED + 1)
-        mean = self.precision * shares.sum()
-        variance = np.maximum(mean - self.precision**2 * (shares**2).sum(), 0)  # sum of independent yes-or-no's
-        found = np.clip(np.round(mean + np.sqrt(variance) * rng.standard_normal(DRAWS)), 0, len(shares))
-        # Failures before the found-th success: how many were missed at this recall.
-        missed = rng.negative_binomial(found + 0.5, np.clip(self.recall, 1e-3, 1.0))
-        return found + missed
+        self.worth = self.worth_usual if scaled is None else self.worth * _triangular(rng, rooms) / max(rooms.likely, 1e-9)
 
 
-def _triangular(rng: np.random.Generator, assumed: Assumed) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class _True:
+    """Draws of true numbers, by stage: (3, D) each."""
+
+    buildings: Draws
+    dormitories: Draws
+
+
+def _true_numbers(own: gpd.GeoDataFrame, place: _Place) -> _True:
+    rng = np.random.default_rng(SEED + 1)
+    certain = own["certain"].to_numpy(bool) if "certain" in own else np.zeros(len(own), bool)
+    given = own["stage"].to_numpy(object)
+    checked, doubtful = own[certain], own[~certain]
+    buildings, dormitories = (np.zeros((3, DRAWS)) for _ in range(2))
+    for stage, name in enumerate(STAGES):
+        _add_stage(doubtful[given[~certain] == name], stage, place, rng, buildings, dormitories)
+    _add_unseen(doubtful, place, rng, buildings)
+    dormitories = np.minimum(dormitories, buildings)
+    for stage, name in enumerate(STAGES):
+        here = checked[checked["stage"] == name]
+        buildings[stage] += len(here)
+        dormitories[stage] += int(here["dormitory_like"].sum())
+    return _True(buildings, dormitories)
+
+
+def _add_stage(
+    own: gpd.GeoDataFrame, stage: int, place: _Place, rng: np.random.Generator, buildings: Draws, dormitories: Draws
+) -> None:
+    """Add what the buildings of one given stage may be."""
+    if not len(own):
+        return
+    shares = _true_stages(own, stage, place, rng)
+    classes = size_classes(own["area_m2"].to_numpy(float))
+    doubtful = own["score"].to_numpy(float) < DOUBTFUL_BELOW
+    for kind in SIZES_M2:
+        drawn = place.rates[kind]
+        sure, unsure = (int(((classes == kind) & (doubtful == which)).sum()) for which in (False, True))
+        real = (rng.binomial(sure, drawn.precision) + rng.binomial(unsure, drawn.doubtful)).astype(float)
+        buildings += _split(real + _missed(real, drawn.recall * place.stage_recall[stage], rng), shares, rng)
+    p = own["dormitory_score"].to_numpy(float)
+    drawn = place.rates[DORMITORY]
+    mean = drawn.precision * p.sum()
+    spread = np.sqrt(np.maximum(mean - drawn.precision**2 * (p**2).sum(), 0))
+    real = np.clip(np.round(mean + spread * rng.standard_normal(DRAWS)), 0, len(own))
+    dormitories += _split(real + _missed(real, drawn.recall, rng), shares, rng)
+
+
+def _true_stages(own: gpd.GeoDataFrame, stage: int, place: _Place, rng: np.random.Generator) -> Draws:
+    """(D, 3) draws of the true stages' shares among buildings of one given stage."""
+    p = own[[f"p_{s}" for s in STAGES]].to_numpy(float).mean(axis=0)
+    shares, checked, concentration = place.stages[STAGES[stage]]
+    measured = checked / (checked + OWN_WORTH)
+    mean = measured * shares + (1 - measured) * p
+    if mean.max() > 0.9999:
+        return np.broadcast_to(mean, (DRAWS, 3))
+    return rng.dirichlet(np.maximum(concentration * mean, 1e-3), DRAWS)
+
+
+def _missed(real: Draws, recall: Draws, rng: np.random.Generator) -> Draws:
+    """How many were missed while ``real`` were found."""
+    some = np.maximum(real, 1e-9)
+    return np.where(real > 0, rng.negative_binomial(some, np.clip(recall, 1e-3, 1.0)), 0)
+
+
+def _add_unseen(own: gpd.GeoDataFrame, place: _Place, rng: np.random.Generator, buildings: Draws) -> None:
+    """Where nothing of a size was found, something may have been missed all the same: half a success before the first."""
+    absent = set(SIZES_M2) - set(size_classes(own["area_m2"].to_numpy(float)))
+    if len(absent) < len(SIZES_M2):
+        return
+    unseen = rng.negative_binomial(0.5, np.clip(place.rates["medium"].recall, 1e-3, 1.0), DRAWS).astype(float)
+    buildings += _split(unseen, np.full((DRAWS, 3), 1 / 3), rng)
+
+
+def _split(numbers: Draws, shares: Draws, rng: np.random.Generator) -> Draws:
+    """(3, D): whole numbers (D,) dealt out to the stages by their shares (D, 3)."""
+    first = rng.binomial(numbers.astype(np.int64), np.clip(shares[:, 0], 0, 1))
+    rest = shares[:, 1] / np.maximum(1 - shares[:, 0], 1e-12)
+    second = rng.binomial(numbers.astype(np.int64) - first, np.clip(rest, 0, 1))
+    return np.stack([first, second, numbers - first - second])
+
+
+def _triangular(rng: np.random.Generator, assumed: Assumed) -> Draws:
     if assumed.low == assumed.high:
         return np.full(DRAWS, assumed.likely)
     return rng.triangular(assumed.low, assumed.likely, assumed.high, DRAWS)
 
 
-def _count(own: gpd.GeoDataFrame, planned: float, profile: StructureProfile, draws: _Draws) -> dict[str, Any]:
-    p = own[[f"p_{s}" for s in STAGES]].to_numpy(float).reshape(-1, 3)
+def _count(own: gpd.GeoDataFrame, planned: float, profile: StructureProfile, place: _Place) -> dict[str, Any]:
     stage = own["stage"].to_numpy(object)
     like = own["dormitory_like"].to_numpy(bool)
-    # A score is no probability; it says who is in doubt. Below a quarter nobody is, above three quarters neither.
-    doubt = np.clip((own["dormitory_score"].to_numpy(float) - 0.25) / 0.5, 0, 1)
-    ones = np.ones(len(own))
-    ready = int((like & (stage == "complete")).sum())
-    each = profile.beds_per_building
+    beds = own["beds"].to_numpy(float)
+    true = _true_numbers(own, place)
+    every = beds[like].mean() if like.any() else float(profile.beds_per_building)
+    usual = profile.beds_per_building
     return {
-        "buildings": _interval(len(own), draws.true_count(ones)),
-        "by_stage": {s: _interval(int((stage == s).sum()), draws.true_count(p[:, i])) for i, s in enumerate(STAGES)},
-        "dormitory_like": _interval(int(like.sum()), draws.true_count(doubt)),
-        "dormitory_by_stage": {
-            s: _interval(int((like & (stage == s)).sum()), draws.true_count(doubt * p[:, i])) for i, s in enumerate(STAGES)
-        },
+        "buildings": _interval(len(own), true.buildings.sum(axis=0)),
+        "by_stage": {s: _interval(int((stage == s).sum()), true.buildings[i]) for i, s in enumerate(STAGES)},
+        "dormitory_like": _interval(int(like.sum()), true.dormitories.sum(axis=0)),
+        "dormitory_by_stage": {s: _interval(int((like & (stage == s)).sum()), true.dormitories[i]) for i, s in enumerate(STAGES)},
         "beds": {
-            "now": _interval(ready * each, draws.true_count(doubt * p[:, 2]) * draws.beds),
-            "when_complete": _interval(int(like.sum()) * each, draws.true_count(doubt) * draws.beds),
-            "planned": None if math.isnan(planned) else _interval(round(planned * each), planned * draws.beds),
+            "now": _interval(int(beds[like & (stage == "complete")].sum()), true.dormitories[2] * every * place.worth),
+            "when_complete": _interval(int(beds[like].sum()), true.dormitories.sum(axis=0) * every * place.worth),
+            "planned": None if math.isnan(planned) else _interval(round(planned * usual), planned * usual * place.worth_usual),
         },
     }
 
 
-def _interval(estimate: int, draws: NDArray[np.float64]) -> Count:
-    low, high = np.quantile(draws, [LOW, HIGH])
+def _interval(estimate: int, draws: Draws) -> Count:
+    """The middle 90 % of the draws, in whole numbers, and the estimate in it."""
+    low, high = np.quantile(draws, [LOW, HIGH], method="inverted_cdf")
     return {"estimate": int(estimate), "low": min(estimate, math.floor(low)), "high": max(estimate, math.ceil(high))}

@@ -105,16 +105,27 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
-    from detect.simulate import simulate
+    from detect.simulate import simulate, simulate_compounds
 
-    simulate(
-        arguments.out,
-        seed=arguments.seed,
-        gsd_m=arguments.gsd,
-        gap_m=arguments.gap,
-        compounds=arguments.compounds,
-    )
-    print(f"{arguments.out}: scene.tif and truth.gpkg (SIMULATED)")
+    wide = {
+        "dormitories": arguments.dormitories,
+        "bands": arguments.bands,
+        "dates": arguments.dates,
+        "sun_elevation_deg": arguments.sun_elevation,
+        "sun_azimuth_deg": arguments.sun_azimuth,
+    }
+    given = {name: value for name, value in wide.items() if value is not None}
+    common = {"seed": arguments.seed, "gsd_m": arguments.gsd, "gap_m": arguments.gap, "compounds": arguments.compounds}
+    if arguments.preset == "rows":
+        if given:
+            raise InputError(
+                "--preset rows: takes --seed, --gsd, --gap and --compounds alone; the others go with --preset compound"
+            )
+        scene, truth = simulate(arguments.out, **common)
+        scenes = [scene]
+    else:
+        scenes, truth = simulate_compounds(arguments.out, preset=arguments.preset, **common, **given)
+    print(f"{arguments.out}: {', '.join(path.name for path in scenes)} and {truth.name} (SIMULATED)")
     return EXIT_DONE
 
 
@@ -151,6 +162,7 @@ def _predict(arguments: argparse.Namespace) -> int:
                 arguments.out,
                 weights=arguments.weights,
                 sites=arguments.sites,
+                propose_sites=arguments.propose_sites,
                 structure=arguments.structure,
                 device=arguments.device,
                 workers=arguments.workers,
@@ -218,6 +230,27 @@ def _verify(arguments: argparse.Namespace) -> int:
     for finding in findings:
         print(finding)
     return EXIT_FAILED if findings else EXIT_DONE
+
+
+def _census(arguments: argparse.Namespace) -> int:
+    from detect.recount import recount
+
+    results = recount(arguments.folder, sites=arguments.sites, structure=arguments.structure, review=arguments.review)
+    if arguments.json:
+        summaries = [result.summary for result in results]
+        _print_json(summaries if len(summaries) > 1 else summaries[0])
+    else:
+        for result in results:
+            _print_result(result)
+    return EXIT_DONE
+
+
+def _profile(arguments: argparse.Namespace) -> int:
+    from detect.learn import learn
+
+    learn(arguments.buildings, arguments.ids, arguments.out, name=arguments.name, structure=arguments.structure)
+    print(arguments.out)
+    return EXIT_DONE
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -340,7 +373,8 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, metavar="DIR", help="results go to DIR/<scene name>/")
     add("--weights", metavar="NAME|PATH", help="default: the shipped weights")
     add("--sites", metavar="FILE", help="plots to count in, a polygon layer; fields name, planned_buildings are used")
-    add("--structure", metavar="FILE", help="structure profile of a dormitory; default: the shipped one")
+    add("--propose-sites", action="store_true", help="count in clusters of new construction, which are outlined")
+    add("--structure", metavar="FILE", help="structure profile of what is counted; default: the shipped dormitory")
     add("--device", type=_device, default="auto", metavar="auto|cpu|cuda|cuda:N", help="default: auto")
     add("--workers", type=_whole_number, metavar="N", help="blocks computed at a time (default: 2); more need more memory")
     add("--dask", metavar="ADDRESS|local", help="workers of a Dask cluster compute the blocks; local: processes on this machine")
@@ -373,6 +407,28 @@ def _track_options(parser: argparse.ArgumentParser) -> None:
 
 def _verify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="a folder that predict wrote, or one that holds several")
+
+
+def _census_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="what detect predict wrote: the folder of one scene, or --out with a folder per scene")
+    add("--sites", metavar="FILE", help="plots to count in from now on; default: those of the result")
+    add("--structure", metavar="FILE", help="structure profile to count from now on; default: that of the result")
+    add(
+        "--review",
+        metavar="FILE",
+        help="buildings as you corrected them in QGIS: stages changed, wrong ones deleted, missing ones drawn (without id)",
+    )
+    add("--json", action="store_true", help="print summary.json instead of the table; a list when there are several scenes")
+
+
+def _profile_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("buildings", metavar="BUILDINGS", help="folder of a predicted scene, or a vector file with a column id")
+    add("--ids", required=True, type=_ids, metavar="4,7,9", help="the examples")
+    add("--out", required=True, metavar="FILE.yaml", help="the profile")
+    add("--name", metavar="TEXT", help="of the type; default: the name of the file")
+    add("--structure", metavar="FILE", help="profile whose storeys, rooms and beds are taken; default: the shipped dormitory")
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
@@ -410,10 +466,32 @@ def _overrides_option(parser: argparse.ArgumentParser) -> None:
 def _simulate_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--out", required=True, metavar="DIR", help="scene.tif and truth.gpkg go there")
-    add("--seed", type=int, default=0, metavar="N", help="the same seed draws the same scene (default: 0)")
-    add("--gsd", type=_positive, default=0.5, metavar="METRES", help="ground size of a pixel (default: 0.5)")
-    add("--gap", type=_positive, metavar="METRES", help="gap between neighbouring blocks; default: drawn from 2 to 10")
+    add("--seed", type=_seed, default=0, metavar="N", help="the same seed draws the same scene (default: 0)")
+    add(
+        "--preset",
+        choices=("compound", "rows", "yardstick"),
+        default="compound",
+        help="compound: dormitories at all stages with all that surrounds them (default); rows: long blocks and a few houses, to train on; "
+        "yardstick: three plots of 1.39 km² together, 50 dormitories at mixed stages, 100 planned",
+    )
     add("--compounds", type=_whole_number, default=1, metavar="N", help="compounds in the scene (default: 1)")
+    add("--dormitories", type=_whole_number, metavar="N", help="of each compound; default: drawn from 5 to 40")
+    add("--gap", type=_positive, metavar="METRES", help="between neighbouring blocks; default: drawn")
+    add("--gsd", type=_positive, default=0.5, metavar="METRES", help="ground size of a pixel (default: 0.5)")
+    add("--bands", type=int, choices=(1, 2, 3, 4), help="1 panchromatic, 2 with infrared, 3 colour (default), 4 with infrared")
+    add(
+        "--dates",
+        type=_whole_number,
+        metavar="K",
+        help="scenes of K dates, 60 days apart, in which building goes on (default: 1)",
+    )
+    add("--sun-elevation", type=_positive, metavar="DEG", help="of the sun above the horizon; default: drawn from 30 to 65")
+    add(
+        "--sun-azimuth",
+        type=_not_negative,
+        metavar="DEG",
+        help="of the sun, clockwise from north; default: drawn from 100 to 260",
+    )
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:
@@ -445,11 +523,13 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], str, Callable[[argpa
     "predict": (_predict, "scenes → buildings, construction stages, dormitory census, maps", _predict_options),
     "track": (_track, "results of several dates → what is new, what advanced, what is gone; timeline, forecast", _track_options),
     "verify": (_verify, "are the outputs whole, unchanged, and do they cover the scene", _verify_options),
+    "census": (_census, "count again: other plots, another profile, corrected buildings; no network", _census_options),
+    "profile": (_profile, "a structure profile learnt from examples", _profile_options),
     "evaluate": (_evaluate, "predicted footprints against reference outlines", _evaluate_options),
     "fit": (_fit, "train weights from a recipe", _fit_options),
     "test": (_test, "measure weights on places they were not trained on", _test_options),
     "prepare": (_prepare, "a public data set → training chips", _prepare_options),
-    "simulate": (_simulate, "draw a worker compound with known truth", _simulate_options),
+    "simulate": (_simulate, "draw worker compounds with known truth, at one date or several", _simulate_options),
     "export": (_export, "weights → a deployable ONNX model", _export_options),
 }
 
@@ -483,10 +563,21 @@ def _whole_number(text: str) -> int:
     return int(_number(text, "a whole number of at least 1", lambda value: value >= 1 and value.is_integer()))
 
 
+def _seed(text: str) -> int:
+    return int(_number(text, "a whole number of at least 0", lambda value: value >= 0 and value.is_integer()))
+
+
 def _bands(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.strip().isdecimal() and int(part) >= 1 for part in parts) or len(parts) not in (1, 3):
         raise argparse.ArgumentTypeError(f"'{text}' is not three band numbers from 1, such as 3,2,1")
+    return tuple(int(part) for part in parts)
+
+
+def _ids(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of building numbers, such as 4,7,9")
     return tuple(int(part) for part in parts)
 
 

@@ -10,7 +10,7 @@ import json
 import mmap
 import sqlite3
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,12 @@ def with_schema(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """The table with exactly the columns of the schema, in their order and types, numbers rounded to what they are worth."""
     table = buildings[[*BUILDING_COLUMNS, "geometry"]].astype(BUILDING_COLUMNS)
     return table.round(_DECIMALS).reset_index(drop=True)
+
+
+def write_tables(folder: Path, buildings: gpd.GeoDataFrame, rows: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> None:
+    """``buildings.gpkg`` and ``buildings.parquet``."""
+    write_gpkg(folder / "buildings.gpkg", buildings, rows, sites)
+    write_parquet(folder / "buildings.parquet", buildings)
 
 
 def write_gpkg(path: Path, buildings: gpd.GeoDataFrame, rows: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> None:
@@ -134,27 +140,57 @@ def write_rasters(
         heads: GeoTIFF whose first band is the footprint probability, p × 254, 255 no data.
         told: (256,) table of ``detect.probabilities.calibrated``, for ``probability.tif``.
     """
+
+    def strips() -> Iterator[Strip]:
+        with rasterio.open(heads) as source:
+            for window in _strip_windows(grid):
+                p = source.read(1, window=window)
+                missing = p == NO_DATA
+                if not missing.all():  # what is not written reads as no data
+                    codes = np.where(missing, NO_DATA, stage[slice(*window[0])])
+                    yield window, (np.where(missing, NO_DATA, codes > 0), codes, told[p])
+                forget(stage)
+
+    _write_cogs(folder, ("mask", "stage", "probability"), grid, crs, strips())
+
+
+def write_stage_rasters(folder: Path, grid: WorkGrid, crs: pyproj.CRS | None, stage: NDArray[np.uint8]) -> None:
+    """``mask.tif`` and ``stage.tif`` of stage codes (H, W), 0 none, 255 no data."""
+
+    def strips() -> Iterator[Strip]:
+        for window in _strip_windows(grid):
+            codes = stage[slice(*window[0])]
+            if not (codes == NO_DATA).all():
+                yield window, (np.where(codes == NO_DATA, NO_DATA, codes > 0), codes)
+
+    _write_cogs(folder, ("mask", "stage"), grid, crs, strips())
+
+
+Strip = tuple[tuple[tuple[int, int], tuple[int, int]], tuple[NDArray, ...]]
+"""((row0, row1), (col0, col1)) and the pixels of each raster there."""
+
+
+def _strip_windows(grid: WorkGrid) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    height, width = grid.size_hw
+    for row in range(0, height, _STRIP_PX):
+        yield (row, min(row + _STRIP_PX, height)), (0, width)
+
+
+def _write_cogs(folder: Path, names: Sequence[str], grid: WorkGrid, crs: pyproj.CRS | None, strips: Iterator[Strip]) -> None:
+    """``<name>.tif`` for each name, the one named stage with its colours; strips that are left out are no data."""
     height, width = grid.size_hw
     profile = {
         "driver": "GTiff", "dtype": "uint8", "count": 1, "height": height, "width": width, "crs": crs, "transform": grid.transform,
         "nodata": NO_DATA, "tiled": True, "blockxsize": 512, "blockysize": 512, "bigtiff": "if_safer", "compress": "zstd",
         "zstd_level": 1, "sparse_ok": True,
     }  # fmt: skip
-    names = ("mask", "stage", "probability")
     plain = [folder / f"{name}.plain.tif" for name in names]
-    with rasterio.open(heads) as source, ExitStack() as files:
+    with ExitStack() as files:
         targets = [files.enter_context(rasterio.open(path, "w", **profile)) for path in plain]
-        targets[1].write_colormap(1, _stage_colours())
-        for row in range(0, height, _STRIP_PX):
-            window = ((row, min(row + _STRIP_PX, height)), (0, width))
-            p = source.read(1, window=window)
-            missing = p == NO_DATA
-            if missing.all():  # what is not written reads as no data
-                continue
-            codes = np.where(missing, NO_DATA, stage[slice(*window[0])])
-            for target, values in zip(targets, (np.where(missing, NO_DATA, codes > 0), codes, told[p]), strict=True):
+        targets[names.index("stage")].write_colormap(1, _stage_colours())
+        for window, layers in strips:
+            for target, values in zip(targets, layers, strict=True):
                 target.write(values.astype(np.uint8), 1, window=window)
-            forget(stage)
     for path, name in zip(plain, names, strict=True):
         # Neighbouring pixels of a class have no mean, so overviews take the nearest.
         raster_shutil.copy(

@@ -105,7 +105,7 @@ def _draw_foot(figure: Figure, scene: Scene, buildings: gpd.GeoDataFrame, grid: 
     axes = figure.add_axes((0, 0, 1, foot))
     axes.set(xlim=(0, full_width), ylim=(0, _FOOT_PX))
     axes.set_axis_off()
-    simulated = " – SIMULATED" if any("SIMULATED" in w for w in scene.warnings) else ""
+    simulated = " – SIMULATED" if scene.simulated else ""
     title = f"{scene.name}{simulated}, {scene.date or 'date unknown'}: {len(buildings)} buildings"
     axes.text(14, 88, title, fontsize=12, va="center", weight="bold")
     counts = {stage: int((buildings["stage"] == stage).sum()) for stage in STAGE_COLOURS_RGB}

@@ -28,7 +28,7 @@ from detect.backends import Backend, FlipAveraged, open_backend
 from detect.catalogue import write_item
 from detect.census import take_census
 from detect.cluster import DaskCluster
-from detect.dormitories import StructureProfile, add_dormitories, load_profile, rows_layer
+from detect.dormitories import add_dormitories, rows_layer
 from detect.errors import DetectError, InputError
 from detect.footprints import RawBuilding, extract_buildings
 from detect.geometry import area_km2, measure
@@ -36,14 +36,16 @@ from detect.grid import Span
 from detect.inputs import sources
 from detect.instances import InstanceParams, find_groups
 from detect.matching import covered_by
-from detect.outputs import forget, with_schema, write_gpkg, write_parquet, write_rasters, write_summary
+from detect.outputs import forget, with_schema, write_rasters, write_summary, write_tables
 from detect.overview import write_overview
 from detect.picture import take_picture
 from detect.probabilities import Cluster, Probabilities, calibrated, predict_probabilities
+from detect.profiles import StructureProfile, load_profile, plain
+from detect.rates import of_kind
 from detect.report import by_interest, write_report
 from detect.resources import package_version
 from detect.scene import Scene, WorkGrid, open_scene
-from detect.sites import WHOLE_SCENE, Sites, assign, load_sites
+from detect.sites import WHOLE_SCENE, Sites, assign, load_sites, proposed_sites, with_cut
 from detect.stages import STAGES
 from detect.vectors import geometries_of, read_vector
 from detect.verify import sealed
@@ -53,6 +55,8 @@ OUTPUTS = (
     "mask.tif", "probability.tif", "stage.tif", "buildings.gpkg", "buildings.parquet", "summary.json", "report.html", "overview.png",
     "item.json",
 )  # fmt: skip
+GAPS_PX = 2048
+"""Longer side of the picture in which gaps of a site are looked for."""
 FAR_SD = 3.0
 """A scene whose brightness lies further than this many standard deviations from the training images gets a warning."""
 Progress = Callable[[str, int, int], None]
@@ -81,6 +85,7 @@ class _Job:
     weights: Weights
     profile: StructureProfile
     sites: str | Path | None
+    propose_sites: bool
     params: dict[str, Any]
     """Options that decide a result; part of its key."""
     open_options: dict[str, Any]
@@ -99,6 +104,7 @@ def predict_scenes(
     *,
     weights: str | Path | None = None,
     sites: str | Path | None = None,
+    propose_sites: bool = False,
     structure: str | Path | None = None,
     device: str = "auto",
     workers: int | None = None,
@@ -124,6 +130,7 @@ def predict_scenes(
         out: folder for the results; created.
         weights: name or path; the default ones without.
         sites: vector file with polygons to count in; without, the whole scene.
+        propose_sites: count in clusters of new construction instead; the whole scene where there are none.
         structure: YAML profile of the structure that is looked for; without, the dormitory.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         workers: blocks computed at a time, default two (or one, on one core); more need more memory.
@@ -147,6 +154,8 @@ def predict_scenes(
     cores = os.cpu_count() or 1
     if Path(out).exists() and not Path(out).is_dir():
         raise InputError(f"--out {out}: is a file; give a folder")
+    if sites is not None and propose_sites:
+        raise InputError("--sites and --propose-sites: give the plots, or have them proposed, not both")
     if sites is not None:
         read_vector(sites)  # a wrong file is a mistake of the call, not of each scene
     found = sources(scenes, asset)
@@ -162,6 +171,7 @@ def predict_scenes(
             weights=loaded,
             profile=load_profile(structure),
             sites=sites,
+            propose_sites=propose_sites,
             params={"threshold": threshold, "min_area_m2": min_area_m2, "tta": tta},
             open_options={"bands": bands, "gsd_m": gsd_m},
             device=device,
@@ -240,17 +250,21 @@ def _predict_one(scene: Scene, job: _Job, earlier: list[tuple[Scene, Result]]) -
     buildings_s = time.monotonic() - began - network_s
     buildings = _table(found, scene, grid)
     buildings, notes = _without_counted(buildings, earlier)
+    if job.propose_sites:
+        proposed = proposed_sites(buildings)
+        sites = proposed if len(proposed.table) else sites
+        notes += [] if len(proposed.table) else ["no cluster of new construction was found; the whole scene is the site"]
     buildings["site"] = assign(buildings, sites.table)
     buildings = with_schema(add_dormitories(buildings, job.profile).assign(id=np.arange(1, len(buildings) + 1)))
-    sites = _with_gaps(sites, grid, heads)
+    with heads.reader() as reader:
+        sites = with_gaps(with_cut(sites, buildings), grid, reader.seen(GAPS_PX))
     summary = _summary(scene, job, grid, heads, buildings, sites, notes, key)
     report("files", 0, 1)
     with whole_folder(folder) as target:
         write_rasters(target, grid, scene.crs, stage, heads.path, calibrated(job.weights.temperature("footprint")))
         rows = rows_layer(buildings)
-        write_gpkg(target / "buildings.gpkg", buildings, rows, sites.table)
-        write_parquet(target / "buildings.parquet", buildings)
-        write_overview(target / "overview.png", scene, buildings, sites.table, draw_sites=job.sites is not None)
+        write_tables(target, buildings, rows, sites.table)
+        write_overview(target / "overview.png", scene, buildings, sites.table, draw_sites=_are_drawn(sites))
         picture = take_picture(scene, by_interest(buildings))
         write_report(target / "report.html", picture, buildings, rows, sites.table, summary)
         write_item(target / "item.json", scene, grid, job.weights)
@@ -262,6 +276,11 @@ def _predict_one(scene: Scene, job: _Job, earlier: list[tuple[Scene, Result]]) -
     if not heads.ledger.failed:  # else the next run starts from the blocks that are done
         shutil.rmtree(work, ignore_errors=True)
     return Result(folder, buildings, sites.table, summary)
+
+
+def _are_drawn(sites: Sites) -> bool:
+    """Whether there are sites other than the whole scene."""
+    return list(sites.table["name"]) != [WHOLE_SCENE]
 
 
 def _outline(scene: Scene) -> Polygon:
@@ -280,6 +299,7 @@ def _run_key(scene: Scene, job: _Job, earlier: list[str]) -> str:
             job.weights.card.get("calibration"),
         ],
         "sites": None if job.sites is None else sha256_of(Path(job.sites)),
+        "propose_sites": job.propose_sites,
         "structure": asdict(job.profile),
         "params": job.params,
         "earlier": earlier,
@@ -380,10 +400,8 @@ def _without_counted(buildings: gpd.GeoDataFrame, earlier: list[tuple[Scene, Res
     return buildings, notes
 
 
-def _with_gaps(sites: Sites, grid: WorkGrid, heads: Probabilities) -> Sites:
-    """Sites, with a warning where part of one holds no observation."""
-    with heads.reader() as reader:
-        seen = reader.seen(2048)
+def with_gaps(sites: Sites, grid: WorkGrid, seen: NDArray[np.bool_]) -> Sites:
+    """Sites, with a warning where part of one holds no observation; ``seen`` (h, w) covers the grid, at any resolution."""
     step_yx = (grid.size_hw[0] / seen.shape[0], grid.size_hw[1] / seen.shape[1])
     transform = grid.transform * grid.transform.scale(step_yx[1], step_yx[0])
     notes = []
@@ -405,7 +423,8 @@ def _summary(
     key: str,
 ) -> dict[str, Any]:
     card = job.weights.card
-    counted = take_census(buildings, sites.table, job.profile, card.get("rates"), sites.warnings)
+    rates = of_kind(card.get("rates") or [], simulated=scene.simulated)
+    counted = take_census(buildings, sites.table, job.profile, rates, sites.warnings)
     return {
         "scene": {
             "name": scene.name,
@@ -417,9 +436,7 @@ def _summary(
             "gsd_m": round(scene.gsd_m, 4),
             "bands": list(scene.bands),
             "area_km2": round(area_km2(_outline(scene), scene.crs), 6),
-            "whole_scene_is_the_site": bool(
-                len(sites.table) == 1 and job.sites is None and sites.table["name"].iloc[0] == WHOLE_SCENE
-            ),
+            "whole_scene_is_the_site": not _are_drawn(sites),
         },
         "model": _model(job.weights),
         **counted,
@@ -431,7 +448,9 @@ def _summary(
             "versions": _versions(),
             "work_gsd_m": round(grid.gsd_m, 5),
             "work_size_px": list(grid.size_hw),
+            "structure": plain(job.profile),
         },
+        "rates": rates,
     }
 
 

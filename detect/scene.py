@@ -43,6 +43,7 @@ from detect.grid import Span
 os.environ.setdefault("GDAL_CACHEMAX", "128")
 
 COARSEST_GSD_M = 3.0
+SIMULATED = "SIMULATED"  # in the description of pictures that `detect simulate` drew
 """A house has fewer than 20 pixels at 3 m; counting coarser images would only pretend."""
 _STATISTICS_PX = 1024
 _PERCENTILES = (1.0, 99.0)
@@ -100,6 +101,11 @@ class Scene:
     def gsd_m(self) -> float:
         """Ground size of a pixel, mean of both axes, metres."""
         return (self.gsd_rc_m[0] + self.gsd_rc_m[1]) / 2
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it was drawn by ``detect simulate``."""
+        return any(SIMULATED in warning for warning in self.warnings)
 
     def work_grid(self, gsd_m: float) -> WorkGrid:
         """The grid at a ground sampling distance, rounded so that whole pixels cover the scene exactly.
@@ -241,8 +247,8 @@ def open_scene(
             raise InputError(
                 f"{path}: its pixels are {mean_gsd_m:.2f} m on the ground; buildings need {coarsest_gsd_m:g} m or finer"
             )
-        if "SIMULATED" in dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""):
-            notes.append("SIMULATED: the scene is drawn and shows no real place")
+        if SIMULATED in dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""):
+            notes.append(f"{SIMULATED}: the scene is drawn and shows no real place")
         black = _black_border(dataset, chosen)
         lo, hi, gamma, mean, sd = _statistics(dataset, chosen, black)
         return Scene(

@@ -17,7 +17,7 @@ from shapely import Polygon
 
 from detect.errors import InputError
 from detect.geometry import area_km2
-from detect.vectors import geometries_of, polygons_only, read_vector
+from detect.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 
 WHOLE_SCENE = "scene"
 
@@ -50,7 +50,8 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
         )
         return Sites(table, ((),))
     raw = read_vector(path)
-    table = polygons_only(raw)
+    crossed = ~shapely.is_valid(geometries_of(raw))
+    table = polygons_only(raw.assign(**{_CROSSED: crossed}))
     if not len(table):
         kinds = ", ".join(sorted({g.geom_type for g in raw.geometry if g is not None})) or "nothing"
         raise InputError(f"{path}: holds no polygon ({kinds}); draw each site as a polygon")
@@ -65,21 +66,95 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
         table = table.set_crs(crs)
         for note in notes:
             note.append("the file names no coordinate system; that of the scene was assumed")
+    for note, was_crossed in zip(notes, table[_CROSSED], strict=True):
+        if was_crossed:
+            note.append("its ring crosses itself; the parts it encloses were taken")
     areas = [area_km2(g, table.crs) for g in geometries_of(table)]
     moved = _to_crs(table, crs)
     for note, geometry in zip(notes, moved, strict=True):
         inside = geometry.intersection(outline).area / geometry.area
-        if inside < 0.999:
+        if inside <= 0:
+            note.append("the site lies outside the scene; nothing was counted")
+        elif inside < 0.999:
             note.append(f"{inside:.0%} of the site lies within the scene; what is beyond was not counted")
     lower = {str(c).lower(): c for c in table.columns}
     names = _names(table[lower["name"]] if "name" in lower else None, len(table))
     planned = [math.nan] * len(table)
     if "planned_buildings" in lower:
         planned = [_planned(v, note) for v, note in zip(table[lower["planned_buildings"]], notes, strict=True)]
+    _note_overlaps(moved, names, notes)
     result = gpd.GeoDataFrame(
         {"name": names, "planned_buildings": planned, "area_km2": areas}, geometry=gpd.GeoSeries(list(moved), crs=crs)
     )
     return Sites(result, tuple(tuple(n) for n in notes))
+
+
+_CROSSED = "_ring crosses itself"
+
+
+def _note_overlaps(sites: NDArray[np.object_], names: list[str], notes: list[list[str]]) -> None:
+    """Say of each site which others share ground with it (at least a thousandth of the smaller)."""
+    for a, b in shapely.STRtree(sites).query(sites, predicate="intersects").T:
+        smaller = min(sites[a].area, sites[b].area)
+        if a != b and sites[a].intersection(sites[b]).area > 1e-3 * smaller:
+            notes[a].append(f"overlaps '{names[b]}'; a building in both counts once, where most of it lies")
+
+
+def with_cut(sites: Sites, buildings: gpd.GeoDataFrame) -> Sites:
+    """Sites, with a warning where buildings lie across their edge: each counts as a whole where most of it lies."""
+    shapes = geometries_of(buildings)
+    notes = []
+    for site, old in zip(geometries_of(sites.table), sites.warnings, strict=True):
+        near = shapes[shapely.STRtree(shapes).query(site, predicate="intersects")]
+        share = shapely.area(shapely.intersection(near, site)) / np.maximum(shapely.area(near), 1e-12)
+        cut = int(((share > CUT_SHARE) & (share < 1 - CUT_SHARE)).sum())
+        text = f"{cut} {'building lies' if cut == 1 else 'buildings lie'} across its edge; each counts where most of it lies"
+        notes.append((*old, text) if cut else old)
+    return Sites(sites.table, tuple(notes))
+
+
+CUT_SHARE = 0.02
+"""Less than this on one side of a site's edge is no cut."""
+NEAR_M = 40.0
+"""Unfinished buildings this far apart belong to one proposed site."""
+AROUND_M = 20.0
+"""Ground around the buildings of a proposed site that belongs to it."""
+FEWEST = 3
+
+
+def proposed_sites(buildings: gpd.GeoDataFrame) -> Sites:
+    """Clusters of new construction: at least three foundations or shells near each other, and what stands finished among them.
+
+    Walls less than ``NEAR_M`` apart join (single linkage). The outline is the buildings grown and shrunk again, so that it closes over
+    gaps, without holes.
+
+    Args:
+        buildings: with ``stage``.
+    """
+    new = buildings[buildings["stage"] != "complete"]
+    plane = equal_area_crs(new)
+    shapes = geometries_of(new if plane is None else new.to_crs(plane))
+    grown = shapely.union_all(shapely.buffer(shapes, NEAR_M / 2))
+    parts = [g for g in shapely.get_parts(grown) if not g.is_empty]
+    outlines = []
+    for part in parts:
+        within = shapes[shapely.intersects(part, shapes)]
+        if len(within) >= FEWEST:
+            closed = shapely.union_all(shapely.buffer(within, NEAR_M)).buffer(AROUND_M - NEAR_M)
+            outlines += [Polygon(p.exterior) for p in shapely.get_parts(closed)]
+    outlines.sort(key=lambda p: -p.area)
+    series = gpd.GeoSeries(outlines, crs=plane if plane is not None else buildings.crs)
+    if plane is not None:
+        series = series.to_crs(buildings.crs)
+    table = gpd.GeoDataFrame(
+        {
+            "name": [f"new construction {i}" for i in range(1, len(series) + 1)],
+            "planned_buildings": np.full(len(series), np.nan),
+            "area_km2": [area_km2(g, buildings.crs) for g in series],
+        },
+        geometry=series,
+    )
+    return Sites(table, (("proposed: a cluster of unfinished buildings, not a plot of anyone's",),) * len(table))
 
 
 def assign(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> NDArray[np.object_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ import shapely
 from numpy.typing import NDArray
 
 from detect.census import take_census
-from detect.dormitories import Assumed, StructureProfile, load_profile
 from detect.errors import InputError
 from detect.geometry import area_km2, measure
+from detect.profiles import profile_from
 from detect.sites import assign
 from detect.stages import STAGES
 from detect.tracks.events import CHANGES, changes, forecast, monthly
@@ -138,23 +138,7 @@ def _census(found: Found, buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, 
         **{f"p_{name}": p[:, k] for k, name in enumerate(STAGES)},
     )
     last = found.series.summaries[-1]
-    return take_census(table, sites, _profile(last["assumptions"]), _rates(last))
-
-
-def _profile(assumptions: dict[str, Any]) -> StructureProfile:
-    """The structure profile that a result was counted with, as far as counting needs it."""
-
-    def assumed(name: str) -> Assumed:
-        low, high = assumptions[f"{name}_range"]
-        return Assumed(low, assumptions[name], high)
-
-    return replace(
-        load_profile(None),
-        name=assumptions["structure"],
-        storeys=assumptions["storeys"],
-        rooms_per_building=assumed("rooms_per_building"),
-        beds_per_room=assumed("beds_per_room"),
-    )
+    return take_census(table, sites, profile_from(last["run"]["structure"], last["scene"]["name"]), _rates(last))
 
 
 def _timeline(found: Found, sites: gpd.GeoDataFrame, censuses: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from shapely import affinity, box
 
 from detect.census import take_census
-from detect.dormitories import add_dormitories, load_profile
+from detect.dormitories import add_dormitories
 from detect.geometry import measure
+from detect.profiles import load_profile
 from detect.sites import assign
 from detect.stages import STAGES
 
@@ -38,7 +39,7 @@ def compound(count: int, seed: int) -> gpd.GeoDataFrame:
         shapes.append(affinity.translate(box(0, 0, *size), X + corner[0], Y + corner[1]))
     shares = rng.dirichlet((0.5, 0.5, 0.5), count).reshape(-1, 3)
     table = gpd.GeoDataFrame(measure(shapes, CRS), geometry=gpd.GeoSeries(shapes, crs=CRS), crs=CRS)
-    table["stage"] = np.array(STAGES, object)[shares.argmax(axis=1)]
+    table["stage"], table["score"] = np.array(STAGES, object)[shares.argmax(axis=1)], rng.uniform(0.5, 1, count)
     return add_dormitories(table.assign(**{f"p_{s}": shares[:, i] for i, s in enumerate(STAGES)}), PROFILE)
 
 

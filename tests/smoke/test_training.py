@@ -12,13 +12,14 @@ import rasterio
 from detect import cli
 
 ROOT = Path(__file__).resolve().parents[2]
+ROWS = ("--preset", "rows", "--seed", "7", "--gap", "3", "--compounds", "2")
 CONFIG = str(ROOT / "configs" / "fit" / "smoke.yaml")
 
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("simulated") / "sim"
-    assert cli.main(["simulate", "--out", str(folder), "--seed", "7", "--gap", "3", "--compounds", "2"]) == 0
+    assert cli.main(["simulate", "--out", str(folder), *ROWS]) == 0
     return folder
 
 
@@ -42,7 +43,12 @@ def test_simulated_scene_says_so_and_is_repeatable(simulated: Path, tmp_path: Pa
     assert set(truth.loc[truth["dormitory"], "beds"]) == {256}
     assert set(truth.loc[~truth["dormitory"], "beds"]) == {0}
     assert len(gpd.read_file(simulated / "truth.gpkg", layer="sites")) == 2
-    assert cli.main(["simulate", "--out", str(tmp_path / "again"), "--seed", "7", "--gap", "3", "--compounds", "2"]) == 0
+    assert (
+        cli.main(
+            ["simulate", "--out", str(tmp_path / "again"), "--preset", "rows", "--seed", "7", "--gap", "3", "--compounds", "2"]
+        )
+        == 0
+    )
     with rasterio.open(tmp_path / "again" / "scene.tif") as scene:
         assert (scene.read() == picture).all()
     assert truth.geometry.geom_equals(gpd.read_file(tmp_path / "again" / "truth.gpkg", layer="buildings").geometry).all()

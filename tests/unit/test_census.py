@@ -10,7 +10,7 @@ import numpy as np
 from shapely import box
 
 from detect.census import take_census
-from detect.dormitories import Assumed, StructureProfile, load_profile
+from detect.profiles import Assumed, StructureProfile, load_profile
 
 PROFILE = load_profile()
 STAGES = ("foundation", "incomplete", "complete")
@@ -30,6 +30,8 @@ def buildings(*kinds: tuple[str | None, str, float], sure: float = 1.0) -> gpd.G
         crs=32631,
     )
     table["dormitory_like"] = table["dormitory_score"] >= PROFILE.min_score
+    table["beds"] = np.where(table["dormitory_like"], 256, 0)
+    table["area_m2"], table["score"] = 720.0, 0.9
     for stage in STAGES:
         table[f"p_{stage}"] = np.where(table["stage"] == stage, sure, (1 - sure) / 2)
     return table
@@ -162,23 +164,69 @@ def test_worse_fewer_and_unknown_rates_widen_the_interval() -> None:
 
 def test_places_that_differ_widen_the_interval() -> None:
     table = buildings(*[("a", "complete", 1)] * 40)
-    alike = census(table, rates=rated(800, 1000))["total"]["buildings"]
-    apart = census(table, rates=rated(650, 1000) + rated(950, 1000))["total"]["buildings"]
-    assert width(apart) > width(alike)
+    alike, apart = (
+        census(table, rates=[r for n in matched for r in rated(n, 1000)])["total"]["buildings"]
+        for matched in ((790, 800, 810), (600, 800, 950))
+    )
+    assert width(apart) > 2 * width(alike)
 
 
 def test_doubt_widens_the_interval() -> None:
     sure, unsure = (census(buildings(*[("a", "complete", 1)] * 40, sure=p))["total"]["by_stage"] for p in (1.0, 0.5))
-    assert width(unsure["complete"]) > width(sure["complete"])
+    assert unsure["complete"]["low"] < sure["complete"]["low"]
     assert unsure["foundation"]["high"] > sure["foundation"]["high"], "some may be foundations"
-    like, perhaps = (census(buildings(*[("a", "complete", s)] * 40))["total"]["dormitory_like"] for s in (1.0, 0.5))
+    like, perhaps = (census(buildings(*[("a", "complete", s)] * 40))["total"]["dormitory_like"] for s in (1.0, 0.6))
     assert perhaps["low"] < like["low"]
-    assert census(buildings(*[("a", "complete", 0.2)] * 40))["total"]["dormitory_like"]["high"] <= 2
+
+
+def test_a_score_is_a_probability() -> None:
+    unlikely = census(buildings(*[("a", "complete", 0.2)] * 40), rates=rated(1_000_000, 1_000_000))["total"]["dormitory_like"]
+    assert unlikely["estimate"] == 0, "none of them is more likely than not"
+    assert 10 <= unlikely["high"] <= 14, "8 are expected, ± 1.64 × √(40 × 0.2 × 0.8) = 4.2"
+
+
+def test_no_stage_has_a_higher_interval_than_all_buildings() -> None:
+    kinds = [("a", stage, 0.7) for stage in STAGES for _ in range(7)]
+    total = census(buildings(*kinds, sure=0.4))["total"]
+    for part, whole in (("by_stage", "buildings"), ("dormitory_by_stage", "dormitory_like"), ("dormitory_by_stage", "by_stage")):
+        for stage in STAGES:
+            most = total[whole][stage] if whole == "by_stage" else total[whole]
+            assert total[part][stage]["high"] <= most["high"] and total[part][stage]["low"] <= most["low"]
+
+
+def test_measured_confusion_moves_the_stages() -> None:
+    always_wrong = {"place": "x", "by_size": {"large": dict.fromkeys(("predicted", "real", "reference", "found"), 100)}}
+    confusion = {t: dict.fromkeys(STAGES, 0) for t in STAGES}
+    confusion["foundation"]["complete"] = 100
+    table = buildings(*[("a", "complete", 0.0)] * 20)
+    plain, confused = (census(table, rates=[always_wrong | more])["total"]["by_stage"] for more in ({}, {"stages": confusion}))
+    assert plain["foundation"]["high"] == 0
+    assert confused["foundation"]["high"] > 15 and confused["complete"]["low"] < 5
+
+
+def test_what_a_user_has_checked_is_certain() -> None:
+    table = buildings(*[("a", "complete", 1.0)] * 6).assign(certain=True)
+    total = census(table)["total"]
+    assert total["dormitory_like"] == {"estimate": 6, "low": 6, "high": 6}
+    assert width(total["buildings"]) <= 2, "another may have been missed all the same"
+
+
+def test_beds_follow_each_building() -> None:
+    table = buildings(*[("a", "complete", 1.0)] * 4)
+    table["beds"] = [100, 200, 300, 400]
+    total = census(table)["total"]
+    assert total["beds"]["now"]["estimate"] == total["beds"]["when_complete"]["estimate"] == 1000
+
+
+def test_assumptions_are_spelt_out() -> None:
+    told = census(buildings())["assumptions"]
+    assert "64 rooms (56–72) × 4 beds (3–5)" in told["beds_now"]
+    assert "complete dormitory-like" in told["beds_now"] and "planned_buildings" in told["beds_planned"]
 
 
 def test_perfect_weights_leave_hardly_a_doubt() -> None:
     count = census(buildings(*[("a", "complete", 1)] * 30), rates=rated(1_000_000, 1_000_000))["total"]["buildings"]
-    assert count == {"estimate": 30, "low": 30, "high": 30}
+    assert count["estimate"] == 30 and width(count) <= 2
 
 
 def test_without_a_range_of_rooms_and_beds_only_the_count_is_in_doubt() -> None:

@@ -12,9 +12,10 @@ import pytest
 import yaml
 from shapely import Polygon, affinity, box
 
-from detect.dormitories import DEFAULT_PROFILE, add_dormitories, find_rows, load_profile, membership, rows_layer
+from detect.dormitories import add_dormitories, find_rows, likeness, membership, rows_layer
 from detect.errors import InputError
 from detect.geometry import measure
+from detect.profiles import DEFAULT_PROFILE, Assumed, Calibration, load_profile, profile_from, profile_text
 from detect.resources import resource_path
 
 CRS = pyproj.CRS(32637)
@@ -52,7 +53,7 @@ def test_membership_rises_holds_and_falls() -> None:
 def test_a_row_of_long_blocks_is_dormitory_like(crs: pyproj.CRS | None) -> None:
     table = add_dormitories(buildings(*row_of(5), crs=crs), PROFILE)
     assert table["dormitory_like"].all()
-    assert table["dormitory_score"].tolist() == [1.0] * 5
+    assert (table["dormitory_score"] > 0.95).all()
     assert table["row"].tolist() == [1] * 5
     assert table["beds"].tolist() == [256] * 5
     assert table["dormitory_reasons"].tolist() == ["group of 5"] * 5
@@ -93,9 +94,27 @@ def test_houses_and_l_shapes_stay_what_they_are_in_rows() -> None:
 
 
 def test_a_bigger_group_never_lowers_the_score() -> None:
-    scores = [add_dormitories(buildings(*row_of(n)), PROFILE)["dormitory_score"][0] for n in range(1, 6)]
+    scores = [add_dormitories(buildings(*row_of(n)), PROFILE)["dormitory_score"][0] for n in range(1, 9)]
     assert scores == sorted(scores)
-    assert scores[0] == 0.25 and scores[2:] == [1.0] * 3
+    assert scores[0] < 0.5 < 0.97 < scores[7], "a lone long building is in doubt, one of eight is not"
+
+
+def test_where_no_group_is_asked_for_one_alone_is_enough() -> None:
+    alone = dataclasses.replace(PROFILE, group=dataclasses.replace(PROFILE.group, min_buildings=1))
+    assert add_dormitories(buildings(BLOCK), alone)["dormitory_like"].all()
+
+
+def test_the_score_is_the_profile_s_curve() -> None:
+    profile = dataclasses.replace(PROFILE, calibration=Calibration(-3.0, 2.0, 1.0))
+    scores = likeness(np.array([1.0, 1.0, 0.5, 0.0]), np.array([1, 6, 6, 6]), profile)
+    # Log-odds −3 + 2, −3 + 2 + 1, −3 + 1 + 1; out of all range.
+    assert scores.tolist() == pytest.approx([1 / (1 + np.e), 0.5, 1 / (1 + np.e), 0], abs=1e-3)
+
+
+def test_rooms_grow_with_length_and_storeys_where_the_profile_says_so() -> None:
+    profile = dataclasses.replace(PROFILE, rooms_per_metre=Assumed(0.4, 0.5, 0.6))
+    assert profile.beds(np.array([60.0, 30.0])).tolist() == [60 * 2 * 0.5 * 4, 30 * 2 * 0.5 * 4]
+    assert PROFILE.beds(np.array([60.0, 30.0])).tolist() == [256, 256]
 
 
 def test_min_score_decides_what_is_alike() -> None:
@@ -189,6 +208,10 @@ def write_profile(folder: Path, change: dict, drop: str | None = None) -> Path:
         ({"aspect": [1, 2, 3, float("inf")]}, "aspect: expects a number .* not inf"),
         ({"beds_per_room": {"low": 4}}, "beds_per_room: key 'high' is missing"),
         ({"beds_per_room": {"low": 5, "likely": 4, "high": 6}}, "beds_per_room: .* must not fall"),
+        ({"calibration": {"intercept": -1, "shape": 1}}, "calibration: key 'group' is missing"),
+        ({"calibration": {"intercept": "low", "shape": 1, "group": 1}}, "calibration.intercept: expects a number, not 'low'"),
+        ({"calibration": {"intercept": 1, "shape": -1, "group": 1}}, "calibration.shape: expects a number of at least 0"),
+        ({"rooms_per_metre": {"low": 1, "likely": 2}}, "rooms_per_metre: key 'high' is missing"),
         ({"storeys": "two"}, "storeys: expects a number of at least 0, not 'two'"),
         ({"storeys": True}, "storeys: expects a number"),
         ({"min_score": [1]}, "min_score: expects a number"),
@@ -231,3 +254,10 @@ def test_a_profile_that_is_not_there(tmp_path: Path) -> None:
 def test_odd_sources_and_keys_are_one_line(tmp_path: Path, change: dict) -> None:
     with pytest.raises(InputError, match=r"mine\.yaml"):
         load_profile(write_profile(tmp_path, change))
+
+
+@pytest.mark.parametrize("path", sorted(resource_path(DEFAULT_PROFILE).parent.glob("*.yaml")), ids=lambda p: p.stem)
+def test_shipped_profiles_survive_writing(path: Path) -> None:
+    profile = load_profile(path)
+    assert profile.name == path.stem and profile.sources and profile.calibration.source
+    assert profile_from(yaml.safe_load(profile_text(profile)), "again") == profile

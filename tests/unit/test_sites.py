@@ -13,7 +13,7 @@ import shapely
 from shapely import LineString, MultiPolygon, Point, Polygon, affinity, box
 
 from detect.errors import InputError
-from detect.sites import WHOLE_SCENE, assign, load_sites
+from detect.sites import WHOLE_SCENE, assign, load_sites, proposed_sites, with_cut
 
 CRS = pyproj.CRS(32637)
 X, Y = 414_000, 6_170_000
@@ -97,7 +97,7 @@ def test_what_is_beyond_the_scene_is_warned_of(tmp_path: Path) -> None:
     sites = load_sites(path, CRS, OUTLINE)
     assert sites.warnings[0] == ()
     assert sites.warnings[1] == ("50% of the site lies within the scene; what is beyond was not counted",)
-    assert sites.warnings[2][0].startswith("0% of the site")
+    assert sites.warnings[2] == ("the site lies outside the scene; nothing was counted",)
     assert sites.table["area_km2"][1] == pytest.approx(0.02, rel=2e-3), "its own area, not what the scene shows of it"
 
 
@@ -148,6 +148,40 @@ def test_polygons_among_other_kinds_keep_their_rows(tmp_path: Path) -> None:
     assert sites.table["planned_buildings"].tolist() == [2, 3]
     assert sites.table.geometry.is_valid.all()
     assert sites.table["area_km2"][1] == pytest.approx(0.005, rel=2e-3)
+    assert [any("its ring crosses itself" in w for w in site) for site in sites.warnings] == [False, True]
+
+
+def test_overlapping_sites_are_warned_of(tmp_path: Path) -> None:
+    shapes = [box(0, 0, 100, 100), box(90, 0, 200, 100), box(200, 0, 300, 100)]
+    sites = load_sites(write_sites(tmp_path / "s.gpkg", *shapes, name=["a", "b", "c"]), CRS, OUTLINE)
+    text = "overlaps '{}'; a building in both counts once, where most of it lies"
+    assert sites.warnings == ((text.format("b"),), (text.format("a"),), ()), "touching is no overlap"
+
+
+def test_buildings_across_an_edge_are_warned_of(tmp_path: Path) -> None:
+    sites = load_sites(write_sites(tmp_path / "s.gpkg", box(0, 0, 100, 100), name=["a"]), CRS, OUTLINE)
+    inside, across = box(10, 10, 30, 20), box(90, 40, 110, 50)
+    assert with_cut(sites, polygons(inside)).warnings == ((),)
+    text = "1 building lies across its edge; each counts where most of it lies"
+    assert with_cut(sites, polygons(inside, across)).warnings == ((text,),)
+
+
+def test_a_site_of_several_parts_keeps_its_area(tmp_path: Path) -> None:
+    both = MultiPolygon([box(0, 0, 20, 20), box(50, 0, 70, 20)])
+    sites = load_sites(write_sites(tmp_path / "s.gpkg", both, name=["a"]), CRS, OUTLINE)
+    assert sites.table["area_km2"].tolist() == pytest.approx([0.0008], rel=2e-3) and sites.warnings == ((),)
+
+
+def test_clusters_of_new_construction_are_proposed() -> None:
+    row = [box(0, 20 * i, 60, 20 * i + 12) for i in range(5)]
+    far, finished = [box(900, 0, 960, 12)], [box(400, 400 + 20 * i, 460, 412 + 20 * i) for i in range(5)]
+    stages = ["foundation", "incomplete", "incomplete", "complete", "incomplete", "foundation", *["complete"] * 5]
+    buildings = polygons(*row, *far, *finished, stage=stages)
+    sites = proposed_sites(buildings)
+    assert sites.table["name"].tolist() == ["new construction 1"], "one alone and what is finished are none"
+    assert sites.table["area_km2"][0] == pytest.approx(100 * 132 / 1e6, rel=0.05), "20 m around 60 × 92 m, corners rounded"
+    assert assign(buildings, sites.table).tolist() == ["new construction 1"] * 5 + [None] * 6, "the finished one among them too"
+    assert len(proposed_sites(buildings.iloc[6:]).table) == 0
 
 
 def test_sites_that_are_no_vector_file(tmp_path: Path) -> None:

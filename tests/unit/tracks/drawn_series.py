@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rasterio.features import geometry_mask
 
 from detect.geometry import measure
 from detect.outputs import NO_DATA, with_schema, write_gpkg
+from detect.profiles import load_profile
 from detect.stages import STAGES
 from detect.tracks.histories import ABSENT, COMPLETE, DEMOLISHED, FOUNDATION, INCOMPLETE
 from detect.tracks.series import Snapshot
@@ -195,9 +196,7 @@ def _summary(name: str, date: str | None, whole: bool) -> dict[str, Any]:
     return {
         "scene": {"name": name, "path": f"{name}.tif", "date": date, "gsd_m": 0.5, "whole_scene_is_the_site": whole},
         "model": {"name": "drawn", "sha256": "0" * 64, "gsd_m": 0.3},
-        "assumptions": {
-            "structure": "dormitory", "storeys": 2, "rooms_per_building": 64.0, "rooms_per_building_range": [56.0, 72.0],
-            "beds_per_room": 4.0, "beds_per_room_range": [3.0, 5.0], "beds_per_building": 256, "interval": 0.9,
-        },
+        "run": {"structure": asdict(load_profile(None))},
+        "rates": None,
         "warnings": [],
-    }  # fmt: skip
+    }

@@ -1,0 +1,113 @@
+"""A structure profile learnt from examples: "count more like these"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+from numpy.typing import NDArray
+
+from detect.dormitories import find_rows, shape_fits
+from detect.errors import InputError
+from detect.geometry import measure
+from detect.profiles import StructureProfile, Trapezoid, load_profile, profile_text
+from detect.vectors import geometries_of, polygons_only, read_vector
+
+SPREAD = 0.08
+"""Relative spread of lengths and widths among buildings of one type, at least, as measured footprints have it."""
+
+
+def learn(
+    buildings: str | Path,
+    ids: Sequence[int],
+    out: str | Path,
+    *,
+    name: str | None = None,
+    structure: str | Path | None = None,
+) -> StructureProfile:
+    """Write a profile of the type that some found buildings are of.
+
+    Args:
+        buildings: a folder that predict wrote for one scene, or a vector file with a column ``id``.
+        ids: of the examples.
+        out: YAML file to write.
+        name: of the type; by default the name of the file.
+        structure: profile whose storeys, rooms and beds are taken, which cannot be seen from above; by default the dormitory.
+
+    Raises:
+        InputError: a file that cannot be used, an ``id`` that is not there, or ``out`` exists.
+    """
+    out = Path(out)
+    if out.exists():
+        raise InputError(f"{out}: exists already; give another --out")
+    if not out.parent.is_dir():
+        raise InputError(f"{out}: the folder {out.parent} does not exist; create it first")
+    base = load_profile(structure)
+    table = _read(Path(buildings))
+    missing = sorted(set(ids) - set(table["id"]))
+    if missing:
+        raise InputError(f"{buildings}: has no building with id {', '.join(map(str, missing))}; it has {len(table)} buildings")
+    chosen = table["id"].isin(ids).to_numpy()
+    alone = learn_profile(table[chosen], np.ones(int(chosen.sum()), np.int64), name or out.stem, base)
+    # Who stands with the examples is known only once it is known what they look like.
+    _, sizes = find_rows(table, _within(table, alone), base.group)
+    profile = learn_profile(table[chosen], sizes[chosen], name or out.stem, base)
+    aside = out.with_name(f".{out.name}.part")
+    aside.write_text(profile_text(profile), encoding="utf-8")
+    aside.replace(out)
+    return profile
+
+
+def _read(path: Path) -> gpd.GeoDataFrame:
+    """Buildings with ``id`` and their measures."""
+    if path.is_dir():
+        found = sorted(path.glob("buildings.gpkg")) or sorted(path.glob("[!.]*/buildings.gpkg"))
+        if len(found) != 1:
+            raise InputError(f"{path}: holds {len(found)} predicted scenes; give the folder of one, which has a buildings.gpkg")
+        path = found[0]
+    table = polygons_only(read_vector(path))
+    if "id" not in table:
+        raise InputError(f"{path}: has no column 'id'")
+    return table.assign(**measure(list(geometries_of(table)), table.crs))
+
+
+def _within(table: gpd.GeoDataFrame, profile: StructureProfile) -> NDArray[np.bool_]:
+    return np.minimum.reduce(list(shape_fits(table, profile).values())) > 0
+
+
+def learn_profile(
+    examples: gpd.GeoDataFrame, group_sizes: NDArray[np.int64], name: str, base: StructureProfile
+) -> StructureProfile:
+    """A profile whose likely ranges hold all examples and fall to never at twice the distance.
+
+    Args:
+        examples: with ``length_m``, ``width_m``, ``rectangularity``.
+        group_sizes: (N,) how many like buildings stand together with each.
+        name: of the new type.
+        base: what cannot be seen from above (storeys, rooms, beds) and when buildings belong together.
+    """
+    length, width = (examples[c].to_numpy(float) for c in ("length_m", "width_m"))
+    fill = examples["rectangularity"].to_numpy(float)
+    lowest_fill = round(max(0.0, float(fill.min()) - 0.05), 3)
+    typical = int(np.median(group_sizes))
+    return replace(
+        base,
+        name=name,
+        description=f"learnt from {len(examples)} examples",
+        sources=(f"{len(examples)} examples; storeys, rooms and beds are those of the profile '{base.name}'",),
+        length_m=_around(length),
+        width_m=_around(width),
+        aspect=_around(length / np.maximum(width, 1e-9)),
+        rectangularity=(round(max(0.0, lowest_fill - 0.15), 3), lowest_fill, 1.0, 1.0),
+        group=replace(base.group, min_buildings=max(1, min(base.group.min_buildings, typical))),
+    )
+
+
+def _around(values: NDArray[np.float64]) -> Trapezoid:
+    spread = max(float(values.std()), SPREAD * float(values.mean()))
+    low, high = float(values.min()), float(values.max())
+    never_low, likely_low = max(0.0, low - 3 * spread), max(0.0, low - spread)
+    return round(never_low, 2), round(likely_low, 2), round(high + spread, 2), round(high + 3 * spread, 2)

@@ -1,0 +1,202 @@
+"""How often weights find and miss buildings: counted on places that no training saw, and what that says of a new place.
+
+Places differ, and a new one is drawn from among such places: a hierarchical beta-binomial model (Gelman et al., Bayesian Data Analysis, 3rd
+ed., section 5.3), whose mean and concentration are sampled from their posterior on a grid. With few places the concentration is that of the
+prior, about the spread that the sample places show. Precision and recall of a place go together (a town read badly suffers in both), so
+their draws are tied by a Gaussian copula with the correlation of the places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincinv, betaln, gammaln, ndtr
+
+from detect.matching import match, overlaps
+from detect.stages import STAGES
+from detect.vectors import geometries_of
+
+SIZES_M2 = {"small": (0.0, 80.0), "medium": (80.0, 300.0), "large": (300.0, float("inf"))}
+"""Footprints of houses and huts; large houses and small blocks; halls and dormitories."""
+DORMITORY = "dormitory"
+DOUBTFUL_BELOW = 0.8
+"""Footprints whose mean probability is lower are often none: their precision is counted apart."""
+COUNT_IOU = 0.3
+"""A footprint that overlaps a building by this much stands for it, whatever its outline is worth."""
+CONCENTRATION = 10.0
+"""Of rates between places, before any is measured (log-normal, one unit wide): log-odds then differ by 0.6 to 0.7 between places."""
+FEW_PLACES = 3
+UNKNOWN = (2.0, 1.0, 2.0, 1.0, 0.0, 0.0)
+"""What ``_counts`` gives where nothing was measured."""
+Rates = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Draws (D,) for a new place."""
+
+    precision: NDArray[np.float64]
+    """Share of what is found that is real, among footprints with a ``score`` of ``DOUBTFUL_BELOW`` at least."""
+    doubtful: NDArray[np.float64]
+    """The same among those with a lower one."""
+    recall: NDArray[np.float64]
+    """Share of what is real that is found."""
+
+
+def count_rates(place: str, found: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> dict[str, Any]:
+    """What the weights' card says of one place.
+
+    Args:
+        place: its name.
+        found: footprints with ``area_m2``, ``score``, ``stage``, ``dormitory_score``.
+        truth: buildings with ``area_m2``; ``stage`` (None where unknown) and ``dormitory`` (bool) where these are known. In the plane of
+            ``found``.
+
+    Returns:
+        ``by_size``: per class of ``SIZES_M2`` ``predicted`` and how many of them are ``real``, ``doubtful`` among these and
+        ``doubtful_real``, ``reference`` and how many of them are ``found``; under ``dormitory`` the same in probabilities (sums of
+        ``dormitory_score``), where the place has dormitories. ``by_stage``: ``reference`` and ``found``. ``stages``: found buildings
+        by true and given stage.
+    """
+    ours, theirs, _ = match(overlaps(geometries_of(found), geometries_of(truth)), COUNT_IOU)
+    real, seen = np.zeros(len(found), bool), np.zeros(len(truth), bool)
+    real[ours], seen[theirs] = True, True
+    doubtful = found["score"].to_numpy(float) < DOUBTFUL_BELOW
+    by_size: dict[str, dict[str, float]] = {}
+    for name, (low, high) in SIZES_M2.items():
+        a, b = ((t["area_m2"].to_numpy(float) >= low) & (t["area_m2"].to_numpy(float) < high) for t in (found, truth))
+        by_size[name] = {
+            "predicted": int(a.sum()), "real": int((a & real).sum()),
+            "doubtful": int((a & doubtful).sum()), "doubtful_real": int((a & doubtful & real).sum()),
+            "reference": int(b.sum()), "found": int((b & seen).sum()),
+        }  # fmt: skip
+    record: dict[str, Any] = {"place": place, "by_size": by_size}
+    if "dormitory" in truth and truth["dormitory"].any():
+        by_size[DORMITORY] = _dormitory_rates(found, truth["dormitory"].to_numpy(bool), ours, theirs)
+    if "stage" in truth:
+        true, given = truth["stage"].to_numpy(object), found["stage"].to_numpy(object)
+        record["by_stage"] = {s: {"reference": int((true == s).sum()), "found": int((seen & (true == s)).sum())} for s in STAGES}
+        record["stages"] = {t: {g: int(((true[theirs] == t) & (given[ours] == g)).sum()) for g in STAGES} for t in STAGES}
+    return record
+
+
+def _dormitory_rates(
+    found: gpd.GeoDataFrame, dormitory: NDArray[np.bool_], ours: NDArray[np.int64], theirs: NDArray[np.int64]
+) -> dict[str, float]:
+    score = found["dormitory_score"].to_numpy(float)
+    hit = float(score[ours[dormitory[theirs]]].sum())
+    return {
+        "predicted": round(float(score.sum()), 2), "real": round(hit, 2), "reference": int(dormitory.sum()), "found": round(hit, 2)
+    }  # fmt: skip
+
+
+def of_kind(rates: Rates, *, simulated: bool) -> list[Mapping[str, Any]]:
+    """The places that tell of a scene: drawn ones of drawn scenes, real ones of real scenes; all where there are none of its kind."""
+    return [r for r in rates if bool(r.get("simulated")) == simulated] or list(rates)
+
+
+def size_classes(area_m2: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Key of ``SIZES_M2`` for each area."""
+    edges = [high for _, high in SIZES_M2.values()][:-1]
+    return np.array(list(SIZES_M2), object)[np.digitize(area_m2, edges)]
+
+
+def draw_place(rates: Rates, kind: str, rng: np.random.Generator, count: int) -> Drawn:
+    """Precision and recall of a new place for a kind of building.
+
+    Args:
+        rates: of the weights' card; entries without ``by_size`` count with all their buildings.
+        kind: a key of ``SIZES_M2``, or ``dormitory``.
+        rng: of the draws.
+        count: of draws.
+    """
+    counts = _per_place(rates, kind)
+    if kind == DORMITORY and len(counts) < FEW_PLACES:  # what holds of large buildings elsewhere tells too
+        counts = np.concatenate([counts, _per_place(rates, "large")])
+    for instead in (*reversed(SIZES_M2), None):  # nothing is known of the kind: what is known of another, or half right
+        counts = counts if len(counts) else _per_place(rates, instead) if instead else np.array([UNKNOWN])
+    predicted, real, reference, hit, unsure, unsure_real = counts.T
+    together = _correlation((real + 0.5) / (predicted + 1), (hit + 0.5) / (reference + 1))
+    first, second = rng.standard_normal((2, count))
+    second = together * first + np.sqrt(1 - together**2) * second
+    precision = _new_place(real - unsure_real, predicted - unsure, first, rng)
+    doubtful = _new_place(unsure_real, unsure, first, rng) if unsure.any() else precision
+    return Drawn(precision, doubtful, _new_place(hit, reference, second, rng))
+
+
+def _per_place(rates: Rates, kind: str) -> NDArray[np.float64]:
+    """(places, 6) of the places that know something of the kind."""
+    return np.array([c for r in rates if (c := _counts(r, kind)) is not None], float).reshape(-1, 6)
+
+
+def _counts(record: Mapping[str, Any], kind: str) -> tuple[float, ...] | None:
+    """(predicted, real, reference, found, doubtful, doubtful_real) of a place; None where it knows nothing of the kind."""
+    if "by_size" not in record:
+        if kind == DORMITORY or "predicted" not in record:
+            return None
+        return record["predicted"], record["matched"], record["reference"], record["matched"], 0, 0
+    own = record["by_size"].get(kind)
+    if own is None or not (own["predicted"] or own["reference"]):
+        return None
+    counts = (own["predicted"], own["real"], own["reference"], own["found"])
+    return (*counts, own.get("doubtful", 0), own.get("doubtful_real", 0))
+
+
+_ODDS, _LOGS = np.meshgrid(np.arange(-6.0, 14.0, 0.2), np.linspace(np.log(0.5), np.log(3000), 30), indexing="ij")
+
+
+def _new_place(
+    hits: NDArray[np.float64], of: NDArray[np.float64], z: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Rates of a new place at standard normal positions ``z``, given hits and trials of known places."""
+    mean, size = 1 / (1 + np.exp(-_ODDS)), np.exp(_LOGS)
+    # Jeffreys' prior on the mean (on the scale of log-odds), log-normal on the concentration.
+    log_p = 0.5 * np.log(mean * (1 - mean)) - 0.5 * (_LOGS - np.log(CONCENTRATION)) ** 2
+    a, b = mean * size, (1 - mean) * size
+    for good, bad in zip(hits, np.maximum(of - hits, 0), strict=True):
+        log_p += betaln(a + good, b + bad) - betaln(a, b)
+    weight = np.exp(log_p - log_p.max()).ravel()
+    cell = rng.choice(len(weight), size=len(z), p=weight / weight.sum())
+    return np.clip(betaincinv(a.ravel()[cell], b.ravel()[cell], ndtr(z)), 1e-6, 1.0)
+
+
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Between places; 0 where they are too few."""
+    if len(a) < 5 or not a.std() or not b.std():
+        return 0.0
+    return float(np.clip(np.corrcoef(a, b)[0, 1], -0.95, 0.95))
+
+
+def stage_shares(rates: Rates, given: str) -> tuple[NDArray[np.float64], float, float]:
+    """True stages of buildings that were given one: their shares (3,), how many were checked, and the concentration of places.
+
+    A Dirichlet-multinomial model: its mean is that of all places together, its concentration the likeliest one (same prior as above).
+    """
+    tables = np.array([[r["stages"][t][given] for t in STAGES] for r in rates if "stages" in r], float).reshape(-1, 3)
+    checked = float(tables.sum())
+    mean = (tables.sum(axis=0) + 1 / 3) / (checked + 1)
+    logs = _LOGS[0]
+    alpha = np.exp(logs)[:, None] * mean  # (concentrations, 3)
+    log_p = -0.5 * (logs - np.log(CONCENTRATION)) ** 2
+    for seen in tables:
+        log_p = log_p + gammaln(alpha.sum(axis=1)) - gammaln(alpha.sum(axis=1) + seen.sum())
+        log_p = log_p + (gammaln(alpha + seen) - gammaln(alpha)).sum(axis=1)
+    return mean, checked, float(np.exp(logs[log_p.argmax()]))
+
+
+def stage_recall(rates: Rates, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """(3, D) draws of how much rarer than a complete building one of each stage is found; at most 1."""
+    seen, of = np.zeros(3), np.zeros(3)
+    for record in rates:
+        for i, s in enumerate(STAGES):
+            own = record.get("by_stage", {}).get(s, {"reference": 0, "found": 0})
+            seen[i], of[i] = seen[i] + own["found"], of[i] + own["reference"]
+    if not of.all():
+        return np.ones((3, count))
+    drawn = np.stack([rng.beta(a + 0.5, b - a + 0.5, count) for a, b in zip(seen, of, strict=True)])
+    return np.minimum(drawn / drawn[2], 1.0)

@@ -1,0 +1,204 @@
+"""A census again, from what predict has left: other plots, another structure profile, buildings that a user has corrected. No network.
+
+The folder is rewritten whole: aside first, then renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pyproj
+import rasterio
+import shapely
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+from shapely import Polygon
+
+from detect.census import take_census
+from detect.dormitories import add_dormitories, rows_layer
+from detect.errors import DetectError, InputError
+from detect.geometry import measure
+from detect.outputs import NO_DATA, with_schema, write_stage_rasters, write_summary, write_tables
+from detect.overview import write_overview
+from detect.picture import read_picture, take_picture
+from detect.pipeline import Result, whole_folder, with_gaps
+from detect.profiles import StructureProfile, load_profile, plain, profile_from
+from detect.report import by_interest, write_report
+from detect.review import Review, apply_review, read_corrections
+from detect.scene import Scene, WorkGrid, open_scene
+from detect.sites import WHOLE_SCENE, Sites, assign, load_sites, with_cut
+from detect.stages import CODES
+from detect.vectors import geometries_of, read_vector
+from detect.verify import sealed
+from detect.weights import sha256_of
+
+REVIEWED = "corrected by a reviewer:"
+NOT_DRAWN = "overview.png and the picture of the page are the earlier ones:"
+NEEDED = ("buildings.gpkg", "stage.tif", "mask.tif", "probability.tif", "report.html")
+KEPT = ("probability.tif", "mask.tif", "stage.tif", "item.json", "overview.png")
+"""What a recount leaves as it is, unless it has written it anew."""
+
+
+def recount(
+    folder: str | Path,
+    *,
+    sites: str | Path | None = None,
+    structure: str | Path | None = None,
+    review: str | Path | None = None,
+) -> list[Result]:
+    """Count again in each scene of a predict folder; what is not given stays as it was.
+
+    Args:
+        folder: that predict wrote: of one scene, or with a folder per scene.
+        sites: vector file with polygons to count in.
+        structure: YAML profile of the structure that is looked for.
+        review: buildings of one scene as a user has corrected them: stages or outlines changed, rows deleted, rows without ``id`` added.
+
+    Raises:
+        InputError: no predict folder, several scenes with one review, or a file that cannot be used.
+    """
+    folders = _scene_folders(Path(folder))
+    if review is not None and len(folders) > 1:
+        names = ", ".join(f.name for f in folders)
+        raise InputError(f"{folder}: --review corrects one scene, and here are {len(folders)} ({names}); give the folder of one")
+    return [_recount_one(f, sites, structure, review) for f in folders]
+
+
+def _scene_folders(path: Path) -> list[Path]:
+    found = [path] if (path / "summary.json").is_file() else sorted(p.parent for p in path.glob("[!.]*/summary.json"))
+    if not found:
+        raise InputError(f"{path}: holds no result of detect predict (no summary.json); give the folder that --out named")
+    return found
+
+
+def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path | None, review: str | Path | None) -> Result:
+    before = _read_summary(folder)
+    profile = profile_from(before["run"]["structure"], str(folder)) if structure is None else load_profile(structure)
+    buildings = read_vector(folder / "buildings.gpkg", "buildings")
+    with rasterio.open(folder / "stage.tif") as source:
+        grid = WorkGrid(source.shape, source.transform, before["run"]["work_gsd_m"], (1.0, 1.0))
+        crs = None if source.crs is None else pyproj.CRS(source.crs)
+        stage = source.read(1)
+    plots = _old_sites(folder, before) if sites is None else load_sites(sites, crs, _outline(grid))
+    now = Review()
+    if review is not None:
+        corrected, now = apply_review(buildings, read_corrections(review, crs))
+        stage = _repainted(stage, grid, buildings, corrected, now)
+        buildings = corrected
+    checked = Review.from_json(before.get("review")).then(now)
+    if sites is not None:
+        plots = with_gaps(with_cut(plots, buildings), grid, stage != NO_DATA)
+    buildings = _classified(buildings, crs, plots, profile, checked)
+    counted = take_census(
+        buildings.assign(certain=buildings["id"].isin(checked.checked)), plots.table, profile, before["rates"], plots.warnings
+    )
+    summary = {**before, **counted, "warnings": _warnings(before, checked)}
+    summary["scene"] = {**before["scene"], "whole_scene_is_the_site": list(plots.table["name"]) == [WHOLE_SCENE]}
+    summary["review"] = checked.to_json()
+    summary["recounted"] = {
+        name: None if path is None else {"file": Path(path).name, "sha256": sha256_of(Path(path))}
+        for name, path in (("sites", sites), ("structure", structure), ("review", review))
+    }
+    summary["run"] = {**before["run"], "structure": plain(profile), "key": _key(before["run"]["key"], summary["recounted"])}
+    scene, reason = _scene_again(before["scene"])
+    summary["warnings"] += [] if scene else [f"{NOT_DRAWN} the scene cannot be read ({reason})"]
+    rows = rows_layer(buildings)
+    with whole_folder(folder) as target:
+        if now.checked or now.deleted:
+            write_stage_rasters(target, grid, crs, stage)
+        write_tables(target, buildings, rows, plots.table)
+        if scene:
+            drawn = list(plots.table["name"]) != [WHOLE_SCENE]
+            write_overview(target / "overview.png", scene, buildings, plots.table, draw_sites=drawn)
+        picture = take_picture(scene, by_interest(buildings)) if scene else read_picture(folder / "report.html")
+        write_report(target / "report.html", picture, buildings, rows, plots.table, summary)
+        for name in KEPT:
+            if not (target / name).exists() and (folder / name).exists():
+                shutil.copy2(folder / name, target / name)
+        summary = sealed(summary, target)
+        write_summary(target / "summary.json", summary)
+    return Result(folder, buildings, plots.table, summary)
+
+
+def _read_summary(folder: Path) -> dict[str, Any]:
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        summary["run"]["structure"], summary["rates"], summary["run"]["work_gsd_m"]  # an older version left these out
+    except (OSError, ValueError) as cause:
+        raise InputError(f"{folder}/summary.json: cannot be read ({cause}); run detect predict again") from cause
+    except (KeyError, TypeError) as cause:
+        raise InputError(f"{folder}: was left by an earlier version of detect; run detect predict again") from cause
+    for name in NEEDED:
+        if not (folder / name).is_file():
+            raise InputError(f"{folder}: {name} is missing; run detect predict again")
+    return summary
+
+
+def _outline(grid: WorkGrid) -> Polygon:
+    height, width = grid.size_hw
+    return Polygon([grid.transform * corner for corner in ((0, 0), (width, 0), (width, height), (0, height))])
+
+
+def _old_sites(folder: Path, before: dict[str, Any]) -> Sites:
+    table = read_vector(folder / "buildings.gpkg", "sites")
+    return Sites(table, tuple(tuple(site["warnings"]) for site in before["sites"]))
+
+
+def _classified(
+    buildings: gpd.GeoDataFrame, crs: pyproj.CRS | None, plots: Sites, profile: StructureProfile, review: Review
+) -> gpd.GeoDataFrame:
+    """Buildings measured, in their sites and rows; what a user said of their kind stands."""
+    measured = buildings.assign(**measure(list(geometries_of(buildings)), crs))
+    table = add_dormitories(measured.assign(site=assign(measured, plots.table)), profile)
+    for number, like in review.likeness.items():
+        here = table["id"] == number
+        table.loc[here, ["dormitory_like", "dormitory_score", "dormitory_reasons"]] = [like, float(like), "said by a reviewer"]
+        table.loc[here, "beds"] = profile.beds(table.loc[here, "length_m"].to_numpy(float)).astype(np.int64) if like else 0
+    return with_schema(table)
+
+
+def _repainted(
+    stage: NDArray[np.uint8], grid: WorkGrid, before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, review: Review
+) -> NDArray[np.uint8]:
+    """The stage of each pixel with deleted buildings gone, and changed, added and their neighbours painted anew."""
+    gone = geometries_of(before[before["id"].isin((*review.deleted, *review.changed))])
+    touched = np.array(after["id"].isin(review.checked))
+    touched[shapely.STRtree(geometries_of(after)).query(gone, predicate="intersects")[1]] = True
+    painted = stage
+    new = after[touched]
+    codes = [CODES[s] for s in new["stage"]]
+    for shapes in ([(g, 0) for g in gone], list(zip(geometries_of(new), codes, strict=True))):
+        if shapes:
+            canvas = rasterize(shapes, out=painted.copy(), transform=grid.transform)
+            painted = np.where(stage == NO_DATA, NO_DATA, canvas)
+    return painted
+
+
+def _warnings(before: dict[str, Any], review: Review) -> list[str]:
+    told = [w for w in before["warnings"] if not w.startswith((REVIEWED, NOT_DRAWN))]
+    if review.checked or review.deleted:
+        told.append(
+            f"{REVIEWED} {len(review.changed)} buildings changed, {len(review.added)} added, {len(review.deleted)} deleted; "
+            "those that stand count as certain"
+        )
+    return told
+
+
+def _scene_again(known: dict[str, Any]) -> tuple[Scene | None, str]:
+    """The scene that was predicted where it is still there, or None and why not."""
+    try:
+        scene = open_scene(known["path"], bands=known["bands"], gsd_m=None if known["crs"] else known["gsd_m"])
+    except (DetectError, OSError) as cause:
+        return None, str(cause)
+    return (scene, "") if scene.sha256 == known["sha256"] else (None, f"{known['path']} has changed since")
+
+
+def _key(before: str, recounted: dict[str, Any]) -> str:
+    """Of another result than the one that predict left, so that predict does not take it for its own."""
+    return hashlib.sha256(json.dumps([before, recounted], sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,155 @@
+"""A user's corrections of found buildings, as QGIS leaves them: what was changed, added and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyproj
+import shapely
+
+from detect.errors import InputError
+from detect.stages import STAGES
+from detect.vectors import geometries_of, polygons_only, read_vector
+
+MOVED_SHARE = 0.005
+"""An outline was changed when more than this share of it is elsewhere; less is the rounding of a file format."""
+
+
+@dataclass(frozen=True)
+class Review:
+    """Numbers (``id``) of buildings that a user has checked, and what was done to them."""
+
+    changed: tuple[int, ...] = ()
+    added: tuple[int, ...] = ()
+    deleted: tuple[int, ...] = ()
+    likeness: Mapping[int, bool] = field(default_factory=dict)
+    """Buildings of which the user said whether they are of the structure that is counted."""
+
+    @property
+    def checked(self) -> frozenset[int]:
+        """Buildings that count as they are."""
+        return frozenset(self.changed) | frozenset(self.added)
+
+    def then(self, later: Review) -> Review:
+        """This review and a later one of its result."""
+        gone = set(later.deleted)
+        added = (set(self.added) | set(later.added)) - gone
+        return Review(
+            changed=tuple(sorted((set(self.changed) | set(later.changed)) - gone - added)),
+            added=tuple(sorted(added)),
+            deleted=tuple(sorted((set(self.deleted) | gone) - set(self.added))),
+            likeness={i: v for i, v in {**self.likeness, **later.likeness}.items() if i not in gone},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """For summary.json."""
+        return {
+            "changed": list(self.changed),
+            "added": list(self.added),
+            "deleted": list(self.deleted),
+            "dormitory_like": {str(i): v for i, v in sorted(self.likeness.items())},
+        }
+
+    @staticmethod
+    def from_json(raw: Mapping[str, Any] | None) -> Review:
+        """From summary.json; empty where nothing was reviewed."""
+        if not raw:
+            return Review()
+        likeness = {int(i): bool(v) for i, v in raw["dormitory_like"].items()}
+        return Review(tuple(raw["changed"]), tuple(raw["added"]), tuple(raw["deleted"]), likeness)
+
+
+def read_corrections(path: str | Path, crs: pyproj.CRS | None) -> gpd.GeoDataFrame:
+    """Corrected buildings in the scene's CRS: ``id`` (0 where there is none), ``stage``, ``dormitory_like`` (None where not said).
+
+    The layer ``buildings`` is read, or the first one. A building in several pieces becomes several, of which the first keeps the ``id``.
+
+    Raises:
+        InputError: no such file, no ``id`` or ``stage`` column, a stage that is none, or a coordinate system that does not fit.
+    """
+    try:
+        raw = read_vector(path, "buildings")
+    except InputError:
+        raw = read_vector(path)
+    for column in ("id", "stage"):
+        if column not in raw.columns:
+            raise InputError(f"{path}: has no column '{column}'; correct a copy of the layer buildings of buildings.gpkg")
+    table = polygons_only(raw).explode(ignore_index=True)
+    if (table.crs is None) != (crs is None):
+        raise InputError(f"{path}: {'has no' if table.crs is None else 'has a'} coordinate system, unlike the scene")
+    if crs is not None:
+        table = table.to_crs(crs)
+    numbers = pd.to_numeric(table["id"], errors="coerce").fillna(0).astype("int64")
+    likeness = table["dormitory_like"].to_numpy(object) if "dormitory_like" in table else np.full(len(table), None, object)
+    return gpd.GeoDataFrame(
+        {
+            "id": numbers.where(~numbers.duplicated(), 0).to_numpy(),
+            "stage": [_stage(value, row, path) for row, value in enumerate(table["stage"], start=1)],
+            "dormitory_like": np.array([_yes_or_no(v) for v in likeness], object),
+        },
+        geometry=list(table.geometry),
+        crs=crs,
+    )
+
+
+def _stage(value: Any, row: int, path: str | Path) -> str:
+    text = "" if pd.isna(value) else str(value).strip().lower()
+    if text not in STAGES:
+        raise InputError(f"{path}: row {row}: stage is '{text}', not one of {', '.join(STAGES)}")
+    return text
+
+
+def _yes_or_no(value: Any) -> bool | None:
+    """A truth value, also as the words and numbers that file formats make of it; None where there is none."""
+    text = "" if pd.isna(value) else str(value).strip().lower()
+    return {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}.get(text)
+
+
+def apply_review(before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, Review]:
+    """The buildings as corrected, with ``id``, ``stage``, ``stage_score``, ``p_*``, ``score``, ``touches_edge``, and what was corrected.
+
+    An ``id`` that is gone was deleted; a row without one, or with one that never was, was added. Who was checked is sure of its stage.
+
+    Args:
+        before: buildings as predict found them.
+        corrected: from ``read_corrections``.
+    """
+    known = before.set_index("id")
+    ids = corrected["id"].to_numpy()
+    old = np.isin(ids, known.index)
+    added = np.arange(int((~old).sum())) + int(known.index.max() if len(known) else 0) + 1
+    new_ids = ids.copy()
+    new_ids[~old] = added
+    past = known.reindex(ids)
+    moved = np.zeros(len(corrected), bool)
+    moved[old] = _moved(geometries_of(past[old]), geometries_of(corrected[old]))
+    said = np.array([v is not None for v in corrected["dormitory_like"]], bool)
+    differs = said & ~(old & (past["dormitory_like"].to_numpy(object) == corrected["dormitory_like"].to_numpy(object)))
+    changed = old & (moved | differs | (past["stage"].to_numpy(object) != corrected["stage"].to_numpy(object)))
+    checked = changed | ~old
+    table = corrected[["geometry"]].assign(
+        id=new_ids,
+        stage=corrected["stage"],
+        score=np.where(old, past["score"].to_numpy(float), 1.0),
+        touches_edge=np.where(old, past["touches_edge"].to_numpy(object), False).astype(bool),
+        **{f"p_{s}": np.where(checked, corrected["stage"] == s, past[f"p_{s}"].to_numpy(float)).astype(float) for s in STAGES},
+    )
+    table["stage_score"] = table[[f"p_{s}" for s in STAGES]].max(axis=1)
+    order = np.argsort(new_ids, kind="stable")
+    review = Review(
+        changed=tuple(int(i) for i in np.sort(new_ids[changed])),
+        added=tuple(int(i) for i in added),
+        deleted=tuple(int(i) for i in known.index if i not in set(ids)),
+        likeness={int(i): bool(v) for i, v in zip(new_ids[differs], corrected["dormitory_like"][differs], strict=True)},
+    )
+    return table.iloc[order].reset_index(drop=True), review
+
+
+def _moved(before: Any, after: Any) -> Any:
+    return shapely.area(shapely.symmetric_difference(before, after)) > MOVED_SHARE * shapely.area(before)

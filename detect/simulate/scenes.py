@@ -1,0 +1,242 @@
+"""Scenes of whole compounds as files: pictures of one or several dates and the truth of each."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import geopandas as gpd
+import numpy as np
+import pyproj
+import rasterio
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
+
+from detect.errors import InputError
+from detect.geometry import area_km2
+from detect.scene import SIMULATED
+from detect.simulate.blocks import STAGES
+from detect.simulate.layout import (
+    STOREY_M,
+    Layout,
+    Pad,
+    Points,
+    Site,
+    countryside,
+    draw_dormitories,
+    draw_rows,
+    rectangle,
+    surround,
+)
+from detect.simulate.render import Sun, render
+from detect.simulate.rows import BEDS, CRS, ORIGIN_XY
+
+GSD_RANGE_M = (0.1, 3.0)
+DAYS_BETWEEN = 60
+COLOURS = {1: ("gray",), 2: ("gray", "nir"), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "nir")}
+"""Bands of a scene by their number; the single one is panchromatic."""
+PRESETS = ("compound", "yardstick")
+
+
+def simulate_compounds(
+    out: str | Path,
+    *,
+    seed: int = 0,
+    preset: str = "compound",
+    compounds: int = 1,
+    dormitories: int | None = None,
+    gap_m: float | None = None,
+    margin_m: float = 70.0,
+    gsd_m: float = 0.5,
+    bands: int = 3,
+    dates: int = 1,
+    first_date: str = "2024-06-01",
+    sun_elevation_deg: float | None = None,
+    sun_azimuth_deg: float | None = None,
+) -> tuple[list[Path], Path]:
+    """Draw whole compounds with known truth; the same arguments give the same bytes. The pictures and the truth say SIMULATED.
+
+    One date gives ``scene.tif`` and ``truth.gpkg`` with layers ``buildings`` (what has been begun: ``id``, ``stage``, ``dormitory``,
+    ``beds``, ``kind``, ``storeys``, ``site``) and ``sites`` (``name``, ``planned_buildings``). Several give ``scene_<date>.tif`` and
+    layers ``buildings_<date>``, in which a building keeps its ``id`` and only moves forward.
+
+    Args:
+        out: folder; created.
+        seed: of everything drawn.
+        preset: ``compound``, or ``yardstick``: three plots of 1.39 km² together, 50 dormitories at mixed stages, 100 planned.
+        compounds: number of compounds, side by side.
+        dormitories: of each compound; drawn from 5 to 40 without.
+        gap_m: between the long sides of neighbouring dormitories; drawn from 4 to 16 m without.
+        margin_m: ground shown around a compound.
+        gsd_m: ground size of a pixel, metres.
+        bands: 1 panchromatic, 2 with near infrared, 3 red, green, blue, 4 with near infrared.
+        dates: number of scenes, 60 days apart.
+        first_date: of the first, ``YYYY-MM-DD``.
+        sun_elevation_deg: above the horizon; drawn from 30 to 65 without.
+        sun_azimuth_deg: clockwise from north; drawn from 100 to 260 without.
+
+    Returns:
+        The scenes and the truth.
+
+    Raises:
+        InputError: an option out of range, or the folder holds such files already.
+    """
+    _check(preset, compounds, dormitories, gsd_m, bands, dates, sun_elevation_deg, gap_m)
+    days = [datetime.date.fromisoformat(first_date) + datetime.timedelta(days=DAYS_BETWEEN * k) for k in range(dates)]
+    names = ["scene.tif"] if dates == 1 else [f"scene_{day}.tif" for day in days]
+    folder = Path(out)
+    paths, truth = [folder / name for name in names], folder / "truth.gpkg"
+    for path in (*paths, truth):
+        if path.exists():
+            raise InputError(f"{path}: exists already; give another --out")
+    rng = np.random.default_rng(seed)
+    layout = (
+        _yardstick(rng) if preset == "yardstick" else countryside(rng, compounds, dormitories, gap_m, margin_m, later=dates > 1)
+    )
+    sun = Sun(
+        rng.uniform(30, 65) if sun_elevation_deg is None else sun_elevation_deg,
+        rng.uniform(100, 260) if sun_azimuth_deg is None else sun_azimuth_deg,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    transform = Affine(gsd_m, 0, ORIGIN_XY[0], 0, -gsd_m, ORIGIN_XY[1])
+    truth_aside = truth.with_name(f".{truth.name}")
+    truth_aside.unlink(missing_ok=True)
+    for number, (path, day) in enumerate(zip(paths, days, strict=True)):
+        month = number * DAYS_BETWEEN / 30.4
+        picture = _chosen(render(layout, gsd_m, sun, month, seed, [seed, number]), bands)
+        _write_scene(path.with_name(f".{path.name}"), picture, transform, sun, seed, day)
+        layer = "buildings" if dates == 1 else f"buildings_{day}"
+        _buildings(layout, month).to_file(truth_aside, layer=layer, driver="GPKG")
+    _sites(layout).to_file(truth_aside, layer="sites", driver="GPKG")
+    for path in (*paths, truth):
+        path.with_name(f".{path.name}").replace(path)
+    return paths, truth
+
+
+def _check(
+    preset: str,
+    compounds: int,
+    dormitories: int | None,
+    gsd_m: float,
+    bands: int,
+    dates: int,
+    elevation_deg: float | None,
+    gap_m: float | None,
+) -> None:
+    if preset not in PRESETS:
+        raise InputError(f"--preset {preset}: not one of {', '.join(PRESETS)}")
+    if preset == "yardstick" and (compounds != 1 or dormitories is not None or gap_m is not None):
+        raise InputError("--preset yardstick: is three plots with 50 dormitories; leave out --compounds, --dormitories and --gap")
+    if not GSD_RANGE_M[0] <= gsd_m <= GSD_RANGE_M[1]:
+        raise InputError(f"--gsd {gsd_m:g}: scenes are drawn with pixels of {GSD_RANGE_M[0]:g} to {GSD_RANGE_M[1]:g} m")
+    for option, value, low, high in (
+        ("--bands", bands, 1, 4),
+        ("--dates", dates, 1, 60),
+        ("--dormitories", dormitories, 1, 1000),
+    ):
+        if value is not None and not low <= value <= high:
+            raise InputError(f"{option} {value}: expects {low} to {high}")
+    if elevation_deg is not None and not 5 <= elevation_deg <= 90:
+        raise InputError(f"--sun-elevation {elevation_deg:g}: expects 5 to 90 degrees")
+
+
+YARDSTICK_KM2 = 1.39
+_PLOTS = (("plot A", 0.52, (20, 40), (7, 6, 7)), ("plot B", 0.46, (17, 35), (5, 6, 6)), ("plot C", 0.41, (13, 25), (3, 4, 6)))
+"""Name, km², (dormitories seen, planned), of which foundation, incomplete, complete."""
+
+
+def _yardstick(rng: np.random.Generator) -> Layout:
+    """Three plots side by side, each built up from one end."""
+    layout = Layout((960.0, 2480.0))
+    for number, (name, km2, (seen, planned), shares) in enumerate(_PLOTS):
+        middle = np.array([430.0 + 810 * number, 480.0])
+        heading, wide_m = rng.uniform(-0.08, 0.08), rng.uniform(660, 700)
+        plot = _of_area(rectangle(middle, wide_m, km2 * 1e6 / wide_m, heading), km2)
+        rows = replace(draw_rows(rng, planned, rng.uniform(8, 14)), per_row=7, heading=heading)
+        stages: list[str | None] = [s for s, n in zip(reversed(STAGES), reversed(shares), strict=True) for _ in range(n)]
+        stages += [None] * (planned - seen)
+        rows = replace(rows, middle_m=middle)
+        built = draw_dormitories(rng, rows, stages, name)
+        layout.structures += built
+        layout.pads += [Pad(d.corners_m, d.begun - 3) for d in built]  # the next ones' ground is cleared already
+        long_m, wide_m = rows.extent_m(planned)
+        layout.yards.append(rectangle(middle, long_m + 30, wide_m + 30, heading))
+        layout.sites.append(Site(name, plot, planned))
+    for x in (835.0, 1645.0):
+        layout.roads.append((np.array([[x, -10.0], [x, 970.0]]), 8.0, True))
+    surround(rng, layout)
+    return layout
+
+
+def _of_area(corners_m: Points, km2: float) -> Points:
+    """A plot shrunk or grown about its middle until it has that area on the ellipsoid."""
+    middle = corners_m.mean(axis=0)
+    return middle + (corners_m - middle) * np.sqrt(km2 / area_km2(_on_map(corners_m), pyproj.CRS(CRS)))
+
+
+# Files.
+
+
+def _on_map(corners_m: Points) -> shapely.Polygon:
+    return shapely.Polygon(np.asarray(ORIGIN_XY) + corners_m * [1, -1])
+
+
+def _buildings(layout: Layout, month: float) -> gpd.GeoDataFrame:
+    """What has been begun by a month; ``id`` is that of the layout, whatever the month."""
+    standing = [(i, s, stage) for i, s in enumerate(layout.structures, start=1) if (stage := s.stage(month)) is not None]
+    records = [
+        {
+            "id": i,
+            "stage": stage,
+            "dormitory": s.kind == "dormitory",
+            "beds": BEDS if s.kind == "dormitory" else 0,
+            "kind": s.kind,
+            "storeys": max(1, int(s.height_m // STOREY_M)) if s.kind == "dormitory" else 1,
+            "site": s.site,
+            "simulated": True,
+        }
+        for i, s, stage in standing
+    ]
+    return gpd.GeoDataFrame(records, geometry=[_on_map(s.corners_m) for _, s, _ in standing], crs=CRS)
+
+
+def _sites(layout: Layout) -> gpd.GeoDataFrame:
+    records: list[dict[str, Any]] = [
+        {"name": s.name, "planned_buildings": s.planned_buildings, "simulated": True} for s in layout.sites
+    ]
+    return gpd.GeoDataFrame(records, geometry=[_on_map(s.corners_m) for s in layout.sites], crs=CRS)
+
+
+def _chosen(rgbn: NDArray[np.uint8], bands: int) -> NDArray[np.uint8]:
+    """(bands, H, W) of red, green, blue, near infrared (H, W, 4), with the word that says what this is."""
+    pan = (rgbn[..., :3] @ np.array([0.35, 0.4, 0.25]) + 0.5).astype(np.uint8)
+    planes = {"gray": pan} | {name: rgbn[..., i] for i, name in enumerate(("red", "green", "blue", "nir"))}
+    picture = np.stack([planes[name] for name in COLOURS[bands]])
+    for plane in picture:
+        cv2.putText(plane, SIMULATED, (8, plane.shape[0] - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 255, 1, cv2.LINE_AA)
+    return picture
+
+
+def _write_scene(path: Path, picture: NDArray[np.uint8], transform: Affine, sun: Sun, seed: int, day: datetime.date) -> None:
+    profile = {
+        "driver": "GTiff", "dtype": "uint8", "count": len(picture), "height": picture.shape[1], "width": picture.shape[2], "crs": CRS,
+        "transform": transform, "tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate", "predictor": 2,
+        "photometric": "rgb" if len(picture) > 2 else "minisblack",
+    }  # fmt: skip
+    meaning = {"gray": ColorInterp.gray, "red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInterp.blue}
+    with rasterio.open(path, "w", **profile) as target:
+        target.write(picture)
+        target.colorinterp = [meaning.get(name, ColorInterp.undefined) for name in COLOURS[len(picture)]]
+        for number, name in enumerate(COLOURS[len(picture)], start=1):
+            target.set_band_description(number, {"gray": "panchromatic", "nir": "near infrared"}.get(name, name))
+        target.update_tags(
+            TIFFTAG_IMAGEDESCRIPTION=f"{SIMULATED} worker compound, seed {seed}; no real place",
+            TIFFTAG_DATETIME=f"{day:%Y:%m:%d} 10:00:00",
+            SUN_ELEVATION=f"{sun.elevation_deg:.2f}",
+            SUN_AZIMUTH=f"{sun.azimuth_deg:.2f}",
+        )

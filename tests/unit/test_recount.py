@@ -1,0 +1,222 @@
+"""Counting again from what predict left: other plots, another profile, corrected buildings; without the network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+import yaml
+from shapely import affinity, box
+
+from detect import cli
+from detect.errors import InputError
+from detect.learn import learn
+from detect.pipeline import OUTPUTS, predict_scenes
+from detect.profiles import load_profile
+from detect.recount import recount
+from detect.simulate import simulate_compounds
+
+
+@pytest.fixture(scope="module")
+def predicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One small drawn compound, predicted."""
+    folder = tmp_path_factory.mktemp("compound")
+    (scene,), _ = simulate_compounds(folder, seed=1005, dormitories=6, gsd_m=0.6, margin_m=12.0)
+    predict_scenes([scene], folder / "out")
+    return folder
+
+
+@pytest.fixture
+def result(predicted: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change."""
+    return Path(shutil.copytree(predicted / "out" / "scene", tmp_path / "scene"))
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the network was asked for")
+
+    monkeypatch.setattr("detect.backends.open_backend", refuse)
+
+
+def buildings_of(folder: Path) -> gpd.GeoDataFrame:
+    return gpd.read_file(folder / "buildings.gpkg", layer="buildings")
+
+
+def summary_of(folder: Path) -> dict:
+    return json.loads((folder / "summary.json").read_text())
+
+
+def counts(summary: dict) -> dict:
+    return {key: summary[key] for key in ("total", "sites", "outside_sites")}
+
+
+def test_nothing_changed_counts_the_same(result: Path) -> None:
+    before = summary_of(result)
+    (again,) = recount(result)
+    assert counts(again.summary) == counts(before) == counts(summary_of(result))
+    assert again.summary["recounted"] == {"sites": None, "structure": None, "review": None}
+    assert again.summary["run"]["key"] != before["run"]["key"], "predict does not take it for its own"
+    assert {p.name for p in result.iterdir()} == set(OUTPUTS)
+    assert not list(result.parent.glob(".scene.*")), "nothing is left aside"
+
+
+def test_other_plots(result: Path, tmp_path: Path) -> None:
+    found = buildings_of(result)
+    west, south, east, north = found.total_bounds
+    middle = (west + east) / 2
+    plots = gpd.GeoDataFrame(
+        {"name": ["west", "east"], "planned_buildings": [10, None]},
+        geometry=[box(west - 1, south - 1, middle, north + 1), box(middle, south - 1, east + 1, north + 1)],
+        crs=found.crs,
+    )
+    plots.to_file(tmp_path / "plots.gpkg")
+    (again,) = recount(result, sites=tmp_path / "plots.gpkg")
+    assert [s["name"] for s in again.summary["sites"]] == ["west", "east"]
+    assert sum(s["buildings"]["estimate"] for s in again.summary["sites"]) == len(found)
+    assert again.summary["sites"][0]["beds"]["planned"]["estimate"] == 2560
+    assert again.summary["recounted"]["sites"]["file"] == "plots.gpkg"
+    assert not again.summary["scene"]["whole_scene_is_the_site"]
+    (kept,) = recount(result)
+    assert counts(kept.summary) == counts(again.summary), "plots stay until others are given"
+
+
+def test_another_profile(result: Path, tmp_path: Path) -> None:
+    raw = yaml.safe_load(Path("configs/structures/house.yaml").read_text())
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(raw | {"name": "mine"}))
+    before = summary_of(result)
+    (again,) = recount(result, structure=tmp_path / "mine.yaml")
+    assert again.summary["assumptions"]["structure"] == "mine"
+    assert again.summary["total"]["dormitory_like"] != before["total"]["dormitory_like"]
+    assert again.summary["total"]["buildings"] == before["total"]["buildings"]
+    (kept,) = recount(result)
+    assert kept.summary["assumptions"]["structure"] == "mine"
+
+
+def test_corrected_buildings_count_as_they_are(result: Path, tmp_path: Path) -> None:
+    before, old = summary_of(result), buildings_of(result)
+    assert len(old) >= 4
+    large = old.sort_values("area_m2", ascending=False)
+    gone, fixed = int(large["id"].iloc[0]), int(large["id"].iloc[1])
+    corrected = old[old["id"] != gone].copy()
+    corrected.loc[corrected["id"] == fixed, "stage"] = "foundation"
+    x, y = old.total_bounds[:2]
+    new = gpd.GeoDataFrame({"stage": ["incomplete"]}, geometry=[box(x + 2, y + 2, x + 12, y + 9)], crs=old.crs)
+    gpd.GeoDataFrame(pd.concat([corrected, new]), crs=old.crs).to_file(tmp_path / "c.gpkg", layer="buildings")
+    (again,) = recount(result, review=tmp_path / "c.gpkg")
+    table = again.buildings.set_index("id")
+    added = int(old["id"].max()) + 1
+    assert again.summary["review"] == {"changed": [fixed], "added": [added], "deleted": [gone], "dormitory_like": {}}
+    assert len(table) == len(old) and gone not in table.index
+    assert table.loc[fixed, ["stage", "p_foundation"]].tolist() == ["foundation", 1.0]
+    assert table.loc[added, "area_m2"] == pytest.approx(70, rel=2e-3), "measured"
+    assert again.summary["total"]["by_stage"]["foundation"]["low"] >= 1, "what was checked is certain"
+    assert any("corrected by a reviewer" in w for w in again.summary["warnings"])
+    with rasterio.open(result / "stage.tif") as stage, rasterio.open(result / "mask.tif") as mask:
+        inside = old.set_index("id").geometry
+        at = [(g.representative_point().x, g.representative_point().y) for g in (inside[gone], inside[fixed], new.geometry[0])]
+        assert [int(v[0]) for v in stage.sample(at)] == [0, 1, 2]
+        assert [int(v[0]) for v in mask.sample(at)] == [0, 1, 1]
+    assert len(gpd.read_parquet(result / "buildings.parquet")) == len(old)
+    assert before["total"]["buildings"]["estimate"] == again.summary["total"]["buildings"]["estimate"]
+    (kept,) = recount(result)
+    assert kept.summary["review"] == again.summary["review"] and counts(kept.summary) == counts(again.summary)
+
+
+def test_everything_checked_leaves_no_doubt(result: Path, tmp_path: Path) -> None:
+    table = buildings_of(result)
+    flipped = table.assign(dormitory_like=~table["dormitory_like"].astype(bool))
+    flipped.to_file(tmp_path / "c.gpkg", layer="buildings")
+    (again,) = recount(result, review=tmp_path / "c.gpkg")
+    like = again.summary["total"]["dormitory_like"]
+    assert like["low"] == like["estimate"] == like["high"] == int(flipped["dormitory_like"].sum())
+    assert again.buildings["dormitory_reasons"].eq("said by a reviewer").all()
+
+
+def test_a_scene_that_is_gone_keeps_its_picture(result: Path) -> None:
+    summary = summary_of(result)
+    summary["scene"]["path"] = "gone.tif"
+    (result / "summary.json").write_text(json.dumps(summary))
+    picture = (result / "overview.png").read_bytes()
+    (again,) = recount(result)
+    assert (result / "overview.png").read_bytes() == picture
+    assert sum("overview.png is the earlier one" in w for w in again.summary["warnings"]) == 1
+
+
+def test_a_failure_leaves_the_result_as_it_was(result: Path, tmp_path: Path) -> None:
+    before = {p.name: p.read_bytes() for p in result.iterdir()}
+    buildings_of(result).assign(stage="roof").to_file(tmp_path / "c.gpkg", layer="buildings")
+    with pytest.raises(InputError, match="stage is 'roof'"):
+        recount(result, review=tmp_path / "c.gpkg")
+    with pytest.raises(InputError, match="no such file"):
+        recount(result, sites=tmp_path / "nowhere.gpkg")
+    assert {p.name: p.read_bytes() for p in result.iterdir()} == before
+
+
+def test_folders_that_hold_no_result(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["census", str(tmp_path / "empty")]) == 2
+    assert "holds no result of detect predict" in capsys.readouterr().err
+    (result / "stage.tif").unlink()
+    assert cli.main(["census", str(result)]) == 2
+    assert "stage.tif is missing" in capsys.readouterr().err
+
+
+def test_the_command_prints_the_table(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["census", str(result.parent)]) == 0, "a folder with a folder per scene will do"
+    assert "dormitory-like" in capsys.readouterr().out
+    assert cli.main(["census", str(result), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recounted"]
+
+
+# Profiles from examples.
+
+
+def blocks(tmp_path: Path, *sizes: tuple[float, float]) -> Path:
+    shapes = [affinity.translate(box(0, 0, *s), 400_000, 6_000_000 + 20 * i) for i, s in enumerate(sizes)]
+    path = tmp_path / "b.gpkg"
+    gpd.GeoDataFrame({"id": range(1, len(sizes) + 1)}, geometry=shapes, crs=32637).to_file(path)
+    return path
+
+
+def test_a_profile_holds_its_examples_and_leaves_out_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = blocks(tmp_path, (30, 9), (31, 9.5), (29, 9), (70, 30))
+    out = tmp_path / "barrack.yaml"
+    assert cli.main(["profile", str(path), "--ids", "1,2,3", "--out", str(out)]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    profile = load_profile(out)
+    assert profile.name == "barrack" and "3 examples" in profile.description
+    assert profile.length_m[1] <= 29 and 31 <= profile.length_m[2] and profile.length_m[3] < 70
+    assert profile.beds_per_building == load_profile().beds_per_building, "what cannot be seen is the dormitory's"
+    assert profile.group.min_buildings == 3
+
+
+def test_examples_that_stand_alone_ask_for_no_group(tmp_path: Path) -> None:
+    path = blocks(tmp_path, (30, 9), (70, 30))
+    assert learn(path, [1], tmp_path / "o.yaml").group.min_buildings == 1
+
+
+@pytest.mark.parametrize(
+    ("ids", "out", "message"),
+    [
+        ("1,99", "o.yaml", "has no building with id 99"),
+        ("1,x", "o.yaml", "'1,x' is not a list of building numbers"),
+        ("1", "nowhere/o.yaml", "does not exist; create it first"),
+        ("1", "b.gpkg", "exists already"),
+    ],
+)
+def test_wrong_examples_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ids: str, out: str, message: str
+) -> None:
+    path = blocks(tmp_path, (30, 9))
+    assert cli.main(["profile", str(path), "--ids", ids, "--out", str(tmp_path / out)]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not np.any([p.suffix == ".part" for p in tmp_path.iterdir()])

@@ -1,0 +1,103 @@
+"""A user's corrections: what is taken for changed, added or deleted, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyproj
+import pytest
+from shapely import MultiPolygon, affinity, box
+
+from detect.errors import InputError
+from detect.review import Review, apply_review, read_corrections
+
+CRS = pyproj.CRS(32637)
+STAGES = ("foundation", "incomplete", "complete")
+
+
+def found(count: int = 4) -> gpd.GeoDataFrame:
+    table = gpd.GeoDataFrame(
+        {"id": np.arange(1, count + 1), "stage": "complete", "score": 0.8, "touches_edge": False, "dormitory_like": False},
+        geometry=[box(400_000 + 50 * i, 6_000_000, 400_030 + 50 * i, 6_000_010) for i in range(count)],
+        crs=CRS,
+    )
+    return table.assign(p_foundation=0.1, p_incomplete=0.2, p_complete=0.7)
+
+
+def write(path: Path, table: gpd.GeoDataFrame, **options: object) -> Path:
+    table.to_file(path, **options)
+    return path
+
+
+def reviewed(tmp_path: Path, table: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, Review]:
+    return apply_review(found(), read_corrections(write(tmp_path / "c.gpkg", table), CRS))
+
+
+def test_what_was_left_alone_stays_as_it_was(tmp_path: Path) -> None:
+    for crs in (32637, 4326, 3857):
+        table, review = apply_review(found(), read_corrections(write(tmp_path / f"{crs}.gpkg", found().to_crs(crs)), CRS))
+        assert review == Review(), "another coordinate system changes nothing"
+        assert table["id"].tolist() == [1, 2, 3, 4] and (table["p_complete"] == 0.7).all()
+
+
+def test_changed_added_deleted(tmp_path: Path) -> None:
+    table = found()
+    table.loc[1, "stage"] = "Foundation"
+    table.loc[2, "geometry"] = affinity.scale(table.geometry[2], 1.2, 1)
+    new = table.iloc[[3]].assign(id=np.nan, geometry=[box(400_500, 6_000_000, 400_560, 6_000_012)], stage="incomplete")
+    merged = gpd.GeoDataFrame(pd.concat([table.iloc[:3], new]), crs=CRS)
+    result, review = reviewed(tmp_path, merged)
+    assert (review.changed, review.added, review.deleted) == ((2, 3), (5,), (4,))
+    assert review.checked == {2, 3, 5}
+    assert result["id"].tolist() == [1, 2, 3, 5]
+    sure = result.set_index("id")
+    assert sure.loc[2, [f"p_{s}" for s in STAGES]].tolist() == [1, 0, 0] and sure.loc[5, "p_incomplete"] == 1
+    assert sure.loc[1, "stage_score"] == 0.7 and sure.loc[5, "score"] == 1.0
+
+
+def test_likeness_that_a_user_has_set_is_kept(tmp_path: Path) -> None:
+    table = found()
+    table.loc[0, "dormitory_like"] = True
+    _, review = reviewed(tmp_path, table)
+    assert review.likeness == {1: True} and review.changed == (1,)
+
+
+def test_a_building_that_was_split_is_one_old_and_one_new(tmp_path: Path) -> None:
+    table = found()
+    halves = [affinity.translate(box(0, 0, 12, 10), 400_000 + x, 6_000_000) for x in (0, 18)]
+    table["geometry"] = [MultiPolygon(halves), *table.geometry[1:]]
+    result, review = reviewed(tmp_path, table)
+    assert review.changed == (1,) and review.added == (5,) and len(result) == 5
+
+
+def test_the_layer_buildings_is_taken_where_there_are_several(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.gpkg", found().iloc[:1].assign(stage="incomplete"), layer="rows")
+    write(path, found(), layer="buildings")
+    assert len(read_corrections(path, CRS)) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="stage"), r"c\.gpkg: has no column 'stage'"),
+        (lambda t: t.drop(columns="id"), r"c\.gpkg: has no column 'id'"),
+        (lambda t: t.assign(stage=["complete", "roof", None, "complete"]), r"row 2: stage is 'roof', not one of foundation"),
+        (lambda t: t.set_crs(None, allow_override=True), "has no coordinate system, unlike the scene"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:'crs' was not provided")
+def test_corrections_that_cannot_be_used_are_one_line(tmp_path: Path, change: object, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        read_corrections(write(tmp_path / "c.gpkg", change(found())), CRS)  # type: ignore[operator]
+    assert "\n" not in str(caught.value)
+
+
+def test_a_later_review_goes_on_from_an_earlier_one() -> None:
+    first = Review(changed=(1, 2), added=(9,), deleted=(3,), likeness={1: True, 9: False})
+    later = Review(changed=(4,), deleted=(2, 9), likeness={1: False})
+    both = first.then(later)
+    assert both == Review(changed=(1, 4), added=(), deleted=(2, 3), likeness={1: False})
+    assert Review.from_json(both.to_json()) == both and Review.from_json(None) == Review()
