@@ -132,9 +132,11 @@ def _census(found: Found, buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, 
     """The counts of what stands at a date, as predict counts one scene, with the stages' smoothed probabilities."""
     stands = found.histories.standing[:, t]
     p = found.histories.state_p[stands, t, 1:4]
+    standing = p.sum(axis=1)
     p = p / np.maximum(p.sum(axis=1, keepdims=True), 1e-9)
     table = buildings[stands].assign(
         stage=np.array(STATES, object)[found.histories.state[stands, t]],
+        score=standing,
         **{f"p_{name}": p[:, k] for k, name in enumerate(STAGES)},
     )
     last = found.series.summaries[-1]

@@ -147,7 +147,7 @@ def test_a_scene_that_is_gone_keeps_its_picture(result: Path) -> None:
     picture = (result / "overview.png").read_bytes()
     (again,) = recount(result)
     assert (result / "overview.png").read_bytes() == picture
-    assert sum("overview.png is the earlier one" in w for w in again.summary["warnings"]) == 1
+    assert sum("overview.png and the picture of the page are the earlier ones" in w for w in again.summary["warnings"]) == 1
 
 
 def test_a_failure_leaves_the_result_as_it_was(result: Path, tmp_path: Path) -> None:

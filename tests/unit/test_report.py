@@ -15,8 +15,9 @@ import shapely
 from shapely import box
 
 from detect.census import take_census
-from detect.dormitories import load_profile, rows_layer
+from detect.dormitories import rows_layer
 from detect.picture import take_picture
+from detect.profiles import load_profile
 from detect.report import CHECK_ME, by_interest, doubt, write_report
 from detect.scene import open_scene
 from tests.conftest import ORIGIN_XY
