@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from itertools import chain
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import shapes
 from scipy import ndimage
 from shapely import Polygon
@@ -291,7 +293,7 @@ def extract_buildings(
     """
     groups = [g for g in groups if g.area_px >= params.min_area_px]
     told = np.arange(256, dtype=np.uint8) if told is None else told
-    one_by_one = threading.Lock()  # a GDAL file is one thread's at a time, and rasterio turns warnings off and on for all
+    one_by_one = threading.Lock()  # a GDAL file is one thread's at a time
 
     def extract(numbers: list[int]) -> list[tuple[int, int, RawBuilding]]:
         chosen = [groups[i] for i in numbers]
@@ -328,7 +330,9 @@ def extract_buildings(
             for i in np.flatnonzero(large).tolist()
         ]
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:  # each holds a window in memory
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:  # each holds a window in memory
+        # rasterio hushes this while it outlines labels; shapely, in another thread, may bring back in the middle what was before.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
         found = [building for part in threads.map(extract, batches(groups)) for building in part]
     found.sort(key=lambda f: f[:2])
     return [building for _, _, building in found]

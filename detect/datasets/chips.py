@@ -58,6 +58,8 @@ class ChipRow:
     known_m2: float = 0.0
     """Ground that the label speaks of; training draws chips in proportion to it."""
     buildings: int = 0
+    unfinished: int = 0
+    """Buildings known to be foundations or incomplete; training can seek them, since they are rare."""
     offset_m: float = math.nan
     """How far the outlines lie beside the edges in the picture, metres; NaN: not to be told."""
     problem: str = ""

@@ -184,11 +184,18 @@ def described(row: ChipRow, chip: Chip, scene: Scene, grid: WorkGrid, span: Span
         row,
         known_m2=float((chip.footprint != UNKNOWN).sum() * grid.gsd_m**2),
         buildings=len(np.unique(chip.instances[chip.instances > 0])),
+        unfinished=unfinished_in(chip)[1],
         offset_m=offset_m,
         problem=problem,
         bounds_wkb=_on_the_ground(scene, grid, span),
         sha256=chip.sha256(),
     )
+
+
+def unfinished_in(chip: Chip) -> tuple[NDArray[np.int32], int]:
+    """Label image of the connected pixels known to be of a foundation or an incomplete building, and how many there are."""
+    count, labels = cv2.connectedComponents(np.isin(chip.stage, (1, 2)).astype(np.uint8), connectivity=4)
+    return labels, count - 1
 
 
 def _unseen(chip: Chip) -> str:

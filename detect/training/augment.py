@@ -62,8 +62,11 @@ def cut(
     *,
     turned: float = 0.0,
     built: float = 0.6,
+    around_rc: tuple[int, int] | None = None,
 ) -> Chip:
     """A square of ``size_px`` at about ``gsd_m`` (± 30 %) from a chip, turned and mirrored; the share ``built`` seeks a building.
+
+    With ``around_rc`` the square lies anywhere around that pixel of the chip.
 
     All turn by right angles; the share ``turned`` by any angle too, slightly stretched, as a change of coordinate system would: what the
     network finds must not hang on how a scene was resampled. What lies beyond the chip is mirrored and unknown.
@@ -72,8 +75,12 @@ def cut(
     side = min(size_px * gsd_m * np.exp(rng.uniform(-0.3, 0.3)) / chip_gsd_m, height, width)
     side = max(8, int(side))
     wants_building = rng.random() < built
+    low, high = (0, 0), (height - side, width - side)
+    if around_rc is not None:
+        low = (max(0, around_rc[0] - side + 1), max(0, around_rc[1] - side + 1))
+        high = (min(high[0], around_rc[0]), min(high[1], around_rc[1]))
     for _ in range(12):
-        row, col = (int(rng.integers(0, n - side + 1)) for n in (height, width))
+        row, col = (int(rng.integers(a, b + 1)) for a, b in zip(low, high, strict=True))
         window = (slice(row, row + side), slice(col, col + side))
         known = chip.footprint[window]
         if (known != UNKNOWN).mean() > 0.3 and (not wants_building or (known == 1).any()):
@@ -229,6 +236,34 @@ def coarsen(rng: np.random.Generator, image: NDArray[np.uint8], gsd_m: float, ma
     height, width = image.shape[:2]
     small = (max(8, int(width * gsd_m / seen_m)), max(8, int(height * gsd_m / seen_m)))
     return cv2.resize(cv2.resize(image, small, interpolation=cv2.INTER_AREA), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def mix(batch: dict[str, Tensor], share: float, seed: tuple[int, ...]) -> dict[str, Tensor]:
+    """A batch in which a rectangle of some samples shows another sample's pixels and labels (CutMix, Yun et al. 2019, arXiv:1905.04899).
+
+    Args:
+        batch: tensors (N, …, H, W).
+        share: of the samples that are mixed.
+        seed: of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    count, (height, width) = len(batch["image"]), batch["image"].shape[-2:]
+    foreign = torch.zeros((count, height, width), dtype=torch.bool)
+    for sample in np.flatnonzero(rng.random(count) < share):
+        size = [
+            max(1, int(n * s))
+            for n, s in zip(
+                (height, width), np.sqrt(rng.uniform(0.1, 0.5)) * np.exp(rng.uniform(-0.3, 0.3) * np.array([1, -1])), strict=True
+            )
+        ]
+        row, col = (int(rng.integers(0, max(1, n - s + 1))) for n, s in zip((height, width), size, strict=True))
+        foreign[sample, row : row + size[0], col : col + size[1]] = True
+    foreign = foreign.to(batch["image"].device)
+
+    def mixed(own: Tensor) -> Tensor:
+        return torch.where(foreign[:, None] if own.ndim == 4 else foreign, own.roll(1, dims=0), own)
+
+    return {name: mixed(own) for name, own in batch.items()}
 
 
 def resampled(image: Tensor, seed: tuple[int, ...]) -> Tensor:

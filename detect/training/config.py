@@ -42,6 +42,10 @@ class DataConfig:
     built: float = 0.6
     """Share of samples that are looked for until they show a building; 0 shows ground as it comes, which keeps the network's idea of how
     much of it is built."""
+    unfinished: float = 0.0
+    """Share of samples that show a building known to be unfinished."""
+    mixed: float = 0.0
+    """Share of samples of which a rectangle shows the same place of another sample of the batch (CutMix; Yun et al. 2019)."""
     turned: float = 0.0
     """Share of samples turned by any angle; the others turn by right angles only."""
     drawn: float = 0.0
@@ -61,6 +65,8 @@ class NetworkConfig:
     """Start from ImageNet weights."""
     start: str = ""
     """Name or path of trained weights to start from instead; of the same architecture."""
+    teachers: tuple[str, ...] = ()
+    """Names or paths of trained weights, of any architecture, whose mean answer is learnt beside the labels (``loss.distil``)."""
     freeze: float = 0.0
     """Share of the steps, from the first, in which the encoder is left as it is; for fine-tuning on few chips."""
 
@@ -92,6 +98,8 @@ class LossConfig:
     """Of the boundary head."""
     stage: float = 0.2
     """Of the stage heads."""
+    distil: float = 0.0
+    """Of the distance to the mean answer of ``network.teachers``."""
     consistency: float = 0.0
     """Of the disagreement between a sample and the same sample resampled by a fraction of a pixel; doubles the work of a step."""
 
@@ -197,9 +205,11 @@ def _check(config: TrainConfig, path: Path) -> None:
         raise InputError(f"{path}: data.gsd_m is {data.gsd_m}; the network's pixel is 0.05 to 3 m")
     if data.licences not in CHOICES:
         raise InputError(f"{path}: data.licences is '{data.licences}'; it can be {', '.join(CHOICES)}")
+    if bool(config.network.teachers) != (config.loss.distil > 0):
+        raise InputError(f"{path}: network.teachers and loss.distil belong together; give both or neither")
     if not 0 <= config.network.freeze <= 1:
         raise InputError(f"{path}: network.freeze is a share between 0 and 1, not {config.network.freeze}")
-    for name in ("built", "tinted", "turned", "drawn"):
+    for name in ("built", "unfinished", "mixed", "tinted", "turned", "drawn"):
         if not 0 <= getattr(data, name) <= 1:
             raise InputError(f"{path}: data.{name} is a share between 0 and 1, not {getattr(data, name)}")
     if not 0 <= data.simulated <= 1 or sum(data.shares.values()) > 1 + 1e-9:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from detect.datasets.chips import UNKNOWN, Chip, read_chip, read_index
+from detect.datasets.cutting import unfinished_in
 from detect.datasets.licences import allowed
 from detect.errors import InputError
 from detect.training import augment
@@ -36,6 +37,8 @@ class TrainingSamples(Dataset):
         self._rows = index[index["split"] == "train"].reset_index(drop=True)
         if self._rows.empty:
             raise InputError(f"{config.data.chips}: no chip may train (split train, licence {config.data.licences})")
+        if config.data.unfinished and not self._rows.get("unfinished", pd.Series([0])).any():
+            raise InputError(f"{config.data.chips}: no training chip shows an unfinished building; set data.unfinished to 0")
         self._sets = sorted(self._rows["data_set"].unique())
         self._shares = _shares(config.data.shares, self._rows, self._sets, config.data.chips)
         self._photometry = augment.photometry()
@@ -55,10 +58,14 @@ class TrainingSamples(Dataset):
             label_kind = "outlines"
             chip = augment.drawn(rng, data.gsd_m, data.chip_px)
         else:
-            row = self._draw_row(rng)
+            seeks = data.unfinished > 0 and rng.random() < data.unfinished
+            row = self._draw_unfinished(rng) if seeks else self._draw_row(rng)
             label_kind = row["label_kind"]
             whole = self._chip(row["chip"])
-            chip = augment.cut(rng, whole, row["gsd_m"], data.gsd_m, data.chip_px, turned=data.turned, built=data.built)
+            around_rc = _unfinished_pixel(rng, whole) if seeks else None
+            chip = augment.cut(
+                rng, whole, row["gsd_m"], data.gsd_m, data.chip_px, turned=data.turned, built=data.built, around_rc=around_rc
+            )
         exact, separated = (np.full(chip.footprint.shape, label_kind in k) for k in (("outlines",), ("outlines", "loose")))
         if label_kind != "coarse" and rng.random() < data.tinted:
             chip = augment.tint_roofs(rng, chip)
@@ -89,10 +96,22 @@ class TrainingSamples(Dataset):
         weights = rows["known_m2"].to_numpy()
         return rows.iloc[int(rng.choice(len(rows), p=weights / weights.sum()))]
 
+    def _draw_unfinished(self, rng: np.random.Generator) -> pd.Series:
+        weights = self._rows["unfinished"].to_numpy()
+        return self._rows.iloc[int(rng.choice(len(self._rows), p=weights / weights.sum()))]
+
     def _chip(self, name: str) -> Chip:
         if name not in self._chips:
             self._chips[name] = read_chip(Path(self._config.data.chips), name)
         return self._chips[name]
+
+
+def _unfinished_pixel(rng: np.random.Generator, chip: Chip) -> tuple[int, int]:
+    """A pixel of an unfinished building, each building as likely as the next."""
+    labels, count = unfinished_in(chip)
+    rows, cols = np.nonzero(labels == rng.integers(1, count + 1))
+    chosen = int(rng.integers(len(rows)))
+    return int(rows[chosen]), int(cols[chosen])
 
 
 def _shares(wanted: dict[str, float], rows: pd.DataFrame, sets: list[str], store: str) -> NDArray[np.float64]:

@@ -108,6 +108,7 @@ def recipe_of(settings: TrainConfig, index: pd.DataFrame, *, seconds: float, ste
     """What would be needed to make the same weights again: configuration, versions, hash of the data."""
     packages = ("torch", "lightning", "segmentation-models-pytorch", "albumentations", "numpy", "opencv-python-headless")
     start = load_weights(settings.network.start) if settings.network.start else None
+    teachers = [load_weights(teacher) for teacher in settings.network.teachers]
     return {
         "config": asdict(settings),
         "config_sha256": settings.sha256(),
@@ -117,6 +118,7 @@ def recipe_of(settings: TrainConfig, index: pd.DataFrame, *, seconds: float, ste
         "seconds_of_last_run": round(seconds),
         "versions": {name: version(name) for name in packages},
         "started_from": start and {"name": start.name, "sha256": start.sha256, "recipe": start.card.get("recipe")},
+        "taught_by": [{"name": t.name, "sha256": t.sha256} for t in teachers],
     }
 
 

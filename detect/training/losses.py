@@ -50,6 +50,22 @@ def _stage(logits: Tensor, truth: Tensor) -> Tensor:
     return F.cross_entropy(logits, truth - 1, weight=weights, ignore_index=-1)
 
 
+def distance(logits: Tensor, answer: Tensor, config: LossConfig) -> Tensor:
+    """Cross entropy to the mean answer of teachers (Hinton et al. 2015, arXiv:1503.02531), the parts weighted as in ``network_loss``.
+
+    It speaks of every pixel, also where the labels are silent; of stages as far as the teachers see a building.
+
+    Args:
+        logits: (N, 5, H, W).
+        answer: (N, 5, H, W), probabilities.
+        config: the weights of the parts.
+    """
+    footprint, boundary = (F.binary_cross_entropy_with_logits(logits[:, i], answer[:, i]) for i in (0, 1))
+    entropy = -(answer[:, 2:] * logits[:, 2:].log_softmax(dim=1)).sum(dim=1)
+    stage = (entropy * answer[:, 0]).sum() / answer[:, 0].sum().clamp_min(1)
+    return footprint + config.boundary * boundary + config.stage * stage
+
+
 def disagreement(logits: Tensor) -> Tensor:
     """Mean squared difference of footprint and boundary probabilities between the two halves of a batch.
 

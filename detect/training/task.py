@@ -15,12 +15,13 @@ from torch import Tensor
 
 from detect.datasets.chips import read_chip
 from detect.instances import InstanceParams
-from detect.network import STRIDE, build_network, load_imagenet, start_from, to_probabilities
-from detect.training.augment import resampled
+from detect.network import STRIDE, build_network, load_imagenet, load_network, start_from, to_probabilities
+from detect.training.augment import mix, resampled
 from detect.training.config import TrainConfig
 from detect.training.data import to_tensor
-from detect.training.losses import disagreement, network_loss
+from detect.training.losses import disagreement, distance, network_loss
 from detect.training.metrics import Tally, coarse_sets, evaluate_chips, scores_of
+from detect.weights import load_weights
 
 CHIPS_PER_PLACE = 1
 """Validation during training looks at the fullest chip of each place; ``detect test`` looks at all."""
@@ -45,6 +46,8 @@ class SegmentationTask(lightning.LightningModule):
             start_from(self.network, network.start)
         elif network.pretrained:
             load_imagenet(self.network, network.encoder)
+        # In a list, so that checkpoints and averages leave them alone.
+        self._teachers = [load_network(load_weights(name)).requires_grad_(False) for name in network.teachers]
         self.network.to(memory_format=torch.channels_last)  # three times as fast on a CPU
         self._coarse = coarse_sets(index)
         rows = index[index["split"] == "val"].sort_values("buildings", ascending=False)
@@ -52,18 +55,42 @@ class SegmentationTask(lightning.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], _index: int) -> Tensor:
         """Loss of one batch."""
-        image, loss = batch["image"], self.config.loss
-        if loss.consistency:
-            image = torch.cat([image, resampled(image, (self.config.seed, self.global_step, self.global_rank))])
-            batch = {k: torch.cat([v, v]) for k, v in batch.items()}
-        logits = self.network(image.to(memory_format=torch.channels_last)).float()
-        losses = network_loss(logits, batch, loss)
-        if loss.consistency:
-            losses["consistency"] = disagreement(logits)
-            losses["loss"] = losses["loss"] + loss.consistency * losses["consistency"]
+        losses = self.losses(batch, (self.config.seed, self.global_step, self.global_rank))
         self.log_dict({f"train/{k}": v.detach() for k, v in losses.items()}, prog_bar=False)
         self.log("loss", losses["loss"].detach(), prog_bar=True, logger=False)
         return losses["loss"]
+
+    def losses(self, batch: dict[str, Tensor], draw: tuple[int, ...]) -> dict[str, Tensor]:
+        """Losses of one batch by name, ``loss`` their weighted sum; ``draw`` seeds what is drawn for the batch as a whole."""
+        loss = self.config.loss
+        if self.config.data.mixed:
+            batch = mix(batch, self.config.data.mixed, (*draw, 1))
+        image = batch["image"]
+        answer = self._taught(image) if self._teachers else None
+        if loss.consistency:
+            image = torch.cat([image, resampled(image, draw)])
+            batch = {k: torch.cat([v, v]) for k, v in batch.items()}
+            answer = None if answer is None else torch.cat([answer, answer])
+        logits = self.network(image.to(memory_format=torch.channels_last)).float()
+        losses = network_loss(logits, batch, loss)
+        if answer is not None:
+            losses["distil"] = distance(logits, answer, loss)
+            losses["loss"] = losses["loss"] + loss.distil * losses["distil"]
+        if loss.consistency:
+            losses["consistency"] = disagreement(logits)
+            losses["loss"] = losses["loss"] + loss.consistency * losses["consistency"]
+        return losses
+
+    def on_fit_start(self) -> None:
+        """Teachers stand where the network stands."""
+        for teacher in self._teachers:
+            teacher.to(self.device)
+
+    @torch.no_grad()
+    def _taught(self, image: Tensor) -> Tensor:
+        """Mean answer (N, 5, H, W) of the teachers."""
+        image = image.to(memory_format=torch.channels_last)
+        return torch.stack([teacher(image).float() for teacher in self._teachers]).mean(dim=0)
 
     def on_train_batch_start(self, _batch: Any, _index: int) -> None:
         """Hold the encoder still for the first steps; which steps follows from their number, so a resumed run does the same."""

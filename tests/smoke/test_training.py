@@ -128,6 +128,29 @@ def test_the_mean_of_weights_lies_between_them(chips: Path, tmp_path: Path) -> N
     assert len(json.loads((folder / "smoke.json").read_text())["recipe"]["averaged"]) == 2
 
 
+def test_what_weights_are_sure_of_can_train(simulated: Path, tmp_path: Path) -> None:
+    from detect.datasets.chips import read_chip, read_index
+    from scripts.pseudo_labels import pseudo_labels
+
+    assert cli.main(["predict", str(simulated / "scene.tif"), "--out", str(tmp_path / "found")]) == 0
+    truth = gpd.read_file(simulated / "truth.gpkg", layer="buildings")
+    hidden = truth.geometry[truth["dormitory"]].iloc[:1]
+    hidden.to_file(tmp_path / "hide.geojson")
+    count = pseudo_labels(
+        simulated / "scene.tif", tmp_path / "found" / "scene", tmp_path / "chips", tmp_path / "hide.geojson", "CC0-1.0"
+    )
+    index = read_index(tmp_path / "chips")
+    assert len(index) == count == 1 and set(index["split"]) == {"train"}
+    chip = read_chip(tmp_path / "chips", index["chip"][0])
+    buildings = gpd.read_file(tmp_path / "found" / "scene" / "buildings.gpkg", layer="buildings")
+    assert 0 < index["buildings"][0] < len(buildings)
+    assert set(chip.footprint[chip.instances > 0].ravel()) == {1}
+    with rasterio.open(simulated / "scene.tif") as scene:
+        row, col = scene.index(*hidden.iloc[0].centroid.coords[0])
+        scale = chip.footprint.shape[0] / scene.height
+    assert chip.footprint[int(row * scale), int(col * scale)] == 3
+
+
 def test_wrong_recipe_is_one_line(chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit(chips, tmp_path / "run", "--resume", "last") == 2
     assert fit(tmp_path / "nowhere", tmp_path / "run") == 2

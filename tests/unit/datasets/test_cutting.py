@@ -65,7 +65,7 @@ def test_a_chip_and_its_row_tell_what_was_drawn(image: LabelledImage, tmp_path: 
     row = read_index(tmp_path / "chips").iloc[0]
     assert dict(row.drop(["geometry", "sha256", "offset_m", "gsd_m", "known_m2"])) == {
         "chip": "drawn_town_0_0", "data_set": "drawn", "place": "town", "split": "train", "label_kind": "outlines",
-        "licence": "CC0-1.0", "source": "town.tif", "sensor": "pencil", "buildings": 16, "problem": "",
+        "licence": "CC0-1.0", "source": "town.tif", "sensor": "pencil", "buildings": 16, "unfinished": 1, "problem": "",
     }  # fmt: skip
     assert row["gsd_m"] == pytest.approx(GSD_M, rel=2e-3)
     assert row["known_m2"] == pytest.approx(160 * 176 * GSD_M**2, rel=5e-3)

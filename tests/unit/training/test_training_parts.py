@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import default_collate
 
 from detect.datasets.chips import UNKNOWN, Chip, ChipRow, read_chip, read_index, write_chip, write_index
 from detect.errors import InputError
@@ -15,7 +16,7 @@ from detect.instances import InstanceParams
 from detect.training import augment
 from detect.training.config import LossConfig, load_config
 from detect.training.data import ChipData, TrainingSamples
-from detect.training.losses import disagreement, network_loss
+from detect.training.losses import disagreement, distance, network_loss
 from detect.training.metrics import Tally, at_gsd, coarse_sets, match_labels, scores_of
 from detect.training.task import SegmentationTask
 
@@ -55,6 +56,7 @@ def store(tmp_path: Path) -> Path:
                 f"{name}.tif",
                 known_m2=3000.0,
                 buildings=3,
+                unfinished=1 if name == "a" else 0,
                 sha256=chip().sha256(),
             )
         )
@@ -87,7 +89,7 @@ def test_overrides_and_defaults(tmp_path: Path) -> None:
     [
         ("data.batches=4", "batches"), ("data.batch=big", "batch"), ("data.chip_px=70", "32"), ("data.samples=1", "samples"),
         ("data.gsd_m=9", "gsd_m"), ("data.simulated=2", "simulated"), ("data.tinted=-1", "tinted"), ("data", "key.key=value"),
-        ("name.x=1", "name"), ("data.batch=true", "batch"),
+        ("name.x=1", "name"), ("data.batch=true", "batch"), ("loss.distil=1", "teachers"), ("data.mixed=2", "mixed"),
     ],
 )  # fmt: skip
 def test_wrong_values_are_named(tmp_path: Path, override: str, word: str) -> None:
@@ -307,6 +309,50 @@ def test_a_turned_sample_keeps_labels_on_their_roofs() -> None:
         edges = np.diff((cut.footprint == 1).astype(int), axis=1) != 0
         turned += edges.any(axis=0).sum() > 12  # an edge at an angle crosses many columns
     assert turned >= 3
+
+
+def test_samples_that_seek_the_unfinished_show_one(store: Path, tmp_path: Path) -> None:
+    text = SMALL.replace("simulated: 0.5, tinted: 0.5", "simulated: 0, unfinished: 1, shares: {set_b: 1}")
+    for sample in samples(store, tmp_path, text=text):
+        assert (sample["stage"] == 2).any()
+    index = read_index(store).assign(unfinished=0)
+    with pytest.raises(InputError, match="unfinished"):
+        TrainingSamples(load_config(tmp_path / "c.yaml", [f"data.chips={store}"]), index, 0, 8)
+
+
+def test_mixed_samples_take_their_labels_along() -> None:
+    number = torch.arange(8.0)[:, None, None].expand(8, 64, 96)
+    batch = {"image": number[:, None].repeat(1, 3, 1, 1), "footprint": number.to(torch.uint8), "weight": number.clone()}
+    mixed = augment.mix(batch, 0.5, (1, 2))
+    assert all((mixed["image"][:, c] == mixed[name]).all() for c in range(3) for name in ("footprint", "weight"))
+    foreign = mixed["weight"] != number
+    share = foreign.float().mean(dim=(1, 2))
+    assert 0 < int((share > 0).sum()) < 8 and share.max() < 0.75
+    assert (mixed["weight"][foreign] == number.roll(1, dims=0)[foreign]).all()
+    again = augment.mix(batch, 0.5, (1, 2))
+    assert all((mixed[k] == again[k]).all() for k in batch)
+    untouched = augment.mix(batch, 0.0, (1, 2))
+    assert all((untouched[k] == batch[k]).all() for k in batch)
+
+
+def test_a_pupil_who_says_what_teachers_say_has_nothing_to_learn() -> None:
+    torch.manual_seed(0)
+    teacher = torch.randn(2, 5, 8, 8)
+    answer = torch.cat([teacher[:, :2].sigmoid(), teacher[:, 2:].softmax(dim=1)], dim=1)
+    pupil = teacher.clone().requires_grad_()
+    distance(pupil, answer, LossConfig()).backward()
+    assert pupil.grad is not None and pupil.grad.abs().max() < 1e-6
+    assert distance(-teacher, answer, LossConfig()) > distance(teacher, answer, LossConfig())
+
+
+def test_teachers_are_listened_to_and_not_taught(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(SMALL)
+    settings = [f"data.chips={store}", "network.pretrained=false", "network.teachers=[base]", "loss.distil=1"]
+    task = SegmentationTask(load_config(tmp_path / "c.yaml", settings), read_index(store))
+    assert not any("teacher" in name for name, _ in task.named_parameters())
+    batch = default_collate([samples(store, tmp_path)[i] for i in range(2)])
+    losses = task.losses(batch, (0, 0, 0))
+    assert losses["loss"] > losses["footprint"] and losses["distil"] > 0
 
 
 def test_beyond_a_turned_chip_nothing_is_known() -> None:
