@@ -313,8 +313,8 @@ def test_a_turned_sample_keeps_labels_on_their_roofs() -> None:
 
 def test_samples_that_seek_the_unfinished_show_one(store: Path, tmp_path: Path) -> None:
     text = SMALL.replace("simulated: 0.5, tinted: 0.5", "simulated: 0, unfinished: 1, shares: {set_b: 1}")
-    for sample in samples(store, tmp_path, text=text):
-        assert (sample["stage"] == 2).any()
+    drawn = samples(store, tmp_path, text=text)
+    assert all((drawn[i]["stage"] == 2).any() for i in range(8))
     index = read_index(store).assign(unfinished=0)
     with pytest.raises(InputError, match="unfinished"):
         TrainingSamples(load_config(tmp_path / "c.yaml", [f"data.chips={store}"]), index, 0, 8)
