@@ -293,7 +293,7 @@ def extract_buildings(
     """
     groups = [g for g in groups if g.area_px >= params.min_area_px]
     told = np.arange(256, dtype=np.uint8) if told is None else told
-    one_by_one = threading.Lock()  # a GDAL file is one thread's at a time
+    one_by_one = threading.Lock()  # a GDAL file is one thread's at a time, and rasterio turns warnings off and on for all
 
     def extract(numbers: list[int]) -> list[tuple[int, int, RawBuilding]]:
         chosen = [groups[i] for i in numbers]

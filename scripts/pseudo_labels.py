@@ -11,94 +11,68 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import geopandas as gpd
-import numpy as np
+import pandas as pd
 import rasterio
-from numpy.typing import NDArray
-from rasterio.features import rasterize
-from rasterio.warp import Resampling, reproject
+from affine import Affine
 
-from detect.datasets.chips import INDEX, UNKNOWN, ChipRow, read_index, write_chip, write_index
-from detect.datasets.cutting import STORE_GSD_M, chip_from, described, spans_of
+from detect.datasets.chips import UNKNOWN
+from detect.datasets.cutting import prepare_images
+from detect.datasets.images import DataSet, LabelledImage, Labels, Outlines
 from detect.errors import DetectError, InputError
-from detect.scene import Scene, WorkGrid, open_scene
+from detect.vectors import equal_area_crs, read_vector
 
-DATA_SET = "pseudo_labels"
 SURE_SCORE = 0.7
-BUILT, OPEN, UNSURE = 0.6, 0.12, 0.3
-"""Probabilities from which a pixel of a sure building is known, below which ground is, and from which a building's rim is not."""
+BUILT, OPEN = 0.6, 0.12
+"""Probabilities from which a pixel of a sure building is known, and below which ground is."""
 KEPT_OFF_M = 18.0
-LEAST_KNOWN = 0.2
 NO_DATA = 255
 
 
-def pseudo_labels(scene_path: Path, found: Path, store: Path, hide: Path | None, licence: str) -> int:
+def pseudo_labels(scene: Path, found: Path, store: Path, hide: Path | None, licence: str) -> int:
     """Add the chips of one scene to a store; how many.
 
     Args:
-        scene_path: the scene.
+        scene: the scene.
         found: folder that ``detect predict`` wrote of it.
         store: folder of a chip store, which may be new.
         hide: polygons on which nothing is to be known.
         licence: of the chips.
 
     Raises:
-        InputError: the store holds such chips already.
+        InputError: something is missing, or the store holds such chips already.
     """
-    known = read_index(store) if (store / INDEX).is_file() else None
-    if known is not None and DATA_SET in set(known["data_set"]):
-        raise InputError(f"{store}: holds {DATA_SET} already; give another folder for the chips")
-    scene = open_scene(scene_path)
-    grid = scene.work_grid(max(STORE_GSD_M, scene.gsd_m))
-    footprint, instances = _labels(scene, grid, found, hide)
-    blank = ChipRow(
-        chip="", data_set=DATA_SET, place=scene_path.stem, split="train", label_kind="loose", gsd_m=grid.gsd_m, licence=licence,
-        source=scene_path.name,
-    )  # fmt: skip
-    store.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for span, values, valid in spans_of(scene, grid):
-        seen = np.where(valid, footprint[span.slices()], np.uint8(UNKNOWN))
-        if (seen != UNKNOWN).mean() < LEAST_KNOWN:
-            continue
-        chip = chip_from(values, instances[span.slices()], seen, np.zeros(seen.shape, np.uint8))
-        name = f"{DATA_SET}_{scene_path.stem}_{span.row0}_{span.col0}"
-        write_chip(store, name, chip)
-        rows.append(described(replace(blank, chip=name), chip, scene, grid, span))
-    if not rows:
-        raise InputError(f"{found}: is sure of too little to make chips of")
-    write_index(store, rows, known)
-    return len(rows)
-
-
-def _labels(scene: Scene, grid: WorkGrid, found: Path, hide: Path | None) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Footprint states and instance numbers on a grid."""
-    p = np.full(grid.size_hw, NO_DATA, np.uint8)
-    with rasterio.open(found / "probability.tif") as source:
-        reproject(
-            source.read(1), p, src_transform=source.transform, src_crs=source.crs, src_nodata=NO_DATA, dst_transform=grid.transform,
-            dst_crs=scene.crs, dst_nodata=NO_DATA, resampling=Resampling.nearest,
-        )  # fmt: skip
-    buildings = gpd.read_file(found / "buildings.gpkg", layer="buildings").to_crs(scene.crs)
-    sure = [(g, i) for i, g in enumerate(buildings.geometry[buildings["score"] > SURE_SCORE], start=1)]
-    instances = (
-        rasterize(sure, grid.size_hw, transform=grid.transform, dtype="int32") if sure else np.zeros(grid.size_hw, np.int32)
-    )
-    inside = instances > 0
-    footprint = np.full(grid.size_hw, UNKNOWN, np.uint8)
-    footprint[p < OPEN * 254] = 0
-    rim = cv2.dilate(inside.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool) & ~inside
-    footprint[rim & (p >= UNSURE * 254)] = UNKNOWN
-    built = (p > BUILT * 254) & (p < NO_DATA)
-    footprint[inside] = np.where(built[inside], 1, UNKNOWN)
+    buildings = read_vector(found / "buildings.gpkg", "buildings")
+    table = gpd.GeoDataFrame(geometry=buildings.geometry[buildings["score"] > SURE_SCORE]).assign(unknown=False)
+    if table.empty:
+        raise InputError(f"{found}: holds no building with a score above {SURE_SCORE}; there is nothing to learn from it")
     if hide is not None:
-        polygon = gpd.read_file(hide).to_crs(scene.crs).union_all().buffer(KEPT_OFF_M)
-        footprint[rasterize([polygon], grid.size_hw, transform=grid.transform, dtype="uint8") == 1] = UNKNOWN
-    return footprint, instances
+        plane = equal_area_crs(buildings)
+        around = read_vector(hide).to_crs(plane).buffer(KEPT_OFF_M).to_crs(buildings.crs).union_all()
+        hidden = gpd.GeoDataFrame({"unknown": [True]}, geometry=[around], crs=buildings.crs)
+        table = gpd.GeoDataFrame(pd.concat([table[~table.intersects(around)], hidden], ignore_index=True))
+    try:
+        with rasterio.open(found / "probability.tif") as source:
+            p = source.read(1)
+    except rasterio.errors.RasterioError as cause:
+        raise InputError(f"{found}: no probability.tif that can be read ({cause}); give a folder that predict wrote") from cause
+
+    def refine(labels: Labels, _to_work: Affine) -> None:
+        """Keep what is sure; both grids cover the scene from its corner."""
+        own = cv2.resize(p, labels.footprint.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        inside = labels.footprint == 1
+        labels.footprint[inside & ((own <= BUILT * 254) | (own == NO_DATA))] = UNKNOWN
+        labels.footprint[~inside & (own >= OPEN * 254)] = UNKNOWN
+
+    image = LabelledImage(scene, scene.stem, Outlines(lambda: table), label_kind="loose", split="train", refine=refine)
+    data_set = DataSet(
+        name="pseudo_labels", title="what weights are sure of", licence=licence, gsd_m="", places=scene.stem, sensor="",
+        labels="outlines", source="", cite="", images=lambda _: [image], layout="",
+    )  # fmt: skip
+    return prepare_images(data_set, scene.parent, store).chips
 
 
 def main() -> int:

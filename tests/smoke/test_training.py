@@ -10,6 +10,7 @@ import pytest
 import rasterio
 
 from detect import cli
+from detect.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = ("--preset", "rows", "--seed", "7", "--gap", "3", "--compounds", "2")
@@ -145,6 +146,7 @@ def test_what_weights_are_sure_of_can_train(simulated: Path, tmp_path: Path) -> 
     assert 0 < index["buildings"].sum() < len(buildings)
     with rasterio.open(simulated / "scene.tif") as scene:
         row, col = scene.index(*hidden.iloc[0].centroid.coords[0])
+    looked = 0
     for name in index["chip"]:
         chip = read_chip(tmp_path / "chips", name)
         row0, col0 = map(int, name.split("_")[-2:])
@@ -152,6 +154,10 @@ def test_what_weights_are_sure_of_can_train(simulated: Path, tmp_path: Path) -> 
         assert set(chip.footprint[chip.instances > 0].ravel()) <= {1}
         if row0 <= row < row0 + height and col0 <= col < col0 + width:
             assert chip.footprint[row - row0, col - col0] == 3
+            looked += 1
+    assert looked == 1
+    with pytest.raises(InputError, match="no such file"):
+        pseudo_labels(simulated / "scene.tif", tmp_path, tmp_path / "more", None, "CC0-1.0")
 
 
 def test_wrong_recipe_is_one_line(chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

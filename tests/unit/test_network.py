@@ -23,9 +23,9 @@ def random_images(size_hw: tuple[int, int]) -> np.ndarray:
     return (0.7 * coarse + 0.3 * rng.random((3, *size_hw))).astype(np.float32)
 
 
-@pytest.mark.parametrize("size_hw", [(96, 160), (256, 128)])
-def test_shipped_onnx_and_safetensors_agree(size_hw: tuple[int, int]) -> None:
-    weights = load_weights()
+@pytest.mark.parametrize(("name", "size_hw"), [("base", (96, 160)), ("base", (256, 128)), ("deep", (96, 160))])
+def test_shipped_onnx_and_safetensors_agree(name: str, size_hw: tuple[int, int]) -> None:
+    weights = load_weights(name)
     values = random_images(size_hw)
     ours = OnnxBackend(weights, threads=1).predict(values)
     network = load_network(weights)

@@ -352,7 +352,9 @@ def test_teachers_are_listened_to_and_not_taught(store: Path, tmp_path: Path) ->
     assert not any("teacher" in name for name, _ in task.named_parameters())
     batch = default_collate([samples(store, tmp_path)[i] for i in range(2)])
     losses = task.losses(batch, (0, 0, 0))
-    assert losses["loss"] > losses["footprint"] and losses["distil"] > 0
+    parts = losses["footprint"] + 0.5 * losses["boundary"] + 0.2 * losses["stage"]
+    assert losses["distil"] > 0
+    assert losses["loss"].item() == pytest.approx((parts + losses["distil"]).item(), rel=1e-5)
 
 
 def test_beyond_a_turned_chip_nothing_is_known() -> None:
