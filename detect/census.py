@@ -10,7 +10,9 @@ One draw goes:
    count as much as ``OWN_WORTH`` checked buildings; as wide as held-out places differ;
 4. of these, how many are dormitories, from the sum of the likeness probabilities (a Poisson binomial, nearly normal; Le Cam 1960) and
    from how many dormitories were missed on held-out places;
-5. rooms and beds, from the profile's ranges (triangular).
+5. rooms and beds, from the profile's ranges (triangular), and storeys from their interval where shadows tell them and rooms grow with them;
+6. how far the marked plots are filled, where nobody says how many buildings are planned: from the pads that are laid out (at least) to all
+   of the cleared ground, packed like the site's finished part (evenly in between).
 
 A stage is a part of the same draw's buildings, so no stage's interval exceeds that of all buildings. Buildings a user has checked count as
 they are.
@@ -20,21 +22,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
+from detect.ground import Room, rooms
 from detect.profiles import Assumed, StructureProfile
 from detect.rates import DORMITORY, DOUBTFUL_BELOW, SIZES_M2, Rates, draw_place, size_classes, stage_recall, stage_shares
+from detect.shadows import Storeys, storeys
 from detect.stages import STAGES
 
 DRAWS = 4000
 LOW, HIGH = 0.05, 0.95
 SEED = 20_240_601
 OWN_WORTH = 10.0
+SHADOWS_SAY = "shadows of"
+PACKING_SD = 0.1
+"""Relative, of how densely cleared ground will be built up."""
 # Weights without measured rates: half of what is found may be wrong and half may be missed.
 UNKNOWN_RATES = ({"place": "unknown", "matched": 1, "predicted": 2, "reference": 2},)
 Count = dict[str, int]
@@ -47,84 +54,127 @@ def take_census(
     profile: StructureProfile,
     rates: Rates | None,
     site_warnings: Sequence[Sequence[str]] | None = None,
+    ground: gpd.GeoDataFrame | None = None,
 ) -> dict[str, Any]:
     """``assumptions``, ``total``, ``sites`` and ``outside_sites`` of summary.json.
 
     Args:
-        buildings: with ``site``, ``stage``, ``p_*``, ``score``, ``area_m2``, ``dormitory_like``, ``dormitory_score``, ``beds``; where
-            ``certain`` (bool) is there and set, a user has checked the building.
+        buildings: with ``site``, ``stage``, ``p_*``, ``score``, ``area_m2``, ``dormitory_like``, ``dormitory_score``, ``beds``,
+            and ``height_m`` where shadows were measured; where ``certain`` (bool) is there and set, a user has checked the building.
         sites: with ``name``, ``planned_buildings``, ``area_km2``.
         profile: of the structure that is counted.
         rates: of the weights' card, per validation place; see ``detect.rates``.
         site_warnings: one list per site.
+        ground: cleared ground and pads of the sites (``detect.ground.survey``); None where it was not looked at.
 
     Returns:
         ``total`` sums the sites; every building counts once. A count is ``{"estimate", "low", "high"}``, whole numbers, 90 %.
     """
-    place = _Place(rates or UNKNOWN_RATES, profile)
-    counted = []
-    for i, site in enumerate(sites.to_dict("records")):
+    measured = storeys(buildings["height_m"].to_numpy(float)) if "height_m" in buildings else None
+    place = _Place(rates or UNKNOWN_RATES, profile, measured)
+    room: Sequence[Room | None] = [None] * len(sites) if ground is None else rooms(ground, sites, buildings, profile)
+    counted, planned = [], []
+    for i, (site, ground_here) in enumerate(zip(sites.to_dict("records"), room, strict=True)):
         own = buildings[buildings["site"] == site["name"]]
-        record = {
-            "name": site["name"],
-            "area_km2": round(site["area_km2"], 6),
-            **_count(own, site["planned_buildings"], profile, place),
-        }
+        true = _true_numbers(own, place)
+        plan = _plan(site["planned_buildings"], ground_here, int(own["dormitory_like"].sum()), true)
+        planned.append(plan)
+        record = {"name": site["name"], "area_km2": round(site["area_km2"], 6), **_count(own, true, plan, place)}
+        record["ground"] = None if ground_here is None else asdict(ground_here)
         record["warnings"] = list(site_warnings[i]) if site_warnings else []
         counted.append(record)
     inside = buildings[buildings["site"].notna()]
-    planned = sites["planned_buildings"].to_numpy(float)
-    all_planned = float(np.nansum(planned)) if np.isfinite(planned).any() else math.nan
     return {
-        "assumptions": _assumptions(profile),
-        "total": {"area_km2": round(float(sites["area_km2"].sum()), 6), **_count(inside, all_planned, profile, place)},
+        "assumptions": _assumptions(profile, measured),
+        "total": {
+            "area_km2": round(float(sites["area_km2"].sum()), 6),
+            **_count(inside, _true_numbers(inside, place), _together(planned), place),
+        },
         "sites": counted,
         "outside_sites": len(buildings) - len(inside),
     }
 
 
-def _assumptions(profile: StructureProfile) -> dict[str, Any]:
-    rooms, beds, scaled = profile.rooms_per_building, profile.beds_per_room, profile.rooms_per_metre
-    each = (
-        f"{rooms.likely:g} rooms ({rooms.low:g}–{rooms.high:g})"
-        if scaled is None
-        else f"{scaled.likely:g} rooms ({scaled.low:g}–{scaled.high:g}) per metre of length on each of {profile.storeys} storeys"
+def with_beds(buildings: gpd.GeoDataFrame, profile: StructureProfile) -> gpd.GeoDataFrame:
+    """The table with ``beds``: of finished buildings of the profile, in as many storeys as shadows tell where they tell; 0 for others."""
+    measured = storeys(buildings["height_m"].to_numpy(float))
+    beds = (profile if measured is None else replace(profile, storeys=measured.estimate)).beds(
+        buildings["length_m"].to_numpy(float)
     )
-    per_building = f"{each} × {beds.likely:g} beds ({beds.low:g}–{beds.high:g})"
+    return buildings.assign(beds=np.where(buildings["dormitory_like"], beds, 0).astype(np.int64))
+
+
+def storeys_warning(counted: dict[str, Any]) -> list[str]:
+    """A line where shadows contradict the storeys that beds rest on; ``counted`` is of ``take_census``."""
+    assumed, measured = counted["assumptions"]["storeys"], counted["assumptions"]["storeys_measured"]
+    if measured is None or measured["low"] <= assumed <= measured["high"]:
+        return []
+    return [
+        f"{SHADOWS_SAY} {measured['buildings']} buildings say {measured['estimate']} storeys ({measured['low']}–{measured['high']}), "
+        f"the profile says {assumed}; beds follow the profile's rooms per building"
+    ]
+
+
+def _assumptions(profile: StructureProfile, measured: Storeys | None) -> dict[str, Any]:
+    rooms_each, beds, scaled = profile.rooms_per_building, profile.beds_per_room, profile.rooms_per_metre
+    grown = measured is not None and scaled is not None
+    floors = measured.estimate if measured is not None and grown else profile.storeys
+    each = (
+        f"{rooms_each.likely:g} rooms ({rooms_each.low:g}–{rooms_each.high:g})"
+        if scaled is None
+        else f"{scaled.likely:g} rooms ({scaled.low:g}–{scaled.high:g}) per metre of length on each of {floors} storeys"
+    )
+    per_room = f"{beds.likely:g} beds ({beds.low:g}–{beds.high:g})"
+    usual = f"{rooms_each.likely:g} rooms ({rooms_each.low:g}–{rooms_each.high:g}) × {per_room}"
+    if grown and floors != profile.storeys:
+        usual += f" × {floors}/{profile.storeys} storeys"
     return {
         "structure": profile.name,
-        "storeys": profile.storeys,
-        "rooms_per_building": rooms.likely,
-        "rooms_per_building_range": [rooms.low, rooms.high],
+        "storeys": floors,
+        "storeys_from": "shadows" if grown else "profile",
+        "storeys_measured": None if measured is None else asdict(measured),
+        "rooms_per_building": rooms_each.likely,
+        "rooms_per_building_range": [rooms_each.low, rooms_each.high],
         "rooms_per_metre": None if scaled is None else scaled.likely,
         "beds_per_room": beds.likely,
         "beds_per_room_range": [beds.low, beds.high],
         "beds_per_building": profile.beds_per_building,
         "interval": 0.9,
-        "beds_now": f"every complete dormitory-like building is in use and holds {per_building}",
-        "beds_when_complete": f"every dormitory-like building that is seen, at whatever stage, is finished and holds {per_building}",
-        "beds_planned": "as many buildings as planned_buildings says stand on the site, all of the profile's usual size: "
-        f"{rooms.likely:g} rooms ({rooms.low:g}–{rooms.high:g}) × {beds.likely:g} beds ({beds.low:g}–{beds.high:g})",
+        "beds_now": f"every complete dormitory-like building is in use and holds {each} × {per_room}",
+        "beds_when_complete": "every dormitory-like building that is seen, at whatever stage, is finished and holds "
+        f"{each} × {per_room}",
+        "beds_planned": "as many buildings as planned_buildings says stand on the site; where it says nothing, those that are seen and as "
+        "many more as fit on the site's cleared ground, packed as densely as its finished part (at the low end, on its pads alone); "
+        f"all of the profile's usual size: {usual}",
     }
 
 
 class _Place:
     """What is unknown about every count of one census, drawn once: precision, recall, true stages, beds per building."""
 
-    def __init__(self, rates: Rates, profile: StructureProfile) -> None:
+    def __init__(self, rates: Rates, profile: StructureProfile, measured: Storeys | None) -> None:
         rng = np.random.default_rng(SEED)
         self.rates = {kind: draw_place(rates, kind, rng, DRAWS) for kind in (*SIZES_M2, DORMITORY)}
         self.stages = {name: stage_shares(rates, name) for name in STAGES}
         self.stage_recall = stage_recall(rates, rng, DRAWS)
         scaled = profile.rooms_per_metre
-        rooms = profile.rooms_per_building if scaled is None else scaled
+        per_metre = profile.rooms_per_building if scaled is None else scaled
         beds = profile.beds_per_room
         self.worth = _triangular(rng, beds) / max(beds.likely, 1e-9)
         """Beds of a building relative to the likely number; of one of the usual size and of those that are there."""
         self.worth_usual = (
             self.worth * _triangular(rng, profile.rooms_per_building) / max(profile.rooms_per_building.likely, 1e-9)
         )
-        self.worth = self.worth_usual if scaled is None else self.worth * _triangular(rng, rooms) / max(rooms.likely, 1e-9)
+        self.usual = float(profile.beds_per_building)
+        """Likely beds of a finished building of the usual size."""
+        if scaled is None:
+            self.worth = self.worth_usual
+            return
+        self.worth = self.worth * _triangular(rng, per_metre) / max(per_metre.likely, 1e-9)
+        if measured is not None:
+            floors = _triangular(rng, Assumed(measured.low, measured.estimate, measured.high)) / measured.estimate
+            self.worth, self.worth_usual = self.worth * floors, self.worth_usual * floors
+            self.usual = float(round(self.usual * measured.estimate / profile.storeys))
 
 
 @dataclass(frozen=True)
@@ -214,22 +264,55 @@ def _triangular(rng: np.random.Generator, assumed: Assumed) -> Draws:
     return rng.triangular(assumed.low, assumed.likely, assumed.high, DRAWS)
 
 
-def _count(own: gpd.GeoDataFrame, planned: float, profile: StructureProfile, place: _Place) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Plan:
+    """How many buildings of the type a site will have."""
+
+    estimate: float
+    draws: Draws
+    source: str
+    """``given`` or ``ground``."""
+
+
+def _plan(given: float, room: Room | None, seen: int, true: _True) -> _Plan | None:
+    """As many as the site's owner says, or as its ground would hold; None where neither is known."""
+    if not math.isnan(given):
+        return _Plan(given, np.full(DRAWS, given), "given")
+    if room is None or room.fits is None:
+        return None
+    rng = np.random.default_rng(SEED + 2)
+    full = np.maximum(room.fits * rng.lognormal(0, PACKING_SD, DRAWS), room.pads)
+    more = room.pads + (full - room.pads) * rng.random(DRAWS)
+    return _Plan(seen + round(room.fits), true.dormitories.sum(axis=0) + more, "ground")
+
+
+def _together(plans: Sequence[_Plan | None]) -> _Plan | None:
+    """The plan of all sites that have one."""
+    known = [p for p in plans if p is not None]
+    if not known:
+        return None
+    sources = sorted({p.source for p in known})
+    return _Plan(sum(p.estimate for p in known), np.sum([p.draws for p in known], axis=0), " and ".join(sources))
+
+
+def _count(own: gpd.GeoDataFrame, true: _True, plan: _Plan | None, place: _Place) -> dict[str, Any]:
     stage = own["stage"].to_numpy(object)
     like = own["dormitory_like"].to_numpy(bool)
     beds = own["beds"].to_numpy(float)
-    true = _true_numbers(own, place)
-    every = beds[like].mean() if like.any() else float(profile.beds_per_building)
-    usual = profile.beds_per_building
+    every = beds[like].mean() if like.any() else place.usual
     return {
         "buildings": _interval(len(own), true.buildings.sum(axis=0)),
         "by_stage": {s: _interval(int((stage == s).sum()), true.buildings[i]) for i, s in enumerate(STAGES)},
         "dormitory_like": _interval(int(like.sum()), true.dormitories.sum(axis=0)),
         "dormitory_by_stage": {s: _interval(int((like & (stage == s)).sum()), true.dormitories[i]) for i, s in enumerate(STAGES)},
+        "planned_buildings": None if plan is None else _interval(round(plan.estimate), plan.draws),
+        "planned_from": None if plan is None else plan.source,
         "beds": {
             "now": _interval(int(beds[like & (stage == "complete")].sum()), true.dormitories[2] * every * place.worth),
             "when_complete": _interval(int(beds[like].sum()), true.dormitories.sum(axis=0) * every * place.worth),
-            "planned": None if math.isnan(planned) else _interval(round(planned * usual), planned * usual * place.worth_usual),
+            "planned": None
+            if plan is None
+            else _interval(round(plan.estimate * place.usual), plan.draws * place.usual * place.worth_usual),
         },
     }
 

@@ -111,6 +111,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
         "dormitories": arguments.dormitories,
         "bands": arguments.bands,
         "dates": arguments.dates,
+        "storeys": arguments.storeys,
         "sun_elevation_deg": arguments.sun_elevation,
         "sun_azimuth_deg": arguments.sun_azimuth,
     }
@@ -170,6 +171,7 @@ def _predict(arguments: argparse.Namespace) -> int:
                 asset=arguments.asset,
                 bands=arguments.bands,
                 date=arguments.date,
+                sun_deg=(arguments.sun_elevation, arguments.sun_azimuth),
                 gsd_m=arguments.gsd,
                 min_area_m2=arguments.min_area,
                 threshold=arguments.threshold,
@@ -381,6 +383,13 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     add("--asset", metavar="NAME", help="of STAC items, the asset to read; default: visual, or the only picture")
     add("--bands", type=_bands, metavar="R,G,B", help="band numbers from 1 of red, green, blue, such as 3,2,1")
     add("--date", type=_date, metavar="YYYY-MM-DD", help="date of the image, where the file does not say")
+    add(
+        "--sun-elevation",
+        type=float,
+        metavar="DEG",
+        help="of the sun above the horizon, where the file does not say: heights from shadows",
+    )
+    add("--sun-azimuth", type=float, metavar="DEG", help="of the sun, clockwise from north")
     add("--gsd", type=_positive, metavar="METRES", help="ground size of a pixel, only for an image without georeference")
     add("--min-area", type=_not_negative, metavar="M2", help="smallest building kept, square metres")
     add("--threshold", type=_share, metavar="P", help="probability from which a pixel is a building, 0 to 1")
@@ -476,6 +485,7 @@ def _simulate_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--compounds", type=_whole_number, default=1, metavar="N", help="compounds in the scene (default: 1)")
     add("--dormitories", type=_whole_number, metavar="N", help="of each compound; default: drawn from 5 to 40")
+    add("--storeys", type=_whole_number, metavar="N", help="of the dormitories, 128 beds each; default: 2")
     add("--gap", type=_positive, metavar="METRES", help="between neighbouring blocks; default: drawn")
     add("--gsd", type=_positive, default=0.5, metavar="METRES", help="ground size of a pixel (default: 0.5)")
     add("--bands", type=int, choices=(1, 2, 3, 4), help="1 panchromatic, 2 with infrared, 3 colour (default), 4 with infrared")

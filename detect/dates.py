@@ -93,16 +93,18 @@ def _from_tags(dataset: Any) -> str | None:
 
 
 def _from_item(path: Path) -> str | None:
-    """The day in a STAC item beside a file: ``scene.json``, ``scene.tif.json``, ``scene.stac.json``, or any that has it as an asset."""
+    """The day in a STAC item beside a file."""
+    return next((found for item in items_beside(path) if (found := item_date(item))), None)
+
+
+def items_beside(path: Path) -> Iterator[dict[str, Any]]:
+    """STAC items that tell of a file: ``scene.json``, ``scene.tif.json``, ``scene.stac.json`` beside it, or any that has it as an asset."""
     if not path.is_file():
-        return None
+        return
     for item, own in _items(path):
         hrefs = (a.get("href") for a in item["assets"].values() if isinstance(a, Mapping))
         if own or any(isinstance(h, str) and Path(h.split("?")[0]).name == path.name for h in hrefs):
-            found = item_date(item)
-            if found:
-                return found
-    return None
+            yield item
 
 
 def _items(path: Path) -> Iterator[tuple[dict[str, Any], bool]]:

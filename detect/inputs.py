@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from detect.errors import InputError
+from detect.sun import Sun, item_sun
 
 _PICTURES = ("image/tiff", "image/jp2", "image/vrt", "image/jpeg", "image/png")
 _NO_PICTURES = {"thumbnail", "overview", "metadata", "cloud", "data-mask", "snow-ice"}
@@ -30,6 +31,8 @@ class Source:
     """Of the result's folder; None: the file's stem."""
     date: str | None = None
     """ISO day; None: what the file says."""
+    sun: Sun | None = None
+    """None: what the file says."""
 
 
 def sources(given: Sequence[str | Path], asset: str | None = None) -> list[Source]:
@@ -88,7 +91,7 @@ def _catalogued(place: str, asset: str | None) -> Iterator[Source]:
 def _source(item: dict[str, Any], here: str, asset: str | None) -> Source:
     moment = item.get("properties", {}).get("datetime") or item.get("properties", {}).get("start_datetime")
     name = re.sub(r"[^\w.-]+", "_", str(item.get("id", "item"))).strip(".") or "item"
-    return Source(_resolved(here, _chosen(item, here, asset)["href"]), name, moment[:10] if moment else None)
+    return Source(_resolved(here, _chosen(item, here, asset)["href"]), name, moment[:10] if moment else None, item_sun(item))
 
 
 def _chosen(item: dict[str, Any], here: str, asset: str | None) -> dict[str, Any]:

@@ -40,6 +40,7 @@ BUILDING_COLUMNS: dict[str, Any] = {
     "width_m": "float64",
     "orientation_deg": "float64",
     "rectangularity": "float64",
+    "height_m": "float64",
     "dormitory_like": "bool",
     "dormitory_score": "float64",
     "dormitory_reasons": object,
@@ -48,11 +49,13 @@ BUILDING_COLUMNS: dict[str, Any] = {
 }
 _DECIMALS = {
     "stage_score": 4, "p_foundation": 4, "p_incomplete": 4, "p_complete": 4, "score": 4, "area_m2": 2, "length_m": 2, "width_m": 2,
-    "orientation_deg": 1, "rectangularity": 3, "dormitory_score": 3,
+    "orientation_deg": 1, "rectangularity": 3, "height_m": 2, "dormitory_score": 3,
 }  # fmt: skip
 STAGE_COLOURS_RGB = {"foundation": (230, 159, 0), "incomplete": (240, 228, 66), "complete": (86, 180, 233)}
 """Told apart by colour-blind readers too (Okabe & Ito 2008)."""
 NO_DATA = 255
+GROUND = "ground"
+"""Layer of cleared ground and pads; only where plots were given."""
 _STRIP_PX = 512
 
 
@@ -62,17 +65,20 @@ def with_schema(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     return table.round(_DECIMALS).reset_index(drop=True)
 
 
-def write_tables(folder: Path, buildings: gpd.GeoDataFrame, rows: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> None:
+def write_tables(
+    folder: Path, buildings: gpd.GeoDataFrame, rows: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, ground: gpd.GeoDataFrame | None
+) -> None:
     """``buildings.gpkg`` and ``buildings.parquet``."""
-    write_gpkg(folder / "buildings.gpkg", buildings, rows, sites)
+    layers = {"buildings": buildings, "rows": rows, "sites": sites} | ({} if ground is None else {GROUND: ground})
+    write_gpkg(folder / "buildings.gpkg", layers)
     write_parquet(folder / "buildings.parquet", buildings)
 
 
-def write_gpkg(path: Path, buildings: gpd.GeoDataFrame, rows: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> None:
-    """Layers ``buildings``, ``rows`` and ``sites`` and the style in which QGIS opens the first."""
+def write_gpkg(path: Path, layers: Mapping[str, gpd.GeoDataFrame]) -> None:
+    """Layers by their name and the style in which QGIS opens ``buildings``."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pyogrio warns of a missing CRS, which a scene without georeference does not have
-        for name, table in (("buildings", buildings), ("rows", rows), ("sites", sites)):
+        for name, table in layers.items():
             kind = "Polygon" if name != "sites" else "Unknown"
             table.to_file(path, layer=name, driver="GPKG", engine="pyogrio", geometry_type=kind)
     with closing(sqlite3.connect(path)) as connection, connection:
@@ -239,6 +245,12 @@ def format_table(summary: Mapping[str, Any]) -> str:
         f"estimate (90 % interval); beds: {assumed['rooms_per_building']:g} rooms × {assumed['beds_per_room']:g} beds in "
         f"{assumed['storeys']} storeys for each dormitory-like building, assumed"
     )
+    filled = [site["name"] for site in summary["sites"] if site["planned_from"] == "ground"]
+    if filled:
+        text.append(
+            f"beds planned of {', '.join(filled)}: as many buildings as fit on the cleared ground, at the low end on pads alone; "
+            "the field planned_buildings says better"
+        )
     if summary["outside_sites"]:
         text.append(f"{summary['outside_sites']} more buildings stand outside the sites")
     for site in summary["sites"]:

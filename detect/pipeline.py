@@ -26,13 +26,14 @@ from shapely import Polygon
 
 from detect.backends import Backend, FlipAveraged, open_backend
 from detect.catalogue import write_item
-from detect.census import take_census
+from detect.census import storeys_warning, take_census, with_beds
 from detect.cluster import DaskCluster
 from detect.dormitories import add_dormitories, rows_layer
 from detect.errors import DetectError, InputError
 from detect.footprints import RawBuilding, extract_buildings
 from detect.geometry import area_km2, measure
 from detect.grid import Span
+from detect.ground import survey
 from detect.inputs import sources
 from detect.instances import InstanceParams, find_groups
 from detect.matching import covered_by
@@ -45,7 +46,8 @@ from detect.rates import of_kind
 from detect.report import by_interest, write_report
 from detect.resources import package_version
 from detect.scene import Scene, WorkGrid, open_scene
-from detect.sites import WHOLE_SCENE, Sites, assign, load_sites, proposed_sites, with_cut
+from detect.shadows import heights
+from detect.sites import WHOLE_SCENE, Sites, are_plots, assign, load_sites, proposed_sites, with_cut
 from detect.stages import STAGES
 from detect.vectors import geometries_of, read_vector
 from detect.verify import sealed
@@ -112,6 +114,7 @@ def predict_scenes(
     asset: str | None = None,
     bands: Sequence[int] | None = None,
     date: str | None = None,
+    sun_deg: tuple[float | None, float | None] = (None, None),
     gsd_m: float | None = None,
     min_area_m2: float | None = None,
     threshold: float | None = None,
@@ -138,6 +141,7 @@ def predict_scenes(
         asset: of STAC items, the one that is read; default their visual or data asset.
         bands: three band numbers from 1, or one, for red, green, blue.
         date: of the scenes, ``YYYY-MM-DD``.
+        sun_deg: elevation and azimuth of the sun, where the files do not say.
         gsd_m: ground size of a pixel, metres; only for scenes without georeference.
         min_area_m2: smaller buildings are left out; default from the weights' card.
         threshold: footprint probability from which a pixel is a building; default from the card.
@@ -186,8 +190,10 @@ def predict_scenes(
         )
         for source in found:
             try:
-                scene = open_scene(source.path, date=date or source.date, **job.open_options)
+                scene = open_scene(source.path, date=date or source.date, sun_deg=sun_deg, **job.open_options)
                 scene = replace(scene, name=source.name or scene.name)
+                if sun_deg == (None, None) and source.sun is not None:
+                    scene = replace(scene, sun=source.sun)
                 if scene.name in names:
                     raise InputError(
                         f"{source.path}: another scene of this call is named '{scene.name}' too; rename one of the files"
@@ -255,18 +261,20 @@ def _predict_one(scene: Scene, job: _Job, earlier: list[tuple[Scene, Result]]) -
         sites = proposed if len(proposed.table) else sites
         notes += [] if len(proposed.table) else ["no cluster of new construction was found; the whole scene is the site"]
     buildings["site"] = assign(buildings, sites.table)
-    buildings = with_schema(add_dormitories(buildings, job.profile).assign(id=np.arange(1, len(buildings) + 1)))
+    buildings = add_dormitories(buildings.assign(id=np.arange(1, len(buildings) + 1)), job.profile)
+    buildings = with_schema(with_beds(buildings.assign(height_m=heights(scene, grid, buildings)), job.profile))
+    ground = survey(scene, grid, sites.table, buildings, job.profile) if are_plots(sites) else None
     with heads.reader() as reader:
         sites = with_gaps(with_cut(sites, buildings), grid, reader.seen(GAPS_PX))
-    summary = _summary(scene, job, grid, heads, buildings, sites, notes, key)
+    summary = _summary(scene, job, grid, heads, buildings, sites, ground, notes, key)
     report("files", 0, 1)
     with whole_folder(folder) as target:
         write_rasters(target, grid, scene.crs, stage, heads.path, calibrated(job.weights.temperature("footprint")))
         rows = rows_layer(buildings)
-        write_tables(target, buildings, rows, sites.table)
+        write_tables(target, buildings, rows, sites.table, ground)
         write_overview(target / "overview.png", scene, buildings, sites.table, draw_sites=_are_drawn(sites))
         picture = take_picture(scene, by_interest(buildings))
-        write_report(target / "report.html", picture, buildings, rows, sites.table, summary)
+        write_report(target / "report.html", picture, buildings, rows, sites.table, summary, ground)
         write_item(target / "item.json", scene, grid, job.weights)
         timings = {"network": network_s, "buildings": buildings_s, "total": time.monotonic() - began}
         summary["timings_s"] = {stage: round(seconds, 2) for stage, seconds in timings.items()}
@@ -291,7 +299,7 @@ def _outline(scene: Scene) -> Polygon:
 def _run_key(scene: Scene, job: _Job, earlier: list[str]) -> str:
     """Hash of everything that decides a result."""
     decides = {
-        "scene": [scene.sha256, scene.bands, scene.date, scene.gsd_rc_m],
+        "scene": [scene.sha256, scene.bands, scene.date, scene.sun, scene.gsd_rc_m],
         "weights": [
             job.weights.sha256,
             job.weights.card["thresholds"],
@@ -409,7 +417,7 @@ def with_gaps(sites: Sites, grid: WorkGrid, seen: NDArray[np.bool_]) -> Sites:
         inside = rasterize([geometry], seen.shape, transform=transform, dtype="uint8") == 1
         share = 1 - seen[inside].mean() if inside.any() else 0.0
         notes.append((*old, f"{share:.0%} of the site was not observed (no data in the scene)") if share >= 0.005 else old)
-    return Sites(sites.table, tuple(notes))
+    return replace(sites, warnings=tuple(notes))
 
 
 def _summary(
@@ -419,18 +427,20 @@ def _summary(
     heads: Probabilities,
     buildings: gpd.GeoDataFrame,
     sites: Sites,
+    ground: gpd.GeoDataFrame | None,
     notes: list[str],
     key: str,
 ) -> dict[str, Any]:
     card = job.weights.card
     rates = of_kind(card.get("rates") or [], simulated=scene.simulated)
-    counted = take_census(buildings, sites.table, job.profile, rates, sites.warnings)
+    counted = take_census(buildings, sites.table, job.profile, rates, sites.warnings, ground)
     return {
         "scene": {
             "name": scene.name,
             "path": scene.path,
             "sha256": scene.sha256,
             "date": scene.date,
+            "sun": None if scene.sun is None else asdict(scene.sun),
             "crs": None if scene.crs is None else scene.crs.to_string(),
             "size_px": list(scene.size_hw),
             "gsd_m": round(scene.gsd_m, 4),
@@ -440,7 +450,13 @@ def _summary(
         },
         "model": _model(job.weights),
         **counted,
-        "warnings": [*scene.warnings, *_unlike_training(scene, card), *notes, *_failures(heads)],
+        "warnings": [
+            *scene.warnings,
+            *_unlike_training(scene, card),
+            *storeys_warning(counted),
+            *notes,
+            *_failures(heads),
+        ],
         "blocks": asdict(heads.ledger),
         "run": {
             "key": key,

@@ -13,6 +13,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pyogrio
 import pyproj
 import rasterio
 import shapely
@@ -20,11 +21,12 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from shapely import Polygon
 
-from detect.census import take_census
+from detect.census import SHADOWS_SAY, storeys_warning, take_census, with_beds
 from detect.dormitories import add_dormitories, rows_layer
 from detect.errors import DetectError, InputError
 from detect.geometry import measure
-from detect.outputs import NO_DATA, with_schema, write_stage_rasters, write_summary, write_tables
+from detect.ground import survey
+from detect.outputs import GROUND, NO_DATA, with_schema, write_stage_rasters, write_summary, write_tables
 from detect.overview import write_overview
 from detect.picture import read_picture, take_picture
 from detect.pipeline import Result, whole_folder, with_gaps
@@ -32,7 +34,7 @@ from detect.profiles import StructureProfile, load_profile, plain, profile_from
 from detect.report import by_interest, write_report
 from detect.review import Review, apply_review, read_corrections
 from detect.scene import Scene, WorkGrid, open_scene
-from detect.sites import WHOLE_SCENE, Sites, assign, load_sites, with_cut
+from detect.sites import PROPOSED, WHOLE_SCENE, Sites, are_plots, assign, load_sites, with_cut
 from detect.stages import CODES
 from detect.vectors import geometries_of, read_vector
 from detect.verify import sealed
@@ -95,8 +97,17 @@ def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path |
     if sites is not None:
         plots = with_gaps(with_cut(plots, buildings), grid, stage != NO_DATA)
     buildings = _classified(buildings, crs, plots, profile, checked)
+    scene, reason = _scene_again(before["scene"])
+    ground = _old_ground(folder) if sites is None else None
+    if scene and are_plots(plots) and (sites is not None or structure is not None):
+        ground = survey(scene, scene.work_grid(before["model"]["gsd_m"]), plots.table, buildings, profile)
     counted = take_census(
-        buildings.assign(certain=buildings["id"].isin(checked.checked)), plots.table, profile, before["rates"], plots.warnings
+        buildings.assign(certain=buildings["id"].isin(checked.checked)),
+        plots.table,
+        profile,
+        before["rates"],
+        plots.warnings,
+        ground,
     )
     summary = {**before, **counted, "warnings": _warnings(before, checked)}
     summary["scene"] = {**before["scene"], "whole_scene_is_the_site": list(plots.table["name"]) == [WHOLE_SCENE]}
@@ -106,18 +117,18 @@ def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path |
         for name, path in (("sites", sites), ("structure", structure), ("review", review))
     }
     summary["run"] = {**before["run"], "structure": plain(profile), "key": _key(before["run"]["key"], summary["recounted"])}
-    scene, reason = _scene_again(before["scene"])
+    summary["warnings"] += storeys_warning(counted)
     summary["warnings"] += [] if scene else [f"{NOT_DRAWN} the scene cannot be read ({reason})"]
     rows = rows_layer(buildings)
     with whole_folder(folder) as target:
         if now.checked or now.deleted:
             write_stage_rasters(target, grid, crs, stage)
-        write_tables(target, buildings, rows, plots.table)
+        write_tables(target, buildings, rows, plots.table, ground)
         if scene:
             drawn = list(plots.table["name"]) != [WHOLE_SCENE]
             write_overview(target / "overview.png", scene, buildings, plots.table, draw_sites=drawn)
         picture = take_picture(scene, by_interest(buildings)) if scene else read_picture(folder / "report.html")
-        write_report(target / "report.html", picture, buildings, rows, plots.table, summary)
+        write_report(target / "report.html", picture, buildings, rows, plots.table, summary, ground)
         for name in KEPT:
             if not (target / name).exists() and (folder / name).exists():
                 shutil.copy2(folder / name, target / name)
@@ -129,7 +140,8 @@ def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path |
 def _read_summary(folder: Path) -> dict[str, Any]:
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        summary["run"]["structure"], summary["rates"], summary["run"]["work_gsd_m"]  # an older version left these out
+        # An older version left these out.
+        summary["run"]["structure"], summary["rates"], summary["run"]["work_gsd_m"], summary["scene"]["sun"]
     except (OSError, ValueError) as cause:
         raise InputError(f"{folder}/summary.json: cannot be read ({cause}); run detect predict again") from cause
     except (KeyError, TypeError) as cause:
@@ -147,7 +159,14 @@ def _outline(grid: WorkGrid) -> Polygon:
 
 def _old_sites(folder: Path, before: dict[str, Any]) -> Sites:
     table = read_vector(folder / "buildings.gpkg", "sites")
-    return Sites(table, tuple(tuple(site["warnings"]) for site in before["sites"]))
+    warnings = tuple(tuple(site["warnings"]) for site in before["sites"])
+    return Sites(table, warnings, proposed=any(PROPOSED in w for w in warnings))
+
+
+def _old_ground(folder: Path) -> gpd.GeoDataFrame | None:
+    """The layer ``ground`` that is there; None where no site was looked at."""
+    path = folder / "buildings.gpkg"
+    return read_vector(path, GROUND) if GROUND in pyogrio.list_layers(path)[:, 0] else None
 
 
 def _classified(
@@ -159,8 +178,7 @@ def _classified(
     for number, like in review.likeness.items():
         here = table["id"] == number
         table.loc[here, ["dormitory_like", "dormitory_score", "dormitory_reasons"]] = [like, float(like), "said by a reviewer"]
-        table.loc[here, "beds"] = profile.beds(table.loc[here, "length_m"].to_numpy(float)).astype(np.int64) if like else 0
-    return with_schema(table)
+    return with_schema(with_beds(table, profile))
 
 
 def _repainted(
@@ -181,7 +199,7 @@ def _repainted(
 
 
 def _warnings(before: dict[str, Any], review: Review) -> list[str]:
-    told = [w for w in before["warnings"] if not w.startswith((REVIEWED, NOT_DRAWN))]
+    told = [w for w in before["warnings"] if not w.startswith((REVIEWED, NOT_DRAWN, SHADOWS_SAY))]
     if review.checked or review.deleted:
         told.append(
             f"{REVIEWED} {len(review.changed)} buildings changed, {len(review.added)} added, {len(review.deleted)} deleted; "

@@ -32,6 +32,7 @@ def write_report(
     rows: gpd.GeoDataFrame,
     sites: gpd.GeoDataFrame,
     summary: Mapping[str, Any],
+    ground: gpd.GeoDataFrame | None = None,
 ) -> None:
     """Write the page of a scene; the same input gives the same bytes.
 
@@ -42,6 +43,7 @@ def write_report(
         rows: layer ``rows``, in the scene's CRS.
         sites: with ``name``, in the scene's CRS.
         summary: what is in summary.json; timings are left out.
+        ground: cleared ground and pads of the sites, in the scene's CRS; None where it was not looked at.
     """
     whole = summary["scene"].get("whole_scene_is_the_site", False)
     worst = doubt(buildings).head(CHECK_ME)
@@ -58,6 +60,7 @@ def write_report(
         outlines={
             "rows": _outlines(rows, picture.transform, "row"),
             "sites": [] if whole else _outlines(sites, picture.transform, "name"),
+            "ground": [] if ground is None else _outlines(ground, picture.transform, "kind"),
         },
         doubtful=buildings.loc[worst.index, ["id", "stage", "dormitory_like"]].assign(why=worst["why"]).to_dict("records"),
         shown_by_stage={stage: int((buildings["stage"] == stage).sum()) for stage in STAGES},

@@ -112,8 +112,9 @@ def _yes_or_no(value: Any) -> bool | None:
 
 
 def apply_review(before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, Review]:
-    """The buildings as corrected, with ``id``, ``stage``, ``stage_score``, ``p_*``, ``score``, ``touches_edge``, and what was corrected.
+    """The buildings as corrected, and what was corrected.
 
+    Columns: ``id``, ``stage``, ``stage_score``, ``p_*``, ``score``, ``height_m`` (NaN where the outline has moved), ``touches_edge``.
     An ``id`` that is gone was deleted; a row without one, or with one that never was, was added. Who was checked is sure of its stage.
 
     Args:
@@ -137,6 +138,7 @@ def apply_review(before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame) -> tuple
         id=new_ids,
         stage=corrected["stage"],
         score=np.where(old, past["score"].to_numpy(float), 1.0),
+        height_m=np.where(old & ~moved, past["height_m"].to_numpy(float), np.nan),
         touches_edge=np.where(old, past["touches_edge"].to_numpy(object), False).astype(bool),
         **{f"p_{s}": np.where(checked, corrected["stage"] == s, past[f"p_{s}"].to_numpy(float)).astype(float) for s in STAGES},
     )

@@ -38,6 +38,7 @@ from detect.dates import scene_date
 from detect.errors import InputError
 from detect.geometry import ground_size_m
 from detect.grid import Span
+from detect.sun import Sun, scene_sun
 
 # GDAL keeps decoded blocks in 5 % of the machine's memory; what is read once and in order needs far less. It looks when first used.
 os.environ.setdefault("GDAL_CACHEMAX", "128")
@@ -84,6 +85,8 @@ class Scene:
     """1-based bands shown to the network as red, green, blue."""
     dtype: str
     date: str | None
+    sun: Sun | None
+    """Where it stood; None: not known."""
     stretch_lo: tuple[float, float, float]
     stretch_hi: tuple[float, float, float]
     gamma: float
@@ -167,13 +170,24 @@ class SceneReader:
             span: inside the scene.
             size_hw: of the result.
         """
-        scale = self._grid.scale_rc
-        window = Window(span.col0 * scale[1], span.row0 * scale[0], span.width * scale[1], span.height * scale[0])
-        native, valid = _read_native(
-            self._dataset, self._scene.bands, window, self._scene.black_is_nodata, size_hw, Resampling.average
-        )
+        native, valid = self._averaged(span, size_hw)
         stretched = self.stretch(np.where(valid, native, np.float32(0)))
         return np.where(valid[..., None], np.rint(stretched.transpose(1, 2, 0) * 255), _BLANK).astype(np.uint8)
+
+    def colours(self, span: Span, size_hw: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """A span of the work grid in colours (H, W, 3), 0–1, whose proportions mean something, and where it was observed (H, W).
+
+        A picture for the eye (uint8) keeps its own balance of colours; measured values are stretched band by band. Averaged as ``look``
+        does.
+        """
+        native, valid = self._averaged(span, size_hw)
+        shown = native / np.float32(255) if self._scene.dtype == "uint8" else self.stretch(native)
+        return np.where(valid, shown, np.float32(0)).transpose(1, 2, 0), valid
+
+    def _averaged(self, span: Span, size_hw: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        scale = self._grid.scale_rc
+        window = Window(span.col0 * scale[1], span.row0 * scale[0], span.width * scale[1], span.height * scale[0])
+        return _read_native(self._dataset, self._scene.bands, window, self._scene.black_is_nodata, size_hw, Resampling.average)
 
     def _read_inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         height, width = self._scene.size_hw
@@ -218,6 +232,7 @@ def open_scene(
     bands: Sequence[int] | None = None,
     gsd_m: float | None = None,
     date: str | None = None,
+    sun_deg: tuple[float | None, float | None] = (None, None),
     coarsest_gsd_m: float = COARSEST_GSD_M,
 ) -> Scene:
     """Look at a raster: georeference, GSD, bands, date, brightness stretch.
@@ -227,6 +242,7 @@ def open_scene(
         bands: 1-based bands to show as red, green, blue, or one band; default by number and meaning of the bands.
         gsd_m: ground size of a pixel, only for an image without usable georeference.
         date: ISO day; default from a STAC item beside the file, its tags or its name (see ``detect.dates``).
+        sun_deg: elevation and azimuth of the sun; default from a STAC item beside the file or its tags (see ``detect.sun``).
         coarsest_gsd_m: largest pixel that is taken, metres.
 
     Raises:
@@ -261,6 +277,7 @@ def open_scene(
             bands=chosen,
             dtype=dataset.dtypes[chosen[0] - 1],
             date=scene_date(dataset, path, date),
+            sun=scene_sun(dataset, path, *sun_deg),
             stretch_lo=lo,
             stretch_hi=hi,
             gamma=gamma,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class Sites:
     """``name``, ``planned_buildings`` (float, NaN where not given), ``area_km2`` (on the ellipsoid), geometry."""
     warnings: tuple[tuple[str, ...], ...]
     """One tuple per site."""
+    proposed: bool = False
+    """Outlined by ``proposed_sites``; nobody's plots."""
 
 
 def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon) -> Sites:
@@ -110,7 +112,7 @@ def with_cut(sites: Sites, buildings: gpd.GeoDataFrame) -> Sites:
         cut = int(((share > CUT_SHARE) & (share < 1 - CUT_SHARE)).sum())
         text = f"{cut} {'building lies' if cut == 1 else 'buildings lie'} across its edge; each counts where most of it lies"
         notes.append((*old, text) if cut else old)
-    return Sites(sites.table, tuple(notes))
+    return replace(sites, warnings=tuple(notes))
 
 
 CUT_SHARE = 0.02
@@ -120,6 +122,7 @@ NEAR_M = 40.0
 AROUND_M = 20.0
 """Ground around the buildings of a proposed site that belongs to it."""
 FEWEST = 3
+PROPOSED = "proposed: a cluster of unfinished buildings, not a plot of anyone's"
 
 
 def proposed_sites(buildings: gpd.GeoDataFrame) -> Sites:
@@ -154,7 +157,12 @@ def proposed_sites(buildings: gpd.GeoDataFrame) -> Sites:
         },
         geometry=series,
     )
-    return Sites(table, (("proposed: a cluster of unfinished buildings, not a plot of anyone's",),) * len(table))
+    return Sites(table, ((PROPOSED,),) * len(table), proposed=True)
+
+
+def are_plots(sites: Sites) -> bool:
+    """Whether the sites are someone's plots: neither the whole scene nor proposed."""
+    return list(sites.table["name"]) != [WHOLE_SCENE] and not sites.proposed
 
 
 def assign(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> NDArray[np.object_]:

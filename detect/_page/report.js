@@ -3,7 +3,7 @@
 
 const picture = new Picture(readData("picture"));
 const found = readData("buildings"); // column → list
-const outlines = readData("outlines"); // {sites: [{name, rings}], rows: [{row, rings}]}
+const outlines = readData("outlines"); // {sites: [{name, rings}], rows: [{row, rings}], ground: [{kind, rings}]}
 const assumed = readData("assumptions");
 const index = new Map(found.id.map((id, i) => [id, i]));
 const css = getComputedStyle(document.documentElement);
@@ -28,12 +28,16 @@ function style(i, by) {
 }
 
 const map = openMap(byId("map"), picture);
-const layers = { buildings: L.layerGroup(), rows: L.layerGroup(), sites: L.layerGroup() };
+const layers = { ground: L.layerGroup(), buildings: L.layerGroup(), rows: L.layerGroup(), sites: L.layerGroup() };
 const polygons = found.rings.map((rings, i) => {
   const corners = rings.map((ring) => ring.map(toLatLng));
   L.polygon(corners, { color: "#000", opacity: 0.6, weight: found.dormitory_like[i] ? 5 : 3.6, fill: false, interactive: false }).addTo(layers.buildings);
   return L.polygon(corners, style(i, "stage")).on("click", () => select(found.id[i])).addTo(layers.buildings);
 });
+for (const { kind, rings } of outlines.ground) {
+  const look = kind === "pad" ? { color: "#fff", weight: 1.5, fillOpacity: 0.1 } : { stroke: false, fillColor: "#c8a26b", fillOpacity: 0.4 };
+  L.polygon(rings.map((ring) => ring.map(toLatLng)), { ...look, interactive: false }).addTo(layers.ground);
+}
 for (const { rings } of outlines.rows) {
   L.polygon(rings.map((ring) => ring.map(toLatLng)), { color: "#fff", weight: 1.2, dashArray: "2 4", fill: false, interactive: false }).addTo(layers.rows);
 }
@@ -81,6 +85,7 @@ function facts(i) {
     ["area", `${number(of("area_m2"))} m²`],
     ["heading", `${of("orientation_deg")}° clockwise from north`],
     ["rectangularity", of("rectangularity")],
+    ["height", of("height_m") === null ? "" : `${of("height_m").toFixed(1)} m, by its shadow`],
     ["site", of("site") ?? "outside the sites"],
     ["row", of("row") || "none"],
     ["place", of("latitude") === null ? "not known" : `${of("latitude")}, ${of("longitude")}`],

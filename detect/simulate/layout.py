@@ -207,7 +207,14 @@ def draw_stages(
 
 
 def compound(
-    rng: np.random.Generator, middle_m: Points, count: int, name: str, *, gap_m: float | None = None, waiting: int = 0
+    rng: np.random.Generator,
+    middle_m: Points,
+    count: int,
+    name: str,
+    *,
+    gap_m: float | None = None,
+    waiting: int = 0,
+    storeys: int = 2,
 ) -> Layout:
     """A compound of ``count`` dormitories around a middle: rows, yard, streets, halls, huts, pads and its site. No surroundings.
 
@@ -218,8 +225,9 @@ def compound(
         name: of the site.
         gap_m: between neighbouring long sides; drawn without.
         waiting: how many are not begun on the first date; their pads are cleared.
+        storeys: of the dormitories.
     """
-    rows = replace(draw_rows(rng, count, gap_m), middle_m=np.asarray(middle_m, float))
+    rows = replace(draw_rows(rng, count, gap_m), middle_m=np.asarray(middle_m, float), storeys=storeys)
     dormitories = draw_dormitories(
         rng, rows, draw_stages(rng, count, rows.per_row, waiting, BUSY_SHARES if waiting else STAGE_SHARES), name
     )
@@ -257,7 +265,14 @@ def compound(
 
 
 def countryside(
-    rng: np.random.Generator, count: int, dormitories: int | None, gap_m: float | None, margin_m: float, *, later: bool
+    rng: np.random.Generator,
+    count: int,
+    dormitories: int | None,
+    gap_m: float | None,
+    margin_m: float,
+    *,
+    later: bool,
+    storeys: int = 2,
 ) -> Layout:
     """Compounds in a grid of cells as large as the largest needs, with their surroundings.
 
@@ -268,12 +283,13 @@ def countryside(
         gap_m: between the long sides of neighbouring dormitories; drawn without.
         margin_m: of ground around the largest compound.
         later: whether some of the dormitories are begun after the first date.
+        storeys: of the dormitories.
     """
     drawn = []
     for number in range(count):
         many = int(rng.integers(5, 41)) if dormitories is None else dormitories
         waiting = int(rng.integers(1, many // 3 + 2)) if later and many > 1 else 0
-        drawn.append(compound(rng, np.zeros(2), many, f"compound {number + 1}", gap_m=gap_m, waiting=waiting))
+        drawn.append(compound(rng, np.zeros(2), many, f"compound {number + 1}", gap_m=gap_m, waiting=waiting, storeys=storeys))
     side = max(np.ptp(part.sites[0].corners_m, axis=0).max() for part in drawn) + 2 * margin_m
     columns = int(np.ceil(np.sqrt(count)))
     layout = Layout((side * -(-count // columns), side * columns))

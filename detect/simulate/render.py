@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+import detect.sun
 from detect.simulate.blocks import CONCRETE_RGB, ROOF_COLOURS_RGB
 from detect.simulate.layout import Layout, Pad, Points, Structure, rectangle
 
@@ -28,23 +28,14 @@ _VEHICLES_RGB = np.array([[230, 230, 230], [60, 60, 60], [140, 60, 50], [70, 90,
 ASPHALT_RGB = np.array([112, 112, 114], float)
 
 
-@dataclass(frozen=True)
-class Sun:
-    """Where the sun stands."""
-
-    elevation_deg: float
-    azimuth_deg: float
-    """Clockwise from north, which is up."""
+class Sun(detect.sun.Sun):
+    """Where the sun stands in a picture whose top is north."""
 
     @property
     def away_xy(self) -> Points:
         """Unit vector along which shadows fall; y grows downwards."""
         azimuth = np.deg2rad(self.azimuth_deg)
         return np.array([-np.sin(azimuth), np.cos(azimuth)])
-
-    def shadow_m(self, height_m: float) -> float:
-        """Length of the shadow of something that high on level ground."""
-        return float(height_m / np.tan(np.deg2rad(self.elevation_deg)))
 
     def shine(self, tilt_deg: float, faces_xy: Points) -> float:
         """Light on a plane tilted towards a direction, relative to level ground."""

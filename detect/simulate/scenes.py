@@ -27,6 +27,7 @@ from detect.simulate.layout import (
     Pad,
     Points,
     Site,
+    Structure,
     countryside,
     draw_dormitories,
     draw_rows,
@@ -51,6 +52,7 @@ def simulate_compounds(
     compounds: int = 1,
     dormitories: int | None = None,
     gap_m: float | None = None,
+    storeys: int = 2,
     margin_m: float = 70.0,
     gsd_m: float = 0.5,
     bands: int = 3,
@@ -72,6 +74,7 @@ def simulate_compounds(
         compounds: number of compounds, side by side.
         dormitories: of each compound; drawn from 5 to 40 without.
         gap_m: between the long sides of neighbouring dormitories; drawn from 4 to 16 m without.
+        storeys: of the dormitories; each has 128 beds.
         margin_m: ground shown around a compound.
         gsd_m: ground size of a pixel, metres.
         bands: 1 panchromatic, 2 with near infrared, 3 red, green, blue, 4 with near infrared.
@@ -86,7 +89,7 @@ def simulate_compounds(
     Raises:
         InputError: an option out of range, or the folder holds such files already.
     """
-    _check(preset, compounds, dormitories, gsd_m, bands, dates, sun_elevation_deg, gap_m)
+    _check(preset, compounds, dormitories, gsd_m, bands, dates, sun_elevation_deg, gap_m, storeys)
     days = [datetime.date.fromisoformat(first_date) + datetime.timedelta(days=DAYS_BETWEEN * k) for k in range(dates)]
     names = ["scene.tif"] if dates == 1 else [f"scene_{day}.tif" for day in days]
     folder = Path(out)
@@ -96,7 +99,9 @@ def simulate_compounds(
             raise InputError(f"{path}: exists already; give another --out")
     rng = np.random.default_rng(seed)
     layout = (
-        _yardstick(rng) if preset == "yardstick" else countryside(rng, compounds, dormitories, gap_m, margin_m, later=dates > 1)
+        _yardstick(rng)
+        if preset == "yardstick"
+        else countryside(rng, compounds, dormitories, gap_m, margin_m, later=dates > 1, storeys=storeys)
     )
     sun = Sun(
         rng.uniform(30, 65) if sun_elevation_deg is None else sun_elevation_deg,
@@ -127,17 +132,21 @@ def _check(
     dates: int,
     elevation_deg: float | None,
     gap_m: float | None,
+    storeys: int,
 ) -> None:
     if preset not in PRESETS:
         raise InputError(f"--preset {preset}: not one of {', '.join(PRESETS)}")
-    if preset == "yardstick" and (compounds != 1 or dormitories is not None or gap_m is not None):
-        raise InputError("--preset yardstick: is three plots with 50 dormitories; leave out --compounds, --dormitories and --gap")
+    if preset == "yardstick" and (compounds != 1 or dormitories is not None or gap_m is not None or storeys != 2):
+        raise InputError(
+            "--preset yardstick: is three plots with 50 two-storey dormitories; leave out --compounds, --dormitories, --gap and --storeys"
+        )
     if not GSD_RANGE_M[0] <= gsd_m <= GSD_RANGE_M[1]:
         raise InputError(f"--gsd {gsd_m:g}: scenes are drawn with pixels of {GSD_RANGE_M[0]:g} to {GSD_RANGE_M[1]:g} m")
     for option, value, low, high in (
         ("--bands", bands, 1, 4),
         ("--dates", dates, 1, 60),
         ("--dormitories", dormitories, 1, 1000),
+        ("--storeys", storeys, 1, 30),
     ):
         if value is not None and not low <= value <= high:
             raise InputError(f"{option} {value}: expects {low} to {high}")
@@ -194,15 +203,20 @@ def _buildings(layout: Layout, month: float) -> gpd.GeoDataFrame:
             "id": i,
             "stage": stage,
             "dormitory": s.kind == "dormitory",
-            "beds": BEDS if s.kind == "dormitory" else 0,
+            "beds": BEDS * _storeys(s) // 2,
             "kind": s.kind,
-            "storeys": max(1, int(s.height_m // STOREY_M)) if s.kind == "dormitory" else 1,
+            "storeys": max(1, _storeys(s)),
             "site": s.site,
             "simulated": True,
         }
         for i, s, stage in standing
     ]
     return gpd.GeoDataFrame(records, geometry=[_on_map(s.corners_m) for _, s, _ in standing], crs=CRS)
+
+
+def _storeys(structure: Structure) -> int:
+    """Of a dormitory; 0 for others."""
+    return int(structure.height_m // STOREY_M) if structure.kind == "dormitory" else 0
 
 
 def _sites(layout: Layout) -> gpd.GeoDataFrame:

@@ -9,7 +9,7 @@ import geopandas as gpd
 import numpy as np
 from shapely import box
 
-from detect.census import take_census
+from detect.census import storeys_warning, take_census, with_beds
 from detect.profiles import Assumed, StructureProfile, load_profile
 
 PROFILE = load_profile()
@@ -63,13 +63,15 @@ def test_the_keys_are_those_of_the_contract() -> None:
     found = census(buildings(("a", "complete", 1)), plots(planned=(100.0,)))
     assert set(found) == {"assumptions", "total", "sites", "outside_sites"}
     assert {"storeys", "rooms_per_building", "beds_per_room"} <= set(found["assumptions"])
-    counts = {"area_km2", "buildings", "by_stage", "dormitory_like", "dormitory_by_stage", "beds"}
-    assert set(found["sites"][0]) == counts | {"name", "warnings"}
+    counts = {
+        "area_km2", "buildings", "by_stage", "dormitory_like", "dormitory_by_stage", "planned_buildings", "planned_from", "beds"
+    }  # fmt: skip
+    assert set(found["sites"][0]) == counts | {"name", "ground", "warnings"}
     assert set(found["total"]) == counts
     for part in (found["sites"][0], found["total"]):
         assert set(part["by_stage"]) == set(part["dormitory_by_stage"]) == set(STAGES)
         assert set(part["beds"]) == {"now", "when_complete", "planned"}
-        assert len(every_count(part)) == 11, "every count has an estimate, low and high, and nothing else"
+        assert len(every_count(part)) == 12, "every count has an estimate, low and high, and nothing else"
     assert json.loads(json.dumps(found, allow_nan=False)) == found, "plain JSON: no NaN, no numpy"
 
 
@@ -236,3 +238,82 @@ def test_without_a_range_of_rooms_and_beds_only_the_count_is_in_doubt() -> None:
     assert found["beds"]["planned"] == {"estimate": 25_600, "low": 25_600, "high": 25_600}
     assert {k: v * 256 for k, v in found["dormitory_like"].items()} == found["beds"]["when_complete"]
     assert width(census(table)["total"]["beds"]["when_complete"]) > width(found["beds"]["when_complete"])
+
+
+def cleared(pads: int = 0) -> gpd.GeoDataFrame:
+    """Ground of site a: 300 × 200 m cleared beside what stands, some of it pads."""
+    shapes = [box(1000, 0, 1300, 200)] + [box(1010, 20 * k, 1060, 20 * k + 12) for k in range(pads)]
+    return gpd.GeoDataFrame(
+        {"kind": ["cleared"] + ["pad"] * pads, "site": "a", "area_m2": [s.area for s in shapes]},
+        geometry=gpd.GeoSeries(shapes, crs=32631),
+        crs=32631,
+    )
+
+
+def row_of_blocks(count: int = 8) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """Finished blocks of 50 × 12 m side by side, 12 m apart, and a plot with them and open ground."""
+    table = buildings(*[("a", "complete", 1)] * count)
+    table = table.set_geometry([box(0, 24 * k, 50, 24 * k + 12) for k in range(count)], crs=32631).assign(row=1)
+    return table, plots().set_geometry([box(-50, -50, 1400, 400)], crs=32631)
+
+
+def test_without_a_plan_the_cleared_ground_is_filled() -> None:
+    table, sites = row_of_blocks()
+    found = census(table, sites, ground=cleared(pads=5))
+    site = found["sites"][0]
+    room = site["ground"]
+    assert room["pads"] == 5 and room["fits"] > 20 and room["packing_from"] == "site"
+    plan = site["planned_buildings"]
+    assert site["planned_from"] == found["total"]["planned_from"] == "ground"
+    assert plan["estimate"] == 8 + round(room["fits"])
+    assert 8 + 5 - 3 <= plan["low"] < plan["estimate"] <= plan["high"], "at least the pads are built up"
+    assert site["beds"]["planned"]["estimate"] == 256 * plan["estimate"]
+    assert found["total"]["planned_buildings"] == plan
+
+
+def test_a_plan_that_is_given_stands() -> None:
+    table, sites = row_of_blocks()
+    site = census(table, sites.assign(planned_buildings=100.0), ground=cleared())["sites"][0]
+    assert site["planned_from"] == "given"
+    assert site["planned_buildings"] == {"estimate": 100, "low": 100, "high": 100}
+    assert site["beds"]["planned"]["estimate"] == 25_600
+
+
+def test_given_and_filled_sites_add_up() -> None:
+    table, one = row_of_blocks()
+    sites = gpd.GeoDataFrame(
+        {"name": ["a", "b"], "planned_buildings": [np.nan, 40.0], "area_km2": [0.5, 0.5]},
+        geometry=[one.geometry.iloc[0], box(5000, 0, 5100, 100)],
+        crs=32631,
+    )
+    found = census(table, sites, ground=cleared())
+    a, b = found["sites"]
+    assert found["total"]["planned_from"] == "given and ground"
+    assert found["total"]["planned_buildings"]["estimate"] == a["planned_buildings"]["estimate"] + 40
+    assert b["ground"]["cleared_km2"] == 0
+
+
+def test_storeys_from_shadows_scale_rooms_that_grow_with_them() -> None:
+    growing = dataclasses.replace(PROFILE, rooms_per_metre=Assumed(0.5, 0.6, 0.7))
+    table = buildings(*[("a", "complete", 1)] * 10).assign(length_m=50.0, height_m=12.9)
+    table = with_beds(table, growing)
+    assert set(table["beds"]) == {round(50 * 4 * 0.6) * 4}
+    found = take_census(table, plots(planned=(10.0,)), growing, RATES)
+    assumed = found["assumptions"]
+    assert (assumed["storeys"], assumed["storeys_from"]) == (4, "shadows")
+    assert assumed["storeys_measured"]["buildings"] == 10
+    site = found["sites"][0]
+    assert site["beds"]["now"]["estimate"] == 10 * 480
+    assert site["beds"]["planned"]["estimate"] == 10 * 512, "the usual 256 of two storeys, doubled"
+    assert storeys_warning(found) == []
+
+
+def test_storeys_from_shadows_leave_rooms_per_building_and_say_so() -> None:
+    table = with_beds(buildings(*[("a", "complete", 1)] * 10).assign(length_m=50.0, height_m=12.9), PROFILE)
+    found = census(table)
+    assert (found["assumptions"]["storeys"], found["assumptions"]["storeys_from"]) == (2, "profile")
+    assert found["sites"][0]["beds"]["now"]["estimate"] == 10 * 256
+    (warning,) = storeys_warning(found)
+    assert warning.startswith("shadows of 10 buildings say 4 storeys") and "the profile says 2" in warning
+    agreed = census(table.assign(height_m=6.7))
+    assert storeys_warning(agreed) == [] and agreed["assumptions"]["storeys_measured"]["estimate"] == 2

@@ -64,7 +64,7 @@ def plots() -> gpd.GeoDataFrame:
 def test_vector_files_hold_the_contract(tmp_path: Path, count: int) -> None:
     table = some(count)
     assert set(CONTRACT) <= set(table.columns)
-    write_gpkg(tmp_path / "b.gpkg", table, rows_layer(table), plots())
+    write_gpkg(tmp_path / "b.gpkg", {"buildings": table, "rows": rows_layer(table), "sites": plots()})
     assert {"buildings", "rows", "sites"} <= {str(name) for name, _ in pyogrio.list_layers(tmp_path / "b.gpkg")}
     back = gpd.read_file(tmp_path / "b.gpkg", layer="buildings")
     assert back.crs == CRS
@@ -83,7 +83,7 @@ def test_vector_files_hold_the_contract(tmp_path: Path, count: int) -> None:
 
 
 def test_the_stored_style_is_the_default_and_well_formed(tmp_path: Path) -> None:
-    write_gpkg(tmp_path / "b.gpkg", some(), rows_layer(some()), plots())
+    write_gpkg(tmp_path / "b.gpkg", {"buildings": some(), "rows": rows_layer(some()), "sites": plots()})
     with closing(sqlite3.connect(tmp_path / "b.gpkg")) as connection:
         rows = connection.execute("SELECT f_table_name, useAsDefault, styleQML FROM layer_styles").fetchall()
         geometry = connection.execute("SELECT column_name FROM gpkg_geometry_columns WHERE table_name = 'buildings'").fetchone()
@@ -99,7 +99,8 @@ def test_the_stored_style_is_the_default_and_well_formed(tmp_path: Path) -> None
 
 def test_a_scene_without_a_place_is_written_too(tmp_path: Path) -> None:
     table = some().set_crs(None, allow_override=True)
-    write_gpkg(tmp_path / "b.gpkg", table, rows_layer(table), plots().set_crs(None, allow_override=True))
+    layers = {"buildings": table, "rows": rows_layer(table), "sites": plots().set_crs(None, allow_override=True)}
+    write_gpkg(tmp_path / "b.gpkg", layers)
     write_parquet(tmp_path / "b.parquet", table)
     assert gpd.read_parquet(tmp_path / "b.parquet").crs is None
 

@@ -217,7 +217,9 @@ def test_sites_hold_what_stands_in_them(compound: Path, tmp_path: Path) -> None:
     result = detect.predict(compound, tmp_path / "out", sites=tmp_path / "plots.geojson")
     left, right = result.summary["sites"]
     assert left["beds"]["planned"]["estimate"] == 25_600
-    assert right["beds"]["planned"] is None
+    assert (left["planned_from"], right["planned_from"]) == ("given", "ground")
+    assert right["beds"]["planned"]["estimate"] > right["beds"]["when_complete"]["estimate"], "bare ground around the rows"
+    assert left["ground"]["cleared_km2"] < left["area_km2"]
     assert left["buildings"]["estimate"] + right["buildings"]["estimate"] == result.summary["total"]["buildings"]["estimate"]
     assert left["area_km2"] == pytest.approx(380 * 190 / 1e6, rel=0.002)  # UTM's scale is not 1
     for name, x in (("left", "min"), ("right", "max")):
@@ -326,3 +328,29 @@ def test_averaging_mirrored_reads_is_another_result_with_a_key_of_its_own(compou
     assert averaged.summary["run"]["options"]["tta"] is True
     assert contents(averaged.folder)["probability.tif"] != contents(plain.folder)["probability.tif"]
     assert len(averaged.buildings) == pytest.approx(len(plain.buildings), rel=0.3)
+
+
+def test_heights_follow_the_sun_that_is_given(tmp_path: Path) -> None:
+    """Drawn three-storey blocks: the picture's own sun gives their height, a lower one in the options a lower height."""
+    from detect.simulate import simulate_compounds
+
+    (scene,), truth = simulate_compounds(
+        tmp_path, seed=900, dormitories=24, gap_m=16.0, storeys=3, sun_elevation_deg=50, gsd_m=0.4, margin_m=12.0
+    )
+    gpd.read_file(truth, layer="sites").drop(columns="planned_buildings").to_file(tmp_path / "plots.gpkg")
+    own = detect.predict(scene, tmp_path / "out", sites=tmp_path / "plots.gpkg")
+    high = own.buildings["height_m"].dropna()
+    assert len(high) >= 5 and high.median() == pytest.approx(9.7, abs=0.8)
+    assert own.summary["scene"]["sun"] == {
+        "elevation_deg": 50.0,
+        "azimuth_deg": pytest.approx(own.summary["scene"]["sun"]["azimuth_deg"]),
+    }
+    assert own.summary["assumptions"]["storeys_measured"]["estimate"] == 3
+    assert any("say 3 storeys" in w for w in own.summary["warnings"]), "the profile says 2"
+    ground = gpd.read_file(own.folder / "buildings.gpkg", layer="ground")
+    assert own.summary["sites"][0]["ground"]["pads"] == (ground["kind"] == "pad").sum()
+    azimuth = own.summary["scene"]["sun"]["azimuth_deg"]
+    lower = detect.predict(scene, tmp_path / "low", sites=tmp_path / "plots.gpkg", sun_deg=(40.0, azimuth))
+    ratio = np.tan(np.radians(40)) / np.tan(np.radians(50))
+    assert lower.buildings["height_m"].median() == pytest.approx(high.median() * ratio, rel=0.02)
+    assert lower.summary["run"]["key"] != own.summary["run"]["key"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyogrio
 import pytest
 import rasterio
 import yaml
@@ -220,3 +221,37 @@ def test_wrong_examples_are_one_line(
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not np.any([p.suffix == ".part" for p in tmp_path.iterdir()])
+
+
+def test_other_plots_are_looked_at_for_cleared_ground(result: Path, tmp_path: Path) -> None:
+    found = buildings_of(result)
+    assert "ground" not in layers_of(result) and summary_of(result)["sites"][0]["ground"] is None, "the whole scene is no plot"
+    west, south, east, north = found.total_bounds
+    plot = gpd.GeoDataFrame({"name": ["yard"]}, geometry=[box(west - 5, south - 5, east + 5, north + 5)], crs=found.crs)
+    plot.to_file(tmp_path / "plot.gpkg")
+    (again,) = recount(result, sites=tmp_path / "plot.gpkg")
+    ground = gpd.read_file(result / "buildings.gpkg", layer="ground")
+    assert set(ground["kind"]) <= {"cleared", "pad"} and set(ground["site"]) == {"yard"}
+    site = again.summary["sites"][0]
+    assert site["ground"]["cleared_km2"] == pytest.approx(
+        ground.loc[ground["kind"] == "cleared", "area_m2"].sum() / 1e6, abs=1e-6
+    )
+    assert site["planned_from"] == "ground"
+    # A count of the same plots takes what is known, without the scene.
+    (once_more,) = recount(result)
+    assert counts(once_more.summary) == counts(again.summary)
+
+
+def test_new_plots_of_a_scene_that_is_gone_have_no_ground(result: Path, tmp_path: Path) -> None:
+    summary = summary_of(result)
+    summary["scene"]["path"] = str(tmp_path / "gone.tif")
+    (result / "summary.json").write_text(json.dumps(summary))
+    found = buildings_of(result)
+    gpd.GeoDataFrame({"name": ["yard"]}, geometry=[box(*found.total_bounds)], crs=found.crs).to_file(tmp_path / "plot.gpkg")
+    (again,) = recount(result, sites=tmp_path / "plot.gpkg")
+    assert again.summary["sites"][0]["ground"] is None and again.summary["sites"][0]["beds"]["planned"] is None
+    assert any("the scene cannot be read" in w for w in again.summary["warnings"])
+
+
+def layers_of(folder: Path) -> set[str]:
+    return set(pyogrio.list_layers(folder / "buildings.gpkg")[:, 0])

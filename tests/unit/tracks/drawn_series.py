@@ -164,9 +164,16 @@ def write_result(
     _write_mask(folder / "mask.tif", snapshot, moved.iloc[0], crs, gsd_m)
     table = buildings.drop(columns="width_m").assign(**measure(list(geometries_of(buildings)), buildings.crs))
     table = table.assign(
-        site=None, row=0, dormitory_reasons="", stage_score=0.8, touches_edge=False, id=np.arange(1, len(table) + 1)
+        site=None,
+        row=0,
+        dormitory_reasons="",
+        stage_score=0.8,
+        touches_edge=False,
+        height_m=np.nan,
+        id=np.arange(1, len(table) + 1),
     )
-    write_gpkg(folder / "buildings.gpkg", with_schema(table), table.iloc[:0][["row", "geometry"]], sites)
+    layers = {"buildings": with_schema(table), "rows": table.iloc[:0][["row", "geometry"]], "sites": sites}
+    write_gpkg(folder / "buildings.gpkg", layers)
     (folder / "summary.json").write_text(json.dumps(_summary(folder.name, snapshot.date, not given)), encoding="utf-8")
     return folder
 

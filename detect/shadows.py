@@ -1,0 +1,237 @@
+"""Heights of buildings from the length of their shadows, where the sun's place is known.
+
+On level ground a shadow is as long as height / tan(elevation), along the direction away from the sun (as in Irvin & McKeown 1989,
+doi:10.1109/21.44071). Rays leave the far walls of a building; on each, the shadow begins where the roof's light falls off, near the
+outline, and ends where the light is halfway back to that of the ground behind. The median ray tells of the building. Rays end at the next
+building, so where blocks stand closer than their shadows are long nothing is measured.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+from scipy.ndimage import map_coordinates, uniform_filter1d
+
+from detect.geometry import north_px
+from detect.grid import Span
+from detect.scene import Scene, SceneReader, WorkGrid
+from detect.vectors import geometries_of
+
+MOST = 80
+"""Buildings measured in a scene, the most like the type first: they share a design."""
+FEWEST = 5
+"""Measured heights from which storeys are told."""
+BEFORE_M, FARTHEST_M, STEP_M = 6.0, 45.0, 0.25
+"""Rays begin that far before the outline, end that far behind it, and are sampled that often."""
+OUTLINE_M = 2.5
+"""How far an outline may lie beside the wall."""
+FEWEST_RAYS = 8
+LIT = 0.6
+"""Of the way from shadow to the usual light of open ground: from here on ground is lit."""
+FAINTEST = 0.08
+"""Least difference of light, 0–1, between shadow and lit ground."""
+STOREY_M = (2.7, 3.0, 3.4)
+"""Low, likely, high: floor to floor."""
+ROOF_M = (0.2, 1.2)
+"""Of eaves, parapet and plinth above the storeys."""
+DRAWS = 4000
+SEED = 20_240_602
+
+
+def _steps(metres: float) -> int:
+    return round(metres / STEP_M)
+
+
+def heights(scene: Scene, grid: WorkGrid, buildings: gpd.GeoDataFrame) -> NDArray[np.float64]:
+    """Height in metres of each building, NaN where none was measured: all but complete dormitory-like ones, and where no shadow shows.
+
+    Args:
+        scene: with ``sun``; without, nothing is measured.
+        grid: work grid of the scene.
+        buildings: with the columns of the schema, in the scene's CRS.
+    """
+    result = np.full(len(buildings), np.nan)
+    if scene.sun is None or not 5 < scene.sun.elevation_deg < 85:
+        return result
+    wanted = (buildings["dormitory_like"] & (buildings["stage"] == "complete") & ~buildings["touches_edge"]).to_numpy(bool)
+    order = np.argsort(-buildings["dormitory_score"].to_numpy(float), kind="stable")
+    chosen = order[wanted[order]][:MOST]
+    away = _away_px(scene, grid)
+    outlines = shapely.transform(
+        geometries_of(buildings), lambda x, y: ~grid.transform * (x, y), interleaved=False
+    )  # in pixels of the work grid
+    tree = shapely.STRtree(outlines)
+    with scene.reader(grid) as reader:
+        for i in chosen:
+            result[i] = scene.sun.height_m(_shadow_m(reader, grid, outlines, tree, int(i), away))
+    return result.round(2)
+
+
+@dataclass(frozen=True)
+class Storeys:
+    """Of a design, as its buildings' heights tell; ``low`` to ``high`` is the 90 % interval."""
+
+    estimate: int
+    low: int
+    high: int
+    height_m: float
+    """Median."""
+    buildings: int
+    """How many were measured."""
+
+
+def storeys(height_m: NDArray[np.float64]) -> Storeys | None:
+    """Storeys of a design whose buildings have these heights, NaN where not measured.
+
+    The median height has the error of a bootstrap; storeys are 2.7 to 3.4 m high, roof and plinth 0.2 to 1.2 m. None for fewer than
+    ``FEWEST`` heights.
+    """
+    known = np.sort(height_m[np.isfinite(height_m)])
+    if len(known) < FEWEST:
+        return None
+    rng = np.random.default_rng(SEED)
+    medians = np.median(rng.choice(known, (DRAWS, len(known))), axis=1)
+    drawn = (medians - rng.uniform(*ROOF_M, DRAWS)) / rng.triangular(*STOREY_M, DRAWS)
+    low, middle, high = np.quantile(np.maximum(drawn, 0.5), [0.05, 0.5, 0.95])
+    estimate = max(1, round(middle))
+    return Storeys(
+        estimate,
+        low=max(1, min(estimate, round(low))),
+        high=max(estimate, round(high)),
+        height_m=round(float(np.median(known)), 1),
+        buildings=len(known),
+    )
+
+
+def _away_px(scene: Scene, grid: WorkGrid) -> NDArray[np.float64]:
+    """Unit vector along which shadows fall, pixels (x right, y down)."""
+    assert scene.sun is not None
+    north = north_px(grid.transform, grid.size_hw, scene.crs)
+    turn = math.radians(scene.sun.azimuth_deg + 180)
+    return np.array(
+        [north[0] * math.cos(turn) - north[1] * math.sin(turn), north[0] * math.sin(turn) + north[1] * math.cos(turn)]
+    )
+
+
+def _shadow_m(
+    reader: SceneReader,
+    grid: WorkGrid,
+    outlines: NDArray[np.object_],
+    tree: shapely.STRtree,
+    which: int,
+    away: NDArray[np.float64],
+) -> float:
+    """Length of a building's shadow, NaN where none can be told."""
+    starts = _far_walls(outlines[which], away, 1.0 / grid.gsd_m)
+    if len(starts) < FEWEST_RAYS:
+        return math.nan
+    distance = np.arange(-BEFORE_M, FARTHEST_M, STEP_M) / grid.gsd_m
+    points = starts[:, None] + distance[None, :, None] * away  # (rays, steps, 2)
+    free = _free_of_others(outlines, tree, which, starts, away, FARTHEST_M / grid.gsd_m)
+    low, high = np.floor(points.min(axis=(0, 1))).astype(int) - 2, np.ceil(points.max(axis=(0, 1))).astype(int) + 3
+    values, valid = reader.read(Span(low[1], low[0], high[1], high[0]))
+    light = values.mean(axis=0)
+    at = (points - low - 0.5)[..., ::-1].transpose(2, 0, 1)  # row, column of pixel middles
+    rays = map_coordinates(light, at, order=1, mode="nearest")
+    seen = map_coordinates(valid.astype(np.float32), at, order=0, mode="constant") > 0.5
+    # Neighbouring rays share grain but not a car or a bush.
+    rays = uniform_filter1d(rays, 3, axis=0, mode="nearest")
+    around = shapely.box(*low, *high)
+    others = tree.query(around)
+    open_ground = (
+        rasterize(outlines[others], light.shape, transform=Affine.translation(*low), all_touched=True, dtype="uint8") == 0
+    )
+    if not (open_ground & valid).any():
+        return math.nan
+    usual = float(np.quantile(light[open_ground & valid], 0.6))  # more of it is lit than in shadow
+    lengths = [_length_m(ray, ok & (distance < reach), usual) for ray, ok, reach in zip(rays, seen, free, strict=True)]
+    known = np.array([v for v in lengths if math.isfinite(v)])
+    if len(known) < max(FEWEST_RAYS, len(starts) / 2):
+        return math.nan
+    return float(np.median(known))
+
+
+def _far_walls(outline: shapely.Polygon, away: NDArray[np.float64], spacing: float) -> NDArray[np.float64]:
+    """Points (N, 2) on the walls that face away from the sun, not near their corners."""
+    corners = shapely.get_coordinates(shapely.orient_polygons(outline).exterior)
+    points = []
+    for a, b in itertools.pairwise(corners):
+        length = float(np.hypot(*(b - a)))
+        normal = np.array([b[1] - a[1], a[0] - b[0]]) / max(length, 1e-9)  # outwards, of a ring against the clock
+        if normal @ away > 0.35 and length > 4 * spacing:
+            along = np.arange(1.5 * spacing, length - 1.5 * spacing, spacing)
+            points.append(a + (b - a) * (along / length)[:, None])
+    return np.concatenate(points) if points else np.empty((0, 2))
+
+
+def _free_of_others(
+    outlines: NDArray[np.object_],
+    tree: shapely.STRtree,
+    which: int,
+    starts: NDArray[np.float64],
+    away: NDArray[np.float64],
+    reach: float,
+) -> NDArray[np.float64]:
+    """How far each ray runs before it meets another building, or comes back to its own."""
+    rays = shapely.linestrings(np.stack([starts + away * 0.5, starts + away * reach], axis=1))
+    ray, other = tree.query(rays, predicate="intersects")
+    distances = np.full(len(starts), reach)
+    met = shapely.distance(shapely.points(starts[ray]), shapely.intersection(rays[ray], outlines[other]))
+    np.minimum.at(distances, ray, met - 1.0)
+    return distances
+
+
+def _length_m(ray: NDArray[np.float64], known: NDArray[np.bool_], usual: float) -> float:
+    """Length of the shadow on one ray of light that begins ``BEFORE_M`` before the outline; NaN where none shows.
+
+    From where the roof's light falls off to where the ground's is back, both at half the way, which blur does not move.
+
+    Args:
+        ray: light, 0–1, every ``STEP_M``.
+        known: where nothing stands in the way.
+        usual: light of open ground around.
+    """
+    wall = _steps(BEFORE_M)
+    end = wall + int(np.argmin(known[wall:])) if not known[wall:].all() else len(ray)
+    if end - wall < _steps(2):
+        return math.nan
+    darkest = wall + int(ray[wall : min(end, wall + _steps(5))].argmin())
+    dark = float(np.median(ray[darkest - 2 : darkest + 3]))
+    lit = dark + LIT * (usual - dark)
+    if lit < dark + FAINTEST:
+        return math.nan
+    above = np.nonzero(ray[darkest:end] >= lit)[0]
+    if not len(above) or not above[0]:
+        return math.nan
+    back = darkest + int(above[0])
+    ground = ray[back : min(end, back + _steps(4))]
+    if len(ground) < _steps(1) or float(np.median(ground)) < lit:  # a heap, a car, the next wall
+        return math.nan
+    before = float(np.median(ray[max(darkest, back - _steps(3)) : max(darkest, back - _steps(1)) + 1]))
+    level = (before + float(np.median(ground))) / 2
+    last = darkest + int(np.nonzero(ray[darkest : back + _steps(1)] < level)[0][-1])  # in shadow
+    part = (level - ray[last]) / max(ray[last + 1] - ray[last], 1e-6)
+    length = (last + min(max(part, 0.0), 1.0) - _begin(ray, darkest, dark)) * STEP_M
+    return length if length > 0 else math.nan
+
+
+def _begin(ray: NDArray[np.float64], darkest: int, dark: float) -> float:
+    """Where the roof's light falls off, at most ``OUTLINE_M`` from the outline; the outline itself where roof and shadow are alike."""
+    wall, reach = _steps(BEFORE_M), _steps(OUTLINE_M)
+    roof = float(np.median(ray[: wall - reach]))
+    if roof < dark + FAINTEST:
+        return float(wall)
+    level = (roof + dark) / 2
+    above = np.nonzero(ray[wall - reach : min(darkest, wall + reach)] > level)[0]
+    if not len(above):
+        return float(wall)
+    last = wall - reach + int(above[-1])
+    return last + float((ray[last] - level) / max(ray[last] - ray[last + 1], 1e-6))
