@@ -20,9 +20,10 @@ import shapely
 from affine import Affine
 
 from detect.geometry import to_degrees
-from detect.outputs import NO_DATA, STAGE_COLOURS_RGB
+from detect.outputs import NO_DATA
 from detect.scene import Scene, WorkGrid
 from detect.stages import STAGES
+from detect.styles import STAGE_COLOURS_RGB
 from detect.weights import Weights
 
 _EXTENSIONS = ("mlm/v1.4.0", "projection/v2.0.0", "raster/v2.0.0", "classification/v2.0.0", "file/v2.1.0")

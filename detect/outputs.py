@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import mmap
-import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio import shutil as raster_shutil
 
+from detect import styles
 from detect.scene import WorkGrid
 from detect.stages import STAGES
 
@@ -51,8 +51,6 @@ _DECIMALS = {
     "stage_score": 4, "p_foundation": 4, "p_incomplete": 4, "p_complete": 4, "score": 4, "area_m2": 2, "length_m": 2, "width_m": 2,
     "orientation_deg": 1, "rectangularity": 3, "height_m": 2, "dormitory_score": 3,
 }  # fmt: skip
-STAGE_COLOURS_RGB = {"foundation": (230, 159, 0), "incomplete": (240, 228, 66), "complete": (86, 180, 233)}
-"""Told apart by colour-blind readers too (Okabe & Ito 2008)."""
 NO_DATA = 255
 GROUND = "ground"
 """Layer of cleared ground and pads; only where plots were given."""
@@ -75,51 +73,14 @@ def write_tables(
 
 
 def write_gpkg(path: Path, layers: Mapping[str, gpd.GeoDataFrame]) -> None:
-    """Layers by their name and the style in which QGIS opens ``buildings``."""
+    """Layers by their name, each with the style in which QGIS opens it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pyogrio warns of a missing CRS, which a scene without georeference does not have
         for name, table in layers.items():
             kind = "Polygon" if name != "sites" else "Unknown"
             table.to_file(path, layer=name, driver="GPKG", engine="pyogrio", geometry_type=kind)
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(_STYLE_TABLE)
-        connection.execute(
-            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, styleQML, "
-            "useAsDefault, description, owner) VALUES ('', '', 'buildings', 'geom', 'stage', ?, 1, 'construction stage', '')",
-            (_style_qml(),),
-        )
-        connection.execute(
-            "INSERT INTO gpkg_contents (table_name, data_type, identifier) VALUES ('layer_styles', 'attributes', 'layer_styles')"
-        )
-
-
-_STYLE_TABLE = """CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT, f_table_catalog TEXT(256), f_table_schema TEXT(256),
-f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT, useAsDefault BOOLEAN,
-description TEXT, owner TEXT(30), ui TEXT(30), update_time DATETIME DEFAULT CURRENT_TIMESTAMP)"""
-
-
-def _style_qml() -> str:
-    """QGIS: one fill per stage, a strong outline on dormitory-like buildings."""
-    rules, symbols = [], []
-    for i, (stage, rgb) in enumerate(STAGE_COLOURS_RGB.items()):
-        for j, (like, text, width) in enumerate(((1, ", dormitory-like", 0.7), (0, "", 0.26))):
-            number = 2 * i + j
-            rules.append(
-                f'<rule key="r{number}" symbol="{number}" label="{stage}{text}" '
-                f"filter=\"&quot;stage&quot;='{stage}' AND &quot;dormitory_like&quot;={like}\"/>"
-            )
-            colour = ",".join(map(str, rgb))
-            symbols.append(
-                f'<symbol type="fill" name="{number}" alpha="0.75"><layer class="SimpleFill">'
-                f'<Option type="Map"><Option type="QString" name="color" value="{colour},140"/>'
-                f'<Option type="QString" name="outline_color" value="{colour},255"/>'
-                f'<Option type="QString" name="outline_width" value="{width}"/></Option></layer></symbol>'
-            )
-    return (
-        '<!DOCTYPE qgis PUBLIC "http://mrcc.com/qgis.dtd" "SYSTEM"><qgis version="3.28" styleCategories="Symbology">'
-        f'<renderer-v2 type="RuleRenderer"><rules key="root">{"".join(rules)}</rules>'
-        f"<symbols>{''.join(symbols)}</symbols></renderer-v2></qgis>"
-    )
+    known = {"buildings": styles.BUILDINGS, "rows": styles.ROWS, "sites": styles.SITES, GROUND: styles.GROUND}
+    styles.store_styles(path, {name: known[name] for name in layers})
 
 
 def write_parquet(path: Path, buildings: gpd.GeoDataFrame) -> None:
@@ -208,7 +169,7 @@ def _write_cogs(folder: Path, names: Sequence[str], grid: WorkGrid, crs: pyproj.
 
 def _stage_colours() -> dict[int, tuple[int, ...]]:
     colours: dict[int, tuple[int, ...]] = {0: (0, 0, 0, 0), NO_DATA: (0, 0, 0, 0)}
-    return colours | {code: (*STAGE_COLOURS_RGB[name], 255) for code, name in enumerate(STAGES, start=1)}
+    return colours | {code: (*styles.STAGE_COLOURS_RGB[name], 255) for code, name in enumerate(STAGES, start=1)}
 
 
 def forget(mapped: NDArray[np.uint8]) -> None:

@@ -18,8 +18,8 @@ from matplotlib.patches import Patch
 
 from detect.geometry import north_px
 from detect.grid import Span
-from detect.outputs import STAGE_COLOURS_RGB
 from detect.scene import Scene, WorkGrid
+from detect.styles import STAGE_COLOURS_RGB
 from detect.vectors import geometries_of
 
 LONG_SIDE_PX = 1600

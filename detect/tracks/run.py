@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from detect import styles
 from detect.errors import InputError
 from detect.outputs import write_summary
 from detect.pipeline import Result, whole_folder
@@ -102,6 +103,7 @@ def write_tracks(folder: Path, tracks: Tracks, snapshots: Sequence[Snapshot], se
             warnings.simplefilter("ignore")  # pyogrio warns of a missing CRS, which scenes without georeference do not have
             for name, table in (("buildings", tracks.buildings), ("sites", tracks.sites)):
                 table.to_file(target / "tracks.gpkg", layer=name, driver="GPKG", engine="pyogrio", geometry_type="Unknown")
+        styles.store_styles(target / "tracks.gpkg", {"buildings": styles.CHANGES, "sites": styles.SITES})
         tracks.timeline.to_csv(target / "timeline.csv", index=False)
         write_summary(target / "summary.json", tracks.summary)
         write_page(target / "report.html", tracks.buildings, tracks.sites, tracks.timeline, tracks.summary, snapshots, series)

@@ -46,7 +46,7 @@ def tracked(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_files(tracked: Path, drawn: DrawnSeries) -> None:
     assert sorted(p.name for p in tracked.iterdir()) == FILES
-    assert sorted(n for n, _ in pyogrio.list_layers(tracked / "tracks.gpkg")) == ["buildings", "sites"]
+    assert sorted(n for n, _ in pyogrio.list_layers(tracked / "tracks.gpkg")) == ["buildings", "layer_styles", "sites"]
     buildings = gpd.read_file(tracked / "tracks.gpkg", layer="buildings")
     assert buildings.crs == PLANE
     assert buildings["id"].is_unique

@@ -23,7 +23,6 @@ from detect.dormitories import rows_layer
 from detect.geometry import north_px
 from detect.outputs import (
     BUILDING_COLUMNS,
-    STAGE_COLOURS_RGB,
     format_table,
     with_schema,
     write_gpkg,
@@ -34,6 +33,7 @@ from detect.outputs import (
 from detect.overview import write_overview
 from detect.probabilities import calibrated
 from detect.scene import WorkGrid, open_scene
+from detect.styles import STAGE_COLOURS_RGB
 from tests.conftest import ORIGIN_XY, WriteScene
 
 CRS = pyproj.CRS(32631)
@@ -82,13 +82,16 @@ def test_vector_files_hold_the_contract(tmp_path: Path, count: int) -> None:
     assert meta["version"] == "1.1.0"
 
 
-def test_the_stored_style_is_the_default_and_well_formed(tmp_path: Path) -> None:
+def test_the_stored_styles_are_the_defaults_and_well_formed(tmp_path: Path) -> None:
     write_gpkg(tmp_path / "b.gpkg", {"buildings": some(), "rows": rows_layer(some()), "sites": plots()})
     with closing(sqlite3.connect(tmp_path / "b.gpkg")) as connection:
         rows = connection.execute("SELECT f_table_name, useAsDefault, styleQML FROM layer_styles").fetchall()
         geometry = connection.execute("SELECT column_name FROM gpkg_geometry_columns WHERE table_name = 'buildings'").fetchone()
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert [(r[0], r[1]) for r in rows] == [("buildings", 1)]
+    assert [(r[0], r[1]) for r in rows] == [("buildings", 1), ("rows", 1), ("sites", 1)]
+    for _, _, style in rows:
+        symbols = ElementTree.fromstring(style).findall(".//symbol")
+        assert symbols and all(s.find(".//Option[@name='color']") is not None for s in symbols)
     assert geometry == ("geom",)
     root = ElementTree.fromstring(rows[0][2])
     assert len(root.findall(".//rule")) == len(root.findall(".//symbol")) == 6
@@ -143,7 +146,10 @@ def test_table_names_sites_intervals_and_assumptions() -> None:
     three = {"foundation": c, "incomplete": c, "complete": c}
     counts = {"area_km2": 1.39, "buildings": c, "by_stage": three, "dormitory_like": c, "dormitory_by_stage": three}
     counts["beds"] = {"now": c, "when_complete": c, "planned": None}
-    sites = [{"name": n, "warnings": [f"{n} is odd"], **counts} for n in ("a plot", "b")]
+    sites = [
+        {"name": n, "warnings": [f"{n} is odd"], "planned_from": source, **counts}
+        for n, source in (("a plot", None), ("b", "ground"))
+    ]
     summary = {
         "scene": {"name": "s", "gsd_m": 0.5, "date": None}, "model": {"name": "base"}, "sites": sites, "total": counts, "outside_sites": 4,
         "assumptions": {"storeys": 2, "rooms_per_building": 64, "beds_per_room": 4}, "warnings": ["beware"],
@@ -156,6 +162,7 @@ def test_table_names_sites_intervals_and_assumptions() -> None:
         "64 rooms × 4 beds",
         "4 more buildings",
         "a plot is odd",
+        "beds planned of b: as many buildings as fit on the cleared ground",
         "warning: beware",
     ):
         assert words in text
