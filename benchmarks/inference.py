@@ -1,12 +1,17 @@
-"""How near predict comes to the bare network: megapixels per second from reading to polygons, and of ONNX Runtime alone.
+"""How near predict comes to the bare network and to the processor's limit, and how far from it its peers stay.
 
-    python benchmarks/inference.py [--scene IMAGE] [--compounds N] [--repeats N] [--geodeep]
+    python benchmarks/inference.py [--scene IMAGE] [--compounds N] [--repeats N] [--workers N …] [--peers [NAME …]]
 
-The bare network is the shipped ONNX file in ONNX Runtime as it comes, on 512² tiles that lie in memory: no reading, no overlap. Both run in
-turn, so that a busy machine hurts both, and medians are compared. Pixels are those of the network's grid. Without a scene, simulated
+The bare network is the shipped ONNX file in ONNX Runtime as it comes, on 512² tiles that lie in memory: no reading, no overlap. All run in
+turn, so that a busy machine hurts all, and medians are compared. Pixels are those of the network's grid. Without a scene, simulated
 compounds at the network's resolution. Each predict is a process of its own, whose time is counted from opening the scene and whose peak
-memory is told. ``--geodeep`` runs GeoDeep with the same network on the same scene, from a virtual environment that is made for it (network
-access). Writes benchmarks/results/inference.json.
+memory is told; core-seconds are those of user and system, of the whole process.
+
+``--peers`` runs GeoDeep, geoai-py (ONNX Runtime and torch) and torchgeo's grid sampler (with either) with the same network on the same
+scene, see ``peers/run.py``, from a virtual environment that is made for them in ``results/peers`` and kept (network access, some GB).
+
+The limit is the largest rate of float32 products that ONNX Runtime and NumPy reach with matrices of 4096²; the network's work is that of
+its convolutions, two operations for each product. Writes benchmarks/results/inference.json.
 """
 
 from __future__ import annotations
@@ -19,29 +24,32 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
+from onnx import TensorProto, helper
 
 from detect.scene import open_scene
 from detect.simulate import simulate
-from detect.weights import load_weights
+from detect.weights import Weights, load_weights
 
 RESULTS = Path(__file__).parent / "results" / "inference.json"
+PEERS_HOME = RESULTS.parent / "peers"
+PEERS_SCRIPT = Path(__file__).parent / "peers" / "run.py"
+PEERS = ("geodeep", "geoai_onnx", "torchgeo_onnx", "torchgeo_torch", "geoai_torch")
 TILE_PX = 512
-_PREDICT = """
-import json, resource, sys, time
+MATRIX = 4096
+_PREDICT = r"""
+import json, pathlib, re, sys, time
 from detect.pipeline import predict
 began = time.perf_counter()
-result = predict(sys.argv[1], sys.argv[2])
-timings = result.summary["timings_s"] | {"all": time.perf_counter() - began}
-print(json.dumps(timings | {"found": len(result.buildings), "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
-"""
-_GEODEEP = """
-import sys, time, geodeep
-began = time.perf_counter()
-geodeep.segment(sys.argv[1], sys.argv[2], output_type="geojson")
-print(time.perf_counter() - began)
+result = predict(sys.argv[1], sys.argv[2], workers=int(sys.argv[3]) or None)
+spent, status = time.perf_counter() - began, pathlib.Path("/proc/self/status").read_text()
+told = {"seconds": spent, "cpu": time.process_time(), "found": len(result.buildings)}
+told["rss_mb"] = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024  # getrusage counts what the parent held before
+print(json.dumps(told | {f"{k}_s": v for k, v in result.summary["timings_s"].items() if k != "total"}))
 """
 
 
@@ -50,63 +58,120 @@ def main() -> int:
     parser.add_argument("--scene", type=Path)
     parser.add_argument("--compounds", type=int, default=16, help="in the simulated scene")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--geodeep", action="store_true")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0], help="of predict; 0: its default")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, help="which; all without a name")
     options = parser.parse_args()
     weights = load_weights()
+    assert weights.onnx is not None
+    peers = PEERS if options.peers == [] else tuple(options.peers or ())
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         path = options.scene or simulate(folder / "drawn", seed=1, gsd_m=weights.gsd_m, compounds=options.compounds)[0]
-        megapixels = np.prod(open_scene(path).work_grid(weights.gsd_m).size_hw) / 1e6
-        geodeep = _prepare_geodeep(folder) if options.geodeep else None
-        runs = []
+        megapixels = float(np.prod(open_scene(path).work_grid(weights.gsd_m).size_hw) / 1e6)
+        if peers:
+            _prepare_peers(folder / "tile", weights)
+        runs: list[dict[str, dict[str, float]]] = []
         for repeat in range(options.repeats):
-            run = {"bare_mpx_s": bare_rate(weights.onnx)} | predict_once(path, folder / str(repeat))
-            if geodeep:
-                run["geodeep_mpx_s"] = megapixels / float(_output_of([*geodeep, str(path), str(folder / "tile.onnx")]))
-            run["predict_mpx_s"] = megapixels / run["all"]
+            run = {"limit": {"gflop_s": flop_limit()}, "bare": bare(weights.onnx)}
+            for workers in options.workers:
+                name = f"predict_{workers}" if workers else "predict"
+                command = [sys.executable, "-c", _PREDICT, str(path), str(folder / f"{name}{repeat}"), str(workers)]
+                run[name] = _told_by(command, megapixels)
+            for peer in peers:
+                (folder / f"{peer}{repeat}").mkdir()
+                run[peer] = _told_by([*_peer(peer), str(path), str(folder / "tile"), str(folder / f"{peer}{repeat}")], megapixels)
             runs.append(run)
-            print(" ".join(f"{key} {value:.2f}" for key, value in run.items()), flush=True)
-    median = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-    report = {"megapixels": megapixels, "median": median, "ratio": median["predict_mpx_s"] / median["bare_mpx_s"], "runs": runs}
-    print(
-        f"{megapixels:.1f} Mpx: bare {median['bare_mpx_s']:.2f} Mpx/s, predict {median['predict_mpx_s']:.2f}, ratio {report['ratio']:.2f}"
-    )
+            print(json.dumps({name: {k: round(v, 2) for k, v in told.items()} for name, told in run.items()}), flush=True)
+    median = {name: {k: statistics.median(r[name][k] for r in runs) for k in told} for name, told in runs[0].items()}
+    work = gflop_per_mpx(weights.onnx)
+    report = {"megapixels": megapixels, "gflop_per_mpx": work, "median": median, "runs": runs}
+    _print(report)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
-def bare_rate(onnx: Path | None, seconds: float = 5.0) -> float:
-    """Megapixels per second of the network alone."""
-    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+def _print(report: dict[str, Any]) -> None:
+    """A line for each: its rate, that rate of the bare network's and of the processor's limit, core-seconds, memory."""
+    median = report["median"]
+    limit, bare_rate = median["limit"]["gflop_s"], median["bare"]["mpx_s"]
+    print(f"{report['megapixels']:.1f} Mpx of {report['gflop_per_mpx']:.0f} GFLOP each; limit {limit:.0f} GFLOP/s")
+    print(f"{'':16}{'Mpx/s':>8}{'of bare':>9}{'of limit':>9}{'core-s/Mpx':>12}{'peak MB':>9}{'found':>8}")
+    for name, told in median.items():
+        if name != "limit":
+            rate = told["mpx_s"]
+            shares = f"{rate:8.2f}{rate / bare_rate:9.2f}{rate * report['gflop_per_mpx'] / limit:9.2f}{told['cpu_per_mpx']:12.2f}"
+            print(f"{name:16}{shares}{told.get('rss_mb', 0):9.0f}{told.get('found', 0):8.0f}")
+
+
+def bare(path: Path, seconds: float = 5.0) -> dict[str, float]:
+    """Megapixels per second of the network alone, and its core-seconds for each."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     tile = np.random.default_rng(0).random((1, 3, TILE_PX, TILE_PX), np.float32)
     session.run(None, {"image": tile})
-    began, tiles = time.perf_counter(), 0
+    began, cpu, tiles = time.perf_counter(), time.process_time(), 0
     while (spent := time.perf_counter() - began) < seconds:
         session.run(None, {"image": tile})
         tiles += 1
-    return tiles * TILE_PX**2 / spent / 1e6
+    megapixels = tiles * TILE_PX**2 / 1e6
+    return {"mpx_s": megapixels / spent, "cpu_per_mpx": (time.process_time() - cpu) / megapixels}
 
 
-def predict_once(scene: Path, out: Path) -> dict[str, float]:
-    """Timings, seconds, of one run in a process of its own; its buildings and peak memory, MB."""
-    return dict(json.loads(_output_of([sys.executable, "-c", _PREDICT, str(scene), str(out)])))
+def flop_limit(tries: int = 3) -> float:
+    """GFLOP/s of the better of two products of large matrices, the best of some tries."""
+    a, b = np.random.default_rng(0).random((2, MATRIX, MATRIX), np.float32)
+    square = [MATRIX, MATRIX]
+    a_info, b_info, c_info = (helper.make_tensor_value_info(name, TensorProto.FLOAT, square) for name in "abc")
+    graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["c"])], "product", [a_info, b_info], [c_info])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    seconds = []
+    for _ in range(tries):
+        for product in (lambda: a @ b, lambda: session.run(None, {"a": a, "b": b})):
+            began = time.perf_counter()
+            product()
+            seconds.append(time.perf_counter() - began)
+    return 2 * MATRIX**3 / min(seconds) / 1e9
 
 
-def _prepare_geodeep(folder: Path) -> list[str]:
-    """The command that runs GeoDeep, in an environment of its own."""
-    subprocess.run([sys.executable, "-m", "venv", folder / "peers"], check=True)
-    python = str(folder / "peers" / "bin" / "python")
-    subprocess.run([python, "-m", "pip", "install", "-q", "geodeep"], check=True)
-    subprocess.run(
-        [sys.executable, "-m", "detect", "export", "base", "--out", folder / "tile.onnx", "--tile", str(TILE_PX)], check=True
-    )
-    return [python, "-c", _GEODEEP]
+def gflop_per_mpx(path: Path) -> float:
+    """Of the network's convolutions, two for each product, without overlap."""
+    model = onnx.load(path)
+    for dim, value in zip(model.graph.input[0].type.tensor_type.shape.dim, (1, 3, TILE_PX, TILE_PX), strict=True):
+        dim.dim_value = value
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    sizes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.value_info, *graph.output)}
+    products = sum(np.prod(sizes[n.output[0]]) * np.prod(sizes[n.input[1]][1:]) for n in graph.node if n.op_type == "Conv")
+    return float(2 * products / TILE_PX**2 / 1e3)
 
 
-def _output_of(command: list[str]) -> str:
-    """The last line that a command prints."""
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().splitlines()[-1]
+def _prepare_peers(model: Path, weights: Weights) -> None:
+    """Their environment, and the network as they take it: ``<model>.onnx`` and ``<model>.pt``."""
+    import torch
+
+    from detect.network import load_network
+    from detect.weights_export import ClassNetwork, export
+
+    export(weights.name, model.with_suffix(".onnx"), TILE_PX)
+    network = ClassNetwork(load_network(weights), weights.card).eval()
+    torch.jit.trace(network, torch.zeros(1, 3, TILE_PX, TILE_PX)).save(str(model.with_suffix(".pt")))
+    if not PEERS_HOME.exists():
+        subprocess.run([sys.executable, "-m", "venv", PEERS_HOME], check=True)
+        packages = ("geodeep", "geoai-py[onnx]", "torchgeo", "onnxruntime")
+        subprocess.run([PEERS_HOME / "bin" / "python", "-m", "pip", "install", "-q", *packages], check=True)
+
+
+def _peer(name: str) -> list[str]:
+    return [str(PEERS_HOME / "bin" / "python"), str(PEERS_SCRIPT), name]
+
+
+def _told_by(command: list[str], megapixels: float) -> dict[str, float]:
+    """The last line that a process prints, JSON, and its rates."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    told = dict(json.loads(done.stdout.strip().splitlines()[-1]))
+    return told | {"mpx_s": megapixels / told["seconds"], "cpu_per_mpx": told["cpu"] / megapixels}
 
 
 if __name__ == "__main__":

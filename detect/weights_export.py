@@ -124,7 +124,7 @@ def export(weights: str | Path, out: str | Path, tile_px: int | None = None) -> 
             raise InputError(f"{target}: exists already; choose another name")
     chosen: Weights = load_weights(weights)
     network = load_network(chosen)
-    model = to_onnx(network) if tile_px is None else to_onnx(_ClassNetwork(network, chosen.card), tile_px, ("image", "classes"))
+    model = to_onnx(network) if tile_px is None else to_onnx(ClassNetwork(network, chosen.card), tile_px, ("image", "classes"))
     helper.set_model_props(model, _metadata(chosen, tile_px))
     aside = path.with_name(path.name + ".part")
     onnx.save(model, aside)
@@ -158,7 +158,7 @@ def _metadata(weights: Weights, tile_px: int | None) -> dict[str, str]:
     }
 
 
-class _ClassNetwork(nn.Module):
+class ClassNetwork(nn.Module):
     """Pictures (N, 3, H, W) of 0–1 → scores (N, 2, H, W) of background and building; the larger is what the threshold says."""
 
     def __init__(self, network: nn.Module, card: Mapping[str, Any]) -> None:
@@ -168,6 +168,7 @@ class _ClassNetwork(nn.Module):
         self.threshold = float(card["thresholds"]["footprint"])
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         p = self.network((image - self.mean) / self.sd)[:, :1]
         # Bayes with other odds: one half where the probability is the threshold.
         yes, no = p * (1 - self.threshold), (1 - p) * self.threshold
