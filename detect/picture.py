@@ -26,7 +26,7 @@ from shapely.geometry.base import BaseGeometry
 
 from detect.errors import InputError
 from detect.grid import Span
-from detect.scene import Scene, SceneReader
+from detect.scene import Scene
 
 TILE_PX = 512
 WHOLE_PX = 12_000_000
@@ -71,19 +71,35 @@ class Picture:
         return {"width": width, "height": height, "tile": TILE_PX, "whole": self.whole, **placed, "tiles": self.tiles}
 
 
-def take_picture(scene: Scene, around: Iterable[BaseGeometry] = (), budget_bytes: int = BUDGET_BYTES) -> Picture:
-    """Read a scene as a picture.
+def read_whole(scene: Scene) -> NDArray[np.uint8]:
+    """All of a scene at the finest level that shows the whole, (H, W, 3): at most ``WHOLE_PX`` pixels, whatever its size."""
+    grid = scene.work_grid(scene.gsd_m)
+    level = _whole_level(grid.size_hw)
+    side = TILE_PX << level
+    strips = []
+    with scene.reader(grid) as reader:
+        for row in range(0, grid.size_hw[0], side):
+            span = Span(row, 0, min(row + side, grid.size_hw[0]), grid.size_hw[1])
+            strips.append(reader.look(span, (-(-span.height >> level), -(-span.width >> level))))
+    return np.concatenate(strips)
+
+
+def take_picture(
+    scene: Scene, overall: NDArray[np.uint8], around: Iterable[BaseGeometry] = (), budget_bytes: int = BUDGET_BYTES
+) -> Picture:
+    """A scene as a picture.
 
     Args:
-        scene: read once at the size of the whole picture, and once more at full size where it gets finer tiles.
+        scene: read again at full size where it gets finer tiles.
+        overall: of ``read_whole``.
         around: geometries in the scene's CRS, the most important first.
         budget_bytes: of JPEG.
     """
     grid = scene.work_grid(scene.gsd_m)
     height, width = grid.size_hw
-    whole = max(0, math.ceil(math.log2(max(1.0, height * width / WHOLE_PX)) / 2))
+    whole = _whole_level(grid.size_hw)
     with scene.reader(grid) as reader:
-        tiles = dict(_whole_scene(reader, grid.size_hw, whole))
+        tiles = dict(_whole_scene(overall, whole))
         if whole:
             # Finer pixels of the same ground take somewhat fewer bytes each, so this errs on the safe side.
             bytes_per_px = sum(len(tile) for key, tile in tiles.items() if key.startswith(f"{whole}/")) / (
@@ -113,9 +129,13 @@ def read_picture(page: Path) -> Picture:
         raise InputError(f"{page}: holds no picture of a scene; give a report.html that predict wrote") from cause
 
 
-def _whole_scene(reader: SceneReader, size_hw: tuple[int, int], whole: int) -> Iterator[tuple[str, bytes]]:
+def _whole_level(size_hw: tuple[int, int]) -> int:
+    return max(0, math.ceil(math.log2(max(1.0, math.prod(size_hw) / WHOLE_PX)) / 2))
+
+
+def _whole_scene(overall: NDArray[np.uint8], whole: int) -> Iterator[tuple[str, bytes]]:
     """Tiles of the level ``whole`` and of all coarser ones, down to a single tile."""
-    level, picture = whole, _read_level(reader, size_hw, whole)
+    level, picture = whole, overall
     while True:
         height, width = picture.shape[:2]
         for row in range(math.ceil(height / TILE_PX)):
@@ -127,16 +147,6 @@ def _whole_scene(reader: SceneReader, size_hw: tuple[int, int], whole: int) -> I
         # A last odd row or column is doubled first, so that pixels of all levels lie on each other.
         even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         level, picture = level + 1, cv2.resize(even, (even.shape[1] // 2, even.shape[0] // 2), interpolation=cv2.INTER_AREA)
-
-
-def _read_level(reader: SceneReader, size_hw: tuple[int, int], level: int) -> NDArray[np.uint8]:
-    """The whole scene at a level, (H, W, 3), read in strips of a row of its tiles."""
-    side = TILE_PX << level
-    strips = []
-    for row in range(0, size_hw[0], side):
-        span = Span(row, 0, min(row + side, size_hw[0]), size_hw[1])
-        strips.append(reader.look(span, (-(-span.height >> level), -(-span.width >> level))))
-    return np.concatenate(strips)
 
 
 def _fine_tiles(around: Iterable[BaseGeometry], transform: Affine, size_hw: tuple[int, int]) -> list[tuple[int, int]]:

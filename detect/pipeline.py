@@ -10,7 +10,9 @@ import json
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -21,6 +23,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import rasterize
 from shapely import Polygon
 
@@ -39,7 +42,7 @@ from detect.instances import InstanceParams, find_groups
 from detect.matching import covered_by
 from detect.outputs import forget, with_schema, write_rasters, write_summary, write_tables
 from detect.overview import write_overview
-from detect.picture import take_picture
+from detect.picture import read_whole, take_picture
 from detect.probabilities import Cluster, Probabilities, calibrated, predict_probabilities
 from detect.profiles import StructureProfile, load_profile, plain
 from detect.rates import of_kind
@@ -252,7 +255,10 @@ def _predict_one(scene: Scene, job: _Job, earlier: list[tuple[Scene, Result]]) -
     )
     job.backend.rest()  # what follows needs the memory
     network_s = time.monotonic() - began
-    found, stage = _find_buildings(heads, grid, params, job, work, report)
+    with warnings.catch_warnings(), ThreadPoolExecutor(1) as aside:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # both threads turn it off and on, and may do so crosswise
+        overall = aside.submit(read_whole, scene)
+        found, stage = _find_buildings(heads, grid, params, job, work, report)
     buildings_s = time.monotonic() - began - network_s
     buildings = _table(found, scene, grid)
     buildings, notes = _without_counted(buildings, earlier)
@@ -269,12 +275,15 @@ def _predict_one(scene: Scene, job: _Job, earlier: list[tuple[Scene, Result]]) -
     summary = _summary(scene, job, grid, heads, buildings, sites, ground, notes, key)
     report("files", 0, 1)
     with whole_folder(folder) as target:
-        write_rasters(target, grid, scene.crs, stage, heads.path, calibrated(job.weights.temperature("footprint")))
-        rows = rows_layer(buildings)
-        write_tables(target, buildings, rows, sites.table, ground)
-        write_overview(target / "overview.png", scene, buildings, sites.table, draw_sites=_are_drawn(sites))
-        picture = take_picture(scene, by_interest(buildings))
-        write_report(target / "report.html", picture, buildings, rows, sites.table, summary, ground)
+        with ThreadPoolExecutor(1) as aside:
+            told = calibrated(job.weights.temperature("footprint"))
+            rasters = aside.submit(write_rasters, target, grid, scene.crs, stage, heads.path, told)
+            rows = rows_layer(buildings)
+            write_tables(target, buildings, rows, sites.table, ground)
+            write_overview(target / "overview.png", scene, overall.result(), buildings, sites.table, draw_sites=_are_drawn(sites))
+            picture = take_picture(scene, overall.result(), by_interest(buildings))
+            write_report(target / "report.html", picture, buildings, rows, sites.table, summary, ground)
+            rasters.result()
         write_item(target / "item.json", scene, grid, job.weights)
         timings = {"network": network_s, "buildings": buildings_s, "total": time.monotonic() - began}
         summary["timings_s"] = {stage: round(seconds, 2) for stage, seconds in timings.items()}

@@ -28,7 +28,7 @@ from detect.geometry import measure
 from detect.ground import survey
 from detect.outputs import GROUND, NO_DATA, with_schema, write_stage_rasters, write_summary, write_tables
 from detect.overview import write_overview
-from detect.picture import read_picture, take_picture
+from detect.picture import read_picture, read_whole, take_picture
 from detect.pipeline import Result, whole_folder, with_gaps
 from detect.profiles import StructureProfile, load_profile, plain, profile_from
 from detect.report import by_interest, write_report
@@ -125,9 +125,11 @@ def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path |
             write_stage_rasters(target, grid, crs, stage)
         write_tables(target, buildings, rows, plots.table, ground)
         if scene:
-            drawn = list(plots.table["name"]) != [WHOLE_SCENE]
-            write_overview(target / "overview.png", scene, buildings, plots.table, draw_sites=drawn)
-        picture = take_picture(scene, by_interest(buildings)) if scene else read_picture(folder / "report.html")
+            overall, drawn = read_whole(scene), list(plots.table["name"]) != [WHOLE_SCENE]
+            write_overview(target / "overview.png", scene, overall, buildings, plots.table, draw_sites=drawn)
+            picture = take_picture(scene, overall, by_interest(buildings))
+        else:
+            picture = read_picture(folder / "report.html")
         write_report(target / "report.html", picture, buildings, rows, plots.table, summary, ground)
         for name in KEPT:
             if not (target / name).exists() and (folder / name).exists():

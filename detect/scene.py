@@ -48,7 +48,7 @@ SIMULATED = "SIMULATED"  # in the description of pictures that `detect simulate`
 """A house has fewer than 20 pixels at 3 m; counting coarser images would only pretend."""
 _STATISTICS_PX = 1024
 _PERCENTILES = (1.0, 99.0)
-_CHUNK_PX = 8_000_000  # native pixels resampled at a time, which bounds memory however far a scene is shrunk
+_CHUNK_PX = 2_000_000  # native pixels resampled at a time, which bounds memory however far a scene is shrunk
 _AREA_ONLY = 2.0  # shrunk by this much, pixels are averaged as they are: their grain goes in the mean
 _ORDINARY = (0.36, 0.64)  # mean brightness after the stretch, 0–1; darker and brighter scenes are brought there
 _BLANK = 64  # what a person sees there, of 255
@@ -198,13 +198,16 @@ class SceneReader:
         native, valid = _read_native(self._dataset, self._scene.bands, window, self._scene.black_is_nodata)
         if not valid.any():
             return np.full((3, *span.size_hw), _FILL, np.float32), np.zeros(span.size_hw, bool)
-        native = np.where(valid, native, np.float32(0)).astype(np.float32)
-        share = _resample(valid.astype(np.float32), row_weights, col_weights)
-        # What was seen is a matter of area, however smoothly the values are read.
-        row_areas, row1 = _axis_weights(*rows, row_scale, height, smooth=False)
-        col_areas, col1 = _axis_weights(*cols, col_scale, width, smooth=False)
-        under = valid[row1 - row0 :, col1 - col0 :][: row_areas.shape[1], : col_areas.shape[1]]
-        seen = _resample(under.astype(np.float32), row_areas, col_areas) >= 0.5
+        if valid.all():
+            share, seen = _resampled_ones(row_weights, col_weights), np.ones(span.size_hw, bool)
+        else:
+            native = np.where(valid, native, np.float32(0))
+            share = _resample(valid.astype(np.float32), row_weights, col_weights)
+            # What was seen is a matter of area, however smoothly the values are read.
+            row_areas, row1 = _axis_weights(*rows, row_scale, height, smooth=False)
+            col_areas, col1 = _axis_weights(*cols, col_scale, width, smooth=False)
+            under = valid[row1 - row0 :, col1 - col0 :][: row_areas.shape[1], : col_areas.shape[1]]
+            seen = _resample(under.astype(np.float32), row_areas, col_areas) >= 0.5
         values = np.empty((3, *span.size_hw), np.float32)
         done: dict[int, int] = {}
         for index, band in enumerate(self._scene.bands):
@@ -214,7 +217,8 @@ class SceneReader:
             done[band] = index
             band_values = _resample(native[index], row_weights, col_weights) / np.maximum(share, np.float32(1e-6))
             values[index] = self._stretched(band_values, index)
-        values[:, ~seen] = _FILL
+        if not seen.all():
+            values[:, ~seen] = _FILL
         return values, seen
 
     def stretch(self, native: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -265,8 +269,7 @@ def open_scene(
             )
         if SIMULATED in dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""):
             notes.append(f"{SIMULATED}: the scene is drawn and shows no real place")
-        black = _black_border(dataset, chosen)
-        lo, hi, gamma, mean, sd = _statistics(dataset, chosen, black)
+        black, lo, hi, gamma, mean, sd = _statistics(dataset, chosen)
         return Scene(
             path=path,
             name=Path(path.split("?")[0]).stem,
@@ -410,8 +413,8 @@ def _read_native(
         valid &= np.isfinite(read).all(axis=0)
     if black_is_nodata:
         valid &= (read != 0).any(axis=0)
-    values = read.astype(np.float32)
-    return values[[wanted.index(b) for b in bands]], valid
+    values = read.astype(np.float32, copy=False)
+    return values if list(bands) == wanted else values[[wanted.index(b) for b in bands]], valid
 
 
 def _has_mask(dataset: Any, bands: Sequence[int]) -> bool:
@@ -430,22 +433,22 @@ def _decimated_hw(dataset: Any) -> tuple[int, int]:
     return max(1, round(dataset.height / factor)), max(1, round(dataset.width / factor))
 
 
-def _black_border(dataset: Any, bands: tuple[int, int, int]) -> bool:
-    """Whether an image without any no-data tag has more than 1 % of exact black along its border."""
-    if _has_mask(dataset, sorted(set(bands))):
-        return False
-    values, _ = _read_native(dataset, bands, None, False, _decimated_hw(dataset))
+def _black_border(values: NDArray[np.float32]) -> bool:
+    """Whether more than 1 % of the border of an image (3, h, w) without any no-data tag is exact black."""
     black = (values == 0).all(axis=0)
     border = np.concatenate([black[0], black[-1], black[:, 0], black[:, -1]])
     return bool(border.mean() > 0.01)
 
 
-def _statistics(dataset: Any, bands: tuple[int, int, int], black: bool) -> tuple[Any, Any, float, Any, Any]:
-    """Stretch limits (1st and 99th percentile per band), gamma, and brightness after both, from one decimated read."""
-    values, valid = _read_native(dataset, bands, None, black, _decimated_hw(dataset))
+def _statistics(dataset: Any, bands: tuple[int, int, int]) -> tuple[bool, Any, Any, float, Any, Any]:
+    """From one decimated read: is black no data, stretch limits (1st and 99th percentile per band), gamma, brightness after both."""
+    values, valid = _read_native(dataset, bands, None, False, _decimated_hw(dataset))
+    black = not _has_mask(dataset, sorted(set(bands))) and _black_border(values)
+    if black:
+        valid &= (values != 0).any(axis=0)
     seen = values[:, valid].astype(np.float64)  # (3, n)
     if seen.shape[1] == 0:
-        return (0.0,) * 3, (1.0,) * 3, 1.0, (_FILL,) * 3, (0.0,) * 3
+        return black, (0.0,) * 3, (1.0,) * 3, 1.0, (_FILL,) * 3, (0.0,) * 3
     lo, hi = np.percentile(seen, _PERCENTILES, axis=1)
     # A flat image must not be blown up into noise.
     floor = 40.0 if dataset.dtypes[bands[0] - 1] == "uint8" else np.maximum(np.abs(hi) * 0.05, 1e-6)
@@ -455,6 +458,7 @@ def _statistics(dataset: Any, bands: tuple[int, int, int], black: bool) -> tuple
     gamma = _gamma(float(stretched.mean()))
     stretched **= gamma
     return (
+        black,
         tuple(lo.tolist()),
         tuple(hi.tolist()),
         gamma,
@@ -511,6 +515,12 @@ def _resample(native: NDArray[np.float32], rows: csr_array, cols: csr_array) -> 
     """(h, w) → (H, W); each output is summed in the order of its native pixels, hence exactly reproducible."""
     tall = rows @ native  # (H, w)
     return np.ascontiguousarray((cols @ np.ascontiguousarray(tall.T)).T)  # (H, W)
+
+
+def _resampled_ones(rows: csr_array, cols: csr_array) -> NDArray[np.float32]:
+    """``_resample`` of ones, to the last bit: rows have few different sums of weights, and only those are carried on."""
+    sums, of = np.unique(rows @ np.ones(rows.shape[1], np.float32), return_inverse=True)
+    return np.ascontiguousarray((cols @ np.tile(sums, (cols.shape[1], 1))).T[of])
 
 
 def _reflect(values: NDArray[np.float32], margins: tuple[tuple[int, int], tuple[int, int]]) -> NDArray[np.float32]:

@@ -31,6 +31,7 @@ from detect.outputs import (
     write_summary,
 )
 from detect.overview import write_overview
+from detect.picture import read_whole
 from detect.probabilities import calibrated
 from detect.scene import WorkGrid, open_scene
 from detect.styles import STAGE_COLOURS_RGB
@@ -183,7 +184,7 @@ def test_overview_shows_the_scene_and_its_legend(
 ) -> None:
     scene = open_scene(write_scene(crs=crs, transform=transform))
     table = some(0).set_crs(crs, allow_override=True)
-    write_overview(tmp_path / "o.png", scene, table, plots().to_crs(crs), draw_sites=True)
+    write_overview(tmp_path / "o.png", scene, read_whole(scene), table, plots().to_crs(crs), draw_sites=True)
     picture = imread(tmp_path / "o.png")
     assert picture.shape[1] >= 760 and picture.shape[0] > 96
     assert picture[-60:].min() < 0.2, "text below the picture"

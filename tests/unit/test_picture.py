@@ -14,7 +14,7 @@ from shapely import box
 
 from detect import picture as module
 from detect.errors import InputError
-from detect.picture import TILE_PX, Picture, read_picture, take_picture
+from detect.picture import TILE_PX, Picture, read_picture, read_whole, take_picture
 from detect.report import write_report
 from detect.scene import open_scene
 from tests.conftest import GSD_M, ORIGIN_XY, WriteScene
@@ -39,7 +39,7 @@ def tile(picture: Picture, key: str) -> NDArray[np.uint8]:
 
 def test_a_small_scene_is_there_as_it_is(write_scene: WriteScene) -> None:
     scene = open_scene(write_scene(quarters()))
-    picture = take_picture(scene)
+    picture = take_picture(scene, read_whole(scene))
     assert (picture.size_hw, picture.whole) == ((HEIGHT, WIDTH), 0)
     assert picture.transform.almost_equals(scene.transform)
     assert picture.gsd_m == pytest.approx(GSD_M, rel=0.01)
@@ -59,23 +59,24 @@ def test_a_large_scene_is_coarse_and_fine_where_it_matters(write_scene: WriteSce
     scene = open_scene(write_scene(quarters()))
     x, y = scene.transform * (1600, 1080)
     wanted = [box(x - 5, y - 5, x + 5, y + 5)]
-    picture = take_picture(scene, wanted)
+    picture = take_picture(scene, read_whole(scene), wanted)
     assert picture.whole == 1
     assert {key for key in picture.tiles if key.startswith("1/")} == {"1/0/0", "1/1/0", "1/0/1", "1/1/1"}
     assert len([key for key in picture.tiles if key.startswith("0/")]) == 12, "all fit"
     coarse = sum(len(base64.b64decode(t)) for k, t in picture.tiles.items() if not k.startswith("0/"))
-    tight = take_picture(scene, wanted, budget_bytes=round(1.6 * coarse))
+    tight = take_picture(scene, read_whole(scene), wanted, budget_bytes=round(1.6 * coarse))
     fine = [key for key in tight.tiles if key.startswith("0/")]
     assert "0/3/2" in fine and len(fine) < 12, "the tile with the building comes first"
     assert f"{len(fine)} of its 12 tiles" in tight.note
     assert (tile(tight, "0/3/2")[-5, -5] > 200).all()
-    assert not [key for key in take_picture(scene, wanted, budget_bytes=1).tiles if key.startswith("0/")]
+    assert not [key for key in take_picture(scene, read_whole(scene), wanted, budget_bytes=1).tiles if key.startswith("0/")]
 
 
 def test_noise_stays_within_the_budget(write_scene: WriteScene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WHOLE_PX", 600_000)
     noise = np.random.default_rng(1).integers(1, 255, (3, HEIGHT, WIDTH), dtype=np.uint8)
-    picture = take_picture(open_scene(write_scene(noise)), budget_bytes=1_000_000)
+    scene = open_scene(write_scene(noise))
+    picture = take_picture(scene, read_whole(scene), budget_bytes=1_000_000)
     assert 500_000 < sum(len(base64.b64decode(t)) for t in picture.tiles.values()) < 1_100_000
 
 
@@ -84,7 +85,7 @@ def test_unobserved_pixels_are_grey_and_pixels_are_square_on_the_ground(write_sc
     values[:, :300, :300] = 0
     degrees = Affine(9e-6, 0, 10, 0, -4.5e-6, 60)  # at 60° north twice as many degrees of longitude make a metre
     scene = open_scene(write_scene(values, crs="EPSG:4326", transform=degrees, nodata=0))
-    picture = take_picture(scene)
+    picture = take_picture(scene, read_whole(scene))
     assert picture.size_hw == pytest.approx((HEIGHT, WIDTH), rel=0.01)
     assert tile(picture, "0/0/0")[100, 100] == pytest.approx(64, abs=4)
 
@@ -92,7 +93,8 @@ def test_unobserved_pixels_are_grey_and_pixels_are_square_on_the_ground(write_sc
 def test_the_picture_can_be_read_back_from_a_page(write_scene: WriteScene, tmp_path: Path) -> None:
     from tests.unit.test_report import example
 
-    picture = take_picture(open_scene(write_scene()))
+    scene = open_scene(write_scene())
+    picture = take_picture(scene, read_whole(scene))
     write_report(tmp_path / "report.html", picture, *example())
     assert read_picture(tmp_path / "report.html") == picture
     (tmp_path / "other.html").write_text("<p>no picture</p>")

@@ -16,7 +16,7 @@ from shapely import box
 
 from detect.census import take_census
 from detect.dormitories import rows_layer
-from detect.picture import take_picture
+from detect.picture import read_whole, take_picture
 from detect.profiles import load_profile
 from detect.report import CHECK_ME, by_interest, doubt, write_report
 from detect.scene import open_scene
@@ -83,7 +83,8 @@ class Page(HTMLParser):
 @pytest.fixture
 def write(tiny_scene: Path, tmp_path: Path) -> Any:
     """A function that writes the page of an example and returns its text."""
-    picture = take_picture(open_scene(tiny_scene))
+    scene = open_scene(tiny_scene)
+    picture = take_picture(scene, read_whole(scene))
 
     def written(*tables: Any, name: str = "report.html") -> str:
         write_report(tmp_path / name, picture, *tables)
