@@ -81,13 +81,19 @@ def best_match(
     return np.concatenate(chosen_left), np.concatenate(chosen_right)
 
 
-def covered_by(ours: Geometries, theirs: Geometries, share: float = 0.4) -> NDArray[np.bool_]:
-    """Which of ours stand for the same building as one of theirs: at least ``share`` of the smaller of the two is common ground."""
+def same_buildings(ours: Geometries, theirs: Geometries, share: float = 0.4) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs that stand for one building, (index in ours, index in theirs): at least ``share`` of the smaller is common ground."""
     a, b = np.array(ours, dtype=object), np.array(theirs, dtype=object)
-    same = np.zeros(len(a), bool)
-    if len(a) and len(b):
-        left, right = shapely.STRtree(b).query(a, predicate="intersects")
-        common = shapely.area(shapely.intersection(a[left], b[right]))
-        smaller = np.minimum(shapely.area(a)[left], shapely.area(b)[right])
-        same[left[common >= share * smaller]] = True
+    if not len(a) or not len(b):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    left, right = shapely.STRtree(b).query(a, predicate="intersects")
+    common = shapely.area(shapely.intersection(a[left], b[right]))
+    same = common >= share * np.minimum(shapely.area(a)[left], shapely.area(b)[right])
+    return left[same], right[same]
+
+
+def covered_by(ours: Geometries, theirs: Geometries, share: float = 0.4) -> NDArray[np.bool_]:
+    """Which of ours stand for the same building as one of theirs: see ``same_buildings``."""
+    same = np.zeros(len(np.array(ours, dtype=object)), bool)
+    same[same_buildings(ours, theirs, share)[0]] = True
     return same

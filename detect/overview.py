@@ -11,12 +11,14 @@ import numpy as np
 import shapely
 from affine import Affine
 from matplotlib import patheffects
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
+from rasterio.features import rasterize
 
 from detect.geometry import north_px
 from detect.scene import Scene, WorkGrid
@@ -24,6 +26,8 @@ from detect.styles import STAGE_COLOURS_RGB
 from detect.vectors import geometries_of
 
 LONG_SIDE_PX = 1600
+MOST_OUTLINES = 20_000
+"""More are tinted pixel by pixel: outlines would lie upon each other, and take hundreds of megabytes to draw."""
 _DPI = 100
 _FOOT_PX = 110
 _HALO = [patheffects.withStroke(linewidth=3, foreground="black")]
@@ -61,6 +65,21 @@ def write_overview(
     axes.set_axis_off()
     axes.set(xlim=(0, width), ylim=(height, 0))
     to_px = ~grid.transform
+    if len(buildings) <= MOST_OUTLINES:
+        _draw_outlines(axes, buildings, to_px)
+    else:
+        axes.imshow(_tints(buildings, grid), extent=(0, width, height, 0), interpolation="nearest", aspect="auto")
+    if draw_sites:
+        for name, ring in zip(*_site_rings(sites, to_px), strict=True):
+            axes.plot(*ring.T, color="black", linewidth=3.2)
+            axes.plot(*ring.T, color="white", linewidth=1.6, linestyle=(0, (6, 3)))
+            x, y = np.clip(ring.mean(axis=0), (0.1 * width, 0.05 * height), (0.9 * width, 0.95 * height))
+            axes.text(x, y, name, color="white", ha="center", va="center", fontsize=11, path_effects=_HALO)
+    _draw_foot(figure, scene, buildings, grid, full_width, foot)
+    canvas.print_png(path, pil_kwargs={"compress_level": 2})  # half the time of the default, 4 % more bytes at most
+
+
+def _draw_outlines(axes: Axes, buildings: gpd.GeoDataFrame, to_px: Affine) -> None:
     for stage, rgb in STAGE_COLOURS_RGB.items():
         for like in (False, True):
             chosen = buildings[(buildings["stage"] == stage) & (buildings["dormitory_like"] == like)]
@@ -78,14 +97,15 @@ def write_overview(
                     linewidths=2.0 if like else 1.4,
                 )
             )
-    if draw_sites:
-        for name, ring in zip(*_site_rings(sites, to_px), strict=True):
-            axes.plot(*ring.T, color="black", linewidth=3.2)
-            axes.plot(*ring.T, color="white", linewidth=1.6, linestyle=(0, (6, 3)))
-            x, y = np.clip(ring.mean(axis=0), (0.1 * width, 0.05 * height), (0.9 * width, 0.95 * height))
-            axes.text(x, y, name, color="white", ha="center", va="center", fontsize=11, path_effects=_HALO)
-    _draw_foot(figure, scene, buildings, grid, full_width, foot)
-    canvas.print_png(path, pil_kwargs={"compress_level": 2})  # a third of the time of the default, a tenth more bytes
+
+
+def _tints(buildings: gpd.GeoDataFrame, grid: WorkGrid) -> NDArray[np.float32]:
+    """Red, green, blue and opacity (H, W, 4), 0–1: the pixels that buildings touch in the colours of their stages."""
+    codes = buildings["stage"].map({stage: i for i, stage in enumerate(STAGE_COLOURS_RGB, start=1)}).to_numpy()
+    pairs = zip(geometries_of(buildings), codes.tolist(), strict=True)
+    touched = rasterize(pairs, grid.size_hw, transform=grid.transform, all_touched=True, dtype="uint8")
+    colours = np.array([(0, 0, 0, 0), *((*(c / 255 for c in rgb), 0.6) for rgb in STAGE_COLOURS_RGB.values())], np.float32)
+    return colours[touched]
 
 
 def _picture_grid(scene: Scene) -> WorkGrid:

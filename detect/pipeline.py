@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +25,6 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import rasterize
-from shapely import Polygon
 
 from detect.backends import Backend, FlipAveraged, open_backend
 from detect.catalogue import write_item
@@ -39,7 +38,7 @@ from detect.grid import Span
 from detect.ground import survey
 from detect.inputs import sources
 from detect.instances import InstanceParams, find_groups
-from detect.matching import covered_by
+from detect.mosaic import counted_once, groups, overlapping
 from detect.outputs import forget, with_schema, write_rasters, write_summary, write_tables
 from detect.overview import write_overview
 from detect.picture import read_whole, take_picture
@@ -103,6 +102,22 @@ class _Job:
     progress: Progress
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What was found in one scene, before it is told which of it counts; the rest lies in the work folder."""
+
+    scene: Scene
+    grid: WorkGrid
+    work: Path
+    heads: Probabilities
+    stage: NDArray[np.uint8]
+    """(H, W) stage codes, mapped from disk."""
+    overall: Path
+    """``.npy`` of ``read_whole``."""
+    buildings: gpd.GeoDataFrame
+    timings_s: dict[str, float]
+
+
 def predict_scenes(
     scenes: Sequence[str | Path],
     out: str | Path,
@@ -129,7 +144,8 @@ def predict_scenes(
     """Find and count the buildings of each scene; its files go to ``out/<scene name>/``.
 
     A run that was interrupted continues when it is called again with the same arguments, and one that is done already is read back.
-    Scenes of one date (or of unknown date) that overlap share the ground: a building found in an earlier one is left out of later ones.
+    Scenes of one date (or of unknown date) that overlap share the ground: a building that several show is kept in the one that shows it
+    best (see ``detect.mosaic.counted_once``). Such scenes are finished together, when all of them are predicted.
 
     Args:
         scenes: files or URLs of rasters that GDAL opens, patterns, lists or STAC documents; see ``detect.inputs``.
@@ -166,10 +182,20 @@ def predict_scenes(
     if sites is not None:
         read_vector(sites)  # a wrong file is a mistake of the call, not of each scene
     found = sources(scenes, asset)
-    results: list[Result] = []
+    results: dict[int, Result] = {}
     opened: list[Scene] = []
-    errors: list[Exception] = []
-    names: set[str] = set()
+    errors: list[DetectError] = []
+
+    @contextmanager
+    def collected(path: str) -> Iterator[None]:
+        """What goes wrong with one of several scenes is told at the end."""
+        try:
+            yield
+        except (DetectError, OSError) as error:
+            if len(found) == 1 and isinstance(error, DetectError):
+                raise
+            errors.append(error if isinstance(error, DetectError) else DetectError(f"{path}: {error}"))
+
     with ExitStack() as open_cluster:
         threads = workers or min(2, cores)
         backend = open_backend(loaded, device, max(1, cores // threads))
@@ -192,31 +218,25 @@ def predict_scenes(
             progress=progress or (lambda stage, done, total: None),
         )
         for source in found:
-            try:
+            with collected(source.path):
                 scene = open_scene(source.path, date=date or source.date, sun_deg=sun_deg, **job.open_options)
                 scene = replace(scene, name=source.name or scene.name)
                 if sun_deg == (None, None) and source.sun is not None:
                     scene = replace(scene, sun=source.sun)
-                if scene.name in names:
+                if scene.name in {s.name for s in opened}:
                     raise InputError(
                         f"{source.path}: another scene of this call is named '{scene.name}' too; rename one of the files"
                     )
-                names.add(scene.name)
-                earlier = [
-                    (s, r) for s, r in zip(opened, results, strict=True) if s.date == scene.date or None in (s.date, scene.date)
-                ]
-                results.append(_predict_one(scene, job, earlier))
                 opened.append(scene)
-            except (DetectError, OSError) as error:
-                if len(found) == 1 and isinstance(error, DetectError):
-                    raise
-                errors.append(error if isinstance(error, DetectError) else DetectError(f"{source.path}: {error}"))
+        pairs = overlapping(opened)
+        for group in groups(len(opened), pairs):
+            results |= _predict_group({i: opened[i] for i in group}, pairs, job, collected)
     if errors:
         kind = InputError if all(isinstance(e, InputError) for e in errors) else DetectError
         together = kind("; ".join(str(e) for e in errors))
-        together.results = results
+        together.results = [results[i] for i in sorted(results)]
         raise together
-    return results
+    return [results[i] for i in sorted(results)]
 
 
 def predict(scene: str | Path | Sequence[str | Path], out: str | Path, **options: Any) -> Result | list[Result]:
@@ -225,29 +245,67 @@ def predict(scene: str | Path | Sequence[str | Path], out: str | Path, **options
     return results[0] if isinstance(scene, str | Path) and len(results) == 1 else results
 
 
-def _predict_one(scene: Scene, job: _Job, earlier: list[tuple[Scene, Result]]) -> Result:
-    sites = load_sites(job.sites, scene.crs, _outline(scene))
-    folder, work = job.out / scene.name, job.out / f".{scene.name}.work"
-    key = _run_key(scene, job, [s.sha256 for s, _ in earlier])
-    known = _finished(folder, key, job)
-    if known is not None:
-        job.progress(f"{scene.name}: done already", 1, 1)
-        return known
+def _predict_group(
+    scenes: dict[int, Scene],
+    pairs: list[tuple[int, int]],
+    job: _Job,
+    collected: Callable[[str], AbstractContextManager[None]],
+) -> dict[int, Result]:
+    """Results of scenes that overlap, directly or through others; mostly it is one scene."""
+    usable: dict[int, Scene] = {}
+    for i, scene in scenes.items():
+        with collected(scene.path):
+            load_sites(job.sites, scene.crs, scene.outline)  # plots that lie elsewhere are told of before the work
+            usable[i] = scene
+    results: dict[int, Result] = {}
+    todo: dict[int, Scene] = {}
+    for i, scene in usable.items():
+        with collected(scene.path):
+            known = _finished(job.out / scene.name, _run_key(scene, job, _rivals(i, usable, pairs)), job)
+            if known is not None:
+                results[i] = known
+            todo[i] = scene
+    if len(results) == len(todo):
+        for scene in todo.values():
+            job.progress(f"{scene.name}: done already", 1, 1)
+        return results
+    found: dict[int, _Found] = {}
+    for i, scene in todo.items():
+        with collected(scene.path):
+            found[i] = _find(scene, job)
+    for i, instead in zip(found, _counted_once(found, pairs), strict=True):
+        if i in results:  # it was finished before the run was cut off
+            continue
+        with collected(scenes[i].path):
+            key = _run_key(scenes[i], job, _rivals(i, {j: f.scene for j, f in found.items()}, pairs))
+            buildings, notes = _without_counted(found[i].buildings, instead, scenes)
+            results[i] = _finish(found[i], buildings, notes, key, job)
+    for i, one in found.items():
+        if i in results and not one.heads.ledger.failed:  # else the next run starts from the blocks that are done
+            shutil.rmtree(one.work, ignore_errors=True)
+    return results
+
+
+def _rivals(i: int, scenes: dict[int, Scene], pairs: list[tuple[int, int]]) -> list[str]:
+    """What identifies the scenes that share ground with one; with their places in the call, which decide between equals."""
+    return [scenes[b if a == i else a].sha256 for a, b in pairs if i in (a, b) and a in scenes and b in scenes]
+
+
+def _find(scene: Scene, job: _Job) -> _Found:
+    """Ask the network, and make buildings of its answers."""
+    work = job.out / f".{scene.name}.work"
     began = time.monotonic()
     grid = scene.work_grid(job.weights.gsd_m)
     params = _instance_params(job, grid)
     job.out.mkdir(parents=True, exist_ok=True)
-
-    def report(stage: str, done: int, total: int) -> None:
-        job.progress(f"{scene.name}: {stage}", done, total)
-
+    report = _reporter(scene, job)
     heads = predict_probabilities(
         scene,
         grid,
         job.backend,
         job.weights.lattice,
         work,
-        run_key=key,
+        run_key=_run_key(scene, job, []),  # other scenes change nothing that the network sees
         block_px=job.block_px,
         workers=job.workers,
         cluster=job.cluster,
@@ -255,13 +313,29 @@ def _predict_one(scene: Scene, job: _Job, earlier: list[tuple[Scene, Result]]) -
     )
     job.backend.rest()  # what follows needs the memory
     network_s = time.monotonic() - began
+    overall = work / "overall.npy"
     with warnings.catch_warnings(), ThreadPoolExecutor(1) as aside:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # both threads turn it off and on, and may do so crosswise
-        overall = aside.submit(read_whole, scene)
+        reading = aside.submit(lambda: np.save(overall, read_whole(scene)))
         found, stage = _find_buildings(heads, grid, params, job, work, report)
-    buildings_s = time.monotonic() - began - network_s
+        reading.result()
     buildings = _table(found, scene, grid)
-    buildings, notes = _without_counted(buildings, earlier)
+    timings_s = {"network": network_s, "buildings": time.monotonic() - began - network_s}
+    return _Found(scene, grid, work, heads, stage, overall, buildings, timings_s)
+
+
+def _reporter(scene: Scene, job: _Job) -> Progress:
+    def report(stage: str, done: int, total: int) -> None:
+        job.progress(f"{scene.name}: {stage}", done, total)
+
+    return report
+
+
+def _finish(one: _Found, buildings: gpd.GeoDataFrame, notes: list[str], key: str, job: _Job) -> Result:
+    """Count the buildings and write the files."""
+    began = time.monotonic()
+    scene, grid, heads, folder, report = one.scene, one.grid, one.heads, job.out / one.scene.name, _reporter(one.scene, job)
+    sites = load_sites(job.sites, scene.crs, scene.outline)
     if job.propose_sites:
         proposed = proposed_sites(buildings)
         sites = proposed if len(proposed.table) else sites
@@ -277,21 +351,20 @@ def _predict_one(scene: Scene, job: _Job, earlier: list[tuple[Scene, Result]]) -
     with whole_folder(folder) as target:
         with ThreadPoolExecutor(1) as aside:
             told = calibrated(job.weights.temperature("footprint"))
-            rasters = aside.submit(write_rasters, target, grid, scene.crs, stage, heads.path, told)
+            rasters = aside.submit(write_rasters, target, grid, scene.crs, one.stage, heads.path, told)
             rows = rows_layer(buildings)
             write_tables(target, buildings, rows, sites.table, ground)
-            write_overview(target / "overview.png", scene, overall.result(), buildings, sites.table, draw_sites=_are_drawn(sites))
-            picture = take_picture(scene, overall.result(), by_interest(buildings))
+            overall = np.load(one.overall)
+            write_overview(target / "overview.png", scene, overall, buildings, sites.table, draw_sites=_are_drawn(sites))
+            picture = take_picture(scene, overall, by_interest(buildings))
             write_report(target / "report.html", picture, buildings, rows, sites.table, summary, ground)
             rasters.result()
         write_item(target / "item.json", scene, grid, job.weights)
-        timings = {"network": network_s, "buildings": buildings_s, "total": time.monotonic() - began}
-        summary["timings_s"] = {stage: round(seconds, 2) for stage, seconds in timings.items()}
+        total_s = sum(one.timings_s.values()) + time.monotonic() - began
+        summary["timings_s"] = {stage: round(seconds, 2) for stage, seconds in (one.timings_s | {"total": total_s}).items()}
         summary = sealed(summary, target)
         write_summary(target / "summary.json", summary)
     report("files", 1, 1)
-    if not heads.ledger.failed:  # else the next run starts from the blocks that are done
-        shutil.rmtree(work, ignore_errors=True)
     return Result(folder, buildings, sites.table, summary)
 
 
@@ -300,13 +373,8 @@ def _are_drawn(sites: Sites) -> bool:
     return list(sites.table["name"]) != [WHOLE_SCENE]
 
 
-def _outline(scene: Scene) -> Polygon:
-    height, width = scene.size_hw
-    return Polygon([scene.transform * corner for corner in ((0, 0), (width, 0), (width, height), (0, height))])
-
-
-def _run_key(scene: Scene, job: _Job, earlier: list[str]) -> str:
-    """Hash of everything that decides a result."""
+def _run_key(scene: Scene, job: _Job, rivals: list[str]) -> str:
+    """Hash of everything that decides a result; ``rivals`` are the scenes that share its ground."""
     decides = {
         "scene": [scene.sha256, scene.bands, scene.date, scene.sun, scene.gsd_rc_m],
         "weights": [
@@ -319,7 +387,7 @@ def _run_key(scene: Scene, job: _Job, earlier: list[str]) -> str:
         "propose_sites": job.propose_sites,
         "structure": asdict(job.profile),
         "params": job.params,
-        "earlier": earlier,
+        "rivals": rivals,
         "version": package_version(),
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
@@ -404,17 +472,21 @@ def _table(found: list[RawBuilding], scene: Scene, grid: WorkGrid) -> gpd.GeoDat
     )
 
 
-def _without_counted(buildings: gpd.GeoDataFrame, earlier: list[tuple[Scene, Result]]) -> tuple[gpd.GeoDataFrame, list[str]]:
-    """Buildings that no earlier scene of the call has counted, and a line on each scene that has."""
-    notes = []
-    for scene, result in earlier:
-        if (result.buildings.crs is None) or (buildings.crs is None):
-            continue  # pictures without a place do not overlap
-        counted = covered_by(geometries_of(buildings), geometries_of(result.buildings.to_crs(buildings.crs)))
-        if counted.any():
-            notes.append(f"{int(counted.sum())} buildings stand in {scene.name} too and are counted there")
-            buildings = buildings[~counted].reset_index(drop=True)
-    return buildings, notes
+def _counted_once(found: dict[int, _Found], pairs: list[tuple[int, int]]) -> list[NDArray[np.int64]]:
+    """``counted_once`` of the scenes that were predicted: for each building of each the scene that counts it instead, or −1."""
+    numbers = list(found)
+    among = [(numbers.index(a), numbers.index(b)) for a, b in pairs if a in found and b in found]
+    instead = counted_once([f.buildings for f in found.values()], among)
+    return [np.append(numbers, -1)[one] for one in instead]
+
+
+def _without_counted(
+    buildings: gpd.GeoDataFrame, instead: NDArray[np.int64], scenes: dict[int, Scene]
+) -> tuple[gpd.GeoDataFrame, list[str]]:
+    """Buildings that no other scene of the call counts, and a line on each scene that does."""
+    others, counts = np.unique(instead[instead >= 0], return_counts=True)
+    notes = [f"{n} buildings stand in {scenes[i].name} too and are counted there" for i, n in zip(others, counts, strict=True)]
+    return buildings[instead < 0].reset_index(drop=True), notes
 
 
 def with_gaps(sites: Sites, grid: WorkGrid, seen: NDArray[np.bool_]) -> Sites:
@@ -454,7 +526,7 @@ def _summary(
             "size_px": list(scene.size_hw),
             "gsd_m": round(scene.gsd_m, 4),
             "bands": list(scene.bands),
-            "area_km2": round(area_km2(_outline(scene), scene.crs), 6),
+            "area_km2": round(area_km2(scene.outline, scene.crs), 6),
             "whole_scene_is_the_site": not _are_drawn(sites),
         },
         "model": _model(job.weights),

@@ -24,6 +24,9 @@ from detect.vectors import geometries_of
 CHECK_ME = 24
 """Buildings in the list of the least certain ones."""
 
+SHOWN = 40_000
+"""Buildings on the page, at most: they take 8 MB, and a browser draws no more of them at ease."""
+
 
 def write_report(
     path: Path,
@@ -47,6 +50,10 @@ def write_report(
     """
     whole = summary["scene"].get("whole_scene_is_the_site", False)
     worst = doubt(buildings).head(CHECK_ME)
+    shown, note = buildings, picture.note
+    if len(buildings) > SHOWN:
+        shown = buildings.loc[sorted(_order_of_interest(buildings)[:SHOWN])]
+        note += f" Of {len(buildings):,} buildings it has the {SHOWN:,} to look at first; all are counted, and in buildings.gpkg."
     write_page(
         path,
         "report.html",
@@ -54,9 +61,9 @@ def write_report(
         warnings=[f"{s['name']}: {w}" for s in summary["sites"] for w in s["warnings"]] + list(summary["warnings"]),
         simulated=any("SIMULATED" in w for w in summary["warnings"]),
         picture=picture.as_json(),
-        picture_note=picture.note,
+        picture_note=note,
         north_deg=_north_deg(picture, buildings),
-        buildings=_columns(buildings, picture.transform),
+        buildings=_columns(shown, picture.transform),
         outlines={
             "rows": _outlines(rows, picture.transform, "row"),
             "sites": [] if whole else _outlines(sites, picture.transform, "name"),
@@ -90,11 +97,14 @@ def doubt(buildings: gpd.GeoDataFrame) -> pd.DataFrame:
 
 def by_interest(buildings: gpd.GeoDataFrame) -> NDArray[np.object_]:
     """Geometries for ``take_picture``: the ``CHECK_ME`` most doubtful buildings, the dormitory-like ones, those in sites, the rest."""
+    return geometries_of(buildings.loc[_order_of_interest(buildings)])
+
+
+def _order_of_interest(buildings: gpd.GeoDataFrame) -> pd.Index:
     order = doubt(buildings).index
     table = buildings.loc[order, ["dormitory_like", "site"]].assign(place=np.arange(len(order)))
     listed, like, inside = table["place"] < CHECK_ME, table["dormitory_like"].astype(bool), table["site"].notna()
-    last = np.lexsort((table["place"], ~inside & ~listed, ~like & ~listed, ~listed))
-    return geometries_of(buildings.loc[order[last]])
+    return order[np.lexsort((table["place"], ~inside & ~listed, ~like & ~listed, ~listed))]
 
 
 def _columns(buildings: gpd.GeoDataFrame, transform: Affine) -> dict[str, list[Any]]:

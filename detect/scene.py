@@ -33,6 +33,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import from_gcps
 from rasterio.windows import Window
 from scipy.sparse import csr_array
+from shapely import Polygon
 
 from detect.dates import scene_date
 from detect.errors import InputError
@@ -104,6 +105,12 @@ class Scene:
     def gsd_m(self) -> float:
         """Ground size of a pixel, mean of both axes, metres."""
         return (self.gsd_rc_m[0] + self.gsd_rc_m[1]) / 2
+
+    @property
+    def outline(self) -> Polygon:
+        """Its four corners, in its CRS (metres without one)."""
+        height, width = self.size_hw
+        return Polygon([self.transform * corner for corner in ((0, 0), (width, 0), (width, height), (0, height))])
 
     @property
     def simulated(self) -> bool:

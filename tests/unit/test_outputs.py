@@ -193,3 +193,16 @@ def test_overview_shows_the_scene_and_its_legend(
         assert np.degrees(np.arctan2(x, -y)) == pytest.approx(30, abs=3)
     else:
         assert (x, y) == pytest.approx((0, -1), abs=0.05)
+
+
+def test_an_overview_of_very_many_buildings_is_tinted(
+    write_scene: WriteScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = open_scene(write_scene())
+    pictures = []
+    for name, most in (("outlines", 100), ("tints", 0)):
+        monkeypatch.setattr("detect.overview.MOST_OUTLINES", most)
+        write_overview(tmp_path / f"{name}.png", scene, read_whole(scene), some(3), plots(), draw_sites=False)
+        pictures.append(imread(tmp_path / f"{name}.png"))
+    assert pictures[0].shape == pictures[1].shape
+    assert 0 < (pictures[0] != pictures[1]).any(axis=-1).mean() < 0.5

@@ -16,7 +16,9 @@ from scipy import ndimage
 
 import detect
 from detect.errors import DetectError, InputError
+from detect.matching import covered_by
 from detect.pipeline import OUTPUTS, predict_scenes
+from detect.vectors import geometries_of
 from tests.conftest import HOUSES, ORIGIN_XY, WriteScene, draw_houses
 
 
@@ -179,8 +181,18 @@ def test_overlapping_scenes_count_each_building_once(request: pytest.FixtureRequ
                 target.write(part)
     west, east = predict_scenes(halves, tmp_path / "out", sites=None)
     whole = detect.predict(compound, tmp_path / "whole")
-    assert any("are counted there" in w for w in east.summary["warnings"])
+    assert any("are counted there" in w for r in (west, east) for w in r.summary["warnings"])
     assert len(west.buildings) + len(east.buildings) == pytest.approx(len(whole.buildings), abs=2)
+    assert not covered_by(geometries_of(west.buildings), geometries_of(east.buildings)).any()
+    before = [(tmp_path / "out" / name / "buildings.parquet").read_bytes() for name in ("west", "east")]
+    shutil.rmtree(tmp_path / "out" / "east")  # as if the run was cut off between the two
+    again = predict_scenes(halves, tmp_path / "out")
+    assert [(r.folder / "buildings.parquet").read_bytes() for r in again] == before
+    assert not list((tmp_path / "out").glob(".*.work"))
+    swapped = predict_scenes(halves[::-1], tmp_path / "swapped")
+    assert [r.buildings.geometry.to_wkb().tolist() for r in swapped[::-1]] == [
+        r.buildings.geometry.to_wkb().tolist() for r in (west, east)
+    ], "the order of the scenes decides between equals alone"
     dated = [
         predict_scenes([p], tmp_path / "dated" / d, date=d)[0] for p, d in zip(halves, ("2024-01-01", "2024-02-01"), strict=True)
     ]

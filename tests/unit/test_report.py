@@ -123,6 +123,15 @@ def test_every_building_is_there_with_its_numbers_and_place(write: Any) -> None:
     assert (found["longitude"][0], found["latitude"][0]) == pytest.approx((lon, lat), abs=1e-4)
 
 
+def test_of_very_many_buildings_the_page_has_those_to_look_at_first(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("detect.report.SHOWN", 2)
+    buildings, rows, sites, summary = example(3)
+    page = Page(write(buildings, rows, sites, summary))
+    assert len(page.data("buildings")["id"]) == 2
+    assert page.data("buildings")["id"] == sorted(page.data("buildings")["id"])
+    assert "Of 3 buildings it has the 2 to look at first" in page.text
+
+
 def test_totals_are_those_of_the_summary(write: Any) -> None:
     *tables, summary = example()
     page = Page(write(*tables, summary))

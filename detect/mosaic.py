@@ -1,0 +1,76 @@
+"""Scenes of one call that show the same ground: which they are, and in which of them each building counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from detect.geometry import to_degrees
+from detect.matching import same_buildings
+from detect.scene import Scene
+from detect.vectors import geometries_of
+
+_SHARED = 1e-4
+"""Of the smaller scene: tiles that only touch share less, and no building fits into so little."""
+
+
+def overlapping(scenes: Sequence[Scene]) -> list[tuple[int, int]]:
+    """Pairs (a < b) of scenes that share ground and may be of one date; pictures without a place share none."""
+    degrees = {i: to_degrees(np.array([s.outline]), s.crs)[0] for i, s in enumerate(scenes) if s.crs is not None}
+    placed, outlines = list(degrees), np.array(list(degrees.values()), dtype=object)
+    areas = shapely.area(outlines)
+    pairs = []
+    for one, two in shapely.STRtree(outlines).query(outlines, predicate="intersects").T.tolist():
+        a, b = placed[one], placed[two]
+        one_date = scenes[a].date == scenes[b].date or None in (scenes[a].date, scenes[b].date)
+        if a < b and one_date and shapely.area(outlines[one] & outlines[two]) > _SHARED * min(areas[one], areas[two]):
+            pairs.append((a, b))
+    return sorted(pairs)
+
+
+def groups(count: int, pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """Scenes 0 … count − 1 that are linked by pairs, directly or through others; in the order of their first ones."""
+    a, b = np.array(pairs, np.int64).reshape(-1, 2).T
+    _, group = connected_components(coo_array((np.ones(len(a)), (a, b)), shape=(count, count)), directed=False)
+    members: dict[int, list[int]] = {}
+    for scene, number in enumerate(group.tolist()):
+        members.setdefault(number, []).append(scene)
+    return list(members.values())
+
+
+def counted_once(tables: Sequence[gpd.GeoDataFrame], pairs: Sequence[tuple[int, int]]) -> list[NDArray[np.int64]]:
+    """For each building of each scene the scene that counts it in its stead, −1 where it counts itself.
+
+    Buildings of two scenes are the same where they share 40 % of the smaller one. They are asked in turn, whole ones before those that a
+    scene's edge cuts, then by falling score, then in the order of the scenes: a building counts unless the same one was asked before and
+    counts.
+
+    Args:
+        tables: of all scenes, with ``score`` and ``touches_edge``, each in its own CRS.
+        pairs: of ``overlapping``.
+    """
+    if not tables:
+        return []
+    firsts = np.cumsum([0, *map(len, tables)])
+    scene_of = np.repeat(np.arange(len(tables)), np.diff(firsts))
+    links: list[list[int]] = [[] for _ in scene_of]
+    for a, b in pairs:
+        ours, theirs = geometries_of(tables[a]), geometries_of(tables[b].to_crs(tables[a].crs))
+        for i, j in zip(*same_buildings(ours, theirs), strict=True):
+            links[firsts[a] + i].append(int(firsts[b] + j))
+            links[firsts[b] + j].append(int(firsts[a] + i))
+    score, cut = (np.concatenate([t[name].to_numpy() for t in tables]) for name in ("score", "touches_edge"))
+    instead = np.full(len(scene_of), -1)
+    asked = np.zeros(len(scene_of), bool)
+    for building in np.lexsort((np.arange(len(score)), -score, cut)):
+        asked[building] = True
+        counting = [other for other in links[building] if asked[other] and instead[other] < 0]
+        if counting:
+            instead[building] = scene_of[min(counting)]
+    return np.split(instead, firsts[1:-1])
