@@ -13,14 +13,18 @@ DEMO := demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench clean
+.PHONY: help demo yardstick test check format bench clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(CORE)  ## install the core and count buildings in a real satellite scene
 	@$(BIN)/python scripts/demo_scene.py $(DEMO)
 	@$(BIN)/detect predict $(DEMO)/rotterdam.tif --sites $(DEMO)/site.geojson --out $(DEMO)/out --overwrite
+
+yardstick: $(CORE)  ## draw three plots of worker housing, 100 blocks planned, and count blocks and beds
+	@test -f $(DEMO)/yardstick/scene.tif || $(BIN)/detect simulate --preset yardstick --seed 1 --out $(DEMO)/yardstick
+	@$(BIN)/detect predict $(DEMO)/yardstick/scene.tif --sites $(DEMO)/yardstick/truth.gpkg --out $(DEMO)/yardstick/out --overwrite
 
 test: $(DEV)  ## install everything and run the tests
 	@$(BIN)/python -m pytest -q

@@ -180,7 +180,7 @@ def predict_scenes(
     if sites is not None and propose_sites:
         raise InputError("--sites and --propose-sites: give the plots, or have them proposed, not both")
     if sites is not None:
-        read_vector(sites)  # a wrong file is a mistake of the call, not of each scene
+        read_vector(sites, preferred="sites")  # a wrong file is a mistake of the call, not of each scene
     found = sources(scenes, asset)
     results: dict[int, Result] = {}
     opened: list[Scene] = []

@@ -38,7 +38,7 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
     """Sites of a vector file in the scene's CRS; without a file the whole scene is one site.
 
     Args:
-        path: any vector file with a polygon layer; fields ``name`` and ``planned_buildings`` are used whatever their case.
+        path: any vector file with a polygon layer; of several layers ``sites``, else the first; fields ``name`` and ``planned_buildings`` are used whatever their case.
         crs: of the scene.
         outline: of the scene, in its CRS.
 
@@ -51,7 +51,7 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
             geometry=gpd.GeoSeries([outline], crs=crs),
         )
         return Sites(table, ((),))
-    raw = read_vector(path)
+    raw = read_vector(path, preferred="sites")
     crossed = ~shapely.is_valid(geometries_of(raw))
     table = polygons_only(raw.assign(**{_CROSSED: crossed}))
     if not len(table):

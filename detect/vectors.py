@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from detect.errors import InputError
 
 
-def read_vector(path: str | Path, layer: str | None = None) -> gpd.GeoDataFrame:
-    """A layer of a vector file with every column; the first layer, or the one named.
+def read_vector(path: str | Path, layer: str | None = None, preferred: str | None = None) -> gpd.GeoDataFrame:
+    """A layer of a vector file with every column: the one named, else ``preferred`` where it is there, else the first.
 
     Raises:
         InputError: missing, no vector file, or without that layer.
@@ -32,7 +32,7 @@ def read_vector(path: str | Path, layer: str | None = None) -> gpd.GeoDataFrame:
             layers = [str(name) for name, _ in pyogrio.list_layers(path)]
             if layer is not None and layer not in layers:
                 raise InputError(f"{path}: has no layer '{layer}'; it holds {', '.join(layers)}")
-            table = gpd.read_file(path, layer=layer or layers[0])
+            table = gpd.read_file(path, layer=layer or (preferred if preferred in layers else layers[0]))
     except InputError:
         raise
     except Exception as cause:  # pyogrio and pyarrow raise classes of their own

@@ -53,6 +53,14 @@ def test_sites_keep_names_plans_and_areas(tmp_path: Path) -> None:
     assert sites.warnings == ((), (), ())
 
 
+def test_of_several_layers_the_one_named_sites(tmp_path: Path) -> None:
+    path = tmp_path / "result.gpkg"
+    for layer, side in (("buildings", 5.0), ("sites", 50.0)):
+        gpd.GeoDataFrame({"name": [layer]}, geometry=[box(0, 0, side, side)], crs=32631).to_file(path, layer=layer)
+    sites = load_sites(path, pyproj.CRS(32631), box(0, 0, 100, 100))
+    assert list(sites.table["name"]) == ["sites"]
+
+
 @pytest.mark.parametrize("epsg", [4326, 3857, 32638])
 def test_another_coordinate_system_keeps_place_and_area(tmp_path: Path, epsg: int) -> None:
     path = write_sites(tmp_path / "s.gpkg", box(0, 0, 700, 500), box(800, 0, 1400, 500))
