@@ -38,7 +38,8 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
     """Sites of a vector file in the scene's CRS; without a file the whole scene is one site.
 
     Args:
-        path: any vector file with a polygon layer; of several layers ``sites``, else the first; fields ``name`` and ``planned_buildings`` are used whatever their case.
+        path: any vector file with a polygon layer; of several layers ``sites``, else the first. Fields ``name`` and
+            ``planned_buildings`` are used whatever their case.
         crs: of the scene.
         outline: of the scene, in its CRS.
 
