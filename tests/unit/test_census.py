@@ -206,6 +206,36 @@ def test_measured_confusion_moves_the_stages() -> None:
     assert confused["foundation"]["high"] > 15 and confused["complete"]["low"] < 5
 
 
+def drawn_place(rng: np.random.Generator, many: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """True and given stages (0–2) of a place whose classifier calls half of what is incomplete complete."""
+    true = rng.choice(3, many, p=rng.dirichlet([2, 4, 6]))
+    given = np.where((true == 1) & (rng.random(many) < 0.5), 2, true)
+    return true, given
+
+
+def test_intervals_of_a_biased_classifier_hold_the_truth() -> None:
+    rng = np.random.default_rng(5)
+    rates = []
+    for i in range(8):
+        true, given = drawn_place(rng)
+        all_found = dict.fromkeys(("predicted", "real", "reference", "found"), len(true))
+        stages = {t: {g: int(((true == j) & (given == k)).sum()) for k, g in enumerate(STAGES)} for j, t in enumerate(STAGES)}
+        rates.append({"place": str(i), "by_size": {"large": all_found}, "stages": stages})
+    held = np.zeros((2, 3))  # with what was measured, and without
+    biased = 0
+    for _ in range(40):
+        true, given = drawn_place(rng)
+        table = buildings(*[("a", STAGES[g], 0.0) for g in given], sure=0.98)
+        biased += int((given == 1).sum() - (true == 1).sum())
+        plain = [{k: v for k, v in r.items() if k != "stages"} for r in rates]
+        for row, known in enumerate((rates, plain)):
+            counted = census(table, rates=known)["total"]["by_stage"]
+            held[row] += [counted[s]["low"] <= (true == i).sum() <= counted[s]["high"] for i, s in enumerate(STAGES)]
+    assert biased < -300, "a third of the buildings are incomplete, and half of them are called complete"
+    assert (held[0] >= 0.8 * 40).all(), held
+    assert held[1][1] < held[0][1], "the measured confusion is what corrects the count"
+
+
 def test_what_a_user_has_checked_is_certain() -> None:
     table = buildings(*[("a", "complete", 1.0)] * 6).assign(certain=True)
     total = census(table)["total"]
