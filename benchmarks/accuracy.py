@@ -34,7 +34,7 @@ from detect.evaluate import evaluate, observed_ground
 from detect.geometry import measure
 from detect.matching import covered_by, match, overlaps
 from detect.pipeline import Result, predict_scenes
-from detect.rates import DORMITORY, count_rates
+from detect.rates import COUNT_IOU, DORMITORY, count_rates
 from detect.simulate import simulate
 from detect.stages import STAGES
 from detect.vectors import geometries_of, polygons_only, read_vector
@@ -43,6 +43,8 @@ from detect.weights import load_weights
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 SIMULATED_SEEDS = range(100, 110)
 GAP_M = 3.0
+FIRM = 0.7
+"""Confidence of a mark from which on it counts."""
 
 
 @dataclass
@@ -136,19 +138,41 @@ def _from_mask(path: Path, gsd: float) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFra
     return gpd.GeoDataFrame(geometry=built), gpd.GeoDataFrame(geometry=[shapely.union_all(known)])
 
 
-def staged(data: Path, image: Path, gsd: float | None) -> gpd.GeoDataFrame:
-    """Buildings of an image whose construction stage two annotators agree on."""
+def staged(data: Path, image: Path, gsd: float | None, *, marks: bool = False) -> gpd.GeoDataFrame:
+    """Buildings of an image whose construction stage two annotators agree on, and with ``marks`` the firm ones that one sought out."""
+    source = data / "banepa_scene/banepa.tif" if image.stem == "banepa_north" else image
+    name = source.relative_to(data).as_posix() if data in source.parents else ""
     table = pd.read_csv(data / "stages/buildings.csv")
-    table = (
-        table[(table["image"] == image.relative_to(data).as_posix()) & table["stage"].notna()]
-        if data in image.parents
-        else table[:0]
-    )
-    with rasterio.open(image) as source:
-        transform, crs = (source.transform, source.crs) if gsd is None else (Affine.scale(gsd, -gsd), None)
-    pixels = shapely.from_wkt(table["polygon_px"].to_numpy(object))
-    polygons = shapely.transform(pixels, lambda x, y: transform * (x, y), interleaved=False)
-    return gpd.GeoDataFrame({"stage": table["stage"].to_numpy(object)}, geometry=list(polygons), crs=crs)
+    table = table[(table["image"] == name) & table["stage"].notna()]
+    stages = table["stage"].tolist()
+    pixels = list(shapely.make_valid(shapely.from_wkt(table["polygon_px"].to_numpy(object))))
+    for line in (data / "stages/marks.jsonl").read_text().splitlines() if marks else ():
+        mark = json.loads(line)
+        if mark["image"] != name or mark["stage"] not in STAGES or mark["confidence"] < FIRM or "group" in mark["note"]:
+            continue
+        polygon = shapely.make_valid(shapely.Polygon(mark["polygon"]))
+        if not any(polygon.intersection(p).area > 0.4 * min(polygon.area, p.area) for p in pixels):
+            stages, pixels = [*stages, mark["stage"]], [*pixels, polygon]
+    with rasterio.open(source) as opened:
+        transform, crs = (opened.transform, opened.crs) if gsd is None else (Affine.scale(gsd, -gsd), None)
+    polygons = shapely.transform(np.array([*pixels, None], object)[:-1], lambda x, y: transform * (x, y), interleaved=False)
+    return gpd.GeoDataFrame({"stage": np.array(stages, object)}, geometry=list(polygons), crs=crs)
+
+
+def second_look(folder: Path, known: gpd.GeoDataFrame, area: Any) -> dict[str, dict[str, int]]:
+    """By true stage: ``reference`` buildings, how many were ``found`` at all (``COUNT_IOU``), and the stages these were given."""
+    found = read_vector(folder / "buildings.gpkg")
+    known = polygons_only(known if found.crs is None else known.to_crs(found.crs))
+    if isinstance(area, gpd.GeoDataFrame) and found.crs is not None:
+        within = shapely.union_all(geometries_of(area.to_crs(found.crs)))
+        known = known[within.contains(known.representative_point())]
+    ours, theirs, _ = match(overlaps(geometries_of(found), geometries_of(known)), COUNT_IOU)
+    true, given = known["stage"].to_numpy(object), found["stage"].to_numpy(object)[ours]
+    return {
+        s: {"reference": int((true == s).sum()), "found": int((true[theirs] == s).sum())}
+        | {g: int(((true[theirs] == s) & (given == g)).sum()) for g in STAGES}
+        for s in STAGES
+    }
 
 
 def single_blocks(buildings: gpd.GeoDataFrame, blocks: list[Any]) -> int:
@@ -193,6 +217,7 @@ def run(data: Path, weights: Path, *, quick: bool) -> dict[str, Any]:
     places: dict[str, Sums] = {}
     rates: dict[str, list[dict[str, Any]]] = {}
     confusion = {true: dict.fromkeys(STAGES, 0) for true in STAGES}
+    sought: dict[str, Any] = {true: dict.fromkeys(("reference", "found", *STAGES), 0) for true in STAGES}
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
         for place, image, gsd, reference, area in held_out(data, scratch):
@@ -205,7 +230,8 @@ def run(data: Path, weights: Path, *, quick: bool) -> dict[str, Any]:
             if place.split("/")[0] in COARSE:
                 counted = {key: counted[key] for key in ("place", "by_stage", "stages")}
             rates.setdefault(place, []).append(counted)
-            stages = evaluate(result.folder, known)["stages"]
+            sought = pooled([sought, second_look(result.folder, staged(data, image, gsd, marks=True), area)])
+            stages = evaluate(result.folder, known, area=area)["stages"]
             for true, given in stages["confusion"].items() if stages else ():
                 for name, count in given.items():
                     confusion[true][name] += count
@@ -231,7 +257,15 @@ def run(data: Path, weights: Path, *, quick: bool) -> dict[str, Any]:
     )
     means = {f"mean_{key}": float(np.mean([s[key] for s in by_set.values() if s[key] is not None])) for key in ("iou", "f1")}
     by_kind = {place: pooled(records) for place, records in rates.items()}
-    return {"places": by_place, "sets": by_set, **means, "separation": separation, "stages": confusion, "rates": by_kind}
+    return {
+        "places": by_place,
+        "sets": by_set,
+        **means,
+        "separation": separation,
+        "stages": confusion,
+        "stages_with_marks": sought,
+        "rates": by_kind,
+    }
 
 
 def pooled(records: list[dict[str, Any]]) -> dict[str, Any]:
@@ -254,7 +288,7 @@ def at_gsd(weights: str | None, gsd_m: float | None, scratch: Path) -> Path:
     """A folder with a copy of the weights whose card asks for another ground sampling distance."""
     chosen = load_weights(weights)
     card = chosen.card | ({} if gsd_m is None else {"gsd_m": gsd_m})
-    for file in (chosen.onnx, chosen.safetensors):
+    for file in (chosen.onnx, chosen.safetensors, chosen.stage_onnx):
         if file is not None:
             shutil.copy(file, scratch)
     (scratch / f"{chosen.name}.json").write_text(json.dumps(card))
@@ -272,6 +306,8 @@ def show(scores: dict[str, Any]) -> str:
     lines.append("stages of matched buildings; rows: reference, columns: predicted")
     lines += [f"{'':<14}" + "".join(f"{s:>12}" for s in STAGES)]
     lines += [f"{true:<14}" + "".join(f"{given[s]:>12}" for s in STAGES) for true, given in scores["stages"].items()]
+    lines += ["with firm marks, IoU 0.3", f"{'':<14}{'true':>12}{'found':>12}" + "".join(f"{s:>12}" for s in STAGES)]
+    lines += [f"{true:<14}" + "".join(f"{n:>12}" for n in row.values()) for true, row in scores["stages_with_marks"].items()]
     return "\n".join(lines)
 
 
@@ -291,7 +327,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as temporary:
             folder = at_gsd(options.weights, gsd_m, Path(temporary))
             label = f"{load_weights(folder).name} at {load_weights(folder).gsd_m:g} m"
-            results[label] = run(options.data, folder, quick=options.quick) | {"sha256": load_weights(folder).sha256}
+            results[label] = run(options.data, folder, quick=options.quick) | {
+                "sha256": load_weights(folder).sha256,
+                "stage_sha256": load_weights(folder).stage_sha256,
+            }
         print(f"\n{label}\n{show(results[label])}", flush=True)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1))

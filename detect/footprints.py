@@ -25,7 +25,7 @@ from shapely import Polygon
 
 from detect.grid import Span
 from detect.instances import TOP, Group, InstanceParams, batches, groups_mask, split_group
-from detect.stages import pool
+from detect.stages import STAGES, pool
 
 RECTANGLE_IOU = 0.84
 """From this overlap on, a footprint is given as its rectangle: a drawn one comes back with 0.93, an L with 0.75 at most."""
@@ -51,6 +51,8 @@ class RawBuilding:
 
 Paint = Callable[[Span, NDArray[np.uint8]], None]
 """Called with a window and (H, W) stage codes 1–3 of the buildings' pixels in it, 0 elsewhere."""
+Classify = Callable[[NDArray[np.object_]], NDArray[np.float64]]
+"""Footprints (n,) on the scene's work grid → stage probabilities (n, 3); called by several threads."""
 
 
 def polygonise(labels: NDArray[np.int32]) -> dict[int, Polygon]:
@@ -278,6 +280,7 @@ def extract_buildings(
     temperature: float = 1.0,
     class_weights: tuple[float, ...] = (1.0, 1.0, 1.0),
     told: NDArray[np.uint8] | None = None,
+    classify: Classify | None = None,
 ) -> list[RawBuilding]:
     """Every building of a scene, in the order of the groups and within one of their first pixels.
 
@@ -290,6 +293,7 @@ def extract_buildings(
         temperature: of the stage calibration.
         class_weights: of the stages in the training loss.
         told: of ``detect.probabilities.calibrated``; scores are means of what it gives, default of the probabilities as they are.
+        classify: gives the stages; default the stage heads, pooled.
     """
     groups = [g for g in groups if g.area_px >= params.min_area_px]
     told = np.arange(256, dtype=np.uint8) if told is None else told
@@ -317,7 +321,11 @@ def extract_buildings(
         large = shapely.area(footprints) >= params.min_area_px
         where = labels > 0
         of = labels[where] - 1
-        stage_p = pool(np.minimum(within[2:][:, where], TOP), of + 1, count, temperature, class_weights)
+        if classify is None:
+            stage_p = pool(np.minimum(within[2:][:, where], TOP), of + 1, count, temperature, class_weights)
+        else:
+            stage_p = np.full((count, len(STAGES)), 1 / len(STAGES))
+            stage_p[large] = classify(footprints[large])
         scores = np.bincount(of, weights=told[within[0][where]]) / np.bincount(of) / TOP
         if paint is not None:
             codes = np.concatenate([[0], np.where(large, stage_p.argmax(axis=1) + 1, 0)]).astype(np.uint8)

@@ -50,6 +50,7 @@ from detect.resources import package_version
 from detect.scene import Scene, WorkGrid, open_scene
 from detect.shadows import heights
 from detect.sites import WHOLE_SCENE, Sites, are_plots, assign, load_sites, proposed_sites, with_cut
+from detect.stage_crops import open_stage_head
 from detect.stages import STAGES
 from detect.vectors import geometries_of, read_vector
 from detect.verify import sealed
@@ -317,7 +318,7 @@ def _find(scene: Scene, job: _Job) -> _Found:
     with warnings.catch_warnings(), ThreadPoolExecutor(1) as aside:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # both threads turn it off and on, and may do so crosswise
         reading = aside.submit(lambda: np.save(overall, read_whole(scene)))
-        found, stage = _find_buildings(heads, grid, params, job, work, report)
+        found, stage = _find_buildings(heads, scene, grid, params, job, work, report)
         reading.result()
     buildings = _table(found, scene, grid)
     timings_s = {"network": network_s, "buildings": time.monotonic() - began - network_s}
@@ -382,6 +383,7 @@ def _run_key(scene: Scene, job: _Job, rivals: list[str]) -> str:
             job.weights.card["thresholds"],
             job.weights.card["tile"],
             job.weights.card.get("calibration"),
+            job.weights.stage_sha256,
         ],
         "sites": None if job.sites is None else sha256_of(Path(job.sites)),
         "propose_sites": job.propose_sites,
@@ -430,7 +432,7 @@ def _instance_params(job: _Job, grid: WorkGrid) -> InstanceParams:
 
 
 def _find_buildings(
-    heads: Probabilities, grid: WorkGrid, params: InstanceParams, job: _Job, work: Path, report: Progress
+    heads: Probabilities, scene: Scene, grid: WorkGrid, params: InstanceParams, job: _Job, work: Path, report: Progress
 ) -> tuple[list[RawBuilding], NDArray[np.uint8]]:
     """All buildings, and the stage of each of their pixels (H, W), 0 elsewhere; a sparse file mapped from disk."""
     stage = np.lib.format.open_memmap(work / "stage.npy", mode="w+", dtype=np.uint8, shape=grid.size_hw)
@@ -440,7 +442,7 @@ def _find_buildings(
         forget(stage)
 
     report("buildings", 0, 1)
-    with heads.reader() as reader:
+    with heads.reader() as reader, open_stage_head(job.weights, scene, grid) as stage_head:
         groups = find_groups(lambda span: reader.read(span, (0,))[0], grid.size_hw, params.threshold_u8)
         calibration = job.weights.card.get("calibration", {})
         found = extract_buildings(
@@ -452,6 +454,7 @@ def _find_buildings(
             temperature=job.weights.temperature("stage"),
             class_weights=tuple(calibration.get("stage_class_weights", (1.0, 1.0, 1.0))),
             told=calibrated(job.weights.temperature("footprint")),
+            classify=stage_head,
         )
     report("buildings", 1, 1)
     return found, stage
@@ -558,6 +561,7 @@ def _model(weights: Weights) -> dict[str, Any]:
     return {
         "name": weights.name,
         "sha256": weights.sha256,
+        "stage_sha256": weights.stage_sha256,
         "gsd_m": weights.gsd_m,
         "licence": card.get("licence"),
         "data": [

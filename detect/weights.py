@@ -22,6 +22,8 @@ class Weights:
     card: dict[str, Any]
     onnx: Path | None
     safetensors: Path | None
+    stage_onnx: Path | None = None
+    """Network of the second look at each building (``detect.stage_crops``); None where the card names none."""
 
     @property
     def name(self) -> str:
@@ -33,6 +35,11 @@ class Weights:
         """Of the ONNX file, or of the safetensors where there is no ONNX."""
         files = self.card["files"]
         return str(files["onnx" if self.onnx else "safetensors"]["sha256"])
+
+    @property
+    def stage_sha256(self) -> str | None:
+        """Of the network of the second look; None where there is none."""
+        return str(self.card["files"]["stage"]["sha256"]) if self.stage_onnx else None
 
     @property
     def gsd_m(self) -> float:
@@ -81,9 +88,14 @@ def load_weights(name_or_path: str | Path | None = None) -> Weights:
         raise InputError(f"weights '{name_or_path}': no such name or file; shipped are: {shipped}")
     card = _read_card(path)
     found = {kind: _checked(path, kind, spec) for kind, spec in card["files"].items()}
-    if not any(found.values()):
+    if not (found.get("onnx") or found.get("safetensors")):
         raise InputError(f"{path}: neither its .onnx nor its .safetensors lies beside it; copy them there")
-    return Weights(card, found.get("onnx"), found.get("safetensors"))
+    if "stage" in found and found["stage"] is None:
+        # Without it the stages would come out other than the card's rates say.
+        raise InputError(f"{path}: its {card['files']['stage']['name']} does not lie beside it; copy it there")
+    if "stage" in found and not isinstance(card.get("stage_head"), dict):
+        raise InputError(f"{path}: is a broken card, it names a stage file but has no 'stage_head'")
+    return Weights(card, found.get("onnx"), found.get("safetensors"), found.get("stage"))
 
 
 def sha256_of(path: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,7 +101,7 @@ def write_weights(
 
 
 def export(weights: str | Path, out: str | Path, tile_px: int | None = None) -> None:
-    """Write an ONNX model of weights, its metadata inside, and a card beside it that describes that file alone.
+    """Write an ONNX model of weights, its metadata inside, the stage head if there is one, and a card beside it that describes these.
 
     Args:
         weights: name or path.
@@ -112,14 +113,14 @@ def export(weights: str | Path, out: str | Path, tile_px: int | None = None) -> 
         InputError: no such weights, no safetensors among them, or a file that exists already.
     """
     path = Path(out)
-    card_path = path.with_suffix(".json")
+    card_path, stage_path = path.with_suffix(".json"), path.with_suffix(".stage.onnx")
     if path.suffix != ".onnx":
         raise InputError(f"--out {path}: name a file that ends in .onnx")
     if not path.parent.is_dir():
         raise InputError(f"--out {path}: the folder {path.parent} does not exist; create it first")
     if tile_px is not None and tile_px % STRIDE:
         raise InputError(f"--tile {tile_px}: give a multiple of {STRIDE}, such as 512")
-    for target in (path, card_path) if tile_px is None else (path,):
+    for target in (path, card_path, stage_path) if tile_px is None else (path,):
         if target.exists():
             raise InputError(f"{target}: exists already; choose another name")
     chosen: Weights = load_weights(weights)
@@ -128,10 +129,13 @@ def export(weights: str | Path, out: str | Path, tile_px: int | None = None) -> 
     helper.set_model_props(model, _metadata(chosen, tile_px))
     aside = path.with_name(path.name + ".part")
     onnx.save(model, aside)
-    card = chosen.card | {"files": {"onnx": {"name": path.name, "sha256": sha256_of(aside)}}}
+    files = {"onnx": {"name": path.name, "sha256": sha256_of(aside)}}
+    if tile_px is None and chosen.stage_onnx is not None:
+        shutil.copyfile(chosen.stage_onnx, stage_path)
+        files["stage"] = {"name": stage_path.name, "sha256": sha256_of(stage_path)}
     aside.replace(path)
     if tile_px is None:
-        card_path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        card_path.write_text(json.dumps(chosen.card | {"files": files}, indent=1) + "\n", encoding="utf-8")
 
 
 def _metadata(weights: Weights, tile_px: int | None) -> dict[str, str]:
@@ -206,12 +210,12 @@ def to_onnx(
             training=torch.onnx.TrainingMode.PRESERVE,
         )
     model = onnx.load_from_string(buffer.getvalue())
-    _store_half(model.graph)
+    store_half(model.graph)
     onnx.checker.check_model(model)
     return model
 
 
-def _store_half(graph: onnx.GraphProto) -> None:
+def store_half(graph: onnx.GraphProto) -> None:
     """Replace each float32 matrix by a float16 one and a node that widens it."""
     casts = []
     for tensor in graph.initializer:

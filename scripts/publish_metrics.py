@@ -30,11 +30,12 @@ def main() -> int:
     card_path = ROOT / "weights" / f"{name}.json"
     card = json.loads(card_path.read_text(encoding="utf-8"))
     measured = json.loads(RESULTS.read_text(encoding="utf-8")).get(f"{name} at {card['gsd_m']:g} m")
-    if measured is None or measured["sha256"] != card["files"]["onnx"]["sha256"]:
+    stage_sha256 = card["files"].get("stage", {}).get("sha256")
+    if measured is None or (measured["sha256"], measured["stage_sha256"]) != (card["files"]["onnx"]["sha256"], stage_sha256):
         print(f"publish_metrics: error: {RESULTS} is not of these weights; run benchmarks/accuracy.py first", file=sys.stderr)
         return 1
     card["metrics"] = {"measured": "footprints, by benchmarks/accuracy.py", **_rounded(measured)}
-    card["rates"] = [*real_rates(measured), *simulated_rates(card["files"]["onnx"]["sha256"])]
+    card["rates"] = [*real_rates(measured), *simulated_rates(card)]
     card_path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     if name != (ROOT / "weights" / "default.txt").read_text(encoding="utf-8").strip():
         return 0  # the README tells of the weights that are used unasked
@@ -55,13 +56,13 @@ def real_rates(measured: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def simulated_rates(sha256: str) -> list[dict[str, Any]]:
-    """Per drawn compound, which tell of drawn scenes alone; none where benchmarks/census.py has not run with these weights."""
-    if not CENSUS.is_file():
-        print("publish_metrics: no simulated compounds; run benchmarks/census.py for them", file=sys.stderr)
-        return []
-    measured = json.loads(CENSUS.read_text(encoding="utf-8"))
-    return measured["rates"] if measured["sha256"] == sha256 else []
+def simulated_rates(card: dict[str, Any]) -> list[dict[str, Any]]:
+    """Per drawn compound, which tell of drawn scenes alone; those of the card where benchmarks/census.py has not run with these weights."""
+    measured = json.loads(CENSUS.read_text(encoding="utf-8")) if CENSUS.is_file() else {}
+    if measured.get("sha256") == card["files"]["onnx"]["sha256"]:
+        return measured["rates"]
+    print("publish_metrics: the rates of drawn scenes stay as they were; run benchmarks/census.py for new ones", file=sys.stderr)
+    return [rate for rate in card.get("rates") or [] if rate.get("simulated")]
 
 
 def table(metrics: dict[str, Any]) -> str:
@@ -82,7 +83,7 @@ def _number(value: float | None) -> str:
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items() if k not in ("images", "sha256", "rates")}
+        return {k: _rounded(v) for k, v in value.items() if k not in ("images", "sha256", "stage_sha256", "rates")}
     return round(value, 4) if isinstance(value, float) else value
 
 

@@ -104,6 +104,28 @@ def test_extracted_buildings_know_score_stage_and_edge() -> None:
     assert [b.touches_edge for b in again] == [False, True, True], "beside what was not observed"
 
 
+def test_a_classifier_replaces_the_pooled_stages_of_buildings_and_pixels() -> None:
+    heads = scene_heads()
+    params = InstanceParams(min_area_px=250)
+    painted = np.zeros(heads.shape[1:], np.uint8)
+    asked: list[float] = []
+
+    def paint(span: Span, codes: np.ndarray) -> None:
+        np.copyto(painted[span.slices()], codes, where=codes > 0)
+
+    def classify(footprints: np.ndarray) -> np.ndarray:
+        asked.extend(shapely.area(footprints).round().tolist())
+        return np.tile([0.2, 0.7, 0.1], (len(footprints), 1))
+
+    groups = find_groups(lambda span: heads[0][span.slices()], painted.shape, params.threshold_u8)
+    found = extract_buildings(
+        lambda span: heads[(slice(None), *span.slices())], groups, painted.shape, params, paint=paint, classify=classify
+    )
+    assert [b.stage_p for b in found] == [(0.2, 0.7, 0.1)] * 2
+    assert sorted(asked) == [400, 600], "not of what is too small"
+    assert [(painted == code).sum() for code in (1, 2, 3)] == [0, 1000, 0]
+
+
 def test_stage_probabilities_sum_to_one_and_weights_are_divided_out() -> None:
     labels = np.repeat([[0, 1, 1, 2]], 3, axis=0).astype(np.int32)
     heads = np.stack([np.full(labels.shape, v, np.uint8) for v in (60, 60, 120)])

@@ -92,7 +92,8 @@ def small_tiles(folder: Path) -> Path:
     shipped = load_weights()
     target = folder / "weights"
     target.mkdir()
-    shutil.copy(shipped.onnx, target)
+    for file in (shipped.onnx, shipped.stage_onnx):
+        shutil.copy(file, target)
     card = shipped.card | {"tile": {"core_px": 128, "halo_px": 64, "stride_px": 32}}
     (target / f"{shipped.name}.json").write_text(json.dumps(card))
     return target

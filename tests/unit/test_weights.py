@@ -161,3 +161,19 @@ def test_sha256_of_a_file_is_that_of_its_content(tmp_path: Path) -> None:
     file = tmp_path / "abc"
     file.write_bytes(b"abc")
     assert sha256_of(file) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_stage_head_is_found_and_missed(tmp_path: Path) -> None:
+    assert load_weights(write_weights(tmp_path / "plain")).stage_onnx is None
+    files = {k: {"name": f"tiny.{k}", "sha256": hashlib.sha256(v).hexdigest()} for k, v in CONTENT.items()}
+    files["stage"] = {"name": "tiny.stage.onnx", "sha256": hashlib.sha256(b"stages").hexdigest()}
+    path = write_weights(tmp_path, files=files, stage_head={"gsds_m": [0.3], "crop_px": 64})
+    with pytest.raises(InputError, match=r"tiny\.stage\.onnx does not lie beside it"):
+        load_weights(path)
+    (tmp_path / "tiny.stage.onnx").write_bytes(b"stages")
+    found = load_weights(path)
+    assert found.stage_onnx == tmp_path / "tiny.stage.onnx"
+    assert found.stage_sha256 == files["stage"]["sha256"]
+    path = write_weights(tmp_path, files=files)
+    with pytest.raises(InputError, match="no 'stage_head'"):
+        load_weights(path)

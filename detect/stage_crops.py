@@ -1,0 +1,125 @@
+"""The second look at each building: two crops around it, at finer pixels than the network's, and a small network that names the stage.
+
+A crop is centred on the footprint and read straight from the scene, at a place that the footprint alone decides. So a building gets the
+same answer however the scene was cut into blocks. Weights without such a network keep the stages of the first look (``stages.pool``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+
+from detect.errors import InputError
+from detect.grid import Span
+from detect.scene import Scene, SceneReader, WorkGrid
+from detect.stages import STAGES
+from detect.weights import Weights
+
+_BATCH = 16
+"""Buildings in one pass; bounds memory."""
+
+
+class CropReader:
+    """Reads the crops of footprints; holds file handles, so use it under one lock."""
+
+    def __init__(self, readers: Sequence[tuple[SceneReader, Affine]], crop_px: int) -> None:
+        """Take per scale a reader and the way from footprints' pixels to its own."""
+        self._readers, self._px = readers, crop_px
+
+    def read(self, polygon: Any) -> NDArray[np.float32]:
+        """(scales, 4, S, S) of 0–1: red, green, blue as the network sees them, and the footprint."""
+        return np.stack([self._crop(reader, shapely.transform(polygon, _by(to_px))) for reader, to_px in self._readers])
+
+    def _crop(self, reader: SceneReader, polygon: Any) -> NDArray[np.float32]:
+        west, north, east, south = polygon.bounds
+        row0, col0 = (int(np.floor((low + high) / 2)) - self._px // 2 for low, high in ((north, south), (west, east)))
+        values, _ = reader.read(Span(row0, col0, row0 + self._px, col0 + self._px))
+        here = [shapely.transform(polygon, lambda xy: xy - (col0, row0))]
+        size_hw = (self._px, self._px)
+        mask = rasterize(here, size_hw)
+        if not mask.any():  # thinner than a pixel
+            mask = rasterize(here, size_hw, all_touched=True)
+        return np.concatenate([values, mask[None].astype(np.float32)])
+
+
+@contextmanager
+def crop_reader(scene: Scene, grid: WorkGrid, gsds_m: Sequence[float], crop_px: int) -> Iterator[CropReader]:
+    """A reader of crops of footprints in pixels of ``grid``.
+
+    Args:
+        scene: where they lie.
+        grid: of the footprints.
+        gsds_m: ground size of the crops' pixels, one per scale, metres.
+        crop_px: side of a crop.
+    """
+    with ExitStack() as files:
+        readers = []
+        for gsd_m in gsds_m:
+            own = scene.work_grid(gsd_m)
+            readers.append((files.enter_context(scene.reader(own)), ~own.transform * grid.transform))
+        yield CropReader(readers, crop_px)
+
+
+class StageHead:
+    """The small network; thread-safe, one building after the other in order."""
+
+    def __init__(self, weights: Weights, reader: CropReader, threads: int | None = None) -> None:
+        """Open the network.
+
+        Args:
+            weights: with a stage head.
+            reader: of the scene's crops.
+            threads: of one pass, default all cores.
+
+        Raises:
+            InputError: the file is no network that ONNX Runtime can load.
+        """
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.use_deterministic_compute = True
+        if threads:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(weights.stage_onnx, options, providers=["CPUExecutionProvider"])
+        except Exception as cause:  # ONNX Runtime raises classes of its own that share no base
+            raise InputError(
+                f"{weights.stage_onnx}: ONNX Runtime cannot load it ({' '.join(str(cause).split())[:200]})"
+            ) from cause
+        self._reader = reader
+        self._lock = threading.Lock()
+
+    def __call__(self, footprints: NDArray[np.object_]) -> NDArray[np.float64]:
+        """Stage probabilities (n, 3) of footprints (n,) in pixels of the reader's grid, rows summing to one."""
+        with self._lock:
+            parts = [self._pass(footprints[i : i + _BATCH]) for i in range(0, len(footprints), _BATCH)]
+        return np.concatenate(parts) if parts else np.zeros((0, len(STAGES)))
+
+    def _pass(self, footprints: NDArray[np.object_]) -> NDArray[np.float64]:
+        crops = np.stack([self._reader.read(polygon) for polygon in footprints])
+        p = self._session.run(None, {"crops": crops})[0].astype(np.float64)
+        return p / p.sum(axis=1, keepdims=True)
+
+
+@contextmanager
+def open_stage_head(weights: Weights, scene: Scene, grid: WorkGrid) -> Iterator[StageHead | None]:
+    """The stage head of weights on a scene; None where the weights have none."""
+    if weights.stage_onnx is None:
+        yield None
+        return
+    spec = weights.card["stage_head"]
+    with crop_reader(scene, grid, spec["gsds_m"], spec["crop_px"]) as reader:
+        yield StageHead(weights, reader)
+
+
+def _by(transform: Affine) -> Any:
+    return lambda xy: np.column_stack(transform * xy.T)

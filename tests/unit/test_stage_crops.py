@@ -1,0 +1,95 @@
+"""The second look: crops lie where the footprint says, and a building's answer is its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+from shapely import box
+
+from detect.errors import InputError
+from detect.pipeline import predict
+from detect.resources import resource_path
+from detect.scene import open_scene
+from detect.stage_crops import StageHead, crop_reader, open_stage_head
+from detect.weights import load_weights
+
+HOUSES = [box(14, 12, 44, 36), box(40, 50, 62, 78), box(140, 30, 160, 54)]
+
+
+def without_head(folder: Path) -> Path:
+    """The shipped weights as a user might have made them."""
+    shipped = resource_path("weights")
+    folder.mkdir()
+    card = json.loads((shipped / "base.json").read_text())
+    del card["files"]["stage"], card["stage_head"]
+    (folder / "base.json").write_text(json.dumps(card))
+    for kind in ("onnx", "safetensors"):
+        shutil.copy(shipped / f"base.{kind}", folder)
+    return folder
+
+
+def test_crops_show_the_building_in_the_middle(tiny_scene: Path) -> None:
+    scene = open_scene(tiny_scene)
+    grid = scene.work_grid(0.5)
+    with crop_reader(scene, grid, (0.5, 0.25), 64) as reader:
+        crops = reader.read(HOUSES[0])
+    assert crops.shape == (2, 4, 64, 64) and crops.dtype == np.float32
+    assert 0 <= crops.min() and crops.max() <= 1
+    coarse, fine = crops
+    assert coarse[3].sum() == 30 * 24 and fine[3].sum() == 60 * 48
+    rows, cols = np.nonzero(coarse[3])
+    assert abs(rows.mean() - 31.5) <= 1 and abs(cols.mean() - 31.5) <= 1
+    roof, ground = (coarse[0][coarse[3] == inside].mean() for inside in (1, 0))
+    assert roof > ground + 0.2, "roofs are bright and red"
+
+
+def test_a_crop_reaches_beyond_the_scene_and_slivers_have_a_pixel(tiny_scene: Path) -> None:
+    scene = open_scene(tiny_scene)
+    with crop_reader(scene, scene.work_grid(0.5), (0.5,), 64) as reader:
+        assert reader.read(HOUSES[2]).shape == (1, 4, 64, 64)
+        assert reader.read(box(20.1, 20.1, 20.4, 30))[0, 3].any()
+
+
+def test_a_building_gets_the_same_answer_alone_and_among_others(tiny_scene: Path) -> None:
+    scene = open_scene(tiny_scene)
+    weights = load_weights("base")
+    grid = scene.work_grid(weights.gsd_m)
+    footprints = shapely.transform(np.array(HOUSES * 7, object), lambda xy: xy * (0.5 / grid.gsd_m))
+    with open_stage_head(weights, scene, grid) as head:
+        assert head is not None
+        together = head(footprints)
+        alone = head(footprints[1:2])
+        assert head(footprints[:0]).shape == (0, 3)
+    assert together.shape == (21, 3)
+    assert together.sum(axis=1) == pytest.approx(1)
+    assert together[1] == pytest.approx(alone[0], abs=1e-5)
+    assert together[-3:] == pytest.approx(together[:3], abs=1e-5)
+
+
+def test_weights_without_a_head_keep_the_pooled_stages(tiny_scene: Path, tmp_path: Path) -> None:
+    mine = without_head(tmp_path / "mine")
+    scene = open_scene(tiny_scene)
+    with open_stage_head(load_weights(mine), scene, scene.work_grid(0.3)) as head:
+        assert head is None
+    pooled = predict(tiny_scene, tmp_path / "pooled", weights=mine)
+    looked_at = predict(tiny_scene, tmp_path / "head", weights="base")
+    assert pooled.summary["model"]["stage_sha256"] is None
+    assert looked_at.summary["model"]["stage_sha256"] == load_weights("base").stage_sha256
+    assert pooled.summary["run"]["key"] != looked_at.summary["run"]["key"]
+    assert len(pooled.buildings) == len(looked_at.buildings) > 0
+    assert not np.allclose(pooled.buildings["p_complete"], looked_at.buildings["p_complete"])
+    assert list(pooled.buildings.geometry) == list(looked_at.buildings.geometry)
+
+
+def test_a_file_that_is_no_network_is_refused(tiny_scene: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no network")
+    weights = load_weights("base")
+    scene = open_scene(tiny_scene)
+    with crop_reader(scene, scene.work_grid(0.3), (0.3,), 32) as reader, pytest.raises(InputError, match="cannot load it"):
+        StageHead(type(weights)(weights.card, weights.onnx, None, broken), reader)
