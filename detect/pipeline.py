@@ -50,7 +50,7 @@ from detect.resources import package_version
 from detect.scene import Scene, WorkGrid, open_scene
 from detect.shadows import heights
 from detect.sites import WHOLE_SCENE, Sites, are_plots, assign, load_sites, proposed_sites, with_cut
-from detect.stage_crops import open_stage_head
+from detect.stage_crops import looks_again, open_stage_head
 from detect.stages import STAGES
 from detect.vectors import geometries_of, read_vector
 from detect.verify import sealed
@@ -532,7 +532,7 @@ def _summary(
             "area_km2": round(area_km2(scene.outline, scene.crs), 6),
             "whole_scene_is_the_site": not _are_drawn(sites),
         },
-        "model": _model(job.weights),
+        "model": _model(job.weights, scene),
         **counted,
         "warnings": [
             *scene.warnings,
@@ -554,14 +554,14 @@ def _summary(
     }
 
 
-def _model(weights: Weights) -> dict[str, Any]:
+def _model(weights: Weights, scene: Scene) -> dict[str, Any]:
     """Which weights, what they rest on, and how good they are on places that no training saw."""
     card = weights.card
     means = {"IoU": card.get("metrics", {}).get("mean_iou"), "F1": card.get("metrics", {}).get("mean_f1")}
     return {
         "name": weights.name,
         "sha256": weights.sha256,
-        "stage_sha256": weights.stage_sha256,
+        "stage_sha256": weights.stage_sha256 if looks_again(weights, scene) else None,
         "gsd_m": weights.gsd_m,
         "licence": card.get("licence"),
         "data": [

@@ -110,10 +110,15 @@ class StageHead:
         return p / p.sum(axis=1, keepdims=True)
 
 
+def looks_again(weights: Weights, scene: Scene) -> bool:
+    """Whether the stages of a scene come from a stage head. It takes drawn shells for finished roofs; the first look does not."""
+    return weights.stage_onnx is not None and not scene.simulated
+
+
 @contextmanager
 def open_stage_head(weights: Weights, scene: Scene, grid: WorkGrid) -> Iterator[StageHead | None]:
-    """The stage head of weights on a scene; None where the weights have none."""
-    if weights.stage_onnx is None:
+    """The stage head of weights on a scene; None where the weights have none, and on drawn scenes, which it has never seen."""
+    if not looks_again(weights, scene):
         yield None
         return
     spec = weights.card["stage_head"]

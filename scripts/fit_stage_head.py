@@ -283,7 +283,7 @@ LICENCE = (
 )
 LIMITS = (
     "Foundations: few were learnt and measured, of four cities. Where a whole place looks unlike these, expect worse. "
-    "Footprints longer than 38 m are judged by their middle."
+    "Footprints longer than 38 m are judged by their middle. Drawn scenes it has never seen: predict pools their stages instead."
 )
 
 

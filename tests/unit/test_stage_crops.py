@@ -15,6 +15,7 @@ from detect.errors import InputError
 from detect.pipeline import predict
 from detect.resources import resource_path
 from detect.scene import open_scene
+from detect.simulate import simulate
 from detect.stage_crops import StageHead, crop_reader, open_stage_head
 from detect.weights import load_weights
 
@@ -84,6 +85,29 @@ def test_weights_without_a_head_keep_the_pooled_stages(tiny_scene: Path, tmp_pat
     assert len(pooled.buildings) == len(looked_at.buildings) > 0
     assert not np.allclose(pooled.buildings["p_complete"], looked_at.buildings["p_complete"])
     assert list(pooled.buildings.geometry) == list(looked_at.buildings.geometry)
+
+
+def test_block_size_and_workers_change_no_stage(tiny_scene: Path, tmp_path: Path) -> None:
+    shipped = load_weights("base")
+    mine = tmp_path / "weights"  # with tiles so small that the scene has several
+    mine.mkdir()
+    for file in (shipped.onnx, shipped.stage_onnx):
+        shutil.copy(file, mine)
+    card = shipped.card | {"tile": {"core_px": 64, "halo_px": 64, "stride_px": 32}}
+    (mine / "base.json").write_text(json.dumps(card))
+    one = predict(tiny_scene, tmp_path / "one", weights=mine, block_px=1024, workers=1)
+    many = predict(tiny_scene, tmp_path / "many", weights=mine, block_px=64, workers=3)
+    assert many.summary["blocks"]["blocks"] > one.summary["blocks"]["blocks"] == 1
+    assert one.summary["model"]["stage_sha256"] == shipped.stage_sha256
+    for name in ("stage.tif", "buildings.parquet"):
+        assert (one.folder / name).read_bytes() == (many.folder / name).read_bytes()
+
+
+def test_drawn_scenes_keep_the_pooled_stages(tmp_path: Path) -> None:
+    path, _ = simulate(tmp_path, seed=1, gap_m=3.0)
+    scene = open_scene(path)
+    with open_stage_head(load_weights("base"), scene, scene.work_grid(0.3)) as head:
+        assert head is None
 
 
 def test_a_file_that_is_no_network_is_refused(tiny_scene: Path, tmp_path: Path) -> None:
