@@ -85,7 +85,7 @@ def _same(a: Any, b: Any) -> bool:
 
 def _outlines(data: Path) -> Iterator[dict[str, Any]]:
     """Some outlines of the satellite images in the training places, whose buildings are complete nearly all."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(SEED)
     for item in pd.read_csv(data / "index.csv").to_dict("records"):
         if not item["image"].startswith(("vegas/", "rio/")) or Path(item["image"]).stem in HELD_OUT:
             continue
@@ -117,7 +117,7 @@ def crops_of(data: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.
     area = gpd.read_file(data / "banepa_scene/labelled_area.geojson").to_crs(3857).total_bounds
     cut = area[3] - (area[3] - area[1]) / 3
     kept, crops = [], []
-    for image, rows in table.groupby("image", sort=False):
+    for image, rows in table.groupby("image", sort=True):
         scene = open_scene(data / image, gsd_m=None if str(image).endswith(".tif") else float(gsd_m[image]))
         grid = scene.work_grid(scene.gsd_m)
         with crop_reader(scene, grid, GSDS_M, CROP_PX) as reader:
