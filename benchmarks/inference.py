@@ -1,6 +1,7 @@
 """How near predict comes to the bare network and to the processor's limit, and how far from it its peers stay.
 
-    python benchmarks/inference.py [--scene IMAGE] [--compounds N] [--repeats N] [--workers N …] [--peers [NAME …]]
+    python benchmarks/inference.py [--scene IMAGE] [--compounds N] [--repeats N] [--workers N …] [--weights NAME …]
+        [--peers [NAME …]]
 
 The bare network is the shipped ONNX file in ONNX Runtime as it comes, on 512² tiles that lie in memory: no reading, no overlap. All run in
 turn, so that a busy machine hurts all, and medians are compared. Pixels are those of the network's grid. Without a scene, simulated
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,7 @@ _PREDICT = r"""
 import json, pathlib, re, sys, time
 from detect.pipeline import predict
 began = time.perf_counter()
-result = predict(sys.argv[1], sys.argv[2], workers=int(sys.argv[3]) or None)
+result = predict(sys.argv[1], sys.argv[2], workers=int(sys.argv[3]) or None, weights=sys.argv[4])
 spent, status = time.perf_counter() - began, pathlib.Path("/proc/self/status").read_text()
 told = {"seconds": spent, "cpu": time.process_time(), "found": len(result.buildings)}
 told["rss_mb"] = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024  # getrusage counts what the parent held before
@@ -59,9 +61,10 @@ def main() -> int:
     parser.add_argument("--compounds", type=int, default=16, help="in the simulated scene")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, nargs="+", default=[0], help="of predict; 0: its default")
+    parser.add_argument("--weights", nargs="+", default=["base"], help="of predict; the bare network and peers have the first")
     parser.add_argument("--peers", nargs="*", choices=PEERS, help="which; all without a name")
     options = parser.parse_args()
-    weights = load_weights()
+    weights = load_weights(options.weights[0])
     assert weights.onnx is not None
     peers = PEERS if options.peers == [] else tuple(options.peers or ())
     with tempfile.TemporaryDirectory() as temporary:
@@ -73,10 +76,10 @@ def main() -> int:
         runs: list[dict[str, dict[str, float]]] = []
         for repeat in range(options.repeats):
             run = {"limit": {"gflop_s": flop_limit()}, "bare": bare(weights.onnx)}
-            for workers in options.workers:
-                name = f"predict_{workers}" if workers else "predict"
-                command = [sys.executable, "-c", _PREDICT, str(path), str(folder / f"{name}{repeat}"), str(workers)]
-                run[name] = _told_by(command, megapixels)
+            for workers, name in product(options.workers, options.weights):
+                label = f"predict {name}" + (f" {workers}" if workers else "")
+                command = [sys.executable, "-c", _PREDICT, str(path), str(folder / f"{label}{repeat}"), str(workers), name]
+                run[label] = _told_by(command, megapixels)
             for peer in peers:
                 (folder / f"{peer}{repeat}").mkdir()
                 run[peer] = _told_by([*_peer(peer), str(path), str(folder / "tile"), str(folder / f"{peer}{repeat}")], megapixels)
@@ -96,12 +99,12 @@ def _print(report: dict[str, Any]) -> None:
     median = report["median"]
     limit, bare_rate = median["limit"]["gflop_s"], median["bare"]["mpx_s"]
     print(f"{report['megapixels']:.1f} Mpx of {report['gflop_per_mpx']:.0f} GFLOP each; limit {limit:.0f} GFLOP/s")
-    print(f"{'':16}{'Mpx/s':>8}{'of bare':>9}{'of limit':>9}{'core-s/Mpx':>12}{'peak MB':>9}{'found':>8}")
+    print(f"{'':20}{'Mpx/s':>8}{'of bare':>9}{'of limit':>9}{'core-s/Mpx':>12}{'peak MB':>9}{'found':>8}")
     for name, told in median.items():
         if name != "limit":
             rate = told["mpx_s"]
             shares = f"{rate:8.2f}{rate / bare_rate:9.2f}{rate * report['gflop_per_mpx'] / limit:9.2f}{told['cpu_per_mpx']:12.2f}"
-            print(f"{name:16}{shares}{told.get('rss_mb', 0):9.0f}{told.get('found', 0):8.0f}")
+            print(f"{name:20}{shares}{told.get('rss_mb', 0):9.0f}{told.get('found', 0):8.0f}")
 
 
 def bare(path: Path, seconds: float = 5.0) -> dict[str, float]:
@@ -127,9 +130,9 @@ def flop_limit(tries: int = 3) -> float:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     seconds = []
     for _ in range(tries):
-        for product in (lambda: a @ b, lambda: session.run(None, {"a": a, "b": b})):
+        for multiplied in (lambda: a @ b, lambda: session.run(None, {"a": a, "b": b})):
             began = time.perf_counter()
-            product()
+            multiplied()
             seconds.append(time.perf_counter() - began)
     return 2 * MATRIX**3 / min(seconds) / 1e9
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 GEOD = pyproj.Geod(ellps="WGS84")
+_AT_A_TIME = 20_000
 MEASURES = ("area_m2", "length_m", "width_m", "orientation_deg", "rectangularity")
 
 
@@ -94,9 +95,13 @@ def measure(geometries: Sequence[BaseGeometry], crs: pyproj.CRS | None) -> pd.Da
     ``length_m`` ≥ ``width_m`` are the sides of the smallest rotated rectangle around a polygon, ``orientation_deg`` the direction of the
     long side in [0, 180) clockwise from true north, ``rectangularity`` the share of that rectangle which the polygon fills.
     """
-    local = to_local_metres(geometries, crs)
-    if not len(local):
+    planar = list(geometries)
+    if not planar:
         return pd.DataFrame({name: pd.Series(dtype="float64") for name in MEASURES})
+    if len(planar) > _AT_A_TIME:  # each step makes geometries anew
+        parts = (planar[i : i + _AT_A_TIME] for i in range(0, len(planar), _AT_A_TIME))
+        return pd.concat([measure(part, crs) for part in parts], ignore_index=True)
+    local = to_local_metres(planar, crs)
     area = shapely.area(local)
     boxes = shapely.minimum_rotated_rectangle(local)
     corners = np.stack([shapely.get_coordinates(b)[:3] for b in boxes])  # (N, 3, 2): two sides that meet

@@ -13,6 +13,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+HALO_KEY = "halo_px"
+"""In the metadata of a graph that answers for the core of what it sees already: its halo."""
+
 
 def without_halo(path: Path, halo_px: int, stride_px: int) -> bytes:
     """The graph of a network with its softmax made cheap, answering for the core of what it sees: (N, 5, H − 2 halo, W − 2 halo).
@@ -21,8 +24,16 @@ def without_halo(path: Path, halo_px: int, stride_px: int) -> bytes:
         path: ONNX file. Where it is no U-Net that doubles its features log2(stride) times, only the answer is cut.
         halo_px: margin on each side, a multiple of the stride.
         stride_px: of the network.
+
+    Raises:
+        ValueError: the graph was made for another halo.
     """
     model = onnx.load(path)
+    made_for = next((p.value for p in model.metadata_props if p.key == HALO_KEY), None)
+    if made_for is not None:
+        if made_for != str(halo_px):
+            raise ValueError(f"it was made for tiles with a halo of {made_for} px, not {halo_px}")
+        return path.read_bytes()
     _cheapen_softmax(model.graph)
     _crop(model.graph, halo_px, stride_px)
     onnx.checker.check_model(model)

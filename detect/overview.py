@@ -102,8 +102,10 @@ def _draw_outlines(axes: Axes, buildings: gpd.GeoDataFrame, to_px: Affine) -> No
 def _tints(buildings: gpd.GeoDataFrame, grid: WorkGrid) -> NDArray[np.float32]:
     """Red, green, blue and opacity (H, W, 4), 0–1: the pixels that buildings touch in the colours of their stages."""
     codes = buildings["stage"].map({stage: i for i, stage in enumerate(STAGE_COLOURS_RGB, start=1)}).to_numpy()
-    pairs = zip(geometries_of(buildings), codes.tolist(), strict=True)
-    touched = rasterize(pairs, grid.size_hw, transform=grid.transform, all_touched=True, dtype="uint8")
+    geometries, touched = geometries_of(buildings), np.zeros(grid.size_hw, np.uint8)
+    for some in np.array_split(np.arange(len(buildings)), -(-len(buildings) // 5000)):  # rasterio writes each out as a dictionary
+        pairs = zip(geometries[some], codes[some].tolist(), strict=True)
+        rasterize(pairs, out=touched, transform=grid.transform, all_touched=True)
     colours = np.array([(0, 0, 0, 0), *((*(c / 255 for c in rgb), 0.6) for rgb in STAGE_COLOURS_RGB.values())], np.float32)
     return colours[touched]
 

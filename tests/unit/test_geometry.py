@@ -111,3 +111,11 @@ def test_ground_size_of_a_pixel(crs: int | None, size: tuple[float, float]) -> N
         None: (0.3, 0.6),
     }[crs]
     assert got == pytest.approx(expected, rel=1e-3)
+
+
+def test_many_are_measured_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = [box(500_000 + 20 * i, 5_000_000, 500_010 + 20 * i, 5_000_004 + i) for i in range(7)]
+    crs = pyproj.CRS.from_epsg(32631)
+    together = measure(blocks, crs)
+    monkeypatch.setattr("detect.geometry._AT_A_TIME", 3)
+    pd.testing.assert_frame_equal(measure(blocks, crs), together)
