@@ -84,6 +84,9 @@ def find_groups(
     for row0 in range(0, size_hw[0], strip_px):
         span = Span(row0, 0, min(row0 + strip_px, size_hw[0]), size_hw[1])
         mask = footprint_mask(read_footprint(span), threshold_u8).astype(np.uint8)
+        if not mask.any():
+            above = np.zeros(size_hw[1], np.int64)
+            continue
         count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
         first = len(found)
         for label in range(1, count):

@@ -26,7 +26,7 @@ from shapely.geometry.base import BaseGeometry
 
 from detect.errors import InputError
 from detect.grid import Span
-from detect.scene import Scene
+from detect.scene import BLANK, Scene
 
 TILE_PX = 512
 WHOLE_PX = 12_000_000
@@ -96,18 +96,17 @@ def take_picture(
         budget_bytes: of JPEG.
     """
     grid = scene.work_grid(scene.gsd_m)
-    height, width = grid.size_hw
     whole = _whole_level(grid.size_hw)
     with scene.reader(grid) as reader:
         tiles = dict(_whole_scene(overall, whole))
         if whole:
             # Finer pixels of the same ground take somewhat fewer bytes each, so this errs on the safe side.
-            bytes_per_px = sum(len(tile) for key, tile in tiles.items() if key.startswith(f"{whole}/")) / (
-                height * width / 4**whole
-            )
+            shown = _shown_tiles(overall, TILE_PX >> whole)
+            coarse_bytes = sum(len(tile) for key, tile in tiles.items() if key.startswith(f"{whole}/"))
             spare = budget_bytes - sum(map(len, tiles.values()))
+            bytes_per_px = coarse_bytes / max(1, int((overall != BLANK).any(axis=2).sum()))
             count = max(0, int(spare / (bytes_per_px * TILE_PX**2)))
-            for column, row in sorted(_fine_tiles(around, grid.transform, grid.size_hw)[:count], key=lambda t: t[::-1]):
+            for column, row in sorted(_fine_tiles(around, grid.transform, shown)[:count], key=lambda t: t[::-1]):
                 span = Span(row * TILE_PX, column * TILE_PX, (row + 1) * TILE_PX, (column + 1) * TILE_PX).clip(grid.size_hw)
                 tiles[f"0/{column}/{row}"] = _jpeg(reader.look(span, span.size_hw))
     encoded = {key: base64.b64encode(tile).decode("ascii") for key, tile in tiles.items()}
@@ -149,9 +148,16 @@ def _whole_scene(overall: NDArray[np.uint8], whole: int) -> Iterator[tuple[str, 
         level, picture = level + 1, cv2.resize(even, (even.shape[1] // 2, even.shape[0] // 2), interpolation=cv2.INTER_AREA)
 
 
-def _fine_tiles(around: Iterable[BaseGeometry], transform: Affine, size_hw: tuple[int, int]) -> list[tuple[int, int]]:
-    """(column, row) of every tile of level 0: those around the geometries first, in their order, then from the top."""
-    rows, columns = (math.ceil(n / TILE_PX) for n in size_hw)
+def _shown_tiles(overall: NDArray[np.uint8], side_px: int) -> NDArray[np.bool_]:
+    """Whether there is anything to see in each tile (rows, columns) of level 0, whose side is ``side_px`` in the whole picture."""
+    seen = (overall != BLANK).any(axis=2)
+    rows, columns = (np.arange(0, n, side_px) for n in seen.shape)
+    return np.logical_or.reduceat(np.logical_or.reduceat(seen, rows, axis=0), columns, axis=1)
+
+
+def _fine_tiles(around: Iterable[BaseGeometry], transform: Affine, shown: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """(column, row) of every tile of level 0 that shows something: those around the geometries first, in their order, then from the top."""
+    rows, columns = shown.shape
     ordered: dict[tuple[int, int], None] = {}
     to_px = ~transform
     for west, south, east, north in shapely.bounds([*around]):
@@ -162,7 +168,7 @@ def _fine_tiles(around: Iterable[BaseGeometry], transform: Affine, size_hw: tupl
             for column in range(max(0, int(left)), min(columns - 1, int(right)) + 1):
                 ordered[column, row] = None
     ordered |= dict.fromkeys((column, row) for row in range(rows) for column in range(columns))
-    return list(ordered)
+    return [(column, row) for column, row in ordered if shown[row, column]]
 
 
 def _jpeg(rgb: NDArray[np.uint8]) -> bytes:

@@ -52,7 +52,7 @@ _PERCENTILES = (1.0, 99.0)
 _CHUNK_PX = 2_000_000  # native pixels resampled at a time, which bounds memory however far a scene is shrunk
 _AREA_ONLY = 2.0  # shrunk by this much, pixels are averaged as they are: their grain goes in the mean
 _ORDINARY = (0.36, 0.64)  # mean brightness after the stretch, 0–1; darker and brighter scenes are brought there
-_BLANK = 64  # what a person sees there, of 255
+BLANK = 64  # what a person sees there, of 255
 _FILL = 0.5  # what the network sees where nothing was observed: mid grey, as in training
 
 
@@ -179,7 +179,7 @@ class SceneReader:
         """
         native, valid = self._averaged(span, size_hw)
         stretched = self.stretch(np.where(valid, native, np.float32(0)))
-        return np.where(valid[..., None], np.rint(stretched.transpose(1, 2, 0) * 255), _BLANK).astype(np.uint8)
+        return np.where(valid[..., None], np.rint(stretched.transpose(1, 2, 0) * 255), BLANK).astype(np.uint8)
 
     def colours(self, span: Span, size_hw: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """A span of the work grid in colours (H, W, 3), 0–1, whose proportions mean something, and where it was observed (H, W).
@@ -194,7 +194,10 @@ class SceneReader:
     def _averaged(self, span: Span, size_hw: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         scale = self._grid.scale_rc
         window = Window(span.col0 * scale[1], span.row0 * scale[0], span.width * scale[1], span.height * scale[0])
-        return _read_native(self._dataset, self._scene.bands, window, self._scene.black_is_nodata, size_hw, Resampling.average)
+        native, valid = _read_native(
+            self._dataset, self._scene.bands, window, self._scene.black_is_nodata, size_hw, Resampling.average
+        )
+        return native.astype(np.float32), valid
 
     def _read_inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         height, width = self._scene.size_hw
@@ -205,6 +208,7 @@ class SceneReader:
         native, valid = _read_native(self._dataset, self._scene.bands, window, self._scene.black_is_nodata)
         if not valid.any():
             return np.full((3, *span.size_hw), _FILL, np.float32), np.zeros(span.size_hw, bool)
+        native = native.astype(np.float32)
         if valid.all():
             share, seen = _resampled_ones(row_weights, col_weights), np.ones(span.size_hw, bool)
         else:
@@ -404,8 +408,8 @@ def _read_native(
     black_is_nodata: bool,
     out_hw: tuple[int, int] | None = None,
     resampling: Resampling = Resampling.nearest,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Values (3, h, w) and validity (h, w); ``out_hw`` asks for a decimated read."""
+) -> tuple[NDArray[np.number], NDArray[np.bool_]]:
+    """Values (3, h, w) as they are stored and validity (h, w); ``out_hw`` asks for a decimated read."""
     wanted = sorted(set(bands))
     shape: dict[str, Any] = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw), "resampling": resampling}
     read = dataset.read(wanted, window=window, **shape)
@@ -420,8 +424,7 @@ def _read_native(
         valid &= np.isfinite(read).all(axis=0)
     if black_is_nodata:
         valid &= (read != 0).any(axis=0)
-    values = read.astype(np.float32, copy=False)
-    return values if list(bands) == wanted else values[[wanted.index(b) for b in bands]], valid
+    return read if list(bands) == wanted else read[[wanted.index(b) for b in bands]], valid
 
 
 def _has_mask(dataset: Any, bands: Sequence[int]) -> bool:
@@ -440,7 +443,7 @@ def _decimated_hw(dataset: Any) -> tuple[int, int]:
     return max(1, round(dataset.height / factor)), max(1, round(dataset.width / factor))
 
 
-def _black_border(values: NDArray[np.float32]) -> bool:
+def _black_border(values: NDArray[np.number]) -> bool:
     """Whether more than 1 % of the border of an image (3, h, w) without any no-data tag is exact black."""
     black = (values == 0).all(axis=0)
     border = np.concatenate([black[0], black[-1], black[:, 0], black[:, -1]])
@@ -453,7 +456,7 @@ def _statistics(dataset: Any, bands: tuple[int, int, int]) -> tuple[bool, Any, A
     black = not _has_mask(dataset, sorted(set(bands))) and _black_border(values)
     if black:
         valid &= (values != 0).any(axis=0)
-    seen = values[:, valid].astype(np.float64)  # (3, n)
+    seen = values[:, valid].astype(np.float32).astype(np.float64)  # (3, n)
     if seen.shape[1] == 0:
         return black, (0.0,) * 3, (1.0,) * 3, 1.0, (_FILL,) * 3, (0.0,) * 3
     lo, hi = np.percentile(seen, _PERCENTILES, axis=1)

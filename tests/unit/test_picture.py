@@ -72,6 +72,15 @@ def test_a_large_scene_is_coarse_and_fine_where_it_matters(write_scene: WriteSce
     assert not [key for key in take_picture(scene, read_whole(scene), wanted, budget_bytes=1).tiles if key.startswith("0/")]
 
 
+def test_ground_that_was_not_observed_gets_no_finer_tiles(write_scene: WriteScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WHOLE_PX", HEIGHT * WIDTH // 3)
+    values = quarters()
+    values[:, :, 600:] = 0
+    scene = open_scene(write_scene(values, nodata=0))
+    fine = {key for key in take_picture(scene, read_whole(scene)).tiles if key.startswith("0/")}
+    assert fine == {f"0/{column}/{row}" for column in (0, 1) for row in (0, 1, 2)}
+
+
 def test_noise_stays_within_the_budget(write_scene: WriteScene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WHOLE_PX", 600_000)
     noise = np.random.default_rng(1).integers(1, 255, (3, HEIGHT, WIDTH), dtype=np.uint8)
@@ -108,4 +117,4 @@ def test_a_turned_scene_finds_its_tiles(write_scene: WriteScene, monkeypatch: py
     turned = Affine.translation(*ORIGIN_XY) * Affine.rotation(30) * Affine.scale(0.5, -0.5)
     scene = open_scene(write_scene(quarters(), transform=turned))
     x, y = scene.transform * (1300, 300)  # in tile column 2, row 0, and away from its edges
-    assert module._fine_tiles([box(x - 1, y - 1, x + 1, y + 1)], scene.transform, scene.size_hw)[0] == (2, 0)
+    assert module._fine_tiles([box(x - 1, y - 1, x + 1, y + 1)], scene.transform, np.ones((3, 4), bool))[0] == (2, 0)
