@@ -6,6 +6,7 @@ per cent. ``extract_buildings`` walks the groups of a scene and is the one funct
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import warnings
@@ -281,6 +282,7 @@ def extract_buildings(
     class_weights: tuple[float, ...] = (1.0, 1.0, 1.0),
     told: NDArray[np.uint8] | None = None,
     classify: Classify | None = None,
+    sure_from: float = math.inf,
 ) -> list[RawBuilding]:
     """Every building of a scene, in the order of the groups and within one of their first pixels.
 
@@ -293,7 +295,8 @@ def extract_buildings(
         temperature: of the stage calibration.
         class_weights: of the stages in the training loss.
         told: of ``detect.probabilities.calibrated``; scores are means of what it gives, default of the probabilities as they are.
-        classify: gives the stages; default the stage heads, pooled.
+        classify: gives the stages of those that the stage heads, pooled, are not sure are complete; default these alone.
+        sure_from: pooled probability of being complete from which a building is not classified again.
     """
     groups = [g for g in groups if g.area_px >= params.min_area_px]
     told = np.arange(256, dtype=np.uint8) if told is None else told
@@ -321,11 +324,10 @@ def extract_buildings(
         large = shapely.area(footprints) >= params.min_area_px
         where = labels > 0
         of = labels[where] - 1
-        if classify is None:
-            stage_p = pool(np.minimum(within[2:][:, where], TOP), of + 1, count, temperature, class_weights)
-        else:
-            stage_p = np.full((count, len(STAGES)), 1 / len(STAGES))
-            stage_p[large] = classify(footprints[large])
+        stage_p = pool(np.minimum(within[2:][:, where], TOP), of + 1, count, temperature, class_weights)
+        if classify is not None:
+            again = large & (stage_p[:, STAGES.index("complete")] < sure_from)
+            stage_p[again] = classify(footprints[again])
         scores = np.bincount(of, weights=told[within[0][where]]) / np.bincount(of) / TOP
         if paint is not None:
             codes = np.concatenate([[0], np.where(large, stage_p.argmax(axis=1) + 1, 0)]).astype(np.uint8)

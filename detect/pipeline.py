@@ -384,6 +384,7 @@ def _run_key(scene: Scene, job: _Job, rivals: list[str]) -> str:
             job.weights.card["tile"],
             job.weights.card.get("calibration"),
             job.weights.stage_sha256,
+            job.weights.stage_sure_from,
         ],
         "sites": None if job.sites is None else sha256_of(Path(job.sites)),
         "propose_sites": job.propose_sites,
@@ -455,6 +456,7 @@ def _find_buildings(
             class_weights=tuple(calibration.get("stage_class_weights", (1.0, 1.0, 1.0))),
             told=calibrated(job.weights.temperature("footprint")),
             classify=stage_head,
+            sure_from=job.weights.stage_sure_from,
         )
     report("buildings", 1, 1)
     return found, stage

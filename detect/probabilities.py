@@ -164,6 +164,8 @@ def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArra
     """Heads (5, H, W) of one block as uint8; 255 where the scene holds no observation; (5, 0, 0) where all of it is so."""
     heads: NDArray[np.uint8] | None = None
     for tile in block.tiles:
+        if reader.is_unstored(tile.core):
+            continue
         values, valid = reader.read(tile.input)
         halo_px = tile.core.row0 - tile.input.row0
         kept = tuple(slice(halo_px, halo_px + n) for n in tile.core.size_hw)

@@ -29,7 +29,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterBlockError, RasterioError
 from rasterio.transform import from_gcps
 from rasterio.windows import Window
 from scipy.sparse import csr_array
@@ -166,6 +166,23 @@ class SceneReader:
             values = _reflect(values, margins)
             valid = np.pad(valid, margins)
         return values, valid
+
+    def is_unstored(self, span: Span) -> bool:
+        """Whether a sparse GeoTIFF stores no block under a span of the work grid, so that all of it is no data; told without reading.
+
+        False also where this cannot be told: other formats, and files in which a missing block is not no data.
+        """
+        dataset, bands, (row_scale, col_scale) = self._dataset, sorted(set(self._scene.bands)), self._grid.scale_rc
+        missing_is_nodata = self._scene.black_is_nodata or _is_marked_by_value(dataset, bands)
+        inside = span.clip(self._grid.size_hw)
+        if dataset.driver != "GTiff" or not missing_is_nodata or inside.is_empty:
+            return False
+        tall, wide = dataset.block_shapes[0]
+        rows = range(int(inside.row0 * row_scale) // tall, (math.ceil(inside.row1 * row_scale) - 1) // tall + 1)
+        cols = range(int(inside.col0 * col_scale) // wide, (math.ceil(inside.col1 * col_scale) - 1) // wide + 1)
+        last = (-(-dataset.height // tall) - 1, -(-dataset.width // wide) - 1)
+        blocks = ((b, min(row, last[0]), min(col, last[1])) for b in bands for row in rows for col in cols)
+        return not any(_is_stored(dataset, *block) for block in blocks)
 
     def look(self, span: Span, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
         """A span of the work grid for the eye: stretched colours (H, W, 3), dark grey where nothing was observed.
@@ -436,6 +453,14 @@ def _is_marked_by_value(dataset: Any, bands: Sequence[int]) -> bool:
     return all(
         dataset.mask_flag_enums[b - 1] == [MaskFlags.nodata] and dataset.dtypes[b - 1].startswith(("int", "uint")) for b in bands
     )
+
+
+def _is_stored(dataset: Any, band: int, row: int, col: int) -> bool:
+    try:
+        dataset.block_size(band, row, col)
+    except RasterBlockError:  # no offset: it was never written
+        return False
+    return True
 
 
 def _decimated_hw(dataset: Any) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,11 @@ class Weights:
     def stage_sha256(self) -> str | None:
         """Of the network of the second look; None where there is none."""
         return str(self.card["files"]["stage"]["sha256"]) if self.stage_onnx else None
+
+    @property
+    def stage_sure_from(self) -> float:
+        """Probability of being complete, by the first look, from which a building is not looked at again."""
+        return float(self.card.get("stage_head", {}).get("sure_from", math.inf))
 
     @property
     def gsd_m(self) -> float:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -50,6 +51,10 @@ def main() -> int:
     quantise(weights, tiles[: options.tiles], target)
     told = f"{weights.name} in 8-bit integers; metrics, rates and calibration are those of {weights.name}, measured in float32"
     files = {"onnx": {"name": target.name, "sha256": sha256_of(target)}}
+    if weights.stage_onnx is not None:  # the same small network looks again
+        files["stage"] = weights.card["files"]["stage"]
+        if not (options.out / weights.stage_onnx.name).exists():
+            shutil.copyfile(weights.stage_onnx, options.out / weights.stage_onnx.name)
     card = weights.card | {"name": name, "files": files, "quantised": told}
     target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return 0

@@ -14,7 +14,7 @@ from shapely import Polygon, affinity, box
 from detect.footprints import extract_buildings, polygonise, square
 from detect.grid import Span
 from detect.instances import InstanceParams, find_groups
-from detect.stages import pool
+from detect.stages import STAGES, pool
 
 L_SHAPE = Polygon([(0, 0), (60, 0), (60, 20), (22, 20), (22, 50), (0, 50)])
 SIZE_HW = (110, 140)
@@ -124,6 +124,32 @@ def test_a_classifier_replaces_the_pooled_stages_of_buildings_and_pixels() -> No
     assert [b.stage_p for b in found] == [(0.2, 0.7, 0.1)] * 2
     assert sorted(asked) == [400, 600], "not of what is too small"
     assert [(painted == code).sum() for code in (1, 2, 3)] == [0, 1000, 0]
+
+
+def test_a_building_that_is_surely_complete_is_not_classified_again() -> None:
+    heads = scene_heads()
+    heads[2:4], heads[4] = 2, 250
+    params = InstanceParams(min_area_px=250)
+    groups = find_groups(lambda span: heads[0][span.slices()], heads.shape[1:], params.threshold_u8)
+    asked: list[int] = []
+
+    def classify(footprints: np.ndarray) -> np.ndarray:
+        asked.append(len(footprints))
+        return np.tile([0.2, 0.7, 0.1], (len(footprints), 1))
+
+    def found(sure_from: float) -> list[str]:
+        buildings = extract_buildings(
+            lambda span: heads[(slice(None), *span.slices())],
+            groups,
+            heads.shape[1:],
+            params,
+            classify=classify,
+            sure_from=sure_from,
+        )
+        return [STAGES[int(np.argmax(b.stage_p))] for b in buildings]
+
+    assert found(0.95) == ["complete"] * 2 and sum(asked) == 0
+    assert found(0.999) == ["incomplete"] * 2 and sum(asked) == 2
 
 
 def test_stage_probabilities_sum_to_one_and_weights_are_divided_out() -> None:

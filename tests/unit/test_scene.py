@@ -258,3 +258,37 @@ def test_the_eye_sees_what_the_network_reads(write_scene: WriteScene) -> None:
     averaged = whole.reshape(48, 2, 80, 2, 3).mean(axis=(1, 3))
     # Averaged before the stretch, which is no straight line; half a pixel off the difference would be 8.
     assert np.abs(half - averaged).mean() < 1
+
+
+@pytest.mark.parametrize(("interleave", "gsd_m"), [("pixel", 0.5), ("band", 0.3), ("band", 0.8)])
+def test_what_a_sparse_file_does_not_store_is_told_without_reading(tmp_path: Path, interleave: str, gsd_m: float) -> None:
+    path = tmp_path / "sparse.tif"
+    profile = {
+        "driver": "GTiff", "width": 200, "height": 150, "count": 3, "dtype": "uint8", "crs": "EPSG:32631", "nodata": 0, "tiled": True,
+        "blockxsize": 16, "blockysize": 32, "compress": "deflate", "sparse_ok": True, "interleave": interleave,
+        "transform": Affine(0.5, 0, ORIGIN_XY[0], 0, -0.5, ORIGIN_XY[1]),
+    }  # fmt: skip
+    with rasterio.open(path, "w", **profile) as target:
+        target.write(np.full((3, 20, 30), 99, np.uint8), window=((40, 60), (70, 100)))
+    scene = open_scene(path)
+    grid = scene.work_grid(gsd_m)
+    told = set()
+    with scene.reader(grid) as reader:
+        for row in range(0, grid.size_hw[0], 10):
+            for col in range(0, grid.size_hw[1], 10):
+                span = Span(row, col, row + 10, col + 10)
+                unstored, seen = reader.is_unstored(span), reader.read(span)[1].any()
+                assert not (unstored and seen)
+                told.add((bool(unstored), bool(seen)))
+    assert {(True, False), (False, True)} <= told
+
+
+def test_what_cannot_be_told_without_reading_is_read(write_scene: WriteScene, tmp_path: Path) -> None:
+    whole = Span(0, 0, 10, 10)
+    scene = open_scene(write_scene())
+    with scene.reader(scene.work_grid(0.5)) as reader:
+        assert not reader.is_unstored(whole), "nothing is no data in it"
+    raster_shutil.copy(write_scene(name="marked.tif", nodata=0), tmp_path / "p.vrt", driver="VRT")
+    scene = open_scene(tmp_path / "p.vrt")
+    with scene.reader(scene.work_grid(0.5)) as reader:
+        assert not reader.is_unstored(whole), "no GeoTIFF"
