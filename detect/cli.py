@@ -206,9 +206,10 @@ def _print_result(result: Any) -> None:
     from detect.outputs import format_table
 
     print(format_table(result.summary))
-    print(f"buildings: {result.folder}/buildings.gpkg")
-    print(f"report:    {result.folder}/report.html")
-    print(f"overview:  {result.folder}/overview.png")
+    where = result.url or result.folder
+    print(f"buildings: {where}/buildings.gpkg")
+    print(f"report:    {where}/report.html")
+    print(f"overview:  {where}/overview.png")
 
 
 def _track(arguments: argparse.Namespace) -> int:
@@ -372,7 +373,12 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
         metavar="SCENE",
         help="a georeferenced image: a file or URL of any raster GDAL opens, a quoted pattern, a .txt list, or a STAC item or collection",
     )
-    add("--out", required=True, metavar="DIR", help="results go to DIR/<scene name>/")
+    add(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="results go to DIR/<scene name>/; DIR may be a URL such as s3://bucket/results",
+    )
     add("--weights", metavar="NAME|PATH", help="default: the shipped weights")
     add("--sites", metavar="FILE", help="plots to count in, a polygon layer; fields name, planned_buildings are used")
     add("--propose-sites", action="store_true", help="count in clusters of new construction, which are outlined")

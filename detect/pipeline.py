@@ -45,6 +45,7 @@ from detect.picture import read_whole, take_picture
 from detect.probabilities import Cluster, Probabilities, calibrated, predict_probabilities
 from detect.profiles import StructureProfile, load_profile, plain
 from detect.rates import of_kind
+from detect.remote import RemoteFolder, is_remote
 from detect.report import by_interest, write_report
 from detect.resources import package_version
 from detect.scene import Scene, WorkGrid, open_scene
@@ -75,6 +76,8 @@ class Result:
     buildings: gpd.GeoDataFrame
     sites: gpd.GeoDataFrame
     summary: dict[str, Any]
+    url: str | None = None
+    """Where it was copied to, when that is no local folder."""
 
     @property
     def failed(self) -> bool:
@@ -150,7 +153,7 @@ def predict_scenes(
 
     Args:
         scenes: files or URLs of rasters that GDAL opens, patterns, lists or STAC documents; see ``detect.inputs``.
-        out: folder for the results; created.
+        out: folder for the results; created. Or a URL of any kind that fsspec knows (``s3://…``), see ``detect.remote``.
         weights: name or path; the default ones without.
         sites: vector file with polygons to count in; without, the whole scene.
         propose_sites: count in clusters of new construction instead; the whole scene where there are none.
@@ -176,6 +179,8 @@ def predict_scenes(
     """
     loaded = load_weights(weights)
     cores = os.cpu_count() or 1
+    remote = RemoteFolder(str(out)) if is_remote(out) else None
+    out = out if remote is None else remote.local
     if Path(out).exists() and not Path(out).is_dir():
         raise InputError(f"--out {out}: is a file; give a folder")
     if sites is not None and propose_sites:
@@ -231,7 +236,12 @@ def predict_scenes(
                 opened.append(scene)
         pairs = overlapping(opened)
         for group in groups(len(opened), pairs):
-            results |= _predict_group({i: opened[i] for i in group}, pairs, job, collected)
+            ended = _predict_group({i: opened[i] for i in group}, pairs, job, collected)
+            for i, result in ended.items():
+                with collected(opened[i].path):
+                    results[i] = (
+                        result if remote is None else replace(result, url=remote.store(result.folder, overwrite=overwrite))
+                    )
     if errors:
         kind = InputError if all(isinstance(e, InputError) for e in errors) else DetectError
         together = kind("; ".join(str(e) for e in errors))

@@ -1,0 +1,91 @@
+"""Results to object stores and other places that fsspec reaches.
+
+Predict works in a folder beside the command, which keeps what a later call goes on from; each scene's finished folder is then copied whole,
+``summary.json`` last, so that a result whose summary is there is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from detect.errors import DetectError, InputError
+
+STAGING = Path(".detect-work")
+"""In the folder where the command runs."""
+_SUMMARY = "summary.json"
+
+
+def is_remote(out: str | Path) -> bool:
+    """Whether results go to a URL such as ``s3://bucket/results`` rather than to a folder."""
+    return "://" in str(out)
+
+
+class RemoteFolder:
+    """A folder behind an fsspec URL, and the local one that stands in for it while the work goes on."""
+
+    def __init__(self, url: str) -> None:
+        """Connect; nothing is written yet.
+
+        Raises:
+            InputError: fsspec or the package of this protocol is missing, or there is no such protocol.
+        """
+        try:
+            import fsspec
+        except ModuleNotFoundError as cause:
+            raise InputError(f"--out {url}: needs fsspec; run: pip install 'detect-buildings[remote]'") from cause
+        try:
+            self._files, self._root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as cause:  # a package that is missing, a protocol that nobody knows
+            raise InputError(f"--out {url}: {' '.join(str(cause).split())}") from cause
+        self.url = url.rstrip("/")
+        self.local = STAGING / hashlib.sha256(self.url.encode()).hexdigest()[:12]
+
+    def store(self, folder: Path, *, overwrite: bool = False) -> str:
+        """Copy a result's folder whole; what is there already of this very result is left.
+
+        Returns:
+            Its URL.
+
+        Raises:
+            InputError: another result lies there, and ``overwrite`` is not set.
+            DetectError: the copy failed. The local folder stays in both cases.
+        """
+        there, key = f"{self.url}/{folder.name}", self._key(folder.name)
+        if key == _key_of(json.loads((folder / _SUMMARY).read_text(encoding="utf-8"))):
+            return there
+        if key is not None and not overwrite:
+            raise InputError(
+                f"{there}: holds another result; give --overwrite to replace it, or another --out (the new one lies in {folder})"
+            )
+        target = f"{self._root.rstrip('/')}/{folder.name}"
+        names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != _SUMMARY)
+        try:
+            if self._files.exists(f"{target}/{_SUMMARY}"):  # while files are replaced, no summary vouches for them
+                self._files.rm_file(f"{target}/{_SUMMARY}")
+            self._files.makedirs(target, exist_ok=True)
+            for name in (*names, _SUMMARY):
+                self._files.put_file(str(folder / name), f"{target}/{name}")
+        except Exception as cause:  # each protocol raises classes of its own
+            raise DetectError(
+                f"{there}: cannot be written ({type(cause).__name__}: {' '.join(str(cause).split())[:200]}); "
+                f"the result lies in {folder}, and the same command copies it again"
+            ) from cause
+        return there
+
+    def _key(self, name: str) -> str | None:
+        """Of the result that lies there; None where there is none."""
+        path = f"{self._root.rstrip('/')}/{name}/{_SUMMARY}"
+        try:
+            return _key_of(json.loads(self._files.cat_file(path))) if self._files.exists(path) else None
+        except (OSError, ValueError):
+            return ""
+
+
+def _key_of(summary: Any) -> str:
+    try:
+        return str(summary["run"]["key"])
+    except (KeyError, TypeError):
+        return ""
