@@ -32,6 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert shipped.onnx is not None
     (folder / "weights").mkdir()
     shutil.copy(shipped.onnx, folder / "weights")
+    shutil.copy(shipped.stage_onnx, folder / "weights")
     card = shipped.card | {"tile": {"core_px": 256, "halo_px": 64, "stride_px": 32}}
     (folder / "weights" / f"{shipped.name}.json").write_text(json.dumps(card))
     assert main(command(folder, "one", "--workers", "1")) == 0

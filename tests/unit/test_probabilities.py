@@ -59,6 +59,9 @@ class FlatReader:
         seen = np.arange(span.col0, span.col1) < self._stop
         return np.full((3, *span.size_hw), self._value, np.float32), np.broadcast_to(seen, span.size_hw)
 
+    def is_unstored(self, span: Span) -> bool:
+        return False
+
 
 def draw(hole: tuple[slice, slice] | None = None) -> NDArray[np.uint8]:
     values = np.random.default_rng(3).integers(1, 256, (3, *SIZE_HW), np.uint8)

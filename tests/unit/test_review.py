@@ -24,7 +24,7 @@ def found(count: int = 4) -> gpd.GeoDataFrame:
         geometry=[box(400_000 + 50 * i, 6_000_000, 400_030 + 50 * i, 6_000_010) for i in range(count)],
         crs=CRS,
     )
-    return table.assign(p_foundation=0.1, p_incomplete=0.2, p_complete=0.7)
+    return table.assign(p_foundation=0.1, p_incomplete=0.2, p_complete=0.7, height_m=6.5)
 
 
 def write(path: Path, table: gpd.GeoDataFrame, **options: object) -> Path:
@@ -40,7 +40,7 @@ def test_what_was_left_alone_stays_as_it_was(tmp_path: Path) -> None:
     for crs in (32637, 4326, 3857):
         table, review = apply_review(found(), read_corrections(write(tmp_path / f"{crs}.gpkg", found().to_crs(crs)), CRS))
         assert review == Review(), "another coordinate system changes nothing"
-        assert table["id"].tolist() == [1, 2, 3, 4] and (table["p_complete"] == 0.7).all()
+        assert table["id"].tolist() == [1, 2, 3, 4] and (table["p_complete"] == 0.7).all() and (table["height_m"] == 6.5).all()
 
 
 def test_changed_added_deleted(tmp_path: Path) -> None:
