@@ -36,7 +36,7 @@ MIN_HOLE_PX = 60
 """Smaller holes in a roof are noise of the network, not courtyards (7 m² at 0.35 m)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RawBuilding:
     """A building before it is measured on the ground."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Span:
     """A rectangle of pixels, rows ``row0`` ≤ r < ``row1`` and columns ``col0`` ≤ c < ``col1``; it may stick out of a scene."""
 

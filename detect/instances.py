@@ -46,7 +46,7 @@ class InstanceParams:
         return max(1, round(self.footprint_threshold * TOP))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Group:
     """A 4-connected group of footprint pixels."""
 

@@ -61,14 +61,15 @@ def write_overview(
     canvas = FigureCanvasAgg(figure)
     foot = _FOOT_PX / (height + _FOOT_PX)
     axes = figure.add_axes(((full_width - width) / 2 / full_width, foot, width / full_width, 1 - foot))
-    axes.imshow(picture, extent=(0, width, height, 0), interpolation="nearest", aspect="auto")
     axes.set_axis_off()
     axes.set(xlim=(0, width), ylim=(height, 0))
     to_px = ~grid.transform
     if len(buildings) <= MOST_OUTLINES:
         _draw_outlines(axes, buildings, to_px)
     else:
-        axes.imshow(_tints(buildings, grid), extent=(0, width, height, 0), interpolation="nearest", aspect="auto")
+        picture = _tinted(picture, buildings, grid)
+    # Pixel by pixel, below the axes; an image in axes is resampled in floating point, which takes time and hundreds of megabytes.
+    figure.figimage(picture, xo=(full_width - width) // 2, yo=_FOOT_PX, origin="upper", zorder=-1)
     if draw_sites:
         for name, ring in zip(*_site_rings(sites, to_px), strict=True):
             axes.plot(*ring.T, color="black", linewidth=3.2)
@@ -99,15 +100,18 @@ def _draw_outlines(axes: Axes, buildings: gpd.GeoDataFrame, to_px: Affine) -> No
             )
 
 
-def _tints(buildings: gpd.GeoDataFrame, grid: WorkGrid) -> NDArray[np.float32]:
-    """Red, green, blue and opacity (H, W, 4), 0–1: the pixels that buildings touch in the colours of their stages."""
+def _tinted(picture: NDArray[np.uint8], buildings: gpd.GeoDataFrame, grid: WorkGrid) -> NDArray[np.uint8]:
+    """The picture (H, W, 3) with the pixels that buildings touch tinted in the colours of their stages."""
     codes = buildings["stage"].map({stage: i for i, stage in enumerate(STAGE_COLOURS_RGB, start=1)}).to_numpy()
     geometries, touched = geometries_of(buildings), np.zeros(grid.size_hw, np.uint8)
     for some in np.array_split(np.arange(len(buildings)), -(-len(buildings) // 5000)):  # rasterio writes each out as a dictionary
         pairs = zip(geometries[some], codes[some].tolist(), strict=True)
         rasterize(pairs, out=touched, transform=grid.transform, all_touched=True)
-    colours = np.array([(0, 0, 0, 0), *((*(c / 255 for c in rgb), 0.6) for rgb in STAGE_COLOURS_RGB.values())], np.float32)
-    return colours[touched]
+    tinted = picture.copy()
+    for code, rgb in enumerate(STAGE_COLOURS_RGB.values(), start=1):
+        here = touched == code
+        tinted[here] = (0.4 * picture[here] + 0.6 * np.array(rgb)).astype(np.uint8)
+    return tinted
 
 
 def _picture_grid(scene: Scene) -> WorkGrid:
