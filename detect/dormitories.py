@@ -126,12 +126,17 @@ def find_rows(
     return rows, sizes
 
 
+def mean_heading_deg(orientations_deg: NDArray[np.float64]) -> float:
+    """Mean of directions that mean the same turned by 180°: half the direction of the sum of doubled angles (Mardia & Jupp 2000)."""
+    twice = np.radians(2 * orientations_deg)
+    return math.degrees(math.atan2(np.sin(twice).sum(), np.cos(twice).sum())) / 2 % 180
+
+
 def rows_layer(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """One polygon around each row: ``row``, ``site``, ``buildings``, ``dormitory_like`` (how many), ``heading_deg``, ``beds``."""
     records, outlines = [], []
     for row, members in buildings[buildings["row"] > 0].groupby("row", sort=True):
-        twice = np.radians(2 * members["orientation_deg"].to_numpy(float))
-        heading = math.degrees(math.atan2(np.sin(twice).sum(), np.cos(twice).sum())) / 2 % 180
+        heading = mean_heading_deg(members["orientation_deg"].to_numpy(float))
         sites = members["site"].dropna()
         records.append(
             {

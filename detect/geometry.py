@@ -56,6 +56,13 @@ def north_px(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS | None
     return x / size, y / size
 
 
+def heading_px(heading_deg: float, transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS | None) -> NDArray[np.float64]:
+    """Unit vector in pixels (x right, y down) along a heading, degrees clockwise from true north, at the middle of a raster."""
+    x, y = north_px(transform, size_hw, crs)
+    turn = np.radians(heading_deg)
+    return np.array([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)])
+
+
 def to_local_metres(geometries: Sequence[BaseGeometry], crs: pyproj.CRS | None) -> NDArray[np.object_]:
     """Each geometry in its own plane of true metres, x east and y north, centred on it.
 

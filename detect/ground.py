@@ -19,10 +19,12 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize, shapes
+from scipy.spatial import cKDTree
 from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
-from detect.geometry import measure, north_px
+from detect.dormitories import mean_heading_deg
+from detect.geometry import heading_px, measure
 from detect.grid import Span
 from detect.profiles import StructureProfile
 from detect.scene import Scene, SceneReader, WorkGrid
@@ -39,6 +41,8 @@ DARKEST = 0.16
 """Mean of red, green and blue, 0–1, below which a pixel lies in shadow."""
 DISTINCT = 0.5
 """A pad's brightness differs from the ground beside it by at least as many standard deviations (Cohen's d)."""
+NEIGHBOURS = 13
+"""Blocks next to one, itself among them, that tell the steps of its row."""
 FALSE_PADS = 0.05
 """Share of all places on the cleared ground of a site that are as distinct as a pad must be."""
 
@@ -164,7 +168,7 @@ class _Design:
 
 
 def _designs(
-    look: _Look, site: BaseGeometry, buildings: gpd.GeoDataFrame, profile: StructureProfile, north: tuple[float, float]
+    look: _Look, grid: WorkGrid, scene: Scene, site: BaseGeometry, buildings: gpd.GeoDataFrame, profile: StructureProfile
 ) -> Iterator[_Design]:
     """Of the rows that stand on the site."""
     like = buildings[buildings["dormitory_like"] & (buildings["row"] > 0)]
@@ -172,14 +176,8 @@ def _designs(
     for _, members in own.groupby("row", sort=True):
         if len(members) < profile.group.min_buildings:
             continue
-        twice = np.radians(2 * members["orientation_deg"].to_numpy(float))
-        heading = math.atan2(np.sin(twice).sum(), np.cos(twice).sum()) / 2
-        along = np.array(
-            [
-                north[0] * math.cos(heading) - north[1] * math.sin(heading),
-                north[0] * math.sin(heading) + north[1] * math.cos(heading),
-            ]
-        )
+        heading_deg = mean_heading_deg(members["orientation_deg"].to_numpy(float))
+        along = heading_px(heading_deg, grid.transform, grid.size_hw, scene.crs)
         x, y = shapely.get_coordinates(shapely.centroid(geometries_of(members))).T
         middles = np.stack(~look.transform * (x, y), axis=1)
         sides = (float(members["length_m"].median()) / look.metres, float(members["width_m"].median()) / look.metres)
@@ -188,7 +186,8 @@ def _designs(
 
 def _steps(middles: NDArray[np.float64], along: NDArray[np.float64], sides: tuple[float, float]) -> tuple[float, float]:
     """Median distance of nearest neighbours that stand in line with a block, end to end and side by side."""
-    difference = middles[None] - middles[:, None]
+    _, near = cKDTree(middles).query(middles, k=min(NEIGHBOURS, len(middles)))
+    difference = middles[near] - middles[:, None]
     u, v = np.abs(difference @ along), np.abs(difference @ np.array([-along[1], along[0]]))
     steps = []
     for ahead, aside, own, other in ((u, v, sides[0], sides[1]), (v, u, sides[1], sides[0])):
@@ -203,18 +202,20 @@ def _pads(
 ) -> list[Polygon]:
     """Places that continue a row and differ from the ground beside them as few places on this ground do."""
     kept: list[Polygon] = []
-    for design in _designs(look, site, buildings, profile, north_px(grid.transform, grid.size_hw, scene.crs)):
+    for design in _designs(look, grid, scene, site, buildings, profile):
         score = _distinctness(look, design)
         usual = score[score > 0]
         if len(usual) < 100:
             continue
         limit = max(DISTINCT, float(np.quantile(usual, 1 - FALSE_PADS)))
-        todo, known = list(design.middles), list(design.middles)
+        standing, new = cKDTree(design.middles), list[NDArray[np.float64]]()
+        todo = list(design.middles)
         while todo:
             here = todo.pop()
             for step in _neighbours(design):
                 at = here + step
-                if min(np.hypot(*(at - k)) for k in known) < min(design.sides_px):
+                apart = min(design.sides_px)
+                if standing.query(at)[0] < apart or any(np.hypot(*(at - k)) < apart for k in new):
                     continue
                 place = _best_near(score, at, limit, round(2.0 / look.metres))
                 if place is None:
@@ -222,7 +223,7 @@ def _pads(
                 outline = Polygon([look.transform * tuple(c) for c in design.outline(place)])
                 if not any(outline.intersects(k) for k in kept):
                     kept.append(outline)
-                    known.append(place)
+                    new.append(place)
                     todo.append(place)
     return kept
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from scipy.ndimage import map_coordinates, uniform_filter1d
 
-from detect.geometry import north_px
+from detect.geometry import heading_px
 from detect.grid import Span
 from detect.scene import Scene, SceneReader, WorkGrid
 from detect.vectors import geometries_of
@@ -114,11 +114,7 @@ def storeys(height_m: NDArray[np.float64]) -> Storeys | None:
 def _away_px(scene: Scene, grid: WorkGrid) -> NDArray[np.float64]:
     """Unit vector along which shadows fall, pixels (x right, y down)."""
     assert scene.sun is not None
-    north = north_px(grid.transform, grid.size_hw, scene.crs)
-    turn = math.radians(scene.sun.azimuth_deg + 180)
-    return np.array(
-        [north[0] * math.cos(turn) - north[1] * math.sin(turn), north[0] * math.sin(turn) + north[1] * math.cos(turn)]
-    )
+    return heading_px(scene.sun.azimuth_deg + 180, grid.transform, grid.size_hw, scene.crs)
 
 
 def _shadow_m(
