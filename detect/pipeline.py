@@ -36,6 +36,7 @@ from detect.footprints import RawBuilding, extract_buildings
 from detect.geometry import area_km2, measure
 from detect.grid import Span
 from detect.ground import survey
+from detect.heap import trim
 from detect.inputs import sources
 from detect.instances import InstanceParams, find_groups
 from detect.mosaic import counted_once, groups, overlapping
@@ -323,6 +324,7 @@ def _find(scene: Scene, job: _Job) -> _Found:
         progress=report,
     )
     job.backend.rest()  # what follows needs the memory
+    trim()
     network_s = time.monotonic() - began
     overall = work / "overall.npy"
     with warnings.catch_warnings(), ThreadPoolExecutor(1) as aside:
@@ -331,6 +333,8 @@ def _find(scene: Scene, job: _Job) -> _Found:
         found, stage = _find_buildings(heads, scene, grid, params, job, work, report)
         reading.result()
     buildings = _table(found, scene, grid)
+    del found
+    trim()
     timings_s = {"network": network_s, "buildings": time.monotonic() - began - network_s}
     return _Found(scene, grid, work, heads, stage, overall, buildings, timings_s)
 
@@ -358,6 +362,7 @@ def _finish(one: _Found, buildings: gpd.GeoDataFrame, notes: list[str], key: str
     with heads.reader() as reader:
         sites = with_gaps(with_cut(sites, buildings), grid, reader.seen(GAPS_PX))
     summary = _summary(scene, job, grid, heads, buildings, sites, ground, notes, key)
+    trim()
     report("files", 0, 1)
     with whole_folder(folder) as target:
         with ThreadPoolExecutor(1) as aside:
@@ -365,6 +370,7 @@ def _finish(one: _Found, buildings: gpd.GeoDataFrame, notes: list[str], key: str
             rasters = aside.submit(write_rasters, target, grid, scene.crs, one.stage, heads.path, told)
             rows = rows_layer(buildings)
             write_tables(target, buildings, rows, sites.table, ground)
+            trim()
             overall = np.load(one.overall)
             write_overview(target / "overview.png", scene, overall, buildings, sites.table, draw_sites=_are_drawn(sites))
             picture = take_picture(scene, overall, by_interest(buildings))
