@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     options = parser.parse_args()
     keep_memory()
-    config = load_config(options.config, [*options.overrides, "network.start="])
+    config = load_config(options.config, [*options.overrides, "network.start=''"])
     index = ChipData(config).index
     samples = TrainingSamples(config, index, 0, 10**9)
     task = SegmentationTask(config, index)
