@@ -56,6 +56,7 @@ def compound(seed: int, folder: Path) -> dict[str, Any]:
     grid = scene.work_grid(NETWORK_GSD_M)
     table["height_m"] = heights(scene, grid, table)
     ground = survey(scene, grid, sites, table, load_profile())
+    assert ground is not None, "drawn in colour"
     counted = take_census(table, sites, load_profile(), None, ground=ground)["total"]["planned_buildings"]
     # The layout again, for the pads, which the truth's layers do not hold.
     layout = countryside(np.random.default_rng(seed), 1, many, None, 70.0, later=True, storeys=floors)
@@ -93,6 +94,7 @@ def marked(data: Path) -> dict[str, Any] | None:
         sites = gpd.GeoDataFrame({"name": [str(i) for i in range(len(moved))]}, geometry=moved, crs=scene.crs)
         nothing = gpd.GeoDataFrame({"dormitory_like": np.array([], bool), "row": np.array([], int)}, geometry=[], crs=scene.crs)
         ground = survey(scene, scene.work_grid(NETWORK_GSD_M), sites, nothing, load_profile())
+        assert ground is not None, "all sample images are in colour"
         cleared = ground[ground["kind"] == "cleared"].groupby("site")["area_m2"].sum()
         own = measure(moved, scene.crs)["area_m2"]
         seen += int(sum(cleared.get(str(i), 0.0) >= 0.5 * area for i, area in enumerate(own)))

@@ -40,6 +40,7 @@ LOW, HIGH = 0.05, 0.95
 SEED = 20_240_601
 OWN_WORTH = 10.0
 SHADOWS_SAY = "shadows of"
+"""So the warning begins, by which a recount finds the earlier one."""
 PACKING_SD = 0.1
 """Relative, of how densely cleared ground will be built up."""
 # Weights without measured rates: half of what is found may be wrong and half may be missed.

@@ -54,18 +54,17 @@ class _Look:
     light: NDArray[np.float32]
     """(H, W), 0–1."""
     cleared: NDArray[np.bool_]
-    inside: NDArray[np.bool_]
     transform: Affine
     metres: float
 
 
 def survey(
     scene: Scene, grid: WorkGrid, sites: gpd.GeoDataFrame, buildings: gpd.GeoDataFrame, profile: StructureProfile
-) -> gpd.GeoDataFrame:
+) -> gpd.GeoDataFrame | None:
     """Cleared ground and pads of each site.
 
     Args:
-        scene: in colour; a panchromatic one gives an empty table.
+        scene: in colour.
         grid: work grid of the scene.
         sites: with ``name``; in the scene's CRS.
         buildings: with the columns of the schema; in the scene's CRS.
@@ -73,21 +72,22 @@ def survey(
 
     Returns:
         ``kind`` (``cleared`` or ``pad``), ``site``, ``area_m2`` and a polygon in the scene's CRS, a row each. Memory is bounded by
-        ``LARGEST_PX``.
+        ``LARGEST_PX``. None for a panchromatic scene, which does not tell plants from bare ground.
     """
+    if len(set(scene.bands)) == 1:
+        return None
     records: list[tuple[str, str, BaseGeometry]] = []
-    if len(set(scene.bands)) > 1:
-        standing = geometries_of(buildings)
-        tree = shapely.STRtree(standing)
-        with scene.reader(grid) as reader:
-            for name, site in zip(sites["name"], geometries_of(sites), strict=True):
-                near = standing[np.sort(tree.query(site, predicate="intersects"))]
-                look = _look(reader, scene, grid, site, near, profile)
-                if look is None:
-                    continue
-                records += [("cleared", name, g) for g in _outlines(look.cleared, look.transform) if g.geom_type == "Polygon"]
-                if look.metres <= COARSEST_FOR_PADS_M:
-                    records += [("pad", name, g) for g in _pads(look, grid, scene, site, buildings, profile)]
+    standing = geometries_of(buildings)
+    tree = shapely.STRtree(standing)
+    with scene.reader(grid) as reader:
+        for name, site in zip(sites["name"], geometries_of(sites), strict=True):
+            near = standing[np.sort(tree.query(site, predicate="intersects"))]
+            look = _look(reader, grid, site, near, profile)
+            if look is None:
+                continue
+            records += [("cleared", name, g) for g in _outlines(look.cleared, look.transform) if g.geom_type == "Polygon"]
+            if look.metres <= COARSEST_FOR_PADS_M:
+                records += [("pad", name, g) for g in _pads(look, grid, scene, site, buildings, profile)]
     geometry = gpd.GeoSeries([g for _, _, g in records], crs=scene.crs)
     table = gpd.GeoDataFrame(
         {"kind": [k for k, _, _ in records], "site": [s for _, s, _ in records]}, geometry=geometry, crs=scene.crs
@@ -96,7 +96,7 @@ def survey(
 
 
 def _look(
-    reader: SceneReader, scene: Scene, grid: WorkGrid, site: BaseGeometry, near: NDArray[np.object_], profile: StructureProfile
+    reader: SceneReader, grid: WorkGrid, site: BaseGeometry, near: NDArray[np.object_], profile: StructureProfile
 ) -> _Look | None:
     west, south, east, north = site.bounds
     x, y = zip(*(~grid.transform * c for c in ((west, south), (west, north), (east, south), (east, north))), strict=True)
@@ -126,7 +126,7 @@ def _look(
     # A car, a heap or a tuft does not end cleared ground.
     closed = cv2.morphologyEx(bare.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     cleared = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc).astype(bool) & inside & ~built
-    return _Look(light, cleared, inside, transform, metres)
+    return _Look(light, cleared, transform, metres)
 
 
 def _usual_width_m(profile: StructureProfile) -> float:

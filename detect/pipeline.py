@@ -299,7 +299,7 @@ def _predict_group(
 
 
 def _rivals(i: int, scenes: dict[int, Scene], pairs: list[tuple[int, int]]) -> list[str]:
-    """What identifies the scenes that share ground with one; with their places in the call, which decide between equals."""
+    """What identifies the scenes that share ground with one, in the order of the call."""
     return [scenes[b if a == i else a].sha256 for a, b in pairs if i in (a, b) and a in scenes and b in scenes]
 
 

@@ -64,7 +64,9 @@ def heights(scene: Scene, grid: WorkGrid, buildings: gpd.GeoDataFrame) -> NDArra
     wanted = (buildings["dormitory_like"] & (buildings["stage"] == "complete") & ~buildings["touches_edge"]).to_numpy(bool)
     order = np.argsort(-buildings["dormitory_score"].to_numpy(float), kind="stable")
     chosen = order[wanted[order]][:MOST]
-    away = _away_px(scene, grid)
+    if not len(chosen):
+        return result
+    away = heading_px(scene.sun.azimuth_deg + 180, grid.transform, grid.size_hw, scene.crs)  # along which shadows fall
     outlines = shapely.transform(
         geometries_of(buildings), lambda x, y: ~grid.transform * (x, y), interleaved=False
     )  # in pixels of the work grid
@@ -109,12 +111,6 @@ def storeys(height_m: NDArray[np.float64]) -> Storeys | None:
         height_m=round(float(np.median(known)), 1),
         buildings=len(known),
     )
-
-
-def _away_px(scene: Scene, grid: WorkGrid) -> NDArray[np.float64]:
-    """Unit vector along which shadows fall, pixels (x right, y down)."""
-    assert scene.sun is not None
-    return heading_px(scene.sun.azimuth_deg + 180, grid.transform, grid.size_hw, scene.crs)
 
 
 def _shadow_m(

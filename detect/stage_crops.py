@@ -87,6 +87,7 @@ class StageHead:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.use_deterministic_compute = True
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # asked now and then, between other work
         if threads:
             options.intra_op_num_threads = threads
         try:
