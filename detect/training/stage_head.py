@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 
 from detect.training.calibration import temper
 
@@ -113,8 +114,7 @@ class Linear:
     def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, 3)."""
         logits = ((features - self.components.mean) / self.components.sd) @ self.matrix.T + self.bias
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        return np.asarray(softmax(logits, axis=1))
 
 
 def best_temperature(p: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
