@@ -3,7 +3,7 @@
     python benchmarks/accuracy.py --data path/to/samples [--weights NAME] [--gsd 0.3 0.35 0.4] [--quick]
 
 Prints one row per place and per data set (its places pooled), the mean over data sets, and writes benchmarks/results/accuracy.json.
-``--gsd`` runs the same weights at other ground sampling distances.
+``--gsd`` has the same weights read every scene at other ground sampling distances.
 Rows: of the real camp (``rows/rows.json``, nairobi_0) the share of core blocks that come out as one building each, IoU ≥ 0.5 with their
 rectangle; the same for simulated rows whose gaps are 3 m, which are drawn and said to be.
 """
@@ -287,7 +287,7 @@ def pooled(records: list[dict[str, Any]]) -> dict[str, Any]:
 def at_gsd(weights: str | None, gsd_m: float | None, scratch: Path) -> Path:
     """A folder with a copy of the weights whose card asks for another ground sampling distance."""
     chosen = load_weights(weights)
-    card = chosen.card | ({} if gsd_m is None else {"gsd_m": gsd_m})
+    card = chosen.card | ({} if gsd_m is None else {"gsd_m": gsd_m, "finest_gsd_m": gsd_m})
     for file in (chosen.onnx, chosen.safetensors, chosen.stage_onnx):
         if file is not None:
             shutil.copy(file, scratch)

@@ -42,7 +42,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         path = options.scene or simulate(Path(temporary) / "drawn", seed=1, compounds=4)[0]
         scene = open_scene(path, gsd_m=options.gsd)
-        grid = scene.work_grid(weights.gsd_m)
+        grid = scene.work_grid(weights.read_gsd_m(scene.gsd_m))
         with scene.reader(grid) as reader:
 
             def tiled(core_px: int, halo_px: int) -> NDArray[np.float32]:

@@ -73,7 +73,7 @@ def stac_item(scene: Scene, grid: WorkGrid, weights: Weights) -> dict[str, Any]:
             "gsd": round(grid.gsd_m, 5),
             "bands": _bands(weights),
             **_projection(scene),
-            **_model(weights),
+            **_model(weights, round(grid.gsd_m, 3)),
         },
         "links": [],
         "assets": _assets(grid, weights),
@@ -106,7 +106,7 @@ def _bands(weights: Weights) -> list[dict[str, str]]:
     return [{"name": str(name)} for name in weights.card.get("bands", ("red", "green", "blue"))]
 
 
-def _model(weights: Weights) -> dict[str, Any]:
+def _model(weights: Weights, gsd_m: float) -> dict[str, Any]:
     """MLM: what goes in, what comes out. The network takes tiles of any whole number of strides; the shape is the one that it is fed."""
     card = weights.card
     side = card["tile"]["core_px"] + 2 * card["tile"]["halo_px"]
@@ -127,7 +127,7 @@ def _model(weights: Weights) -> dict[str, Any]:
         "mlm:accelerator_constrained": False,
         "mlm:input": [
             {
-                "name": f"scene, stretched to 0–1, at {weights.gsd_m:g} m per pixel",
+                "name": f"scene, stretched to 0–1, at {gsd_m:g} m per pixel",
                 "bands": [band["name"] for band in _bands(weights)],
                 "input": {"shape": [-1, 3, side, side], "dim_order": order, "data_type": "float32"},
                 "value_scaling": scaling,

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+READ_COARSER = 1.1
+"""By which a network's pixel is coarser than the scene's own, where it may be: what resampling does to the finest grain is then lost."""
+
+
+def reading_gsd_m(seen_m: float, finest_m: float, coarsest_m: float) -> float:
+    """The ground size of a pixel at which a network reads a scene whose own pixel is ``seen_m``, metres.
+
+    A little coarser than the scene's own, within what the network was trained for.
+    """
+    return min(max(seen_m * READ_COARSER, finest_m), coarsest_m)
+
 
 @dataclass(frozen=True, order=True, slots=True)
 class Span:

@@ -39,6 +39,9 @@ class InstanceParams:
     """Smaller cores make no building of their own where a larger one is in the same group."""
     min_area_px: int = 16
     """Smaller instances are dropped."""
+    mean_margin: float = 0.18
+    """So are those whose mean probability is not this share of the way from the footprint threshold to 1: pixels of a building may be in
+    doubt, but not all of them (hysteresis; Canny 1986). Noise in dark water and shadow looks like that."""
 
     @property
     def threshold_u8(self) -> int:
@@ -193,7 +196,7 @@ def split_group(
         kept_markers = np.where(keep[markers] & several, markers, 0).astype(np.int32)
         labels += watershed(elevation, kept_markers, mask=several).astype(np.int32)
     labels = _merge_weak(labels, footprint, boundary, params)
-    return _drop_small(labels, params.min_area_px)
+    return _drop_doubtful(labels, footprint, params)
 
 
 def _merge_weak(
@@ -218,12 +221,15 @@ def _merge_weak(
     return np.array([_root(parents, n) for n in range(total)], np.int32)[labels]
 
 
-def _drop_small(labels: NDArray[np.int32], min_area_px: int) -> NDArray[np.int32]:
-    """Labels numbered 1… in the order of their first pixel, without those of fewer pixels."""
+def _drop_doubtful(labels: NDArray[np.int32], footprint: NDArray[np.uint8], params: InstanceParams) -> NDArray[np.int32]:
+    """Labels numbered 1… in the order of their first pixel, without the small ones and those in doubt throughout."""
     where = np.flatnonzero(labels)
-    values, firsts, sizes = np.unique(labels.ravel()[where], return_index=True, return_counts=True)
+    values, firsts, of, sizes = np.unique(labels.ravel()[where], return_index=True, return_inverse=True, return_counts=True)
+    sums = np.bincount(of, weights=footprint.ravel()[where], minlength=len(values))
+    lowest = params.footprint_threshold + params.mean_margin * (1 - params.footprint_threshold) if params.mean_margin else 0.0
+    stays = (sizes >= params.min_area_px) & (sums >= lowest * TOP * sizes)
     kept = values[np.argsort(firsts)]
-    kept = kept[np.isin(kept, values[sizes >= min_area_px])]
+    kept = kept[np.isin(kept, values[stays])]
     renamed = np.zeros(int(labels.max()) + 1, np.int32)
     renamed[kept] = np.arange(1, len(kept) + 1)
     return renamed[labels]

@@ -307,7 +307,7 @@ def _find(scene: Scene, job: _Job) -> _Found:
     """Ask the network, and make buildings of its answers."""
     work = job.out / f".{scene.name}.work"
     began = time.monotonic()
-    grid = scene.work_grid(job.weights.gsd_m)
+    grid = scene.work_grid(job.weights.read_gsd_m(scene.gsd_m))
     params = _instance_params(job, grid)
     job.out.mkdir(parents=True, exist_ok=True)
     report = _reporter(scene, job)
@@ -437,6 +437,7 @@ def _instance_params(job: _Job, grid: WorkGrid) -> InstanceParams:
         boundary_threshold=given["boundary"],
         seed_margin=given.get("seed_margin", InstanceParams.seed_margin),
         merge_below=given.get("merge_below", InstanceParams.merge_below),
+        mean_margin=given.get("mean_margin", 0.0),  # cards from before it was known
         min_area_px=max(1, round((given["min_area_m2"] if minimum is None else minimum) / grid.gsd_m**2)),
     )
     threshold = job.params["threshold"]
@@ -580,7 +581,7 @@ def _model(weights: Weights, scene: Scene) -> dict[str, Any]:
         "name": weights.name,
         "sha256": weights.sha256,
         "stage_sha256": weights.stage_sha256 if looks_again(weights, scene) else None,
-        "gsd_m": weights.gsd_m,
+        "gsd_m": round(weights.read_gsd_m(scene.gsd_m), 5),
         "licence": card.get("licence"),
         "data": [
             {"data_set": d["data_set"], "licence": d["licence"], "places": len(d["trained_on"])} for d in card.get("data", [])

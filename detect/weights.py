@@ -11,6 +11,7 @@ from typing import Any
 
 from detect.blocks import Lattice
 from detect.errors import InputError
+from detect.grid import reading_gsd_m
 from detect.resources import resource_path
 
 CARD_KEYS = ("name", "files", "heads", "gsd_m", "gsd_range_m", "tile", "normalisation", "architecture", "thresholds")
@@ -49,8 +50,12 @@ class Weights:
 
     @property
     def gsd_m(self) -> float:
-        """Ground size of the network's pixel, metres."""
+        """Ground size of the network's pixel, metres; the coarsest, where it reads fine scenes finer."""
         return float(self.card["gsd_m"])
+
+    def read_gsd_m(self, seen_m: float) -> float:
+        """Ground size of the network's pixel on a scene whose own pixel is ``seen_m``, metres."""
+        return reading_gsd_m(seen_m, float(self.card.get("finest_gsd_m", self.gsd_m)), self.gsd_m)
 
     def temperature(self, head: str) -> float:
         """Of the calibration of ``footprint`` or ``stage``; 1 where the card has none."""

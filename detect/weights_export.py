@@ -77,6 +77,7 @@ def write_weights(
         "files": {kind: {"name": name, "sha256": sha256_of(folder / name)} for kind, name in names.items()},
         "heads": list(HEADS),
         "gsd_m": settings.data.gsd_m,
+        "finest_gsd_m": settings.data.read_gsd_m(0),
         "gsd_range_m": [FINEST_GSD_M, settings.data.max_gsd_m],
         "tile": {"core_px": CORE_PX, "halo_px": HALO_PX, "stride_px": STRIDE},
         "normalisation": {"mean": [MEAN] * 3, "std": [SD] * 3},
@@ -264,6 +265,7 @@ def _thresholds() -> dict[str, float]:
         "boundary": default.boundary_threshold,
         "seed_margin": default.seed_margin,
         "merge_below": default.merge_below,
+        "mean_margin": default.mean_margin,
         "min_area_m2": MIN_AREA_M2,
     }
 

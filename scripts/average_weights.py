@@ -1,6 +1,6 @@
 """The mean of weights that were trained from one start: flatter minima, better on places that none of them saw.
 
-    python scripts/average_weights.py --config configs/fit/shipped.yaml --out runs/mean runs/first/weights runs/shipped/weights …
+    python scripts/average_weights.py --config configs/fit/second.yaml --out runs/mean runs/first/weights runs/second/weights …
 
 Writes weights named as the recipe says, measured on the recipe's validation chips; their card lists what was averaged. Method: model soups
 (Wortsman et al. 2022, arXiv:2203.05482).

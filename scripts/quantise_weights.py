@@ -63,7 +63,7 @@ def main() -> int:
 def tiles_of(path: Path, weights: Weights, gsd_m: float | None) -> list[NDArray[np.float32]]:
     """Some tiles (1, 3, H, W) of a scene as the network sees them, in places drawn by chance."""
     scene = open_scene(path, gsd_m=gsd_m)
-    grid, rng, tiles = scene.work_grid(weights.gsd_m), np.random.default_rng(0), []
+    grid, rng, tiles = scene.work_grid(weights.read_gsd_m(scene.gsd_m)), np.random.default_rng(0), []
     mean, sd = (np.asarray(weights.card["normalisation"][k], np.float32)[:, None, None] for k in ("mean", "std"))
     with scene.reader(grid) as reader:
         for _ in range(2 if max(grid.size_hw) < 3 * TILE_PX else 6):

@@ -8,8 +8,10 @@ the low two bits, stage (0 unknown, 1 foundation, 2 incomplete, 3 complete) in t
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import math
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,6 +36,8 @@ LABEL_KINDS = {
 
 
 INDEX = "index.parquet"
+DECODED = "decoded"
+"""Folder of the chips that training has decoded; it may be deleted at any time."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,45 @@ def read_chip(store: Path, name: str) -> Chip:
         arrays.append(array)
     image, instances, truth = arrays
     return Chip(np.ascontiguousarray(image[..., ::-1]), instances, truth & 3, truth >> 2)
+
+
+def mapped_chip(store: Path, name: str, sha256: str) -> Chip:
+    """One chip, decoded once and for all into ``<store>/decoded`` and mapped from there.
+
+    Processes share its pages, and no more of it is read than is used.
+
+    Args:
+        store: folder of the chip store.
+        name: of the chip.
+        sha256: of the chip, from the index; another chip of that name is decoded anew.
+
+    Raises:
+        InputError: a file is missing or broken, or the folder cannot be written.
+    """
+    path = store / DECODED / f"{name}.{sha256[:12]}.npy"
+    if not path.exists():
+        chip = read_chip(store, name)
+        rows = [
+            a.view(np.uint8).reshape(-1, chip.footprint.shape[1])
+            for a in (chip.image, chip.instances, chip.footprint, chip.stage)
+        ]
+        aside = path.with_name(f".{path.stem}.{os.getpid()}.npy")
+        try:
+            path.parent.mkdir(exist_ok=True)
+            for old in path.parent.glob(f"{glob.escape(name)}.*.npy"):
+                old.unlink(missing_ok=True)
+            np.save(aside, np.concatenate(rows))
+            aside.replace(path)
+        except OSError as cause:
+            raise InputError(f"{path.parent}: decoded chips cannot be written there ({cause.strerror})") from cause
+    lines = np.asarray(np.load(path, mmap_mode="r"))
+    height, width = lines.shape[0] // 7, lines.shape[1]  # 3 bytes of image, 2 of instances, 1 of footprint, 1 of stage
+    return Chip(
+        lines[: 3 * height].reshape(height, width, 3),
+        lines[3 * height : 5 * height].reshape(height, 2 * width).view(np.uint16),
+        lines[5 * height : 6 * height],
+        lines[6 * height :],
+    )
 
 
 def write_index(store: Path, rows: list[ChipRow], known: gpd.GeoDataFrame | None = None) -> None:

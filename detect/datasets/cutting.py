@@ -21,7 +21,7 @@ from detect.errors import InputError
 from detect.grid import Span
 from detect.scene import Scene, WorkGrid, open_scene
 
-STORE_GSD_M = 0.25
+STORE_GSD_M = 0.2
 """Finer images are shrunk to this; coarser ones are kept as they are, so that training enlarges them as predict does."""
 CHIP_PX = 1024
 PROBLEMS = {

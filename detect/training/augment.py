@@ -230,9 +230,8 @@ def _leans_away(instances: NDArray[np.uint16], azimuth: float) -> NDArray[np.boo
     return away
 
 
-def coarsen(rng: np.random.Generator, image: NDArray[np.uint8], gsd_m: float, max_gsd_m: float) -> NDArray[np.uint8]:
-    """The image as a coarser sensor would have seen it, enlarged again."""
-    seen_m = rng.uniform(gsd_m, max_gsd_m)
+def coarsen(image: NDArray[np.uint8], gsd_m: float, seen_m: float) -> NDArray[np.uint8]:
+    """The image, whose pixel is ``gsd_m``, as a sensor with a pixel of ``seen_m`` would have seen it, enlarged again."""
     height, width = image.shape[:2]
     small = (max(8, int(width * gsd_m / seen_m)), max(8, int(height * gsd_m / seen_m)))
     return cv2.resize(cv2.resize(image, small, interpolation=cv2.INTER_AREA), (width, height), interpolation=cv2.INTER_LINEAR)

@@ -13,6 +13,7 @@ import yaml
 
 from detect.datasets.licences import CHOICES
 from detect.errors import InputError
+from detect.grid import reading_gsd_m
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,9 @@ class DataConfig:
     chips: str = "chips"
     """Folder of the chip store (``detect prepare`` writes it)."""
     gsd_m: float = 0.35
-    """Ground size of the network's pixel, metres."""
+    """Ground size of the network's pixel, metres; images whose own pixel is coarser are enlarged to it."""
+    finest_gsd_m: float = 0.0
+    """Where finer than ``gsd_m``: the pixel to which images are shrunk that are finer still; those between are read at about their own."""
     chip_px: int = 256
     """Side of a training sample, a multiple of 32."""
     batch: int = 12
@@ -48,10 +51,16 @@ class DataConfig:
     """Share of samples of which a rectangle shows the same place of another sample of the batch (CutMix; Yun et al. 2019)."""
     turned: float = 0.0
     """Share of samples turned by any angle; the others turn by right angles only."""
+    coloured: float = 1.0
+    """Share of samples whose colours, contrast, grain and sharpness are changed."""
     drawn: float = 0.0
     """Share of samples whose ground is drawn too, with a few houses."""
     max_gsd_m: float = 1.2
     """Coarsest image that a sample imitates, metres."""
+
+    def read_gsd_m(self, seen_m: float) -> float:
+        """Ground size of the network's pixel on an image whose own pixel is ``seen_m``, metres."""
+        return reading_gsd_m(seen_m, self.finest_gsd_m or self.gsd_m, self.gsd_m)
 
 
 @dataclass(frozen=True)
@@ -203,13 +212,15 @@ def _check(config: TrainConfig, path: Path) -> None:
         raise InputError(f"{path}: data.samples ({data.samples}) is less than one batch (data.batch {data.batch})")
     if not 0.05 <= data.gsd_m <= 3:
         raise InputError(f"{path}: data.gsd_m is {data.gsd_m}; the network's pixel is 0.05 to 3 m")
+    if data.finest_gsd_m and not 0.05 <= data.finest_gsd_m <= data.gsd_m:
+        raise InputError(f"{path}: data.finest_gsd_m is {data.finest_gsd_m}; it lies between 0.05 m and data.gsd_m, or is 0")
     if data.licences not in CHOICES:
         raise InputError(f"{path}: data.licences is '{data.licences}'; it can be {', '.join(CHOICES)}")
     if bool(config.network.teachers) != (config.loss.distil > 0):
         raise InputError(f"{path}: network.teachers and loss.distil belong together; give both or neither")
     if not 0 <= config.network.freeze <= 1:
         raise InputError(f"{path}: network.freeze is a share between 0 and 1, not {config.network.freeze}")
-    for name in ("built", "unfinished", "mixed", "tinted", "turned", "drawn"):
+    for name in ("built", "unfinished", "mixed", "tinted", "turned", "coloured", "drawn"):
         if not 0 <= getattr(data, name) <= 1:
             raise InputError(f"{path}: data.{name} is a share between 0 and 1, not {getattr(data, name)}")
     if not 0 <= data.simulated <= 1 or sum(data.shares.values()) > 1 + 1e-9:

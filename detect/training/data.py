@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import lightning
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from detect.datasets.chips import UNKNOWN, Chip, read_chip, read_index
+from detect.datasets.chips import UNKNOWN, Chip, mapped_chip, read_index
 from detect.datasets.cutting import unfinished_in
 from detect.datasets.licences import allowed
 from detect.errors import InputError
@@ -28,21 +30,31 @@ def to_tensor(image: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy((image.astype(np.float32) / 255 - MEAN) / SD).permute(2, 0, 1)
 
 
+COARSENED = 0.35
+"""Share of samples that imitate a coarser sensor."""
+DRAWN_GSD_M = 0.7
+"""Coarsest pixel of a drawn sample's imagined sensor, metres."""
+
+
 class TrainingSamples(Dataset):
     """All samples of a run; each is drawn by a generator seeded with (seed, number)."""
 
     def __init__(self, config: TrainConfig, index: pd.DataFrame, first: int, count: int) -> None:
         """Samples ``first`` … ``first + count`` of a run over the training chips of ``index``."""
         self._config, self._first, self._count = config, first, count
-        self._rows = index[index["split"] == "train"].reset_index(drop=True)
-        if self._rows.empty:
+        rows = index[index["split"] == "train"].reset_index(drop=True)
+        if rows.empty:
             raise InputError(f"{config.data.chips}: no chip may train (split train, licence {config.data.licences})")
-        if config.data.unfinished and not self._rows.get("unfinished", pd.Series([0])).any():
+        if config.data.unfinished and not rows.get("unfinished", pd.Series([0])).any():
             raise InputError(f"{config.data.chips}: no training chip shows an unfinished building; set data.unfinished to 0")
-        self._sets = sorted(self._rows["data_set"].unique())
-        self._shares = _shares(config.data.shares, self._rows, self._sets, config.data.chips)
+        self._sets = sorted(rows["data_set"].unique())
+        self._shares = _shares(config.data.shares, rows, self._sets, config.data.chips)
+        # Draws by the hundred a second: plain lists, not tables.
+        self._rows = rows[["chip", "label_kind", "gsd_m", "sha256"]].to_dict("records")
+        self._of_set = {name: _Lot.of(part.index, part["known_m2"]) for name, part in rows.groupby("data_set")}
+        self._unfinished = _Lot.of(rows.index, rows["unfinished"]) if config.data.unfinished else None
+        self._pixels: dict[str, list[NDArray[np.intp]]] = {}
         self._photometry = augment.photometry()
-        # PNGs are decoded once; a store of a few hundred chips fits in memory several times over.
         self._chips: dict[str, Chip] = {}
 
     def __len__(self) -> int:
@@ -54,32 +66,31 @@ class TrainingSamples(Dataset):
         data = self._config.data
         number = self._first + item
         rng = np.random.default_rng([self._config.seed, number])
-        if data.drawn and rng.random() < data.drawn:  # a recipe without draws the samples that it drew before there was a choice
-            label_kind = "outlines"
-            chip = augment.drawn(rng, data.gsd_m, data.chip_px)
+        row = None if rng.random() < data.drawn else self._draw_row(rng)
+        own_m = rng.uniform(data.read_gsd_m(0), max(DRAWN_GSD_M, data.gsd_m)) if row is None else row["gsd_m"]
+        seen_m = max(own_m, rng.uniform(data.gsd_m, data.max_gsd_m)) if rng.random() < COARSENED else own_m
+        gsd_m = data.read_gsd_m(seen_m)
+        if row is None:
+            label_kind, chip = "outlines", augment.drawn(rng, gsd_m, data.chip_px)
         else:
-            seeks = data.unfinished > 0 and rng.random() < data.unfinished
-            row = self._draw_unfinished(rng) if seeks else self._draw_row(rng)
-            label_kind = row["label_kind"]
-            whole = self._chip(row["chip"])
-            around_rc = _unfinished_pixel(rng, whole) if seeks else None
+            label_kind, whole = row["label_kind"], self._chip(row)
+            around_rc = self._unfinished_pixel(rng, row["chip"], whole) if row.get("seeks") else None
             chip = augment.cut(
-                rng, whole, row["gsd_m"], data.gsd_m, data.chip_px, turned=data.turned, built=data.built, around_rc=around_rc
+                rng, whole, row["gsd_m"], gsd_m, data.chip_px, turned=data.turned, built=data.built, around_rc=around_rc
             )
         exact, separated = (np.full(chip.footprint.shape, label_kind in k) for k in (("outlines",), ("outlines", "loose")))
         if label_kind != "coarse" and rng.random() < data.tinted:
             chip = augment.tint_roofs(rng, chip)
         if rng.random() < data.simulated:
-            chip, decided = augment.add_compound(rng, chip, data.gsd_m)
+            chip, decided = augment.add_compound(rng, chip, gsd_m)
             exact, separated = exact | decided, separated | decided
-        image = chip.image
-        if rng.random() < 0.35:
-            image = augment.coarsen(rng, image, data.gsd_m, data.max_gsd_m)
-        self._photometry.set_random_seed(int(rng.integers(2**31)))
-        image = self._photometry(image=image)["image"]
+        image = augment.coarsen(chip.image, gsd_m, seen_m) if seen_m > max(own_m, gsd_m) else chip.image
+        if rng.random() < data.coloured:
+            self._photometry.set_random_seed(int(rng.integers(2**31)))
+            image = self._photometry(image=image)["image"]
         loss = self._config.loss
-        weight = augment.gap_weights(chip.footprint, data.gsd_m, loss.gap_m, loss.gap_weight)
-        boundary = augment.boundaries(chip.instances, data.gsd_m)
+        weight = augment.gap_weights(chip.footprint, gsd_m, loss.gap_m, loss.gap_weight)
+        boundary = augment.boundaries(chip.instances, gsd_m)
         # Merged and coarse masks fill gaps, so they say nothing of gaps; unlabelled ground says nothing at all.
         boundary[~separated | (chip.footprint == UNKNOWN)] = UNKNOWN
         return {
@@ -90,28 +101,41 @@ class TrainingSamples(Dataset):
             "weight": torch.from_numpy(np.where(exact, weight, np.float32(1))),
         }
 
-    def _draw_row(self, rng: np.random.Generator) -> pd.Series:
-        chosen = self._sets[rng.choice(len(self._sets), p=self._shares)]
-        rows = self._rows[self._rows["data_set"] == chosen]
-        weights = rows["known_m2"].to_numpy()
-        return rows.iloc[int(rng.choice(len(rows), p=weights / weights.sum()))]
+    def _draw_row(self, rng: np.random.Generator) -> dict[str, Any]:
+        """A row of the index; with ``seeks`` where the sample is to show an unfinished building."""
+        if self._unfinished and rng.random() < self._config.data.unfinished:
+            return self._rows[self._unfinished.draw(rng)] | {"seeks": True}
+        return self._rows[self._of_set[self._sets[rng.choice(len(self._sets), p=self._shares)]].draw(rng)]
 
-    def _draw_unfinished(self, rng: np.random.Generator) -> pd.Series:
-        weights = self._rows["unfinished"].to_numpy()
-        return self._rows.iloc[int(rng.choice(len(self._rows), p=weights / weights.sum()))]
-
-    def _chip(self, name: str) -> Chip:
+    def _chip(self, row: dict[str, Any]) -> Chip:
+        name = row["chip"]
         if name not in self._chips:
-            self._chips[name] = read_chip(Path(self._config.data.chips), name)
+            self._chips[name] = mapped_chip(Path(self._config.data.chips), name, row["sha256"])
         return self._chips[name]
 
+    def _unfinished_pixel(self, rng: np.random.Generator, name: str, chip: Chip) -> tuple[int, int]:
+        """A pixel of an unfinished building, each building as likely as the next."""
+        if name not in self._pixels:
+            labels, count = unfinished_in(chip)
+            self._pixels[name] = [np.argwhere(labels == label) for label in range(1, count + 1)]
+        pixels = self._pixels[name][int(rng.integers(len(self._pixels[name])))]
+        row, col = pixels[int(rng.integers(len(pixels)))]
+        return int(row), int(col)
 
-def _unfinished_pixel(rng: np.random.Generator, chip: Chip) -> tuple[int, int]:
-    """A pixel of an unfinished building, each building as likely as the next."""
-    labels, count = unfinished_in(chip)
-    rows, cols = np.nonzero(labels == rng.integers(1, count + 1))
-    chosen = int(rng.integers(len(rows)))
-    return int(rows[chosen]), int(cols[chosen])
+
+@dataclass(frozen=True)
+class _Lot:
+    """Rows to draw from, in proportion to their weights."""
+
+    rows: NDArray[np.intp]
+    shares: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: pd.Index, weights: pd.Series) -> _Lot:
+        return cls(rows.to_numpy(), (weights / weights.sum()).to_numpy())
+
+    def draw(self, rng: np.random.Generator) -> int:
+        return int(self.rows[rng.choice(len(self.rows), p=self.shares)])
 
 
 def _shares(wanted: dict[str, float], rows: pd.DataFrame, sets: list[str], store: str) -> NDArray[np.float64]:
@@ -124,6 +148,11 @@ def _shares(wanted: dict[str, float], rows: pd.DataFrame, sets: list[str], store
     total = sum(counts[s] for s in others) or 1
     shares = np.array([wanted.get(s, left * counts[s] / total) for s in sets])
     return shares / shares.sum()
+
+
+def _one_thread(_number: int) -> None:
+    """As many workers as cores: threads of OpenCV's would stand in each other's way."""
+    cv2.setNumThreads(1)
 
 
 class ChipData(lightning.LightningDataModule):
@@ -146,7 +175,12 @@ class ChipData(lightning.LightningDataModule):
         first = trainer.current_epoch * per_epoch * world + rank * per_epoch
         samples = TrainingSamples(self._config, self.index, first, per_epoch)
         return DataLoader(
-            samples, batch_size=data.batch, num_workers=data.workers, drop_last=True, pin_memory=torch.cuda.is_available()
+            samples,
+            batch_size=data.batch,
+            num_workers=data.workers,
+            drop_last=True,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_one_thread,
         )
 
     def val_dataloader(self) -> DataLoader:

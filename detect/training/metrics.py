@@ -119,7 +119,7 @@ def evaluate_chips(
     rows: pd.DataFrame,
     read: Callable[[str], Chip],
     predict: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
-    gsd_m: float,
+    read_gsd_m: Callable[[float], float],
     params: InstanceParams,
 ) -> dict[str, Tally]:
     """Tallies by place (``data_set/place``) of the chips in ``rows``.
@@ -128,12 +128,12 @@ def evaluate_chips(
         rows: of a chip store's index.
         read: chip name → chip.
         predict: image (H, W, 3) uint8 → heads (5, H, W) uint8.
-        gsd_m: of the network.
+        read_gsd_m: ground size of a chip's pixel → of the network's pixel on it, metres.
         params: how instances are split.
     """
     tallies: dict[str, Tally] = defaultdict(Tally)
     for row in rows.to_dict("records"):
-        chip = at_gsd(read(row["chip"]), row["gsd_m"], gsd_m)
+        chip = at_gsd(read(row["chip"]), row["gsd_m"], read_gsd_m(row["gsd_m"]))
         tallies[f"{row['data_set']}/{row['place']}"].feed(predict(chip.image), chip, params)
     return dict(tallies)
 

@@ -132,7 +132,9 @@ class SegmentationTask(lightning.LightningModule):
     def score(self, rows: pd.DataFrame) -> dict[str, Tally]:
         """Tallies by place of validation chips."""
         store = Path(self.config.data.chips)
-        return evaluate_chips(rows, lambda name: read_chip(store, name), self.heads, self.config.data.gsd_m, InstanceParams())
+        return evaluate_chips(
+            rows, lambda name: read_chip(store, name), self.heads, self.config.data.read_gsd_m, InstanceParams()
+        )
 
     @torch.no_grad()
     def heads(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detect.grid import Span
+from detect.grid import Span, reading_gsd_m
 
 
 def test_a_span_knows_its_size_rows_first() -> None:
@@ -67,3 +67,11 @@ def test_spans_sort_row_by_row_and_serve_as_keys() -> None:
     spans = [Span(8, 0, 9, 1), Span(0, 8, 1, 9), Span(0, 0, 1, 1)]
     assert sorted(spans) == spans[::-1]
     assert len({*spans, Span(0, 0, 1, 1)}) == 3
+
+
+def test_fine_scenes_are_read_a_little_coarser_than_they_are_within_bounds() -> None:
+    assert reading_gsd_m(0.07, 0.2, 0.3) == 0.2
+    assert reading_gsd_m(0.2, 0.2, 0.3) == pytest.approx(0.22)
+    assert reading_gsd_m(0.271, 0.2, 0.3) == pytest.approx(0.298, abs=5e-4)
+    assert reading_gsd_m(0.5, 0.2, 0.3) == 0.3
+    assert reading_gsd_m(0.07, 0.3, 0.3) == reading_gsd_m(0.9, 0.3, 0.3) == 0.3, "one size where both bounds are one"

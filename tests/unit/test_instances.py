@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,9 +93,22 @@ def test_an_unsure_group_is_one_building() -> None:
     mask = np.zeros((20, 40), bool)
     mask[4:16, 5:30] = True
     footprint = np.where(mask, 131, 0).astype(np.uint8)  # above the threshold, below every seed
-    assert split_group(footprint, np.zeros_like(footprint), mask, PARAMS).max() == 1
+    assert split_group(footprint, np.zeros_like(footprint), mask, replace(PARAMS, mean_margin=0.0)).max() == 1
 
 
 def test_threshold_is_never_zero() -> None:
     assert InstanceParams(footprint_threshold=0.0).threshold_u8 == 1
     assert InstanceParams(footprint_threshold=0.5).threshold_u8 == 127
+
+
+def test_a_building_in_doubt_throughout_is_none_and_one_in_doubt_at_its_edges_stays() -> None:
+    footprint = np.zeros((40, 60), np.uint8)
+    footprint[5:15, 5:25] = round(0.5 * 254)  # above the threshold everywhere, sure nowhere
+    footprint[20:36, 30:56] = round(0.47 * 254)
+    footprint[22:34, 32:54] = round(0.8 * 254)
+    mask = footprint >= round(0.45 * 254)
+    labels = split_group(footprint, np.zeros_like(footprint), mask, replace(PARAMS, mean_margin=0.18))
+    assert labels.max() == 1 and (labels > 0).sum() == 16 * 26
+    assert split_group(footprint, np.zeros_like(footprint), mask, replace(PARAMS, mean_margin=0.0)).max() == 2
+    strict = replace(PARAMS, footprint_threshold=0.97, mean_margin=0.18)
+    assert split_group(np.full((20, 20), 254, np.uint8), np.zeros((20, 20), np.uint8), np.ones((20, 20), bool), strict).max() == 1

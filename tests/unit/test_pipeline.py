@@ -19,6 +19,7 @@ from detect.errors import DetectError, InputError
 from detect.matching import covered_by
 from detect.pipeline import OUTPUTS, predict_scenes
 from detect.vectors import geometries_of
+from detect.weights import load_weights
 from tests.conftest import HOUSES, ORIGIN_XY, WriteScene, draw_houses
 
 
@@ -296,6 +297,21 @@ def test_no_data_is_marked_and_touched(write_scene: WriteScene, tmp_path: Path) 
 def test_a_scene_unlike_the_training_images_is_warned_of(write_scene: WriteScene, tmp_path: Path) -> None:
     coarse = detect.predict(write_scene(gsd_m=2.5, name="coarse.tif"), tmp_path / "out")
     assert any("2.50 m" in w and "trained on" in w for w in coarse.summary["warnings"])
+
+
+def test_weights_that_may_read_finer_read_a_fine_scene_finer(write_scene: WriteScene, tmp_path: Path) -> None:
+    chosen = load_weights("base")
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for file in (chosen.onnx, chosen.stage_onnx):
+        shutil.copy(file, folder)
+    (folder / "base.json").write_text(json.dumps(chosen.card | {"finest_gsd_m": 0.2}))
+    fine, coarse = write_scene(gsd_m=0.22, name="fine.tif"), write_scene(gsd_m=0.5, name="coarse.tif")
+    for scene, finest, expected in ((fine, True, 0.242), (fine, False, 0.3), (coarse, True, 0.3)):
+        out = tmp_path / f"{scene.stem}_{finest}"
+        summary = detect.predict(scene, out, weights=folder if finest else "base").summary
+        assert summary["model"]["gsd_m"] == pytest.approx(expected, rel=5e-3)
+        assert summary["run"]["work_gsd_m"] == pytest.approx(expected, rel=0.02)
 
 
 def test_picture_without_a_place(write_scene: WriteScene, tmp_path: Path) -> None:

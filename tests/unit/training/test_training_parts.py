@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from detect.datasets.chips import UNKNOWN, Chip, ChipRow, read_chip, read_index, write_chip, write_index
+from detect.datasets.chips import UNKNOWN, Chip, ChipRow, mapped_chip, read_chip, read_index, write_chip, write_index
 from detect.errors import InputError
 from detect.instances import InstanceParams
 from detect.training import augment
@@ -88,7 +88,9 @@ def test_overrides_and_defaults(tmp_path: Path) -> None:
     ("override", "word"),
     [
         ("data.batches=4", "batches"), ("data.batch=big", "batch"), ("data.chip_px=70", "32"), ("data.samples=1", "samples"),
-        ("data.gsd_m=9", "gsd_m"), ("data.simulated=2", "simulated"), ("data.tinted=-1", "tinted"), ("data", "key.key=value"),
+        ("data.gsd_m=9", "gsd_m"),
+        ("data.finest_gsd_m=0.5", "finest_gsd_m"), ("data.coloured=2", "coloured"),
+        ("data.simulated=2", "simulated"), ("data.tinted=-1", "tinted"), ("data", "key.key=value"),
         ("name.x=1", "name"), ("data.batch=true", "batch"), ("loss.distil=1", "teachers"), ("data.mixed=2", "mixed"),
     ],
 )  # fmt: skip
@@ -119,7 +121,33 @@ def test_chips_come_back_as_they_were(store: Path) -> None:
         read_index(store / "nowhere")
 
 
+def test_a_chip_is_decoded_once_and_anew_when_it_has_changed(store: Path) -> None:
+    first = mapped_chip(store, "a", chip().sha256())
+    assert first.sha256() == chip().sha256()
+    (store / "a_image.png").unlink()
+    assert mapped_chip(store, "a", chip().sha256()).sha256() == chip().sha256(), "from the decoded file"
+    with pytest.raises(InputError, match="a_image"):
+        mapped_chip(store, "a", "f" * 64)
+    other = replace(chip(), image=255 - chip().image)
+    write_chip(store, "a", other)
+    assert mapped_chip(store, "a", other.sha256()).sha256() == other.sha256()
+    assert len(list((store / "decoded").iterdir())) == 1, "what was decoded before is gone"
+
+
 # Samples.
+
+
+def test_fine_chips_are_read_finer_where_the_recipe_says_so(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[float] = []
+    cut = augment.cut
+    monkeypatch.setattr(
+        augment, "cut", lambda rng, chip, own, gsd_m, *a, **k: read.append(gsd_m) or cut(rng, chip, own, gsd_m, *a, **k)
+    )
+    text = SMALL.replace("chip_px", "gsd_m: 0.6, finest_gsd_m: 0.2, chip_px")
+    drawn = samples(store, tmp_path, text=text, count=40)
+    for i in range(40):
+        drawn[i]
+    assert len(read) == 40 and set(np.round(read, 6)) == {0.44, 0.6}, "the chips' pixel is 0.4 m; some imitate a coarser sensor"
 
 
 def test_a_sample_is_the_same_wherever_the_run_was_resumed(store: Path, tmp_path: Path) -> None:
