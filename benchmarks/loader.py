@@ -1,6 +1,6 @@
 """Does the loader starve the network? Images per second of each on this machine, in one run.
 
-    python benchmarks/loader.py --config configs/fit/shipped.yaml [data.chips=…] [--seconds 20]
+    python benchmarks/loader.py --config configs/fit/shipped.yaml network.teachers=[] loss.distil=0 [data.chips=…] [--seconds 20]
 
 The loader alone draws, cuts, paints and disturbs samples in this process, as with ``data.workers: 0``; the network alone takes steps on one
 batch. Prints both and their ratio, and writes benchmarks/results/loader.json.

@@ -29,9 +29,9 @@ class InstanceParams:
 
     footprint_threshold: float = 0.45
     """Pixels at or above belong to a building."""
-    boundary_threshold: float = 0.4
+    boundary_threshold: float = 0.3
     """Pixels at or above separate neighbours."""
-    seed_margin: float = 0.12
+    seed_margin: float = 0.25
     """A building's core lies at least this far above the footprint threshold."""
     merge_below: float = 0.35
     """Two parts are one building when the line between them is less of a boundary than this."""

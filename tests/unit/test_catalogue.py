@@ -69,7 +69,7 @@ def test_the_model_is_described(tiny_scene: Path) -> None:
     weights = load_weights()
     item = pystac.Item.from_dict(item_of(open_scene(tiny_scene)))
     model = MLMExtension.ext(item)
-    assert model.mlm_name == "detect-base"
+    assert model.mlm_name == f"detect-{weights.name}"
     assert "efficientnet" in model.architecture
     assert {str(getattr(t, "value", t)) for t in model.tasks} == {"semantic-segmentation", "instance-segmentation"}
     (given,), (told,) = model.input, model.output
