@@ -59,7 +59,7 @@ def pair(
 def assert_drawn(store: Path, row: pd.Series, buildings: int, unknown: NDArray[np.bool_] | None = None) -> None:
     """A chip's buildings are the first drawn ones, at their place; nothing but ``unknown`` is unknown.
 
-    Chip pixels are 0.25 m or the image's own, so a shrunk edge may lie half a pixel off.
+    Chip pixels are 0.20 m or the image's own, so a shrunk edge may lie half a pixel off.
     """
     chip = read_chip(store, row["chip"])
     height_width = chip.footprint.shape[::-1]

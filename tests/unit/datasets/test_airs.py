@@ -9,6 +9,7 @@ import pytest
 
 from detect.datasets import prepare
 from detect.datasets.chips import read_index
+from detect.datasets.cutting import STORE_GSD_M
 from detect.errors import InputError
 from tests.unit.datasets.drawing_b import assert_drawn, pair, picture, roofs, write
 
@@ -29,7 +30,7 @@ def test_tiles_become_chips(tmp_path: Path, pixel_m: float | None, labels: tuple
     prepare("airs", tmp_path / "source", tmp_path / "chips")
     index = read_index(tmp_path / "chips")
     assert set(index["data_set"]) == {"airs"} and set(index["label_kind"]) == {"merged"}
-    assert index["gsd_m"].to_numpy() == pytest.approx(0.25, rel=0.02), "shrunk to the store's pixel"
+    assert index["gsd_m"].to_numpy() == pytest.approx(STORE_GSD_M, rel=0.02), "shrunk to the store's pixel"
     assert dict(zip(index["place"], index["split"], strict=True)) == {name: part for part, name in TILES}
     buildings = {name: count for (_, name), count in TILES.items()}
     for _, row in index.iterrows():

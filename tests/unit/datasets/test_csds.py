@@ -10,6 +10,7 @@ import pytest
 
 from detect.datasets import prepare
 from detect.datasets.chips import UNKNOWN, read_chip, read_index
+from detect.datasets.cutting import STORE_GSD_M
 from detect.errors import InputError
 from tests.unit.datasets.drawing_c import Box, built_share, picture
 
@@ -55,7 +56,7 @@ def test_footings_are_foundations_and_the_rest_is_unknown(tmp_path: Path) -> Non
     assert index["buildings"].to_dict() == {"astana": 2, "almaty": 0}, "almaty_4 is not annotated"
     assert set(index["data_set"]) == {"csds"} and set(index["label_kind"]) == {"merged"}
     assert set(index["split"]) == {"train", "val"}
-    assert index["gsd_m"].to_numpy() == pytest.approx(0.25, rel=0.01)  # 0.13 m, shrunk
+    assert index["gsd_m"].to_numpy() == pytest.approx(STORE_GSD_M, rel=0.01)  # 0.13 m, shrunk
     chip = read_chip(tmp_path / "chips", index.loc["astana", "chip"])
     assert all(built_share(chip.footprint, footing, SIZE_HW) == 1 for footing in FOOTINGS)
     assert set(np.unique(chip.stage[chip.footprint == 1])) == {1}

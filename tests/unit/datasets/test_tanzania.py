@@ -10,6 +10,7 @@ from affine import Affine
 
 from detect.datasets import prepare
 from detect.datasets.chips import read_chip, read_index
+from detect.datasets.cutting import STORE_GSD_M
 from detect.errors import InputError
 from tests.real_data import data_path
 from tests.unit.datasets.drawing_c import built_share, outlines, picture, write_geojson, write_geotiff
@@ -81,7 +82,7 @@ def test_the_published_sample(tmp_path: Path) -> None:
     prepare("tanzania", tmp_path / "source", tmp_path / "chips")
     (row,) = read_index(tmp_path / "chips").to_dict("records")
     chip = read_chip(tmp_path / "chips", row["chip"])
-    assert row["gsd_m"] == pytest.approx(0.25, rel=0.01)  # 0.077 m, shrunk
+    assert row["gsd_m"] == pytest.approx(STORE_GSD_M, rel=0.01)  # 0.077 m, shrunk
     assert 6 <= row["buildings"] <= 7  # one of 14 m² lies across the edge
     built = chip.footprint == 1
     assert set(np.unique(chip.stage[built])) == {3}, "all of them are complete"
