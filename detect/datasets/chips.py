@@ -142,8 +142,9 @@ def mapped_chip(store: Path, name: str, sha256: str) -> Chip:
         aside = path.with_name(f".{path.stem}.{os.getpid()}.npy")
         try:
             path.parent.mkdir(exist_ok=True)
-            for old in path.parent.glob(f"{glob.escape(name)}.*.npy"):
-                old.unlink(missing_ok=True)
+            for old in path.parent.glob(f"{glob.escape(name)}.{'?' * 12}.npy"):
+                if old != path:  # which another process may have put there meanwhile, and be about to read
+                    old.unlink(missing_ok=True)
             np.save(aside, np.concatenate(rows))
             aside.replace(path)
         except OSError as cause:
