@@ -181,24 +181,24 @@ def test_overlapping_scenes_count_each_building_once(request: pytest.FixtureRequ
             halves.append(tmp_path / f"{name}.tif")
             with rasterio.open(halves[-1], "w", **(profile | {"width": part.shape[2], "transform": transform})) as target:
                 target.write(part)
-    west, east = predict_scenes(halves, tmp_path / "out", sites=None)
-    whole = detect.predict(compound, tmp_path / "whole")
+    # Weights that say nearly the same of a half as of the whole, whose brightness differs: here it is about who counts what.
+    west, east = predict_scenes(halves, tmp_path / "out", sites=None, weights="base")
+    whole = detect.predict(compound, tmp_path / "whole", weights="base")
     assert any("are counted there" in w for r in (west, east) for w in r.summary["warnings"])
-    # Sheds of some 25 m², of which the network is not sure, come and go with the brightness of the half.
-    parted, together = ([int((r.buildings["area_m2"] > 50).sum()) for r in results] for results in ((west, east), (whole,)))
-    assert sum(parted) == pytest.approx(sum(together), abs=2)
+    assert len(west.buildings) + len(east.buildings) == pytest.approx(len(whole.buildings), abs=2)
     assert not covered_by(geometries_of(west.buildings), geometries_of(east.buildings)).any()
     before = [(tmp_path / "out" / name / "buildings.parquet").read_bytes() for name in ("west", "east")]
     shutil.rmtree(tmp_path / "out" / "east")  # as if the run was cut off between the two
-    again = predict_scenes(halves, tmp_path / "out")
+    again = predict_scenes(halves, tmp_path / "out", weights="base")
     assert [(r.folder / "buildings.parquet").read_bytes() for r in again] == before
     assert not list((tmp_path / "out").glob(".*.work"))
-    swapped = predict_scenes(halves[::-1], tmp_path / "swapped")
+    swapped = predict_scenes(halves[::-1], tmp_path / "swapped", weights="base")
     assert [r.buildings.geometry.to_wkb().tolist() for r in swapped[::-1]] == [
         r.buildings.geometry.to_wkb().tolist() for r in (west, east)
     ], "the order of the scenes decides between equals alone"
     dated = [
-        predict_scenes([p], tmp_path / "dated" / d, date=d)[0] for p, d in zip(halves, ("2024-01-01", "2024-02-01"), strict=True)
+        predict_scenes([p], tmp_path / "dated" / d, date=d, weights="base")[0]
+        for p, d in zip(halves, ("2024-01-01", "2024-02-01"), strict=True)
     ]
     assert sum(len(r.buildings) for r in dated) > len(west.buildings) + len(east.buildings)
 
