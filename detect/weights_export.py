@@ -50,6 +50,8 @@ def write_weights(
 ) -> Path:
     """Write ``<name>.safetensors``, ``<name>.onnx`` and ``<name>.json`` into a folder; the folder.
 
+    Weights that start from others keep their stage head (``<name>.stage.onnx``), which looks at the scene for itself.
+
     Args:
         network: answers in logits; rounded in place.
         settings: of the run; name, GSD and architecture come from it.
@@ -71,7 +73,7 @@ def write_weights(
     onnx.save(to_onnx(ProbabilityNetwork(network)), folder / names["onnx"])
     coarse = coarse_sets(index)
     scores, calibration = scores_of(tallies, coarse), calibration_of(tallies, coarse)
-    card = {
+    card: dict[str, Any] = {
         "name": settings.name,
         "version": recipe["config_sha256"][:8],
         "files": {kind: {"name": name, "sha256": sha256_of(folder / name)} for kind, name in names.items()},
@@ -97,6 +99,12 @@ def write_weights(
         "recipe": dict(recipe),
         "metrics": {"measured": "on chips, by detect fit", **scores},
     }
+    start = load_weights(settings.network.start) if settings.network.start else None
+    if start is not None and start.stage_onnx is not None:
+        names["stage"] = f"{settings.name}.stage.onnx"
+        shutil.copyfile(start.stage_onnx, folder / names["stage"])
+        card["files"]["stage"] = {"name": names["stage"], "sha256": sha256_of(folder / names["stage"])}
+        card["stage_head"] = start.card["stage_head"] | {"taken_from": start.name}
     (folder / f"{settings.name}.json").write_text(json.dumps(_without_nan(card), indent=1) + "\n", encoding="utf-8")
     return folder
 

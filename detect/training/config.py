@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -78,6 +79,11 @@ class NetworkConfig:
     """Names or paths of trained weights, of any architecture, whose mean answer is learnt beside the labels (``loss.distil``)."""
     freeze: float = 0.0
     """Share of the steps, from the first, in which the encoder is left as it is; for fine-tuning on few chips."""
+    norms_at_rest: bool = False
+    """Batch norms keep the statistics with which they start: those of small batches of one place would replace the ones of many."""
+    keep: float = 0.0
+    """Share of the starting weights in those that the run leaves: between both, a network does well on what it learnt and on what it knew
+    (Wortsman et al. 2022, arXiv:2109.01903). Needs ``start``."""
 
 
 @dataclass(frozen=True)
@@ -195,8 +201,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise InputError(f"{where}: expects keys, not {value!r}")
         return _build(hint, value, where)  # type: ignore[arg-type]
     base = getattr(hint, "__origin__", hint)
-    if base is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+    if base is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError):
+            return float(value)  # YAML takes 1e-4 for a text, since it has no point
     if base is tuple and isinstance(value, list):
         return tuple(value)
     if base in (str, int, bool, dict) and isinstance(value, base) and not (base is int and isinstance(value, bool)):
@@ -218,8 +225,11 @@ def _check(config: TrainConfig, path: Path) -> None:
         raise InputError(f"{path}: data.licences is '{data.licences}'; it can be {', '.join(CHOICES)}")
     if bool(config.network.teachers) != (config.loss.distil > 0):
         raise InputError(f"{path}: network.teachers and loss.distil belong together; give both or neither")
-    if not 0 <= config.network.freeze <= 1:
-        raise InputError(f"{path}: network.freeze is a share between 0 and 1, not {config.network.freeze}")
+    for name in ("freeze", "keep"):
+        if not 0 <= getattr(config.network, name) <= 1:
+            raise InputError(f"{path}: network.{name} is a share between 0 and 1, not {getattr(config.network, name)}")
+    if config.network.keep and not config.network.start:
+        raise InputError(f"{path}: network.keep is a share of the starting weights; name them in network.start")
     for name in ("built", "unfinished", "mixed", "tinted", "turned", "coloured", "drawn"):
         if not 0 <= getattr(data, name) <= 1:
             raise InputError(f"{path}: data.{name} is a share between 0 and 1, not {getattr(data, name)}")

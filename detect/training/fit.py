@@ -22,6 +22,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import lightning
 import pandas as pd
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
@@ -46,7 +47,8 @@ def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[st
         overrides: ``key.key=value`` each.
 
     Raises:
-        InputError: broken configuration, no chips, a checkpoint of another configuration, or an output folder in use.
+        InputError: broken configuration, settings that Lightning refuses, no chips, a checkpoint of another configuration, or an
+            output folder in use.
     """
     settings = load_config(config, overrides)
     out = Path(settings.out)
@@ -55,11 +57,11 @@ def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[st
         raise InputError(f"{out}: holds a run already; continue it with --resume last, or choose another out")
     keep_memory()
     data = ChipData(settings)
+    trainer = _trainer(settings, out)
     out.mkdir(parents=True, exist_ok=True)
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
     task = SegmentationTask(settings, data.index)
     (out / "config.json").write_text(json.dumps({"sha256": settings.sha256(), **asdict(settings)}, indent=1))
-    trainer = _trainer(settings, out)
     began = time.time()
     try:
         trainer.fit(task, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=False)
@@ -68,6 +70,7 @@ def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[st
     recipe = recipe_of(settings, data.index, seconds=time.time() - began, steps=trainer.global_step)
     from detect.weights_export import write_weights
 
+    task.keep_of_start()
     task.eval()
     tallies = task.score(data.index[data.index["split"] == "val"])
     return write_weights(task.network, settings, data.index, recipe, out / "weights", tallies)
@@ -157,27 +160,29 @@ def _trainer(settings: TrainConfig, out: Path) -> lightning.Trainer:
     warnings.filterwarnings("ignore", ".*LeafSpec.*")  # lightning's use of torch
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it advertises at INFO
     per_epoch = min(settings.validate_every, settings.steps)
-    return lightning.Trainer(
-        **{
-            "accelerator": "auto",
-            "devices": 1,
-            "max_steps": settings.steps,
-            "max_epochs": -1,
-            "limit_train_batches": per_epoch,
-            "reload_dataloaders_every_n_epochs": 1,
-            "gradient_clip_val": settings.optimizer.clip,
-            "num_sanity_val_steps": 0,
-            "log_every_n_steps": 10,
-            "enable_model_summary": False,
-            "benchmark": torch.cuda.is_available(),
-            **settings.trainer,
-        },
-        default_root_dir=out,
-        logger=[CSVLogger(out, name="", version="csv"), TensorBoardLogger(out, name="", version="tensorboard")],
-        callbacks=[
-            EMAWeightAveraging(decay=settings.optimizer.ema, use_buffers=True),
-            ModelCheckpoint(out, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True),
-            LearningRateMonitor("step"),
-            TQDMProgressBar(refresh_rate=10),
-        ],
-    )
+    options = {
+        "accelerator": "auto",
+        "devices": 1,
+        "max_steps": settings.steps,
+        "max_epochs": -1,
+        "limit_train_batches": per_epoch,
+        "reload_dataloaders_every_n_epochs": 1,
+        "gradient_clip_val": settings.optimizer.clip,
+        "num_sanity_val_steps": 0,
+        "log_every_n_steps": 10,
+        "enable_model_summary": False,
+        "benchmark": torch.cuda.is_available(),
+        **settings.trainer,
+    }
+    callbacks: list[lightning.Callback] = [
+        EMAWeightAveraging(decay=settings.optimizer.ema, use_buffers=True),
+        ModelCheckpoint(out, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True),
+        LearningRateMonitor("step"),
+    ]
+    if options.get("enable_progress_bar", True):
+        callbacks.append(TQDMProgressBar(refresh_rate=10))
+    logger = [CSVLogger(out, name="", version="csv"), TensorBoardLogger(out, name="", version="tensorboard")]
+    try:
+        return lightning.Trainer(**options, default_root_dir=out, logger=logger, callbacks=callbacks)
+    except (TypeError, ValueError, MisconfigurationException) as cause:
+        raise InputError(f"trainer: Lightning refuses these settings ({' '.join(str(cause).split())})") from cause

@@ -92,12 +92,27 @@ class SegmentationTask(lightning.LightningModule):
         image = image.to(memory_format=torch.channels_last)
         return torch.stack([teacher(image).float() for teacher in self._teachers]).mean(dim=0)
 
+    def keep_of_start(self) -> None:
+        """Move the network back towards the weights that it started from, by the share that the recipe keeps of them."""
+        network = self.config.network
+        if not network.keep:
+            return
+        learnt = {name: value.clone() for name, value in self.network.state_dict().items()}
+        start_from(self.network, network.start)
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(learnt[name], 1 - network.keep)
+
     def on_train_batch_start(self, _batch: Any, _index: int) -> None:
         """Hold the encoder still for the first steps; which steps follows from their number, so a resumed run does the same."""
         moves = self.global_step >= self.config.network.freeze * self.config.steps
         whole: Any = self.network
         whole.encoder.requires_grad_(moves)
         whole.encoder.train(moves)  # its batch norms keep the statistics that its matrices were trained with
+        if self.config.network.norms_at_rest:
+            for module in whole.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.eval()
 
     def configure_optimizers(self) -> Any:
         """AdamW with a slower encoder; linear warm-up, then half a cosine."""

@@ -72,7 +72,7 @@ def test_fit_leaves_weights_that_predict_uses(
     chips: Path, simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    assert fit(chips, run) == 0
+    assert fit(chips, run, "trainer.enable_progress_bar=false") == 0
     assert (run / "csv" / "metrics.csv").exists()
     assert list((run / "tensorboard").glob("events*"))
     weights = run / "weights"
@@ -82,7 +82,7 @@ def test_fit_leaves_weights_that_predict_uses(
     assert "simulated/simulated" in capsys.readouterr().out
     scene = str(simulated / "scene.tif")
     assert cli.main(["predict", scene, "--out", str(tmp_path / "out"), "--weights", str(weights), "-q"]) == 0
-    assert fit(chips, run) == 2, "a run is not overwritten"
+    assert fit(chips, run, "trainer.enable_progress_bar=false") == 2, "a run is not overwritten"
     assert "--resume last" in capsys.readouterr().err
 
 
@@ -164,8 +164,10 @@ def test_wrong_recipe_is_one_line(chips: Path, tmp_path: Path, capsys: pytest.Ca
     assert fit(chips, tmp_path / "run", "--resume", "last") == 2
     assert fit(tmp_path / "nowhere", tmp_path / "run") == 2
     assert fit(chips, tmp_path / "run", "data.batch=big") == 2
+    assert fit(chips, tmp_path / "run", "trainer.epochs=3") == 2
+    assert fit(chips, tmp_path / "run", "trainer.precision=7") == 2
     lines = capsys.readouterr().err.splitlines()
-    assert [line.startswith("detect: error: ") for line in lines] == [True] * 3
+    assert [line.startswith("detect: error: ") for line in lines] == [True] * 5
     assert not (tmp_path / "run").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from detect.instances import InstanceParams
 from detect.training import augment
 from detect.training.config import LossConfig, load_config
 from detect.training.data import ChipData, TrainingSamples
+from detect.training.fit import recipe_of
 from detect.training.losses import disagreement, distance, network_loss
 from detect.training.metrics import Tally, at_gsd, coarse_sets, match_labels, scores_of
 from detect.training.task import SegmentationTask
+from detect.weights import load_weights, sha256_of
+from detect.weights_export import write_weights
 
 SMALL = "name: t\nout: o\ndata: {chips: c, chip_px: 64, batch: 2, samples: 8, simulated: 0.5, tinted: 0.5}\n"
 
@@ -76,6 +80,7 @@ def samples(store: Path, tmp_path: Path, first: int = 0, count: int = 8, text: s
 def test_overrides_and_defaults(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(SMALL)
     config = load_config(tmp_path / "c.yaml", ["data.batch=4", "optimizer.ema=0.9", "trainer.accelerator=gpu"])
+    assert load_config(tmp_path / "c.yaml", ["optimizer.encoder_lr=1e-4"]).optimizer.encoder_lr == 1e-4  # a text to YAML
     assert (config.data.batch, config.optimizer.ema, config.trainer, config.steps) == (4, 0.9, {"accelerator": "gpu"}, 2)
     assert (
         config.sha256()
@@ -441,3 +446,46 @@ def test_the_encoder_rests_for_the_share_that_is_asked(store: Path, tmp_path: Pa
         encoder = task.network.encoder
         assert {p.requires_grad for p in encoder.parameters()} == {moves}
         assert encoder.training == moves and task.network.decoder.training
+
+
+def small_task(store: Path, tmp_path: Path, network: str) -> SegmentationTask:
+    (tmp_path / "c.yaml").write_text(SMALL + f"network: {{pretrained: false, decoder_channels: [16, 8, 8, 8, 8], {network}}}\n")
+    return SegmentationTask(load_config(tmp_path / "c.yaml", [f"data.chips={store}"]), read_index(store))
+
+
+def test_norms_at_rest_keep_their_statistics(store: Path, tmp_path: Path) -> None:
+    for rest in (False, True):
+        task = small_task(store, tmp_path, f"norms_at_rest: {str(rest).lower()}")
+        before = {k: v.clone() for k, v in task.network.state_dict().items() if k.endswith(("running_mean", "running_var"))}
+        task.train()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SegmentationTask, "global_step", 3)
+            task.on_train_batch_start(None, 0)
+        task.network(torch.rand(2, 3, 64, 64))
+        after = task.network.state_dict()
+        assert all(torch.equal(v, after[k]) for k, v in before.items()) == rest
+        assert all(p.requires_grad for p in task.network.parameters())
+
+
+def test_part_of_the_start_and_its_stage_head_are_kept(store: Path, tmp_path: Path) -> None:
+    first = small_task(store, tmp_path, "")
+    first.eval()
+    recipe = recipe_of(first.config, read_index(store), seconds=0, steps=0)
+    folder = write_weights(first.network, first.config, read_index(store), recipe, tmp_path / "start", {})
+    card = json.loads((folder / "t.json").read_text())
+    (folder / "t.stage.onnx").write_bytes(b"looks again")
+    card["files"]["stage"] = {"name": "t.stage.onnx", "sha256": sha256_of(folder / "t.stage.onnx")}
+    (folder / "t.json").write_text(json.dumps(card | {"stage_head": {"sure_from": 0.9}}))
+    task = small_task(store, tmp_path, f"start: {folder}, keep: 0.75")
+    start = {k: v.clone() for k, v in task.network.state_dict().items()}
+    with torch.no_grad():
+        for value in task.network.parameters():
+            value.add_(1.0)
+    task.keep_of_start()
+    for name, value in task.network.named_parameters():
+        torch.testing.assert_close(value.data, start[name] + 0.25)
+    left = load_weights(write_weights(task.network, task.config, read_index(store), recipe, tmp_path / "left", {}))
+    assert left.stage_onnx is not None and left.stage_onnx.read_bytes() == b"looks again"
+    assert left.card["stage_head"] == {"sure_from": 0.9, "taken_from": "t"}
+    with pytest.raises(InputError, match="name them in"):
+        small_task(store, tmp_path, "keep: 0.5")
