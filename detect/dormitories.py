@@ -55,9 +55,17 @@ def add_dormitories(buildings: gpd.GeoDataFrame, profile: StructureProfile) -> g
     )
 
 
+def mean_width_m(buildings: gpd.GeoDataFrame) -> NDArray[np.float64]:
+    """Area by length.
+
+    A bump on a block widens the smallest rectangle around it by all of its depth, the mean width by its share of the area.
+    """
+    return buildings["width_m"].to_numpy(float) * buildings["rectangularity"].to_numpy(float)
+
+
 def shape_fits(buildings: gpd.GeoDataFrame, profile: StructureProfile) -> dict[str, NDArray[np.float64]]:
-    """Memberships, 0–1, of each building in the profile's ranges of length, width, aspect and rectangularity."""
-    length, width = (buildings[c].to_numpy(float) for c in ("length_m", "width_m"))
+    """Memberships, 0–1, of each building in the profile's ranges of length, mean width, aspect and rectangularity."""
+    length, width = buildings["length_m"].to_numpy(float), mean_width_m(buildings)
     return {
         "length": membership(length, profile.length_m),
         "width": membership(width, profile.width_m),
@@ -92,8 +100,8 @@ def find_rows(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Groups of like buildings that stand near each other under one heading.
 
-    Two candidates are linked when their walls are at most ``max_gap_m`` apart and headings, lengths and widths agree; a group is what is
-    linked, directly or through others.
+    Two candidates are linked when their walls are at most ``max_gap_m`` apart and headings, lengths and mean widths agree; a group is what
+    is linked, directly or through others.
 
     Returns:
         Row number of each building, 1… in the order of the buildings, 0 for those that stand alone or are no candidates; and the
@@ -105,7 +113,8 @@ def find_rows(
         return rows, sizes
     plane = equal_area_crs(buildings)
     geometries = geometries_of(buildings if plane is None else buildings.to_crs(plane))[index]
-    length, width, heading = (buildings[c].to_numpy(float)[index] for c in ("length_m", "width_m", "orientation_deg"))
+    length, heading = (buildings[c].to_numpy(float)[index] for c in ("length_m", "orientation_deg"))
+    width = mean_width_m(buildings)[index]
     a, b = shapely.STRtree(geometries).query(geometries, predicate="dwithin", distance=rule.max_gap_m)
     turned = np.abs(heading[a] - heading[b]) % 180
     agree = np.minimum(turned, 180 - turned) <= rule.heading_tolerance_deg

@@ -10,7 +10,7 @@ import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.dormitories import find_rows, shape_fits
+from detect.dormitories import find_rows, mean_width_m, shape_fits
 from detect.errors import InputError
 from detect.geometry import measure
 from detect.profiles import StructureProfile, Trapezoid, load_profile, profile_text
@@ -89,7 +89,7 @@ def learn_profile(
         name: of the new type.
         base: what cannot be seen from above (storeys, rooms, beds) and when buildings belong together.
     """
-    length, width = (examples[c].to_numpy(float) for c in ("length_m", "width_m"))
+    length, width = examples["length_m"].to_numpy(float), mean_width_m(examples)
     fill = examples["rectangularity"].to_numpy(float)
     lowest_fill = round(max(0.0, float(fill.min()) - 0.05), 3)
     typical = int(np.median(group_sizes))

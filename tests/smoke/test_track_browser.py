@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import detect
+from tests.smoke.conftest import DESKTOP, PHONE
 from tests.unit.tracks.drawn_series import draw_series, write_result
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the extra 'browser' is not installed")
+pytest.importorskip("playwright.sync_api", reason="the extra 'browser' is not installed")
 axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra 'browser' is not installed")
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-DESKTOP = {"viewport": {"width": 1280, "height": 900}}
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-        found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", own))), None)
-        if found is None:
-            pytest.skip("no Chromium on this machine")
-        started = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
