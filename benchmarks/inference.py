@@ -61,7 +61,7 @@ def main() -> int:
     parser.add_argument("--compounds", type=int, default=16, help="in the simulated scene")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, nargs="+", default=[0], help="of predict; 0: its default")
-    parser.add_argument("--weights", nargs="+", default=["base"], help="of predict; the bare network and peers have the first")
+    parser.add_argument("--weights", nargs="+", default=["deep"], help="of predict; the bare network and peers have the first")
     parser.add_argument("--peers", nargs="*", choices=PEERS, help="which; all without a name")
     options = parser.parse_args()
     weights = load_weights(options.weights[0])

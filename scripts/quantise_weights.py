@@ -1,6 +1,6 @@
 """Weights whose convolutions compute in 8-bit integers: half the time on a CPU with VNNI, a quarter of the bytes, somewhat other answers.
 
-    python scripts/quantise_weights.py base --out FOLDER SCENE… [--gsd METRES] [--tiles N]
+    python scripts/quantise_weights.py deep --out FOLDER SCENE… [--gsd METRES] [--tiles N]
 
 Ranges of the activations are calibrated on tiles of the scenes, which should be places that trained the weights. The first and the last
 convolution, and what follows it, stay float32. Matrices get 7 bits, so that processors without VNNI, whose 8-bit sums would overflow,
@@ -13,16 +13,21 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
+import rasterio
 from numpy.typing import NDArray
 from onnx import helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
+from detect.errors import DetectError
 from detect.graphs import HALO_KEY, without_halo
 from detect.grid import Span
 from detect.scene import open_scene
@@ -41,6 +46,16 @@ def main() -> int:
     parser.add_argument("--gsd", type=float, help="of scenes without georeference")
     parser.add_argument("--tiles", type=int, default=24)
     options = parser.parse_args()
+    try:
+        run(options)
+    except DetectError as error:
+        print(f"quantise_weights: error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def run(options: argparse.Namespace) -> None:
+    """Calibrate, quantise, write the card."""
     weights = load_weights(options.weights)
     tiles = [tile for path in options.scenes for tile in tiles_of(path, weights, options.gsd)]
     np.random.default_rng(0).shuffle(tiles)
@@ -57,12 +72,11 @@ def main() -> int:
             shutil.copyfile(weights.stage_onnx, options.out / weights.stage_onnx.name)
     card = weights.card | {"name": name, "files": files, "quantised": told}
     target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    return 0
 
 
 def tiles_of(path: Path, weights: Weights, gsd_m: float | None) -> list[NDArray[np.float32]]:
     """Some tiles (1, 3, H, W) of a scene as the network sees them, in places drawn by chance."""
-    scene = open_scene(path, gsd_m=gsd_m)
+    scene = open_scene(path, gsd_m=None if _georeferenced(path) else gsd_m)
     grid, rng, tiles = scene.work_grid(weights.read_gsd_m(scene.gsd_m)), np.random.default_rng(0), []
     mean, sd = (np.asarray(weights.card["normalisation"][k], np.float32)[:, None, None] for k in ("mean", "std"))
     with scene.reader(grid) as reader:
@@ -72,6 +86,16 @@ def tiles_of(path: Path, weights: Weights, gsd_m: float | None) -> list[NDArray[
             if seen.mean() > 0.7:
                 tiles.append(((values - mean) / sd)[None].astype(np.float32))
     return tiles
+
+
+def _georeferenced(path: Path) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with rasterio.open(path) as dataset:
+                return dataset.crs is not None
+        except RasterioIOError:
+            return False  # open_scene says what is wrong with it
 
 
 class Tiles(CalibrationDataReader):

@@ -43,14 +43,14 @@ def test_eight_bits_answer_much_like_thirty_two() -> None:
     rng = np.random.default_rng(3)
     values = draw_ground(rng, (384, 384), 0.3).transpose(2, 0, 1).astype(np.float32) / 255
     values[:, 160:200, 150:230] = 0.9
-    exact, rough = (OnnxBackend(load_weights(name)).predict(values, 128) for name in ("base", "base-int8"))
+    exact, rough = (OnnxBackend(load_weights(name)).predict(values, 128) for name in ("deep", "deep-int8"))
     assert rough.shape == exact.shape == (5, 128, 128)
     assert np.abs(rough - exact).mean() < 0.05
     assert rough[2:].sum(axis=0) == pytest.approx(1, abs=1e-4)
 
 
 def test_a_graph_made_for_one_halo_refuses_another() -> None:
-    weights = load_weights("base-int8")
+    weights = load_weights("deep-int8")
     card = weights.card | {"tile": {"core_px": 1024, "halo_px": 64, "stride_px": 32}}
     with pytest.raises(InputError, match="made for tiles with a halo of 128 px, not 64"):
         OnnxBackend(replace(weights, card=card))
