@@ -130,7 +130,7 @@ def chips_of(
     labels = labels_of(image, scene, grid)
     validates = None if image.val_area is None else inside(image.val_area, scene, grid)
     if image.val_east:
-        validates = np.tile(np.arange(grid.size_hw[1]) >= round((1 - image.val_east) * grid.size_hw[1]), (grid.size_hw[0], 1))
+        validates = _eastern(labels.footprint != UNKNOWN, image.val_east)
     path = image.path.relative_to(source) if image.path.is_relative_to(source) else image.path
     row = ChipRow(
         chip="", data_set=image.data_set or data_set.name, place=image.place, split=split, label_kind=image.label_kind,
@@ -153,6 +153,12 @@ def chips_of(
             suffix = "" if validates is None else f"_{part}"
             named = replace(row, split=part, chip=f"{name}_{span.row0}_{span.col0}{suffix}")
             yield chip, described(named, chip, scene, grid, span)
+
+
+def _eastern(known: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
+    """(H, W): the columns on the right that hold this share of the known ground."""
+    west_of = np.cumsum(known.sum(axis=0))
+    return np.broadcast_to(west_of > (1 - share) * west_of[-1], known.shape)
 
 
 def spans_of(scene: Scene, grid: WorkGrid) -> Iterator[tuple[Span, NDArray[np.float32], NDArray[np.bool_]]]:

@@ -7,7 +7,7 @@ map teaches that a building is none. Vector files: GeoPackage, GeoJSON, Shapefil
 ``.osm``, GeoJSON lines (``.geojsonl``, ``.jsonl``) and CSV with WKT in ``geometry``, the last two also as ``.gz``. Parts
 of a ``.vrt`` belong into another folder.
 
-Of several rasters a fifth validate; of a single one its eastern fifth does.
+Of several rasters a fifth validate; of a single one the eastern fifth of its labelled ground does.
 
 Outlines that bear the scene's name, or have a labelled area, are taken to be drawn on it; others to lie a metre or two
 off (loose).

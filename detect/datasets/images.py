@@ -86,7 +86,7 @@ class LabelledImage:
     val_area: Callable[[], gpd.GeoDataFrame] | None = None
     """Polygons inside which one large image validates, while the rest of it trains."""
     val_east: float = 0.0
-    """Share of the image, on its right, that validates, where a set has one scene and no more."""
+    """Share of the labelled ground, on its right, that validates, where a set has one scene and no more."""
     refine: Callable[[Labels, Affine], None] | None = None
     """Changes the label arrays in place; the affine maps native to work pixels (x, y)."""
     data_set: str | None = None

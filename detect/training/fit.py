@@ -83,18 +83,23 @@ def test(config: str | Path, *, weights: str | None = None, overrides: Sequence[
         config: of the run; its chip store and GSD are used.
         weights: name or path; default the weights that the run left.
         overrides: ``key.key=value`` each.
+
+    Raises:
+        InputError: broken configuration, no such weights, or no chips to measure on.
     """
     from detect.network import load_network
     from detect.training.metrics import coarse_sets, scores_of
 
     settings = load_config(config, overrides)
     data = ChipData(settings)
+    held_out = data.index[data.index["split"] == "val"]
+    if held_out.empty:
+        raise InputError(f"{settings.data.chips}: holds no chips to measure on (split val); prepare a place that does not train")
     task = SegmentationTask(settings, data.index)
-    chosen = load_weights(weights or str(Path(settings.out) / "weights"))
-    wrapped: Any = load_network(chosen)
-    task.network.load_state_dict(wrapped.network.state_dict())
+    wrapped: Any = load_network(load_weights(weights or str(Path(settings.out) / "weights")))
+    task.network = wrapped.network  # which may be of another architecture than the recipe's
     task.eval()
-    return scores_of(task.score(data.index[data.index["split"] == "val"]), coarse_sets(data.index))
+    return scores_of(task.score(held_out), coarse_sets(data.index))
 
 
 def format_scores(scores: dict[str, Any]) -> str:

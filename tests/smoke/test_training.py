@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import geopandas as gpd
@@ -10,6 +11,7 @@ import pytest
 import rasterio
 
 from detect import cli
+from detect.datasets.chips import read_index
 from detect.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +84,7 @@ def test_fit_leaves_weights_that_predict_uses(
     assert "simulated/simulated" in capsys.readouterr().out
     scene = str(simulated / "scene.tif")
     assert cli.main(["predict", scene, "--out", str(tmp_path / "out"), "--weights", str(weights), "-q"]) == 0
+    assert cli.main(["test", "--config", CONFIG, f"data.chips={chips}", "--weights", "base"]) == 0, "another architecture"
     assert fit(chips, run, "trainer.enable_progress_bar=false") == 2, "a run is not overwritten"
     assert "--resume last" in capsys.readouterr().err
 
@@ -169,6 +172,16 @@ def test_wrong_recipe_is_one_line(chips: Path, tmp_path: Path, capsys: pytest.Ca
     lines = capsys.readouterr().err.splitlines()
     assert [line.startswith("detect: error: ") for line in lines] == [True] * 5
     assert not (tmp_path / "run").exists()
+
+
+def test_without_held_out_chips_there_is_nothing_to_measure(
+    chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "chips"
+    shutil.copytree(chips, store)
+    read_index(store).assign(split="train").to_parquet(store / "index.parquet")
+    assert cli.main(["test", "--config", CONFIG, f"data.chips={store}", "--weights", "base"]) == 2
+    assert "holds no chips to measure on (split val)" in capsys.readouterr().err
 
 
 def test_the_data_sets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

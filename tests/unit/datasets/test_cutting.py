@@ -184,6 +184,17 @@ def test_one_image_can_hold_both_splits(image: LabelledImage, tmp_path: Path) ->
     assert (val[:80] != UNKNOWN).all() and (train[80:] != UNKNOWN).all()
 
 
+def test_the_east_of_the_labelled_ground_validates_wherever_that_lies(image: LabelledImage, tmp_path: Path) -> None:
+    x, y = ORIGIN_XY
+    west = gpd.GeoDataFrame(geometry=[shapely.box(x, y - 80, x + 40, y)], crs=32631)  # 80 of the 176 columns of 0.5 m
+    one = replace(image, area=lambda: west, val_east=0.25)
+    prepare_images(data_set(one), tmp_path / "src", tmp_path / "chips")
+    index = read_index(tmp_path / "chips").set_index("split")
+    train, val = (read_chip(tmp_path / "chips", index.loc[s, "chip"]).footprint != UNKNOWN for s in ("train", "val"))
+    assert np.flatnonzero(train.any(axis=0)).tolist() == list(range(60))
+    assert np.flatnonzero(val.any(axis=0)).tolist() == list(range(60, 80))
+
+
 def test_a_mask_in_pixels_of_a_picture_without_place(tmp_path: Path) -> None:
     import cv2
 
