@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -203,7 +204,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     base = getattr(hint, "__origin__", hint)
     if base is float and isinstance(value, int | float | str) and not isinstance(value, bool):
         with contextlib.suppress(ValueError):
-            return float(value)  # YAML takes 1e-4 for a text, since it has no point
+            number = float(value)  # YAML takes 1e-4 for a text, since it has no point
+            if math.isfinite(number):
+                return number
     if base is tuple and isinstance(value, list):
         return tuple(value)
     if base in (str, int, bool, dict) and isinstance(value, base) and not (base is int and isinstance(value, bool)):

@@ -93,6 +93,7 @@ def test_overrides_and_defaults(tmp_path: Path) -> None:
     ("override", "word"),
     [
         ("data.batches=4", "batches"), ("data.batch=big", "batch"), ("data.chip_px=70", "32"), ("data.samples=1", "samples"),
+        ("optimizer.clip=nan", "clip"), ("optimizer.clip=.inf", "clip"), ("network.keep=2", "keep"),
         ("data.gsd_m=9", "gsd_m"),
         ("data.finest_gsd_m=0.5", "finest_gsd_m"), ("data.coloured=2", "coloured"),
         ("data.simulated=2", "simulated"), ("data.tinted=-1", "tinted"), ("data", "key.key=value"),
