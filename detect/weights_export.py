@@ -50,7 +50,7 @@ def write_weights(
 ) -> Path:
     """Write ``<name>.safetensors``, ``<name>.onnx`` and ``<name>.json`` into a folder; the folder.
 
-    Weights that start from others keep their stage head (``<name>.stage.onnx``), which looks at the scene for itself.
+    Weights that start from others keep their stage head (``<name>.stage.onnx``), which looks at the scene for itself, and name their data.
 
     Args:
         network: answers in logits; rounded in place.
@@ -100,6 +100,13 @@ def write_weights(
         "metrics": {"measured": "on chips, by detect fit", **scores},
     }
     start = load_weights(settings.network.start) if settings.network.start else None
+    if start is not None:  # what taught it has taught these too
+        own = {d["data_set"]: set(d["trained_on"]) for d in card["data"]}
+        card["data"] += [
+            d | {"through": start.name}
+            for d in start.card.get("data") or []
+            if not set(d["trained_on"]) <= own.get(d["data_set"], set())
+        ]
     if start is not None and start.stage_onnx is not None:
         names["stage"] = f"{settings.name}.stage.onnx"
         shutil.copyfile(start.stage_onnx, folder / names["stage"])
