@@ -99,21 +99,25 @@ def write_weights(
         "recipe": dict(recipe),
         "metrics": {"measured": "on chips, by detect fit", **scores},
     }
-    start = load_weights(settings.network.start) if settings.network.start else None
-    if start is not None:  # what taught it has taught these too
-        own = {d["data_set"]: set(d["trained_on"]) for d in card["data"]}
-        card["data"] += [
-            d | {"through": start.name}
-            for d in start.card.get("data") or []
-            if not set(d["trained_on"]) <= own.get(d["data_set"], set())
-        ]
-    if start is not None and start.stage_onnx is not None:
-        names["stage"] = f"{settings.name}.stage.onnx"
-        shutil.copyfile(start.stage_onnx, folder / names["stage"])
-        card["files"]["stage"] = {"name": names["stage"], "sha256": sha256_of(folder / names["stage"])}
-        card["stage_head"] = start.card["stage_head"] | {"taken_from": start.name}
+    if settings.network.start:
+        _take_over(card, load_weights(settings.network.start), folder)
     (folder / f"{settings.name}.json").write_text(json.dumps(_without_nan(card), indent=1) + "\n", encoding="utf-8")
     return folder
+
+
+def _take_over(card: dict[str, Any], start: Weights, folder: Path) -> None:
+    """Add to a card what holds of the weights that its network started from: what taught them, and their stage head."""
+    own = {d["data_set"]: set(d["trained_on"]) for d in card["data"]}
+    card["data"] += [
+        d | {"through": start.name}
+        for d in start.card.get("data") or []
+        if not set(d["trained_on"]) <= own.get(d["data_set"], set())
+    ]
+    if start.stage_onnx is not None:
+        target = folder / f"{card['name']}.stage.onnx"
+        shutil.copyfile(start.stage_onnx, target)
+        card["files"]["stage"] = {"name": target.name, "sha256": sha256_of(target)}
+        card["stage_head"] = start.card["stage_head"] | {"taken_from": start.name}
 
 
 def export(weights: str | Path, out: str | Path, tile_px: int | None = None) -> None:

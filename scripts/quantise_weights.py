@@ -15,17 +15,14 @@ import json
 import shutil
 import sys
 import tempfile
-import warnings
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
-import rasterio
 from numpy.typing import NDArray
 from onnx import helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
 from detect.errors import DetectError
 from detect.graphs import HALO_KEY, without_halo
@@ -64,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
     name = f"{weights.name}-int8"
     target = options.out / f"{name}.onnx"
     quantise(weights, tiles[: options.tiles], target)
-    told = f"{weights.name} in 8-bit integers; metrics, rates and calibration are those of {weights.name}, measured in float32"
+    told = f"{weights.name} in 8-bit integers; what was not measured anew is that of {weights.name} in float32"
     files = {"onnx": {"name": target.name, "sha256": sha256_of(target)}}
     if weights.stage_onnx is not None:  # the same small network looks again
         files["stage"] = weights.card["files"]["stage"]
@@ -76,7 +73,7 @@ def run(options: argparse.Namespace) -> None:
 
 def tiles_of(path: Path, weights: Weights, gsd_m: float | None) -> list[NDArray[np.float32]]:
     """Some tiles (1, 3, H, W) of a scene as the network sees them, in places drawn by chance."""
-    scene = open_scene(path, gsd_m=None if _georeferenced(path) else gsd_m)
+    scene = open_scene(path, gsd_m=gsd_m)
     grid, rng, tiles = scene.work_grid(weights.read_gsd_m(scene.gsd_m)), np.random.default_rng(0), []
     mean, sd = (np.asarray(weights.card["normalisation"][k], np.float32)[:, None, None] for k in ("mean", "std"))
     with scene.reader(grid) as reader:
@@ -86,16 +83,6 @@ def tiles_of(path: Path, weights: Weights, gsd_m: float | None) -> list[NDArray[
             if seen.mean() > 0.7:
                 tiles.append(((values - mean) / sd)[None].astype(np.float32))
     return tiles
-
-
-def _georeferenced(path: Path) -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with rasterio.open(path) as dataset:
-                return dataset.crs is not None
-        except RasterioIOError:
-            return False  # open_scene says what is wrong with it
 
 
 class Tiles(CalibrationDataReader):

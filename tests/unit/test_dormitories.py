@@ -43,6 +43,19 @@ def test_the_shipped_profile_is_the_known_type() -> None:
     assert load_profile(resource_path(DEFAULT_PROFILE)) == PROFILE
 
 
+def test_a_bump_makes_no_block_too_wide() -> None:
+    bumped = BLOCK.union(
+        box(20, 12, 26, 26)
+    )  # a strip of ground on one side: the smallest rectangle is 26 m wide, the block 13 m
+    table = buildings(*row_of(5, bumped, 40.0))
+    assert (table["width_m"] > PROFILE.width_m[3]).all()
+    profile = dataclasses.replace(PROFILE, rectangularity=(0.3, 0.4, 1, 1))
+    assert add_dormitories(table, profile)["dormitory_like"].all()
+    taller = BLOCK.union(box(20, 12, 26, 20))
+    unlike = buildings(*(affinity.translate(s, 0, i * 40) for i, s in enumerate([BLOCK, taller])))
+    assert find_rows(unlike, np.ones(2, bool), PROFILE.group)[1].tolist() == [2, 2], "their mean widths agree"
+
+
 def test_membership_rises_holds_and_falls() -> None:
     values = membership(np.array([0.0, 10, 15, 20, 30, 35, 40, 99]), (10, 20, 30, 40))
     assert values.tolist() == [0, 0, 0.5, 1, 1, 0.5, 0, 0]
