@@ -65,9 +65,10 @@ def format_data_sets(name: str | None = None) -> str:
             "from": one.source, "read as": one.layout, "cite": one.cite,
         }  # fmt: skip
         return "\n".join([f"{one.name}: {one.title}", *(f"  {key:<9}{value}" for key, value in facts.items() if value)])
-    lines = [f"{'name':<15}{'pixel, m':<10}{'licence':<42}labels and places"]
-    for one in map(_data_set, ADAPTERS):
-        lines.append(f"{one.name:<15}{one.gsd_m:<10}{one.licence:<42}{one.labels}; {one.places}")
+    cells = [("name", "pixel, m", "licence", "labels and places")]
+    cells += [(one.name, one.gsd_m, one.licence, f"{one.labels}; {one.places}") for one in map(_data_set, ADAPTERS)]
+    widths = [max(map(len, column)) + 2 for column in zip(*cells, strict=True)]
+    lines = ["".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     return "\n".join([*lines, "detect prepare NAME --list tells where to get one, how it is read and how to cite it"])
 
 

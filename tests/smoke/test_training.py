@@ -89,15 +89,25 @@ def test_fit_leaves_weights_that_predict_uses(
     assert "--resume last" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("at", [1, 4], ids=["before the first checkpoint", "after it"])
+@pytest.mark.parametrize(
+    ("at", "from_weights"),
+    [(1, False), (4, False), (4, True)],
+    ids=["before the first checkpoint", "after it", "from weights that teach and are kept in part"],
+)
 def test_resumed_training_ends_as_if_it_had_not_been_interrupted(
-    at: int, chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at: int, from_weights: bool, chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from safetensors.numpy import load_file
 
     from detect.training.task import SegmentationTask
 
-    assert fit(chips, tmp_path / "whole") == 0
+    more: list[str] = []
+    if from_weights:
+        assert fit(chips, tmp_path / "start", "seed=2") == 0
+        start = tmp_path / "start" / "weights"
+        more = [f"network.start={start}", f"network.teachers=[{start}]", "network.keep=0.3", "network.freeze=0.2",
+                "network.norms_at_rest=true", "loss.distil=0.5"]  # fmt: skip
+    assert fit(chips, tmp_path / "whole", *more) == 0
     step = SegmentationTask.training_step
 
     def stop(task: SegmentationTask, batch: dict, index: int) -> object:
@@ -107,10 +117,10 @@ def test_resumed_training_ends_as_if_it_had_not_been_interrupted(
 
     with monkeypatch.context() as patch:
         patch.setattr(SegmentationTask, "training_step", stop)
-        assert fit(chips, tmp_path / "part") == 130
+        assert fit(chips, tmp_path / "part", *more) == 130
     assert not (tmp_path / "part" / "weights").exists()
     # Another folder is part of the configuration's hash, so the run goes on in its own.
-    assert fit(chips, tmp_path / "part", "--resume", "last") == 0
+    assert fit(chips, tmp_path / "part", "--resume", "last", *more) == 0
     one, two = (load_file(tmp_path / name / "weights" / "smoke.safetensors") for name in ("whole", "part"))
     assert one.keys() == two.keys()
     assert all((one[k] == two[k]).all() for k in one)
@@ -190,6 +200,8 @@ def test_the_data_sets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["prepare", "--list"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert [row.split()[0] for row in rows[1:-1]] == list(ADAPTERS)
+    columns = [rows[0].index(title) for title in ("pixel, m", "licence", "labels and places")]
+    assert all(row[at - 2 : at] == "  " and row[at] != " " for row in rows[1:-1] for at in columns), "columns stand apart"
     assert cli.main(["prepare", "SpaceNet-2", "--list"]) == 0
     text = capsys.readouterr().out
     for part in ("CC-BY-SA-4.0", "Khartoum", "0.3", "s3://", "arXiv:1807.01232", "RGB-PanSharpen"):
