@@ -1,10 +1,12 @@
 """What each choice of the recipe is worth: short runs that leave one out at a time, several seeds each, scored on places that no run saw.
 
-    python benchmarks/ablation.py --chips path/to/chips [--seeds 3] [--jobs 1] [--only NAME …] [--set key=value …]
+    python benchmarks/ablation.py --chips path/to/chips [--work DIR] [--seeds 1 2 3] [--jobs 1] [--held-out 2] [--only NAME …]
+        [--set key=value …]
 
-Prints a table, mean and standard deviation over the seeds of the mean IoU and F1 over data sets, and writes
-benchmarks/results/ablation.json.
-A run is ``detect fit --config configs/fit/ablation.yaml`` with the overrides of its row. Runs already in ``--work`` are not run again.
+Prints a table, mean and standard deviation over the seeds of the mean IoU and F1 over data sets and of their differences to the whole
+recipe with the same seed, and writes benchmarks/results/ablation.json.
+A run is ``detect fit --config configs/fit/ablation.yaml`` with the overrides of its row, scored on the fullest chips of each held-out
+place. Runs already in ``--work`` are not run again.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import statistics
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "ablation.json"
@@ -35,55 +39,89 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
 }
 
 
-def run(name: str, seed: int, work: Path, overrides: list[str]) -> dict[str, object]:
-    """Train and score one run; its scores by place, by set and their means."""
+def fewer_held_out(chips: Path, store: Path, count: int) -> None:
+    """Make ``store`` the chip store ``chips`` with at most the ``count`` fullest held-out chips of each place; files are links."""
+    import geopandas as gpd
+
+    store.mkdir(parents=True, exist_ok=True)
+    (chips / "decoded").mkdir(exist_ok=True)  # runs decode each chip once, for all
+    for file in chips.iterdir():
+        if not (link := store / file.name).exists() and file.suffix != ".parquet":
+            link.symlink_to(file.resolve())
+    index = gpd.read_parquet(chips / "index.parquet").sort_values("buildings", ascending=False, kind="stable")
+    rank = index.groupby(["data_set", "place", "split"]).cumcount()
+    index[(index["split"] != "val") | (rank < count)].sort_index().to_parquet(store / "index.parquet")
+
+
+def run(name: str, seed: int, work: Path, threads: int, overrides: list[str]) -> None:
+    """Train and score one run, which stays in ``work``."""
+    import torch
+
     from detect.training.fit import fit
 
+    torch.set_num_threads(threads)
     out = work / f"{list(LEFT_OUT).index(name):02d}-{seed}"
     done = out / "weights" / "ablation.json"
     if not done.exists():
         resume = "last" if (out / "config.json").exists() else None
         fit(CONFIG, resume=resume, overrides=[f"out={out}", f"seed={seed}", *LEFT_OUT[name], *overrides])
-    metrics = json.loads(done.read_text(encoding="utf-8"))["metrics"]
-    return {"left_out": name, "seed": seed, **metrics}
 
 
-def row(name: str, runs: list[dict[str, float]], whole: list[dict[str, float]]) -> str:
+def finished(work: Path) -> list[dict[str, Any]]:
+    """Scores by place, by set and their means, of every run that is done in a folder."""
+    return [
+        {"left_out": name, "seed": int(path.parents[1].name[3:]), **json.loads(path.read_text(encoding="utf-8"))["metrics"]}
+        for i, name in enumerate(LEFT_OUT)
+        for path in sorted(work.glob(f"{i:02d}-*/weights/ablation.json"))
+    ]
+
+
+def row(name: str, runs: list[dict[str, Any]], whole: list[dict[str, Any]]) -> str:
     """One line of the table: differences to the whole recipe are between runs of the same seed."""
-    text = f"{name:<30}"
+    text = f"{name:<30}{len(runs):>5}"
     for key in ("mean_iou", "mean_f1"):
-        values = [r[key] for r in runs]
         same = {r["seed"]: r[key] for r in whole}
         gaps = [r[key] - same[r["seed"]] for r in runs if r["seed"] in same]
-        sd = statistics.stdev(values) if len(values) > 1 else 0.0
-        text += f"{statistics.mean(values):>8.3f} ± {sd:.3f}" + (f" {statistics.mean(gaps):>+7.3f}" if gaps else f"{'':>8}")
+        text += f"{_spread([r[key] for r in runs], '.3f'):>18}{_spread(gaps, '+.3f'):>18}"
     return text
+
+
+def _spread(values: list[float], form: str) -> str:
+    """Mean and standard deviation."""
+    if not values:
+        return "-"
+    return f"{statistics.mean(values):{form}}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
 
 
 def main() -> None:
     """Run what is missing and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--chips", required=True)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--chips", type=Path, help="chip store; without, nothing is run and --work is told of as it is")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3])
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
+    parser.add_argument("--held-out", type=int, default=2, help="chips of each held-out place to score on, the fullest")
     parser.add_argument("--only", nargs="*", choices=list(LEFT_OUT), default=list(LEFT_OUT))
     parser.add_argument("--work", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of every run")
     options = parser.parse_args()
-    overrides = [f"data.chips={options.chips}", *options.set]
-    runs: list[dict] = []
-    with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting = [
-            pool.submit(run, name, seed, options.work, overrides) for seed in range(1, options.seeds + 1) for name in options.only
-        ]
-        for one in as_completed(waiting):
-            runs.append(one.result())
-    print(f"{'left out':<30}{'IoU':>16}{'':>8}{'F1':>16}")
+    if options.chips:
+        fewer_held_out(options.chips, options.work / "chips", options.held_out)
+        overrides = [f"data.chips={options.work / 'chips'}", *options.set]
+        threads = max(1, (os.cpu_count() or 1) // options.jobs)
+        with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+            waiting = [
+                pool.submit(run, name, seed, options.work, threads, overrides) for seed in options.seeds for name in options.only
+            ]
+            for one in as_completed(waiting):
+                one.result()
+    runs = finished(options.work)
+    if not runs:
+        parser.error(f"{options.work}: holds no finished run; give --chips to make some")
+    print(f"{'left out':<30}{'runs':>5}{'IoU':>18}{'to the whole':>18}{'F1':>18}{'to the whole':>18}")
     whole = [r for r in runs if r["left_out"] == "nothing"]
-    for name in options.only:
+    for name in dict.fromkeys(r["left_out"] for r in runs):
         print(row(name, [r for r in runs if r["left_out"] == name], whole))
     RESULTS.parent.mkdir(exist_ok=True)
-    runs.sort(key=lambda r: (list(LEFT_OUT).index(r["left_out"]), r["seed"]))
     RESULTS.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
 
 

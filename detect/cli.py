@@ -97,6 +97,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
             arguments.dst,
             drop=arguments.drop,
             licence=arguments.licence,
+            licences=arguments.licences,
             gsd_m=arguments.gsd,
             progress=lambda done, total: progress("images", done, total),
         )
@@ -133,7 +134,8 @@ def _simulate(arguments: argparse.Namespace) -> int:
 def _fit(arguments: argparse.Namespace) -> int:
     from detect.training.fit import fit
 
-    folder = fit(arguments.config, resume=arguments.resume, overrides=arguments.overrides)
+    licences = [] if arguments.licences is None else [f"data.licences={arguments.licences}"]
+    folder = fit(arguments.config, resume=arguments.resume, overrides=[*arguments.overrides, *licences])
     print(f"weights: {folder}")
     return EXIT_DONE
 
@@ -464,7 +466,13 @@ def _fit_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--config", required=True, metavar="FILE", help="recipe, such as configs/fit/smoke.yaml")
     add("--resume", metavar="last|CHECKPOINT", help="continue from the run's last checkpoint, or from this one")
+    _licences_option(parser, default=None, help_text="only chips under such licences train (data.licences); open: no ban on uses")
     _overrides_option(parser)
+
+
+def _licences_option(parser: argparse.ArgumentParser, *, default: str | None, help_text: str) -> None:
+    choices = ("any", "open", "permissive")  # detect.datasets.licences.CHOICES
+    parser.add_argument("--licences", choices=choices, default=default, help=f"{help_text}; permissive: nor share-alike")
 
 
 def _test_options(parser: argparse.ArgumentParser) -> None:
@@ -531,6 +539,7 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--licence", metavar="NAME", help="of the images and labels, such as CC-BY-4.0, where it is not the published one")
     add("--gsd", type=_positive, metavar="METRES", help="ground size of a pixel, for images without georeference")
+    _licences_option(parser, default="any", help_text="leave out images under other licences; open: no ban on uses")
     add("--drop", type=_names, default=(), metavar="black,cloud,shifted", help="leave out chips with these problems")
     add("-q", "--quiet", action="store_true", help="no progress")
 

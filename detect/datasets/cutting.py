@@ -17,6 +17,7 @@ from scipy import signal
 
 from detect.datasets.chips import INDEX, UNKNOWN, Chip, ChipRow, read_index, write_chip, write_index
 from detect.datasets.images import DataSet, LabelledImage, inside, labels_of, with_splits
+from detect.datasets.licences import allowed
 from detect.errors import InputError
 from detect.grid import Span
 from detect.scene import Scene, WorkGrid, open_scene
@@ -44,6 +45,8 @@ class Report:
     """Chips by problem, kept or left out."""
     dropped: int = 0
     images: int = 0
+    other_licence: int = 0
+    """Images left out for their licence."""
 
 
 def prepare_images(
@@ -53,6 +56,7 @@ def prepare_images(
     drop: Collection[str] = (),
     *,
     licence: str | None = None,
+    licences: str = "any",
     gsd_m: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -66,11 +70,13 @@ def prepare_images(
         store: folder of the chip store; may hold other data sets already.
         drop: keys of ``PROBLEMS``; such chips are counted but not kept.
         licence: of the imagery and labels, in place of what the adapter says.
+        licences: key of ``detect.datasets.licences.CHOICES``; images under other licences are left out.
         gsd_m: ground size of a pixel, metres, in place of what the adapter says; only for images without georeference.
         progress: called with images done and in all.
 
     Raises:
-        InputError: a piece of the layout is missing, the store holds this data set already, or holds something else.
+        InputError: a piece of the layout is missing, no image is under such a licence, the store holds this data set already, or
+            holds something else.
     """
     known = read_index(store) if (store / INDEX).is_file() else None
     if known is None and store.exists() and any(store.iterdir()):
@@ -78,7 +84,11 @@ def prepare_images(
     declared = (
         replace(i, licence=licence or i.licence, gsd_m=i.gsd_m if gsd_m is None else gsd_m) for i in data_set.images(source)
     )
-    images = list(with_splits(declared))
+    all_images = list(with_splits(declared))
+    images = [(i, split) for i, split in all_images if allowed(i.licence or data_set.licence, licences)]
+    if all_images and not images:
+        others = ", ".join(sorted({i.licence or data_set.licence for i, _ in all_images}))
+        raise InputError(f"{source}: all of it is under {others}, which --licences {licences} leaves out")
     names = _names([image for image, _ in images], source)
     if known is not None and (taken := set(known["data_set"]) & {i.data_set or data_set.name for i, _ in images}):
         raise InputError(f"{store}: holds {', '.join(sorted(taken))} already; give another folder for the chips")
@@ -105,7 +115,8 @@ def prepare_images(
         write_index(store, rows, known)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    report.images, report.chips, report.buildings = len(images), len(rows), sum(row.buildings for row in rows)
+    report.images, report.other_licence = len(images), len(all_images) - len(images)
+    report.chips, report.buildings = len(rows), sum(row.buildings for row in rows)
     return report
 
 

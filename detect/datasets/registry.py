@@ -9,6 +9,7 @@ from pathlib import Path
 
 from detect.datasets.cutting import PROBLEMS, Report, prepare_images
 from detect.datasets.images import DataSet
+from detect.datasets.licences import CHOICES
 from detect.errors import InputError
 
 ADAPTERS = (
@@ -26,6 +27,7 @@ def prepare(
     *,
     drop: Collection[str] = (),
     licence: str | None = None,
+    licences: str = "any",
     gsd_m: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -37,19 +39,23 @@ def prepare(
         dst: folder of the chip store; a store that is there already gets the chips on top of other data sets' chips.
         drop: keys of ``detect.datasets.cutting.PROBLEMS``; chips with them are left out.
         licence: of the imagery and labels, in place of what is known of the data set.
+        licences: key of ``detect.datasets.licences.CHOICES``; images under other licences are left out.
         gsd_m: ground size of a pixel, metres, in place of what is known; only for images without georeference.
         progress: called with images done and in all.
 
     Raises:
-        InputError: unknown data set or problem, a missing source or piece of it, a destination that holds something else.
+        InputError: unknown data set, problem or choice of licences, no image under such a licence, a missing source or piece of it, a
+            destination that holds something else.
     """
     data_set = _data_set(dataset)
     if unknown := set(drop) - set(PROBLEMS):
         raise InputError(f"--drop {','.join(sorted(unknown))}: unknown; chips can be {', '.join(PROBLEMS)}")
+    if licences not in CHOICES:
+        raise InputError(f"--licences {licences}: unknown; it can be {', '.join(CHOICES)}")
     source, store = Path(src), Path(dst)
     if not source.is_dir():
         raise InputError(f"{source}: no such folder; give the folder that holds the data set")
-    return prepare_images(data_set, source, store, drop, licence=licence, gsd_m=gsd_m, progress=progress)
+    return prepare_images(data_set, source, store, drop, licence=licence, licences=licences, gsd_m=gsd_m, progress=progress)
 
 
 def format_data_sets(name: str | None = None) -> str:
@@ -75,6 +81,8 @@ def format_data_sets(name: str | None = None) -> str:
 def format_report(report: Report, store: str | Path) -> str:
     """What prepare did, for a person."""
     lines = [f"{store}: {report.chips} chips from {report.images} images, {report.buildings} buildings"]
+    if report.other_licence:
+        lines.append(f"  {report.other_licence} images left out for their licence")
     for problem, count in sorted(report.problems.items()):
         lines.append(f"  {count} chips {problem}: {PROBLEMS[problem]}")
     kept = sum(report.problems.values()) - report.dropped

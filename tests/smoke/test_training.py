@@ -184,6 +184,17 @@ def test_wrong_recipe_is_one_line(chips: Path, tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "run").exists()
 
 
+def test_licences_decide_what_may_train(simulated: Path, chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = tmp_path / "chips"
+    shutil.copytree(chips, store)
+    read_index(store).assign(licence="CC-BY-SA-4.0").to_parquet(store / "index.parquet")
+    assert fit(store, tmp_path / "run", "--licences", "permissive") == 2
+    assert "no chip may train (split train, licence permissive)" in capsys.readouterr().err
+    again = ("prepare", "simulated", str(simulated), str(tmp_path / "more"))
+    assert cli.main([*again, "--licence", "CC-BY-NC-4.0", "--licences", "open"]) == 2
+    assert cli.main([*again, "--licences", "permissive"]) == 0
+
+
 def test_without_held_out_chips_there_is_nothing_to_measure(
     chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

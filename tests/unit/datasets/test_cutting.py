@@ -86,6 +86,19 @@ def test_the_same_source_gives_the_same_bytes(image: LabelledImage, tmp_path: Pa
     assert one == two and len(one) == 4
 
 
+def test_images_under_other_licences_are_left_out(image: LabelledImage, tmp_path: Path) -> None:
+    other = replace(image, path=tmp_path / "src" / "b.tif", licence="ODbL-1.0")
+    two = replace(data_set(image), images=lambda source: iter([image, other]))
+    (tmp_path / "src" / "b.tif").write_bytes(image.path.read_bytes())
+    report = prepare_images(two, tmp_path / "src", tmp_path / "chips", licences="permissive")
+    assert (report.images, report.other_licence, report.chips) == (1, 1, 1)
+    assert set(read_index(tmp_path / "chips")["licence"]) == {"CC0-1.0"}
+    assert prepare_images(two, tmp_path / "src", tmp_path / "all", licences="open").other_licence == 0
+    with pytest.raises(InputError, match="which --licences open leaves out"):
+        prepare_images(two, tmp_path / "src", tmp_path / "none", licence="CC-BY-NC-4.0", licences="open")
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_store_takes_another_data_set_but_none_twice(image: LabelledImage, tmp_path: Path) -> None:
     store = tmp_path / "chips"
     prepare_images(data_set(image), tmp_path / "src", store)
