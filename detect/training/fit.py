@@ -95,9 +95,8 @@ def test(config: str | Path, *, weights: str | None = None, overrides: Sequence[
     held_out = data.index[data.index["split"] == "val"]
     if held_out.empty:
         raise InputError(f"{settings.data.chips}: holds no chips to measure on (split val); prepare a place that does not train")
-    bare = replace(
-        settings.network, start="", pretrained=False, teachers=(), keep=0.0
-    )  # only scores; nothing of the recipe's start
+    # It only scores: what the recipe starts from and learns from is not needed.
+    bare = replace(settings.network, start="", pretrained=False, teachers=(), keep=0.0)
     task = SegmentationTask(replace(settings, network=bare), data.index)
     wrapped: Any = load_network(load_weights(weights or str(Path(settings.out) / "weights")))
     task.network = wrapped.network  # which may be of another architecture than the recipe's
