@@ -466,7 +466,9 @@ def _fit_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--config", required=True, metavar="FILE", help="recipe, such as configs/fit/smoke.yaml")
     add("--resume", metavar="last|CHECKPOINT", help="continue from the run's last checkpoint, or from this one")
-    _licences_option(parser, default=None, help_text="only chips under such licences train (data.licences); open: no ban on uses")
+    _licences_option(
+        parser, default=None, help_text="only chips under such licences train (data.licences); open: stated, and no ban on uses"
+    )
     _overrides_option(parser)
 
 
@@ -539,7 +541,7 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--licence", metavar="NAME", help="of the images and labels, such as CC-BY-4.0, where it is not the published one")
     add("--gsd", type=_positive, metavar="METRES", help="ground size of a pixel, for images without georeference")
-    _licences_option(parser, default="any", help_text="leave out images under other licences; open: no ban on uses")
+    _licences_option(parser, default="any", help_text="leave out images under other licences; open: stated, and no ban on uses")
     add("--drop", type=_names, default=(), metavar="black,cloud,shifted", help="leave out chips with these problems")
     add("-q", "--quiet", action="store_true", help="no progress")
 

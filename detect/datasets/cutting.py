@@ -88,7 +88,9 @@ def prepare_images(
     images = [(i, split) for i, split in all_images if allowed(i.licence or data_set.licence, licences)]
     if all_images and not images:
         others = ", ".join(sorted({i.licence or data_set.licence for i, _ in all_images}))
-        raise InputError(f"{source}: all of it is under {others}, which --licences {licences} leaves out")
+        raise InputError(
+            f"{source}: the licence of all of it is: {others}; --licences {licences} leaves that out (--licence NAME says what it is)"
+        )
     names = _names([image for image, _ in images], source)
     if known is not None and (taken := set(known["data_set"]) & {i.data_set or data_set.name for i, _ in images}):
         raise InputError(f"{store}: holds {', '.join(sorted(taken))} already; give another folder for the chips")

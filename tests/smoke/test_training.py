@@ -12,6 +12,7 @@ import rasterio
 
 from detect import cli
 from detect.datasets.chips import read_index
+from detect.datasets.licences import CHOICES
 from detect.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +85,8 @@ def test_fit_leaves_weights_that_predict_uses(
     assert "simulated/simulated" in capsys.readouterr().out
     scene = str(simulated / "scene.tif")
     assert cli.main(["predict", scene, "--out", str(tmp_path / "out"), "--weights", str(weights), "-q"]) == 0
-    assert cli.main(["test", "--config", CONFIG, f"data.chips={chips}", "--weights", "base"]) == 0, "another architecture"
+    other = ("--weights", "base", f"data.chips={chips}", "network.start=nowhere", "network.teachers=[nowhere]", "loss.distil=1")
+    assert cli.main(["test", "--config", CONFIG, *other]) == 0, "another architecture; no start and no teacher is asked for"
     assert fit(chips, run, "trainer.enable_progress_bar=false") == 2, "a run is not overwritten"
     assert "--resume last" in capsys.readouterr().err
 
@@ -193,6 +195,22 @@ def test_licences_decide_what_may_train(simulated: Path, chips: Path, tmp_path: 
     again = ("prepare", "simulated", str(simulated), str(tmp_path / "more"))
     assert cli.main([*again, "--licence", "CC-BY-NC-4.0", "--licences", "open"]) == 2
     assert cli.main([*again, "--licences", "permissive"]) == 0
+    for verb in ("prepare", "fit"):
+        capsys.readouterr()
+        assert cli.main([verb, "--help"]) == 0
+        assert f"{{{','.join(CHOICES)}}}" in capsys.readouterr().out
+
+
+def test_the_ablation_scores_the_fullest_held_out_chips(chips: Path, tmp_path: Path) -> None:
+    from benchmarks.ablation import fewer_held_out
+
+    one = read_index(chips).iloc[[0] * 4].reset_index(drop=True)
+    one = one.assign(chip=["a", "b", "c", "d"], split=["train", "val", "val", "val"], buildings=[9, 1, 5, 3])
+    (tmp_path / "store").mkdir()
+    one.to_parquet(tmp_path / "store" / "index.parquet")
+    for _ in range(2):  # a second run of the benchmark finds it there
+        fewer_held_out(tmp_path / "store", tmp_path / "fewer", 2)
+        assert list(read_index(tmp_path / "fewer")["chip"]) == ["a", "c", "d"]
 
 
 def test_without_held_out_chips_there_is_nothing_to_measure(
