@@ -30,14 +30,14 @@ import shapely
 from affine import Affine
 from rasterio.features import shapes
 
+from detect.base.geometry import measure
+from detect.base.matching import covered_by, match, overlaps
+from detect.base.stages import STAGES
+from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.evaluate import evaluate, observed_ground
-from detect.geometry import measure
-from detect.matching import covered_by, match, overlaps
 from detect.pipeline import Result, predict_scenes
 from detect.rates import COUNT_IOU, DORMITORY, count_rates
 from detect.simulate import simulate
-from detect.stages import STAGES
-from detect.vectors import geometries_of, polygons_only, read_vector
 from detect.weights import load_weights
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"

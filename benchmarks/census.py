@@ -22,16 +22,16 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
+from detect.base.geometry import area_km2, measure
+from detect.base.matching import covered_by
+from detect.base.stages import STAGES
 from detect.census import take_census
 from detect.dormitories import add_dormitories
-from detect.geometry import area_km2, measure
-from detect.matching import covered_by
 from detect.pipeline import predict_scenes
 from detect.profiles import load_profile
 from detect.rates import count_rates, of_kind
 from detect.simulate import simulate_compounds
 from detect.sites import assign
-from detect.stages import STAGES
 from detect.weights import load_weights
 
 RESULTS = Path(__file__).parent / "results" / "census.json"

@@ -23,9 +23,9 @@ import pyogrio
 import shapely
 from affine import Affine
 
+from detect.base.geometry import measure
 from detect.census import take_census
 from detect.dormitories import add_dormitories
-from detect.geometry import measure
 from detect.ground import survey
 from detect.profiles import load_profile
 from detect.scene import open_scene

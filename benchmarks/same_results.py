@@ -56,7 +56,9 @@ def digests(folder: Path) -> dict[str, str]:
         if layer == "layer_styles":
             continue
         table = pyogrio.read_dataframe(folder / "buildings.gpkg", layer=layer)
-        found[f"buildings.gpkg {layer}"] = _digest(table.drop(columns="geometry").to_csv() + "".join(table.geometry.to_wkb(hex=True)))
+        found[f"buildings.gpkg {layer}"] = _digest(
+            table.drop(columns="geometry").to_csv() + "".join(table.geometry.to_wkb(hex=True))
+        )
     summary = _without_unstable(json.loads((folder / "summary.json").read_text(encoding="utf-8")))
     found.update({f"summary.json {key}": _digest(json.dumps(value, sort_keys=True)) for key, value in summary.items()})
     return found
@@ -73,7 +75,9 @@ def run(checkout: Path, data: Path | None, demo: Path | None) -> dict[str, dict[
     with tempfile.TemporaryDirectory() as work_text:
         work = Path(work_text)
         detect("simulate", "--preset", "yardstick", "--seed", "1", "--out", work / "yardstick")
-        jobs: dict[str, list[str | Path]] = {"yardstick": [work / "yardstick/scene.tif", "--sites", work / "yardstick/truth.gpkg"]}
+        jobs: dict[str, list[str | Path]] = {
+            "yardstick": [work / "yardstick/scene.tif", "--sites", work / "yardstick/truth.gpkg"]
+        }
         if demo is not None:
             jobs["demo"] = [demo / "rotterdam.tif", "--sites", demo / "site.geojson"]
         for name, relative in REAL.items():

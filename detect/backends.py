@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.weights import Weights
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from detect.grid import Span
+from detect.base.grid import Span
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ import numpy as np
 import shapely
 from affine import Affine
 
-from detect.geometry import to_degrees
+from detect.base.geometry import to_degrees
+from detect.base.stages import STAGES
 from detect.outputs import NO_DATA
 from detect.scene import Scene, WorkGrid
-from detect.stages import STAGES
 from detect.styles import STAGE_COLOURS_RGB
 from detect.weights import Weights
 

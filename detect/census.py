@@ -29,11 +29,11 @@ import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
+from detect.base.stages import STAGES
 from detect.ground import Room, rooms
 from detect.profiles import Assumed, StructureProfile
 from detect.rates import DORMITORY, DOUBTFUL_BELOW, SIZES_M2, Rates, draw_place, size_classes, stage_recall, stage_shares
 from detect.shadows import Storeys, storeys
-from detect.stages import STAGES
 
 DRAWS = 4000
 LOW, HIGH = 0.05, 0.95

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
-from detect.errors import DetectError, InputError
+from detect.base.errors import DetectError, InputError
 
 EXIT_DONE, EXIT_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 DEBUG_VARIABLE = "DETECT_DEBUG"

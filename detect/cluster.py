@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from detect.backends import Backend, FlipAveraged, open_backend
+from detect.base.errors import InputError
+from detect.base.resources import resource_path
 from detect.blocks import Block
-from detect.errors import InputError
 from detect.probabilities import compute_block
-from detect.resources import resource_path
 from detect.scene import Scene, WorkGrid
 from detect.weights import Weights, load_weights
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 
 FIRST_YEAR = 1940
 """Digits before it, and days that are still to come, are no date of a scene: 19201080 are pixels, 20481024 too."""

@@ -14,11 +14,11 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import shapes
 
-from detect.errors import InputError
-from detect.matching import match, overlaps
+from detect.base.errors import InputError
+from detect.base.matching import match, overlaps
+from detect.base.stages import STAGES
+from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 from detect.outputs import NO_DATA
-from detect.stages import STAGES
-from detect.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 
 OBSERVED_PX = 4096
 """Longest side at which the edge of a scene and its holes are traced."""

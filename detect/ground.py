@@ -23,12 +23,12 @@ from scipy.spatial import cKDTree
 from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
+from detect.base.geometry import heading_px, measure
+from detect.base.grid import Span
+from detect.base.vectors import equal_area_crs, geometries_of
 from detect.dormitories import mean_heading_deg
-from detect.geometry import heading_px, measure
-from detect.grid import Span
 from detect.profiles import StructureProfile
 from detect.scene import Scene, SceneReader, WorkGrid
-from detect.vectors import equal_area_crs, geometries_of
 
 PIXEL_M = 1.0
 LARGEST_PX = 3072

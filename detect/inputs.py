@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.sun import Sun, item_sun
 
 _PICTURES = ("image/tiff", "image/jp2", "image/vrt", "image/jpeg", "image/png")

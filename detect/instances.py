@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.segmentation import watershed
 
-from detect.grid import Span
+from detect.base.grid import Span
 
 TOP = 254  # uint8 of probability 1; 255 is no data
 _STRIP_AREA_PX = 4_000_000

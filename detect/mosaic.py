@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from detect.geometry import to_degrees
-from detect.matching import same_buildings
+from detect.base.geometry import to_degrees
+from detect.base.matching import same_buildings
+from detect.base.vectors import geometries_of
 from detect.scene import Scene
-from detect.vectors import geometries_of
 
 _SHARED = 1e-4
 """Of the smaller scene: tiles that only touch share less, and no building fits into so little."""

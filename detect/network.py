@@ -17,7 +17,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 
 HEADS = ("footprint", "boundary", "foundation", "incomplete", "complete")
 STRIDE = 32

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from rasterio import shutil as raster_shutil
 
 from detect import styles
+from detect.base.stages import STAGES
 from detect.scene import WorkGrid
-from detect.stages import STAGES
 
 BUILDING_COLUMNS: dict[str, Any] = {
     "id": "int64",

@@ -20,10 +20,10 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
-from detect.geometry import north_px
+from detect.base.geometry import north_px
+from detect.base.vectors import geometries_of
 from detect.scene import Scene, WorkGrid
 from detect.styles import STAGE_COLOURS_RGB
-from detect.vectors import geometries_of
 
 LONG_SIDE_PX = 1600
 MOST_OUTLINES = 20_000

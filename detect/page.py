@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from detect.resources import package_version
+from detect.base.resources import package_version
 from detect.styles import STAGE_COLOURS_RGB
 
 _FOLDER = Path(__file__).with_name("_page")

@@ -24,8 +24,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from detect.errors import InputError
-from detect.grid import Span
+from detect.base.errors import InputError
+from detect.base.grid import Span
 from detect.scene import BLANK, Scene
 
 TILE_PX = 512

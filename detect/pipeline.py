@@ -27,16 +27,19 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import rasterize
 
 from detect.backends import Backend, FlipAveraged, open_backend
+from detect.base.errors import DetectError, InputError
+from detect.base.geometry import area_km2, measure
+from detect.base.grid import Span
+from detect.base.memory import trim
+from detect.base.resources import package_version
+from detect.base.stages import STAGES
+from detect.base.vectors import geometries_of, read_vector
 from detect.catalogue import write_item
 from detect.census import storeys_warning, take_census, with_beds
 from detect.cluster import DaskCluster
 from detect.dormitories import add_dormitories, rows_layer
-from detect.errors import DetectError, InputError
 from detect.footprints import RawBuilding, extract_buildings
-from detect.geometry import area_km2, measure
-from detect.grid import Span
 from detect.ground import survey
-from detect.heap import trim
 from detect.inputs import sources
 from detect.instances import InstanceParams, find_groups
 from detect.mosaic import counted_once, groups, overlapping
@@ -48,13 +51,10 @@ from detect.profiles import StructureProfile, load_profile, plain
 from detect.rates import of_kind
 from detect.remote import RemoteFolder, is_remote
 from detect.report import by_interest, write_report
-from detect.resources import package_version
 from detect.scene import Scene, WorkGrid, open_scene
 from detect.shadows import heights
 from detect.sites import WHOLE_SCENE, Sites, are_plots, assign, load_sites, proposed_sites, with_cut
 from detect.stage_crops import looks_again, open_stage_head
-from detect.stages import STAGES
-from detect.vectors import geometries_of, read_vector
 from detect.verify import sealed
 from detect.weights import Weights, load_weights, sha256_of
 

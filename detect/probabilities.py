@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from detect.backends import Backend
+from detect.base.grid import Span
 from detect.blocks import Block, Lattice
-from detect.grid import Span
 from detect.scene import Scene, SceneReader, WorkGrid
 
 HEADS = 5

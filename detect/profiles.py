@@ -12,8 +12,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from detect.errors import InputError
-from detect.resources import resource_path
+from detect.base.errors import InputError
+from detect.base.resources import resource_path
 
 DEFAULT_PROFILE = "configs/structures/dormitory.yaml"
 Trapezoid = tuple[float, float, float, float]

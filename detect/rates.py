@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv, betaln, gammaln, ndtr
 
-from detect.matching import match, overlaps
-from detect.stages import STAGES
-from detect.vectors import geometries_of
+from detect.base.matching import match, overlaps
+from detect.base.stages import STAGES
+from detect.base.vectors import geometries_of
 
 SIZES_M2 = {"small": (0.0, 80.0), "medium": (80.0, 300.0), "large": (300.0, float("inf"))}
 """Footprints of houses and huts; large houses and small blocks; halls and dormitories."""

@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from shapely import Polygon
 
+from detect.base.errors import DetectError, InputError
+from detect.base.geometry import measure
+from detect.base.stages import CODES
+from detect.base.vectors import geometries_of, read_vector
 from detect.census import SHADOWS_SAY, storeys_warning, take_census, with_beds
 from detect.dormitories import add_dormitories, rows_layer
-from detect.errors import DetectError, InputError
-from detect.geometry import measure
 from detect.ground import survey
 from detect.outputs import GROUND, NO_DATA, with_schema, write_stage_rasters, write_summary, write_tables
 from detect.overview import write_overview
@@ -35,8 +37,6 @@ from detect.report import by_interest, write_report
 from detect.review import Review, apply_review, read_corrections
 from detect.scene import Scene, WorkGrid, open_scene
 from detect.sites import PROPOSED, WHOLE_SCENE, Sites, are_plots, assign, load_sites, with_cut
-from detect.stages import CODES
-from detect.vectors import geometries_of, read_vector
 from detect.verify import sealed
 from detect.weights import sha256_of
 

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from detect.errors import DetectError, InputError
+from detect.base.errors import DetectError, InputError
 
 STAGING = Path(".detect-work")
 """In the folder where the command runs."""

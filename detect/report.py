@@ -14,12 +14,12 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from detect.geometry import north_px, to_degrees
+from detect.base.geometry import north_px, to_degrees
+from detect.base.stages import STAGES
+from detect.base.vectors import geometries_of
 from detect.outputs import BUILDING_COLUMNS
 from detect.page import write_page
 from detect.picture import Picture
-from detect.stages import STAGES
-from detect.vectors import geometries_of
 
 CHECK_ME = 24
 """Buildings in the list of the least certain ones."""

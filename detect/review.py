@@ -13,9 +13,9 @@ import pandas as pd
 import pyproj
 import shapely
 
-from detect.errors import InputError
-from detect.stages import STAGES
-from detect.vectors import geometries_of, polygons_only, read_vector
+from detect.base.errors import InputError
+from detect.base.stages import STAGES
+from detect.base.vectors import geometries_of, polygons_only, read_vector
 
 MOVED_SHARE = 0.005
 """An outline was changed when more than this share of it is elsewhere; less is the rounding of a file format."""

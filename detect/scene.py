@@ -35,10 +35,10 @@ from rasterio.windows import Window
 from scipy.sparse import csr_array
 from shapely import Polygon
 
+from detect.base.errors import InputError
+from detect.base.geometry import ground_size_m
+from detect.base.grid import Span
 from detect.dates import scene_date
-from detect.errors import InputError
-from detect.geometry import ground_size_m
-from detect.grid import Span
 from detect.sun import Sun, scene_sun
 
 # GDAL keeps decoded blocks in 5 % of the machine's memory; what is read once and in order needs far less. It looks when first used.

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from scipy.ndimage import map_coordinates, uniform_filter1d
 
-from detect.geometry import heading_px
-from detect.grid import Span
+from detect.base.geometry import heading_px
+from detect.base.grid import Span
+from detect.base.vectors import geometries_of
 from detect.scene import Scene, SceneReader, WorkGrid
-from detect.vectors import geometries_of
 
 MOST = 80
 """Buildings measured in a scene, the most like the type first: they share a design."""

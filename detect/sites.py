@@ -15,9 +15,9 @@ import shapely
 from numpy.typing import NDArray
 from shapely import Polygon
 
-from detect.errors import InputError
-from detect.geometry import area_km2
-from detect.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
+from detect.base.errors import InputError
+from detect.base.geometry import area_km2
+from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 
 WHOLE_SCENE = "scene"
 

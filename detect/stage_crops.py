@@ -17,10 +17,10 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
-from detect.errors import InputError
-from detect.grid import Span
+from detect.base.errors import InputError
+from detect.base.grid import Span
+from detect.base.stages import STAGES
 from detect.scene import Scene, SceneReader, WorkGrid
-from detect.stages import STAGES
 from detect.weights import Weights
 
 _BATCH = 16

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from detect.base.errors import InputError
 from detect.dates import items_beside
-from detect.errors import InputError
 
 _ITEM_KEYS = ("view:sun_elevation", "view:sun_azimuth")  # STAC view extension
 _TAGS = (

@@ -18,7 +18,7 @@ import pyogrio
 import rasterio
 from rasterio.errors import RasterioError
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.weights import sha256_of
 
 SUMMARY = "summary.json"

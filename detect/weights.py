@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from detect.base.errors import InputError
+from detect.base.grid import reading_gsd_m
+from detect.base.resources import resource_path
 from detect.blocks import Lattice
-from detect.errors import InputError
-from detect.grid import reading_gsd_m
-from detect.resources import resource_path
 
 CARD_KEYS = ("name", "files", "heads", "gsd_m", "gsd_range_m", "tile", "normalisation", "architecture", "thresholds")
 

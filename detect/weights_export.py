@@ -22,11 +22,11 @@ from onnx import helper, numpy_helper
 from safetensors.torch import save_file
 from torch import nn
 
+from detect.base.errors import InputError
+from detect.base.stages import STAGE_WEIGHTS
 from detect.datasets.chips import read_chip
-from detect.errors import InputError
 from detect.instances import InstanceParams
 from detect.network import HEADS, STRIDE, ProbabilityNetwork, load_network
-from detect.stages import STAGE_WEIGHTS
 from detect.training.calibration import calibration_of
 from detect.training.config import TrainConfig
 from detect.training.data import MEAN, SD

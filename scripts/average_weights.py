@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from detect.errors import DetectError, InputError
+from detect.base.errors import DetectError, InputError
 from detect.network import load_network
 from detect.training.config import load_config
 from detect.training.data import ChipData

@@ -22,11 +22,11 @@ import shapely
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from detect.base.geometry import measure
+from detect.base.vectors import polygons_only, read_vector
 from detect.dormitories import find_rows, group_fit, shape_fits
-from detect.geometry import measure
 from detect.profiles import StructureProfile, load_profile
 from detect.simulate.layout import countryside
-from detect.vectors import polygons_only, read_vector
 
 COMPOUNDS = 400
 MOST_OF_A_PLACE = 10.0

@@ -30,12 +30,12 @@ import shapely
 import torch
 from numpy.typing import NDArray
 
+from detect.base.geometry import measure
+from detect.base.resources import resource_path
+from detect.base.stages import STAGES, pool
 from detect.datasets.images import vector
-from detect.geometry import measure
-from detect.resources import resource_path
 from detect.scene import open_scene
 from detect.stage_crops import crop_reader
-from detect.stages import STAGES, pool
 from detect.training.calibration import temper
 from detect.training.stage_head import Components, Linear, best_temperature, measured, varied
 from detect.training.stage_network import StageNetwork, features_of, stage_onnx

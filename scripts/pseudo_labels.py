@@ -19,11 +19,11 @@ import pandas as pd
 import rasterio
 from affine import Affine
 
+from detect.base.errors import DetectError, InputError
+from detect.base.vectors import equal_area_crs, read_vector
 from detect.datasets.chips import UNKNOWN
 from detect.datasets.cutting import prepare_images
 from detect.datasets.images import DataSet, LabelledImage, Labels, Outlines
-from detect.errors import DetectError, InputError
-from detect.vectors import equal_area_crs, read_vector
 
 SURE_SCORE = 0.7
 BUILT, OPEN = 0.6, 0.12

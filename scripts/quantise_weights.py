@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from onnx import helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from detect.errors import DetectError
+from detect.base.errors import DetectError
+from detect.base.grid import Span
 from detect.graphs import HALO_KEY, without_halo
-from detect.grid import Span
 from detect.scene import open_scene
 from detect.weights import Weights, load_weights, sha256_of
 

@@ -12,8 +12,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from detect.base.errors import InputError
 from detect.datasets.images import LabelledImage, Mask, raster, require
-from detect.errors import InputError
 
 _RASTERS = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 

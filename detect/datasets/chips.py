@@ -22,7 +22,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 
 UNKNOWN = 3
 """Footprint state of a pixel about which the label says nothing."""

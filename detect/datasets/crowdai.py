@@ -22,9 +22,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from detect.base.errors import InputError
 from detect.datasets._folders import folders_named
 from detect.datasets.images import DataSet, LabelledImage, Outlines, require
-from detect.errors import InputError
 
 TITLE = "crowdAI Mapping Challenge"
 GSD_M = 0.3

@@ -27,8 +27,8 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
+from detect.base.errors import InputError
 from detect.datasets.images import DataSet, LabelledImage, Outlines, files, require
-from detect.errors import InputError
 
 TITLE = "CSDS"
 LAYOUT = "raw/images/*.jpg and raw/annotations/AOD/**/*.xml"

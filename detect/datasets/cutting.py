@@ -15,11 +15,11 @@ import shapely
 from numpy.typing import NDArray
 from scipy import signal
 
+from detect.base.errors import InputError
+from detect.base.grid import Span
 from detect.datasets.chips import INDEX, UNKNOWN, Chip, ChipRow, read_index, write_chip, write_index
 from detect.datasets.images import DataSet, LabelledImage, inside, labels_of, with_splits
 from detect.datasets.licences import allowed
-from detect.errors import InputError
-from detect.grid import Span
 from detect.scene import Scene, WorkGrid, open_scene
 
 STORE_GSD_M = 0.2

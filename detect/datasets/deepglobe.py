@@ -16,9 +16,9 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 
+from detect.base.errors import InputError
 from detect.datasets._spacenet import LICENCE, product_folders
 from detect.datasets.images import DataSet, LabelledImage, Outlines, files, require
-from detect.errors import InputError
 
 NAME = "deepglobe"
 LAYOUT = "AOI_*_Train/RGB-PanSharpen/RGB-PanSharpen_AOI_*_img*.tif and AOI_*_Train/summaryData/*.csv (ImageId, PolygonWKT_Pix)"

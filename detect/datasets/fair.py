@@ -23,9 +23,9 @@ import geopandas as gpd
 import shapely
 from affine import Affine
 
+from detect.base.errors import InputError
 from detect.datasets._pairs import pairs
 from detect.datasets.images import DataSet, LabelledImage, Outlines, require, vector
-from detect.errors import InputError
 
 TITLE = "fAIr"
 LAYOUT = "<region>/input/OAM-x-y-zoom.png and labels.geojson, or <region>/preprocessed/chips/*.tif and labels/*.geojson"

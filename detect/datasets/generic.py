@@ -45,9 +45,9 @@ import geopandas as gpd
 import pandas as pd
 import pyogrio
 
+from detect.base.errors import InputError
+from detect.base.vectors import read_vector
 from detect.datasets.images import VAL_SHARE, DataSet, LabelledImage, Outlines, vector
-from detect.errors import InputError
-from detect.vectors import read_vector
 
 AREA = "labelled_area.geojson"
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")

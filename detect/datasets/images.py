@@ -19,11 +19,11 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
+from detect.base.errors import InputError
+from detect.base.stages import CODES
+from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.datasets.chips import UNKNOWN
-from detect.errors import InputError
 from detect.scene import Scene, WorkGrid
-from detect.stages import CODES
-from detect.vectors import geometries_of, polygons_only, read_vector
 
 COARSE_INSIDE_M, COARSE_OUTSIDE_M = 0.8, 1.6  # how far from a coarse edge its word is taken
 VAL_SHARE = 0.2

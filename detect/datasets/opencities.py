@@ -19,9 +19,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from detect.base.errors import InputError
 from detect.datasets._folders import folders_named
 from detect.datasets.images import DataSet, LabelledImage, Outlines, require, vector
-from detect.errors import InputError
 
 TITLE = "Open Cities AI"
 TIERS = ("train_tier_1", "train_tier_2")

@@ -7,10 +7,10 @@ from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
+from detect.base.errors import InputError
 from detect.datasets.cutting import PROBLEMS, Report, prepare_images
 from detect.datasets.images import DataSet
 from detect.datasets.licences import CHOICES
-from detect.errors import InputError
 
 ADAPTERS = (
     "spacenet1", "spacenet2", "spacenet4", "spacenet6", "spacenet7", "inria", "whu", "whu_satellite", "massachusetts", "airs",

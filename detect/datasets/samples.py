@@ -16,10 +16,10 @@ from affine import Affine
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from detect.base.errors import InputError
+from detect.base.stages import CODES
 from detect.datasets.chips import UNKNOWN
 from detect.datasets.images import DataSet, LabelledImage, Labels, Mask, Outlines, burn, raster, vector
-from detect.errors import InputError
-from detect.stages import CODES
 
 MERGED = frozenset({"open_cities_accra"})  # masks in which attached houses are one
 LOOSE = frozenset({"spacenet1_rio", "fair_oam/banepa"})  # data sets, or places of one, whose outlines lie a metre or two off

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from detect.base.errors import InputError
 from detect.datasets.images import DataSet, LabelledImage, Outlines, vector
-from detect.errors import InputError
 
 
 def images(source: Path) -> Iterator[LabelledImage]:

@@ -28,9 +28,9 @@ import geopandas as gpd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from detect.base.errors import InputError
+from detect.base.vectors import equal_area_crs
 from detect.datasets.images import DataSet, LabelledImage, Outlines, files, require
-from detect.errors import InputError
-from detect.vectors import equal_area_crs
 
 TITLE = "IARPA SMART"
 LAYOUT = "annotations/primary_dataset/site_models/<region>_*.geojson and dated images/<region>/<YYYY-MM-DD>.tif of your own"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import geopandas as gpd
 
+from detect.base.errors import InputError
 from detect.datasets.images import DataSet, LabelledImage, Outlines, require, vector
-from detect.errors import InputError
 
 TITLE = "Open AI Tanzania"
 LAYOUT = "grid_001.tif and grid_001.geojson, side by side or in images/ and labels/"

@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from detect.base.errors import InputError
 from detect.datasets._folders import folders_named
 from detect.datasets._masks import merged_tile, with_labels
 from detect.datasets.images import DataSet, LabelledImage
-from detect.errors import InputError
 
 TITLE = "WHU building data set, satellite"
 GLOBAL_GSD_M = 0.6

@@ -20,9 +20,9 @@ import numpy as np
 import pyproj
 import shapely
 
+from detect.base.errors import InputError
 from detect.datasets._folders import folders_named
 from detect.datasets.images import DataSet, LabelledImage, Outlines, require
-from detect.errors import InputError
 
 NAME = "xbd"
 LAYOUT = "{train,tier3,test,hold}/images/*_pre_disaster.png (or .tif) and labels/*_pre_disaster.json"

@@ -14,7 +14,7 @@ import shapely
 from affine import Affine
 from rasterio.enums import ColorInterp
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.scene import SIMULATED
 from detect.simulate.blocks import CAMP, Block, CompoundRanges, draw_compound, draw_houses
 from detect.simulate.paint import Image, draw_ground, paint_compound

@@ -17,8 +17,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
-from detect.errors import InputError
-from detect.geometry import area_km2
+from detect.base.errors import InputError
+from detect.base.geometry import area_km2
 from detect.scene import SIMULATED
 from detect.simulate.blocks import STAGES
 from detect.simulate.layout import (

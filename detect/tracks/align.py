@@ -14,8 +14,8 @@ import shapely
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from detect.base.vectors import geometries_of
 from detect.tracks.series import Snapshot
-from detect.vectors import geometries_of
 
 REACH_M = 15.0
 """Largest shift that is looked for: orthoimages of uncontrolled satellites are rarely further off."""

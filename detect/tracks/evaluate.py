@@ -13,13 +13,13 @@ import pandas as pd
 import pyogrio
 import shapely
 
+from detect.base.errors import InputError
+from detect.base.stages import STAGES
+from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 from detect.dates import day_in
-from detect.errors import InputError
 from detect.evaluate import write_metrics
-from detect.stages import STAGES
 from detect.tracks.scot import DateMatches, match_date, scot
 from detect.tracks.smart import evaluate_sites, format_sites, is_site_models
-from detect.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 
 _ENDS_IN_DATE = re.compile(r"(?<!\d)(?:19|20)\d\d[-_]?\d\d[-_]?\d\d$")
 Dated = dict[str, gpd.GeoDataFrame]

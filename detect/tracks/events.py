@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.tracks.histories import ABSENT, COMPLETE, DEMOLISHED
 
 CHANGES = ("new", "advanced", "unchanged", "gone")

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import expm
 
-from detect.stages import STAGES
+from detect.base.stages import STAGES
 
 STATES = ("absent", *STAGES, "demolished")
 ABSENT, FOUNDATION, INCOMPLETE, COMPLETE, DEMOLISHED = range(5)

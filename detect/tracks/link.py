@@ -15,9 +15,9 @@ import shapely
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from detect.matching import best_match, overlaps
+from detect.base.matching import best_match, overlaps
+from detect.base.vectors import geometries_of
 from detect.tracks.series import Snapshot
-from detect.vectors import geometries_of
 
 SAME = 0.4
 """Share of the smaller of two outlines from which both are one building, drawn twice (as in ``matching.covered_by``)."""

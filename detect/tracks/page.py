@@ -20,13 +20,13 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from detect.errors import InputError
+from detect.base.errors import InputError
+from detect.base.stages import STAGES
+from detect.base.vectors import geometries_of
 from detect.page import write_page as fill_template
 from detect.picture import TILE_PX, Picture, read_picture
-from detect.stages import STAGES
 from detect.tracks.histories import STATES
 from detect.tracks.series import Series, Snapshot
-from detect.vectors import geometries_of
 
 LONG_SIDE_PX = 1600
 """Of the pictures on the map, at most."""

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from detect import styles
-from detect.errors import InputError
+from detect.base.errors import InputError
+from detect.base.stages import STAGES
 from detect.outputs import write_summary
 from detect.pipeline import Result, whole_folder
-from detect.stages import STAGES
 from detect.tracks.align import align
 from detect.tracks.counts import ALL_SITES, Found, Tracks, count, recall
 from detect.tracks.events import CHANGES, base_date

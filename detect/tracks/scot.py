@@ -19,8 +19,8 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 
-from detect.matching import best_match, overlaps
-from detect.vectors import geometries_of
+from detect.base.matching import best_match, overlaps
+from detect.base.vectors import geometries_of
 
 IOU = 0.25
 BETA = 2.0

@@ -26,9 +26,9 @@ import pandas as pd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from detect.errors import InputError
-from detect.matching import best_match
-from detect.vectors import equal_area_crs, geometries_of, read_vector
+from detect.base.errors import InputError
+from detect.base.matching import best_match
+from detect.base.vectors import equal_area_crs, geometries_of, read_vector
 
 PHASES = ("No Activity", "Site Preparation", "Active Construction", "Post Construction")
 TAU, RHO, TEMPORAL_IOT, TEMPORAL_IOP = 0.2, 0.5, 0.2, 0.1

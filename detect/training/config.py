@@ -13,9 +13,9 @@ from typing import Any, get_type_hints
 
 import yaml
 
+from detect.base.errors import InputError
+from detect.base.grid import reading_gsd_m
 from detect.datasets.licences import CHOICES
-from detect.errors import InputError
-from detect.grid import reading_gsd_m
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from detect.base.errors import InputError
 from detect.datasets.chips import UNKNOWN, Chip, mapped_chip, read_index
 from detect.datasets.cutting import unfinished_in
 from detect.datasets.licences import allowed
-from detect.errors import InputError
 from detect.training import augment
 from detect.training.config import TrainConfig
 

@@ -26,7 +26,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.training.config import TrainConfig, load_config
 from detect.training.data import ChipData
 from detect.training.task import SegmentationTask

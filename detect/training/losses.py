@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detect.stages import STAGE_WEIGHTS
+from detect.base.stages import STAGE_WEIGHTS
 from detect.training.config import LossConfig
 
 UNKNOWN = 3

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely import affinity, box
 
+from detect.base.geometry import measure
+from detect.base.stages import STAGES
 from detect.census import take_census
 from detect.dormitories import add_dormitories
-from detect.geometry import measure
 from detect.profiles import load_profile
 from detect.sites import assign
-from detect.stages import STAGES
 
 CRS = pyproj.CRS(32637)
 X, Y = 414_000, 6_170_000

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import Polygon, affinity, box
 
-from detect.geometry import GEOD, area_km2, ground_size_m, measure, to_degrees, to_local_metres
+from detect.base.geometry import GEOD, area_km2, ground_size_m, measure, to_degrees, to_local_metres
 
 law = settings(max_examples=40, deadline=None)
 DEGREES = pyproj.CRS(4326)

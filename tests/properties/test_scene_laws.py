@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 from scipy import ndimage
 
-from detect.geometry import ground_size_m
-from detect.grid import Span
+from detect.base.geometry import ground_size_m
+from detect.base.grid import Span
 from detect.scene import Scene, WorkGrid, open_scene
 from tests.conftest import ORIGIN_XY
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import correlate
 
+from detect.base.grid import Span
 from detect.blocks import Block, Lattice
-from detect.grid import Span
 from detect.probabilities import NO_DATA, TOP, Probabilities, predict_probabilities
 from detect.scene import Scene, WorkGrid, open_scene
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from detect import cli
-from detect.errors import DetectError
+from detect.base.errors import DetectError
 
 ROOT = Path(__file__).resolve().parents[2]
 WriteScene = Callable[..., Path]

@@ -11,9 +11,9 @@ import rasterio
 import shapely
 
 import detect
-from detect.errors import InputError
+from detect.base.errors import InputError
+from detect.base.matching import match, overlaps
 from detect.evaluate import evaluate
-from detect.matching import match, overlaps
 from tests.real_data import data_path
 
 FORMATS = (

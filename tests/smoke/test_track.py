@@ -16,7 +16,7 @@ import shapely
 
 import detect
 from detect import cli
-from detect.stages import STAGES
+from detect.base.stages import STAGES
 from detect.tracks.histories import STATES
 from tests.unit.tracks.drawn_series import PLANE, DrawnSeries, draw_series, write_result
 

@@ -11,9 +11,9 @@ import pytest
 import rasterio
 
 from detect import cli
+from detect.base.errors import InputError
 from detect.datasets.chips import read_index
 from detect.datasets.licences import CHOICES
-from detect.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = ("--preset", "rows", "--seed", "7", "--gap", "3", "--compounds", "2")

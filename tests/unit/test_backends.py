@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detect.backends import FlipAveraged, OnnxBackend, open_backend
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.weights import load_weights
 
 

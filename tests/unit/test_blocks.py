@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from detect.base.grid import Span
 from detect.blocks import Lattice, partition
-from detect.grid import Span
 
 LATTICE = Lattice(core_px=64, halo_px=32, stride_px=32)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import rasterio
 
+from detect.base.errors import InputError
 from detect.dates import day_in, item_date, month_in
-from detect.errors import InputError
 from detect.scene import open_scene
 from tests.conftest import WriteScene
 

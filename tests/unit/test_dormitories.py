@@ -12,11 +12,11 @@ import pytest
 import yaml
 from shapely import Polygon, affinity, box
 
+from detect.base.errors import InputError
+from detect.base.geometry import measure
+from detect.base.resources import resource_path
 from detect.dormitories import add_dormitories, find_rows, likeness, membership, rows_layer
-from detect.errors import InputError
-from detect.geometry import measure
 from detect.profiles import DEFAULT_PROFILE, Assumed, Calibration, load_profile, profile_from, profile_text
-from detect.resources import resource_path
 
 CRS = pyproj.CRS(32637)
 X, Y = 414_000, 6_170_000

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import Polygon, affinity, box
 
-from detect.errors import InputError
+from detect.base.errors import InputError
+from detect.base.stages import STAGES
 from detect.evaluate import THRESHOLDS, evaluate, format_table
-from detect.stages import STAGES
 from tests.real_data import data_path
 
 X, Y = 593_000.0, 5_747_000.0  # EPSG:32631

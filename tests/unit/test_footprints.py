@@ -11,10 +11,10 @@ from rasterio.features import rasterize
 from scipy import ndimage
 from shapely import Polygon, affinity, box
 
+from detect.base.grid import Span
+from detect.base.stages import STAGES, pool
 from detect.footprints import extract_buildings, polygonise, square
-from detect.grid import Span
 from detect.instances import InstanceParams, find_groups
-from detect.stages import STAGES, pool
 
 L_SHAPE = Polygon([(0, 0), (60, 0), (60, 20), (22, 20), (22, 50), (0, 50)])
 SIZE_HW = (110, 140)

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from detect.backends import OnnxBackend
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.graphs import kept_margins, without_halo
 from detect.weights import load_weights
 

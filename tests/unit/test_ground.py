@@ -11,8 +11,8 @@ import rasterio
 import shapely
 from shapely import box
 
+from detect.base.geometry import measure
 from detect.dormitories import add_dormitories
-from detect.geometry import measure
 from detect.ground import rooms, survey
 from detect.profiles import load_profile
 from detect.scene import open_scene

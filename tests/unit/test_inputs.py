@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.inputs import Source, sources
 
 PICTURE = {"href": "./pictures/a.tif", "type": "image/tiff; application=geotiff; profile=cloud-optimized", "roles": ["data"]}

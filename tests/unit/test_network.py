@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from detect.backends import OnnxBackend, open_backend
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.network import HEADS, build_network, load_imagenet, load_network, to_probabilities
 from detect.weights import load_weights
 from detect.weights_export import export

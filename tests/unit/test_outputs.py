@@ -19,8 +19,8 @@ from matplotlib.image import imread
 from rio_cogeo.cogeo import cog_validate
 from shapely import box
 
+from detect.base.geometry import north_px
 from detect.dormitories import rows_layer
-from detect.geometry import north_px
 from detect.outputs import (
     BUILDING_COLUMNS,
     format_table,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from shapely import box
 
 from detect import picture as module
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.picture import TILE_PX, Picture, read_picture, read_whole, take_picture
 from detect.report import write_report
 from detect.scene import open_scene

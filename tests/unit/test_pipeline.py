@@ -15,10 +15,10 @@ from affine import Affine
 from scipy import ndimage
 
 import detect
-from detect.errors import DetectError, InputError
-from detect.matching import covered_by
+from detect.base.errors import DetectError, InputError
+from detect.base.matching import covered_by
+from detect.base.vectors import geometries_of
 from detect.pipeline import OUTPUTS, predict_scenes
-from detect.vectors import geometries_of
 from detect.weights import load_weights
 from tests.conftest import HOUSES, ORIGIN_XY, WriteScene, draw_houses
 
@@ -327,7 +327,7 @@ def test_picture_without_a_place(write_scene: WriteScene, tmp_path: Path) -> Non
 
 
 def test_a_temperature_changes_what_probabilities_say_and_nothing_else(compound: Path, tmp_path: Path) -> None:
-    from detect.resources import resource_path
+    from detect.base.resources import resource_path
 
     weights = {}
     for name, temperature in (("cold", 1.0), ("warm", 2.0)):

@@ -14,8 +14,8 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
+from detect.base.grid import Span
 from detect.blocks import Lattice
-from detect.grid import Span
 from detect.probabilities import HEADS, NO_DATA, Ledger, Probabilities, calibrated, predict_block, predict_probabilities
 from detect.scene import open_scene
 

@@ -16,7 +16,7 @@ import yaml
 from shapely import affinity, box
 
 from detect import cli
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.learn import learn
 from detect.pipeline import OUTPUTS, predict_scenes
 from detect.profiles import load_profile

@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 from detect import cli
-from detect.errors import DetectError, InputError
+from detect.base.errors import DetectError, InputError
 from detect.pipeline import OUTPUTS, predict_scenes
 from detect.remote import STAGING, RemoteFolder, is_remote
 

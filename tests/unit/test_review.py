@@ -11,7 +11,7 @@ import pyproj
 import pytest
 from shapely import MultiPolygon, affinity, box
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.review import Review, apply_review, read_corrections
 
 CRS = pyproj.CRS(32637)

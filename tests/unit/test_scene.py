@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from rasterio import shutil as raster_shutil
 from rasterio.vrt import WarpedVRT
 
-from detect.errors import InputError
-from detect.grid import Span
+from detect.base.errors import InputError
+from detect.base.grid import Span
 from detect.scene import open_scene
 from tests.conftest import ORIGIN_XY, WriteScene, draw_houses
 from tests.real_data import data_path

@@ -12,8 +12,8 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detect.base.geometry import measure
 from detect.dormitories import add_dormitories
-from detect.geometry import measure
 from detect.profiles import load_profile
 from detect.scene import open_scene
 from detect.shadows import FEWEST, heights, storeys

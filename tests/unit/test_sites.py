@@ -12,7 +12,7 @@ import pytest
 import shapely
 from shapely import LineString, MultiPolygon, Point, Polygon, affinity, box
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.sites import WHOLE_SCENE, assign, load_sites, proposed_sites, with_cut
 
 CRS = pyproj.CRS(32637)

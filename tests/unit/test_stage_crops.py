@@ -11,9 +11,9 @@ import pytest
 import shapely
 from shapely import box
 
-from detect.errors import InputError
+from detect.base.errors import InputError
+from detect.base.resources import resource_path
 from detect.pipeline import predict
-from detect.resources import resource_path
 from detect.scene import open_scene
 from detect.simulate import simulate
 from detect.stage_crops import StageHead, crop_reader, open_stage_head

@@ -8,7 +8,7 @@ import math
 import pytest
 import rasterio
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.scene import open_scene
 from detect.sun import Sun, item_sun
 from tests.conftest import WriteScene

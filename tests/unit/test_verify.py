@@ -10,8 +10,8 @@ import pytest
 import rasterio
 
 import detect
+from detect.base.errors import InputError
 from detect.cli import main
-from detect.errors import InputError
 from detect.verify import verify
 from tests.conftest import GSD_M, ORIGIN_XY, SCENE_SIZE_HW, draw_houses
 

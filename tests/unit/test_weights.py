@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from detect import weights as weights_module
+from detect.base.errors import InputError
 from detect.blocks import Lattice
-from detect.errors import InputError
 from detect.weights import CARD_KEYS, load_weights, sha256_of
 
 CONTENT = {"onnx": b"graph", "safetensors": b"numbers"}

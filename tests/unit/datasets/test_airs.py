@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import read_index
 from detect.datasets.cutting import STORE_GSD_M
-from detect.errors import InputError
 from tests.unit.datasets.drawing_b import assert_drawn, pair, picture, roofs, write
 
 TILES = {("train", "christchurch_1"): 3, ("train", "christchurch_2"): 0, ("val", "christchurch_3"): 2}

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import read_index
-from detect.errors import InputError
 from tests.unit.datasets.drawing_b import ROOFS, SIZE_HW, assert_drawn, picture, roofs, write
 
 TILES = {"train": {1: 3, 2: 0}, "val": {1: 2, 7: 1}}

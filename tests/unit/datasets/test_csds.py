@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import UNKNOWN, read_chip, read_index
 from detect.datasets.cutting import STORE_GSD_M
-from detect.errors import InputError
 from tests.unit.datasets.drawing_c import Box, built_share, picture
 
 SIZE_HW = (288, 320)

@@ -12,10 +12,10 @@ import rasterio
 import shapely
 from affine import Affine
 
+from detect.base.errors import InputError
 from detect.datasets.chips import UNKNOWN, Chip, read_chip, read_index
 from detect.datasets.cutting import offset_of, prepare_images
 from detect.datasets.images import DataSet, LabelledImage, Mask, Outlines
-from detect.errors import InputError
 from tests.real_data import data_path
 
 GSD_M = 0.5

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import UNKNOWN, read_chip, read_index
-from detect.errors import InputError
 from tests.unit.datasets.drawing_b import ROOFS, SIZE_HW, pair
 
 FOLDER = "Semantic segmentation dataset"

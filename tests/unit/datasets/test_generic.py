@@ -15,9 +15,9 @@ import pytest
 import shapely
 from affine import Affine
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import UNKNOWN, Chip, read_chip, read_index
-from detect.errors import InputError
 from tests.real_data import data_path
 from tests.unit.datasets.drawing_c import Box, built_share, outlines, picture, write_geojson, write_geotiff
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import read_index
-from detect.errors import InputError
 from tests.unit.datasets.drawing_b import assert_drawn, pair, picture, roofs, write
 
 TILES = {"austin1": 3, "austin12": 0, "chicago1": 2, "kitsap36": 1, "tyrol-w1": 3, "vienna9": 3}

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import read_index
-from detect.errors import InputError
 from tests.unit.datasets.drawing_b import SIZE_HW, assert_drawn, pair, picture, roofs, write
 
 TILES = {("Train", "Rural", "0"): 3, ("Train", "Urban", "1366"): 0, ("Val", "Rural", "2522"): 1, ("Val", "Urban", "3514"): 2}

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import read_index
-from detect.errors import InputError
 from tests.unit.datasets.drawing_b import assert_drawn, pair
 
 TILES = {("train", "22678915_15"): 3, ("train", "22678930_15"): 0, ("valid", "22978870_15"): 2, ("test", "22828930_15"): 1}

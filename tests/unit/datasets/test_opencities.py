@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from affine import Affine
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import UNKNOWN, read_chip, read_index
-from detect.errors import InputError
 from tests.unit.datasets.drawing_c import built_share, outlines, picture, write_geojson, write_geotiff
 
 SIZE_HW = (120, 150)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import read_index
-from detect.errors import InputError
 from tests.unit.datasets.drawing_b import SIZE_HW, assert_drawn, pair, picture, roofs, write
 
 TILES = {"aachen_1": 3, "aachen_2": 0, "kujawsko-pomorskie_8": 1, "mexico_city_12": 2}

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import UNKNOWN, read_chip, read_index
-from detect.errors import InputError
 from tests.real_data import data_path
 
 IMAGES = (

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from affine import Affine
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import read_index
-from detect.errors import InputError
 from tests.unit.datasets.drawing import ROOFS, assert_drawn, chip_of, picture, write_geojson, write_tif
 
 PIXEL_DEG = 4.49e-6

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from affine import Affine
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import UNKNOWN, read_chip, read_index
 from detect.datasets.spacenet6 import VAL_EAST_M
-from detect.errors import InputError
 from tests.unit.datasets.drawing import ROOFS, assert_drawn, chip_of, picture, write_geojson, write_tif
 
 AOI = "train/AOI_11_Rotterdam"

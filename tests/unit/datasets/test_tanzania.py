@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from affine import Affine
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import read_chip, read_index
 from detect.datasets.cutting import STORE_GSD_M
-from detect.errors import InputError
 from tests.real_data import data_path
 from tests.unit.datasets.drawing_c import built_share, outlines, picture, write_geojson, write_geotiff
 

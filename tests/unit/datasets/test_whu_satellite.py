@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import read_index
-from detect.errors import InputError
 from tests.unit.datasets.drawing_b import assert_drawn, pair
 
 GLOBAL = "Satellite dataset Ⅰ (global cities)"

@@ -10,9 +10,9 @@ import cv2
 import pytest
 from affine import Affine
 
+from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import read_index
-from detect.errors import InputError
 from tests.unit.datasets.drawing import ROOFS, Rectangle, assert_drawn, chip_of, on_the_ground, picture, polygon, write_tif
 
 PIXEL_M = 0.6

@@ -13,8 +13,8 @@ import rasterio
 import shapely
 
 from detect import cli
-from detect.errors import InputError
-from detect.geometry import area_km2
+from detect.base.errors import InputError
+from detect.base.geometry import area_km2
 from detect.scene import open_scene
 from detect.simulate import TERRACE, draw_compound, draw_ground, paint_compound, simulate_compounds
 from detect.simulate.layout import Layout, Structure, countryside, rectangle

@@ -17,13 +17,13 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import geometry_mask
 
-from detect.geometry import measure
+from detect.base.geometry import measure
+from detect.base.stages import STAGES
+from detect.base.vectors import geometries_of
 from detect.outputs import NO_DATA, with_schema, write_gpkg
 from detect.profiles import load_profile
-from detect.stages import STAGES
 from detect.tracks.histories import ABSENT, COMPLETE, DEMOLISHED, FOUNDATION, INCOMPLETE
 from detect.tracks.series import Snapshot
-from detect.vectors import geometries_of
 
 PLANE = "EPSG:32637"
 ORIGIN = (400_000.0, 6_200_000.0)

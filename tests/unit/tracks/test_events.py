@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.tracks.events import base_date, changes, forecast, monthly
 from tests.unit.tracks.test_histories import WORDS, days
 

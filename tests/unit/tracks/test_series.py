@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import shapely
 
-from detect.errors import InputError
+from detect.base.errors import InputError
+from detect.base.vectors import geometries_of
 from detect.tracks.series import load_series, probability_within
-from detect.vectors import geometries_of
 from tests.unit.tracks.drawn_series import PLANE, DrawnSeries, draw_series, write_result
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import shapely
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 from detect.tracks.evaluate import evaluate_tracks, format_table
 
 SIDE_DEG = 0.002  # some 200 m

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
+from detect.base.errors import InputError
 from detect.datasets.chips import UNKNOWN, Chip, ChipRow, mapped_chip, read_chip, read_index, write_chip, write_index
-from detect.errors import InputError
 from detect.instances import InstanceParams
 from detect.training import augment
 from detect.training.config import LossConfig, load_config

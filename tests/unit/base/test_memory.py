@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from detect.heap import trim
+from detect.base.memory import trim
 
 
 def held_kb() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detect.grid import Span, reading_gsd_m
+from detect.base.grid import Span, reading_gsd_m
 
 
 def test_a_span_knows_its_size_rows_first() -> None:

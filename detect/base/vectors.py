@@ -12,7 +12,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from detect.errors import InputError
+from detect.base.errors import InputError
 
 
 def read_vector(path: str | Path, layer: str | None = None, preferred: str | None = None) -> gpd.GeoDataFrame:

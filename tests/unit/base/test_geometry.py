@@ -10,7 +10,7 @@ import shapely
 from affine import Affine
 from shapely import MultiPolygon, Polygon, affinity, box
 
-from detect.geometry import MEASURES, area_km2, ground_size_m, measure, to_local_metres
+from detect.base.geometry import MEASURES, area_km2, ground_size_m, measure, to_local_metres
 
 DEGREES = pyproj.CRS(4326)
 UTM = pyproj.CRS(32631)
@@ -117,5 +117,5 @@ def test_many_are_measured_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = [box(500_000 + 20 * i, 5_000_000, 500_010 + 20 * i, 5_000_004 + i) for i in range(7)]
     crs = pyproj.CRS.from_epsg(32631)
     together = measure(blocks, crs)
-    monkeypatch.setattr("detect.geometry._AT_A_TIME", 3)
+    monkeypatch.setattr("detect.base.geometry._AT_A_TIME", 3)
     pd.testing.assert_frame_equal(measure(blocks, crs), together)

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from shapely import Polygon, box
 
-from detect.matching import covered_by, match, overlaps
+from detect.base.matching import covered_by, match, overlaps
 
 law = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**32 - 1)

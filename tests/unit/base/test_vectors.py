@@ -11,8 +11,8 @@ import pytest
 import shapely
 from shapely import GeometryCollection, LineString, MultiPolygon, Point, Polygon, box
 
-from detect.errors import InputError
-from detect.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
+from detect.base.errors import InputError
+from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 
 BOWTIE = Polygon([(0, 0), (10, 10), (10, 0), (0, 10)])
 

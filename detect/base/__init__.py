@@ -1,0 +1,1 @@
+"""Nouns and tools that every room shares; imports no other room."""
