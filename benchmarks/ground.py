@@ -28,7 +28,7 @@ from detect.census import take_census
 from detect.dormitories import add_dormitories
 from detect.ground import survey
 from detect.profiles import load_profile
-from detect.scene import open_scene
+from detect.scene.scene import open_scene
 from detect.shadows import heights, storeys
 from detect.simulate import simulate_compounds
 from detect.simulate.layout import countryside

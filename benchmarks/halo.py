@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from detect.backends import OnnxBackend
 from detect.base.grid import Span
 from detect.blocks import Lattice
-from detect.scene import open_scene
+from detect.scene.scene import open_scene
 from detect.simulate import simulate
 from detect.weights import load_weights
 

@@ -33,7 +33,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
-from detect.scene import open_scene
+from detect.scene.scene import open_scene
 from detect.simulate import simulate
 from detect.weights import Weights, load_weights
 

@@ -22,7 +22,7 @@ from affine import Affine
 from detect.base.geometry import to_degrees
 from detect.base.stages import STAGES
 from detect.outputs import NO_DATA
-from detect.scene import Scene, WorkGrid
+from detect.scene.scene import Scene, WorkGrid
 from detect.styles import STAGE_COLOURS_RGB
 from detect.weights import Weights
 

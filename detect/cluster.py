@@ -21,7 +21,7 @@ from detect.base.errors import InputError
 from detect.base.resources import resource_path
 from detect.blocks import Block
 from detect.probabilities import compute_block
-from detect.scene import Scene, WorkGrid
+from detect.scene.scene import Scene, WorkGrid
 from detect.weights import Weights, load_weights
 
 _TRIES = 2

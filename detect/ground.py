@@ -28,7 +28,7 @@ from detect.base.grid import Span
 from detect.base.vectors import equal_area_crs, geometries_of
 from detect.dormitories import mean_heading_deg
 from detect.profiles import StructureProfile
-from detect.scene import Scene, SceneReader, WorkGrid
+from detect.scene.scene import Scene, SceneReader, WorkGrid
 
 PIXEL_M = 1.0
 LARGEST_PX = 3072

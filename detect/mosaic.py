@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from detect.base.geometry import to_degrees
 from detect.base.matching import same_buildings
 from detect.base.vectors import geometries_of
-from detect.scene import Scene
+from detect.scene.scene import Scene
 
 _SHARED = 1e-4
 """Of the smaller scene: tiles that only touch share less, and no building fits into so little."""

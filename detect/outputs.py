@@ -23,7 +23,7 @@ from rasterio import shutil as raster_shutil
 
 from detect import styles
 from detect.base.stages import STAGES
-from detect.scene import WorkGrid
+from detect.scene.scene import WorkGrid
 
 BUILDING_COLUMNS: dict[str, Any] = {
     "id": "int64",

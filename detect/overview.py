@@ -22,7 +22,7 @@ from rasterio.features import rasterize
 
 from detect.base.geometry import north_px
 from detect.base.vectors import geometries_of
-from detect.scene import Scene, WorkGrid
+from detect.scene.scene import Scene, WorkGrid
 from detect.styles import STAGE_COLOURS_RGB
 
 LONG_SIDE_PX = 1600

@@ -26,7 +26,7 @@ from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
 from detect.base.grid import Span
-from detect.scene import BLANK, Scene
+from detect.scene.scene import BLANK, Scene
 
 TILE_PX = 512
 WHOLE_PX = 12_000_000

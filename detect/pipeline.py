@@ -40,7 +40,6 @@ from detect.cluster import DaskCluster
 from detect.dormitories import add_dormitories, rows_layer
 from detect.footprints import RawBuilding, extract_buildings
 from detect.ground import survey
-from detect.inputs import sources
 from detect.instances import InstanceParams, find_groups
 from detect.mosaic import counted_once, groups, overlapping
 from detect.outputs import forget, with_schema, write_rasters, write_summary, write_tables
@@ -51,7 +50,8 @@ from detect.profiles import StructureProfile, load_profile, plain
 from detect.rates import of_kind
 from detect.remote import RemoteFolder, is_remote
 from detect.report import by_interest, write_report
-from detect.scene import Scene, WorkGrid, open_scene
+from detect.scene.scene import Scene, WorkGrid, open_scene
+from detect.scene.sources import sources
 from detect.shadows import heights
 from detect.sites import WHOLE_SCENE, Sites, are_plots, assign, load_sites, proposed_sites, with_cut
 from detect.stage_crops import looks_again, open_stage_head
@@ -153,7 +153,7 @@ def predict_scenes(
     best (see ``detect.mosaic.counted_once``). Such scenes are finished together, when all of them are predicted.
 
     Args:
-        scenes: files or URLs of rasters that GDAL opens, patterns, lists or STAC documents; see ``detect.inputs``.
+        scenes: files or URLs of rasters that GDAL opens, patterns, lists or STAC documents; see ``detect.scene.sources``.
         out: folder for the results; created. Or a URL of any kind that fsspec knows (``s3://…``), see ``detect.remote``.
         weights: name or path; the default ones without.
         sites: vector file with polygons to count in; without, the whole scene.

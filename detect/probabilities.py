@@ -26,7 +26,7 @@ from rasterio.windows import Window
 from detect.backends import Backend
 from detect.base.grid import Span
 from detect.blocks import Block, Lattice
-from detect.scene import Scene, SceneReader, WorkGrid
+from detect.scene.scene import Scene, SceneReader, WorkGrid
 
 HEADS = 5
 NO_DATA = 255

@@ -35,7 +35,7 @@ from detect.pipeline import Result, whole_folder, with_gaps
 from detect.profiles import StructureProfile, load_profile, plain, profile_from
 from detect.report import by_interest, write_report
 from detect.review import Review, apply_review, read_corrections
-from detect.scene import Scene, WorkGrid, open_scene
+from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.sites import PROPOSED, WHOLE_SCENE, Sites, are_plots, assign, load_sites, with_cut
 from detect.verify import sealed
 from detect.weights import sha256_of

@@ -20,7 +20,7 @@ from rasterio.features import rasterize
 from detect.base.errors import InputError
 from detect.base.grid import Span
 from detect.base.stages import STAGES
-from detect.scene import Scene, SceneReader, WorkGrid
+from detect.scene.scene import Scene, SceneReader, WorkGrid
 from detect.weights import Weights
 
 _BATCH = 16

@@ -34,7 +34,7 @@ from detect.base.geometry import measure
 from detect.base.resources import resource_path
 from detect.base.stages import STAGES, pool
 from detect.datasets.images import vector
-from detect.scene import open_scene
+from detect.scene.scene import open_scene
 from detect.stage_crops import crop_reader
 from detect.training.calibration import temper
 from detect.training.stage_head import Components, Linear, best_temperature, measured, varied

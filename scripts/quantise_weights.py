@@ -27,7 +27,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from detect.base.errors import DetectError
 from detect.base.grid import Span
 from detect.graphs import HALO_KEY, without_halo
-from detect.scene import open_scene
+from detect.scene.scene import open_scene
 from detect.weights import Weights, load_weights, sha256_of
 
 TILE_PX = 512

@@ -20,7 +20,7 @@ from detect.base.grid import Span
 from detect.datasets.chips import INDEX, UNKNOWN, Chip, ChipRow, read_index, write_chip, write_index
 from detect.datasets.images import DataSet, LabelledImage, inside, labels_of, with_splits
 from detect.datasets.licences import allowed
-from detect.scene import Scene, WorkGrid, open_scene
+from detect.scene.scene import Scene, WorkGrid, open_scene
 
 STORE_GSD_M = 0.2
 """Finer images are shrunk to this; coarser ones are kept as they are, so that training enlarges them as predict does."""

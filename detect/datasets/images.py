@@ -23,7 +23,7 @@ from detect.base.errors import InputError
 from detect.base.stages import CODES
 from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.datasets.chips import UNKNOWN
-from detect.scene import Scene, WorkGrid
+from detect.scene.scene import Scene, WorkGrid
 
 COARSE_INSIDE_M, COARSE_OUTSIDE_M = 0.8, 1.6  # how far from a coarse edge its word is taken
 VAL_SHARE = 0.2

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import detect.sun
+import detect.scene.sun
 from detect.simulate.blocks import CONCRETE_RGB, ROOF_COLOURS_RGB
 from detect.simulate.layout import Layout, Pad, Points, Structure, rectangle
 
@@ -28,7 +28,7 @@ _VEHICLES_RGB = np.array([[230, 230, 230], [60, 60, 60], [140, 60, 50], [70, 90,
 ASPHALT_RGB = np.array([112, 112, 114], float)
 
 
-class Sun(detect.sun.Sun):
+class Sun(detect.scene.sun.Sun):
     """Where the sun stands in a picture whose top is north."""
 
     @property

@@ -15,7 +15,7 @@ from affine import Affine
 from rasterio.enums import ColorInterp
 
 from detect.base.errors import InputError
-from detect.scene import SIMULATED
+from detect.scene.scene import SIMULATED
 from detect.simulate.blocks import CAMP, Block, CompoundRanges, draw_compound, draw_houses
 from detect.simulate.paint import Image, draw_ground, paint_compound
 

@@ -19,7 +19,7 @@ from rasterio.enums import ColorInterp
 
 from detect.base.errors import InputError
 from detect.base.geometry import area_km2
-from detect.scene import SIMULATED
+from detect.scene.scene import SIMULATED
 from detect.simulate.blocks import STAGES
 from detect.simulate.layout import (
     STOREY_M,

@@ -16,8 +16,8 @@ import shapely
 from detect.base.errors import InputError
 from detect.base.stages import STAGES
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
-from detect.dates import day_in
 from detect.evaluate import write_metrics
+from detect.scene.dates import day_in
 from detect.tracks.scot import DateMatches, match_date, scot
 from detect.tracks.smart import evaluate_sites, format_sites, is_site_models
 

@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from detect.base.geometry import ground_size_m
 from detect.base.grid import Span
-from detect.scene import Scene, WorkGrid, open_scene
+from detect.scene.scene import Scene, WorkGrid, open_scene
 from tests.conftest import ORIGIN_XY
 
 NATIVE_GSD_M = 0.5
@@ -80,7 +80,7 @@ def test_a_work_pixel_is_the_same_whichever_span_asks(
         )
         span = Span(row0, col0, row1, col1)
         part, part_valid = read(scene, grid, span)
-        with mock.patch("detect.scene._CHUNK_PX", 300):
+        with mock.patch("detect.scene.scene._CHUNK_PX", 300):
             chunked, chunked_valid = read(scene, grid, span)
     assert part.shape == (3, *span.size_hw) and part_valid.shape == span.size_hw
     inside = span.clip(grid.size_hw)

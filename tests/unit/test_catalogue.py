@@ -17,7 +17,7 @@ from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
 from detect.catalogue import stac_item, write_item
 from detect.pipeline import OUTPUTS
-from detect.scene import Scene, open_scene
+from detect.scene.scene import Scene, open_scene
 from detect.weights import load_weights, sha256_of
 from tests.conftest import WriteScene
 

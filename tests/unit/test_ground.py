@@ -15,7 +15,7 @@ from detect.base.geometry import measure
 from detect.dormitories import add_dormitories
 from detect.ground import rooms, survey
 from detect.profiles import load_profile
-from detect.scene import open_scene
+from detect.scene.scene import open_scene
 from detect.sites import assign
 from tests.conftest import ORIGIN_XY, WriteScene
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shapely import box
 
 from detect.mosaic import counted_once, groups, overlapping
-from detect.scene import open_scene
+from detect.scene.scene import open_scene
 
 
 def table(*rows: tuple[float, float, bool], crs: str = "EPSG:32631") -> gpd.GeoDataFrame:

@@ -33,7 +33,7 @@ from detect.outputs import (
 from detect.overview import write_overview
 from detect.picture import read_whole
 from detect.probabilities import calibrated
-from detect.scene import WorkGrid, open_scene
+from detect.scene.scene import WorkGrid, open_scene
 from detect.styles import STAGE_COLOURS_RGB
 from tests.conftest import ORIGIN_XY, WriteScene
 

@@ -16,7 +16,7 @@ from detect import picture as module
 from detect.base.errors import InputError
 from detect.picture import TILE_PX, Picture, read_picture, read_whole, take_picture
 from detect.report import write_report
-from detect.scene import open_scene
+from detect.scene.scene import open_scene
 from tests.conftest import GSD_M, ORIGIN_XY, WriteScene
 
 HEIGHT, WIDTH = 1100, 1700  # 3 × 4 tiles of 512

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from detect.base.grid import Span
 from detect.blocks import Lattice
 from detect.probabilities import HEADS, NO_DATA, Ledger, Probabilities, calibrated, predict_block, predict_probabilities
-from detect.scene import open_scene
+from detect.scene.scene import open_scene
 
 WriteScene = Callable[..., Path]
 LATTICE = Lattice(core_px=32, halo_px=32, stride_px=32)

@@ -19,7 +19,7 @@ from detect.dormitories import rows_layer
 from detect.picture import read_whole, take_picture
 from detect.profiles import load_profile
 from detect.report import CHECK_ME, by_interest, doubt, write_report
-from detect.scene import open_scene
+from detect.scene.scene import open_scene
 from tests.conftest import ORIGIN_XY
 from tests.unit.test_outputs import CRS, plots, some
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from detect.base.geometry import measure
 from detect.dormitories import add_dormitories
 from detect.profiles import load_profile
-from detect.scene import open_scene
+from detect.scene.scene import open_scene
 from detect.shadows import FEWEST, heights, storeys
 from detect.simulate import simulate_compounds
 from tests.conftest import WriteScene

@@ -14,7 +14,7 @@ from shapely import box
 from detect.base.errors import InputError
 from detect.base.resources import resource_path
 from detect.pipeline import predict
-from detect.scene import open_scene
+from detect.scene.scene import open_scene
 from detect.simulate import simulate
 from detect.stage_crops import StageHead, crop_reader, open_stage_head
 from detect.weights import load_weights

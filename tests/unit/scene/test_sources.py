@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from detect.base.errors import InputError
-from detect.inputs import Source, sources
+from detect.scene.sources import Source, sources
 
 PICTURE = {"href": "./pictures/a.tif", "type": "image/tiff; application=geotiff; profile=cloud-optimized", "roles": ["data"]}
 

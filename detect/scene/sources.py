@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from detect.base.errors import InputError
-from detect.sun import Sun, item_sun
+from detect.scene.sun import Sun, item_sun
 
 _PICTURES = ("image/tiff", "image/jp2", "image/vrt", "image/jpeg", "image/png")
 _NO_PICTURES = {"thumbnail", "overview", "metadata", "cloud", "data-mask", "snow-ice"}

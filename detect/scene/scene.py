@@ -38,8 +38,8 @@ from shapely import Polygon
 from detect.base.errors import InputError
 from detect.base.geometry import ground_size_m
 from detect.base.grid import Span
-from detect.dates import scene_date
-from detect.sun import Sun, scene_sun
+from detect.scene.dates import scene_date
+from detect.scene.sun import Sun, scene_sun
 
 # GDAL keeps decoded blocks in 5 % of the machine's memory; what is read once and in order needs far less. It looks when first used.
 os.environ.setdefault("GDAL_CACHEMAX", "128")
@@ -273,8 +273,8 @@ def open_scene(
         path: a file, ``/vsi…`` path or URL that GDAL opens.
         bands: 1-based bands to show as red, green, blue, or one band; default by number and meaning of the bands.
         gsd_m: ground size of a pixel, only for an image without usable georeference.
-        date: ISO day; default from a STAC item beside the file, its tags or its name (see ``detect.dates``).
-        sun_deg: elevation and azimuth of the sun; default from a STAC item beside the file or its tags (see ``detect.sun``).
+        date: ISO day; default from a STAC item beside the file, its tags or its name (see ``detect.scene.dates``).
+        sun_deg: elevation and azimuth of the sun; default from a STAC item beside the file or its tags (see ``detect.scene.sun``).
         coarsest_gsd_m: largest pixel that is taken, metres.
 
     Raises:

@@ -9,8 +9,8 @@ import pytest
 import rasterio
 
 from detect.base.errors import InputError
-from detect.scene import open_scene
-from detect.sun import Sun, item_sun
+from detect.scene.scene import open_scene
+from detect.scene.sun import Sun, item_sun
 from tests.conftest import WriteScene
 
 

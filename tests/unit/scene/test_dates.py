@@ -11,8 +11,8 @@ import pytest
 import rasterio
 
 from detect.base.errors import InputError
-from detect.dates import day_in, item_date, month_in
-from detect.scene import open_scene
+from detect.scene.dates import day_in, item_date, month_in
+from detect.scene.scene import open_scene
 from tests.conftest import WriteScene
 
 

@@ -18,7 +18,7 @@ from rasterio.vrt import WarpedVRT
 
 from detect.base.errors import InputError
 from detect.base.grid import Span
-from detect.scene import open_scene
+from detect.scene.scene import open_scene
 from tests.conftest import ORIGIN_XY, WriteScene, draw_houses
 from tests.real_data import data_path
 
