@@ -35,10 +35,10 @@ from detect.base.matching import covered_by, match, overlaps
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.evaluate import evaluate, observed_ground
+from detect.network.weights import load_weights
 from detect.pipeline import Result, predict_scenes
 from detect.rates import COUNT_IOU, DORMITORY, count_rates
 from detect.simulate import simulate
-from detect.weights import load_weights
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 SIMULATED_SEEDS = range(100, 110)

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.backends import OnnxBackend
 from detect.base.grid import Span
-from detect.blocks import Lattice
+from detect.network.backends import OnnxBackend
+from detect.network.lattice import Lattice
+from detect.network.weights import load_weights
 from detect.scene.scene import open_scene
 from detect.simulate import simulate
-from detect.weights import load_weights
 
 RESULTS = Path(__file__).parent / "results" / "halo.json"
 HALOS_PX = (0, 32, 64, 96, 128, 192)

@@ -33,9 +33,9 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
+from detect.network.weights import Weights, load_weights
 from detect.scene.scene import open_scene
 from detect.simulate import simulate
-from detect.weights import Weights, load_weights
 
 RESULTS = Path(__file__).parent / "results" / "inference.json"
 PEERS_HOME = RESULTS.parent / "peers"
@@ -152,7 +152,7 @@ def _prepare_peers(model: Path, weights: Weights) -> None:
     """Their environment, and the network as they take it: ``<model>.onnx`` and ``<model>.pt``."""
     import torch
 
-    from detect.network import load_network
+    from detect.network.model import load_network
     from detect.weights_export import ClassNetwork, export
 
     export(weights.name, model.with_suffix(".onnx"), TILE_PX)

@@ -33,8 +33,8 @@ from onnx import TensorProto, helper, numpy_helper
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
+from detect.network.weights import Weights, load_weights, sha256_of
 from detect.simulate import simulate
-from detect.weights import Weights, load_weights, sha256_of
 
 RESULTS = Path(__file__).parent / "results" / "memory.json"
 _PREDICT = """

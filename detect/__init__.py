@@ -30,9 +30,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from detect.evaluate import evaluate
+    from detect.network.weights import load_weights as load_model
     from detect.pipeline import Result, predict
     from detect.tracks.run import track
-    from detect.weights import load_weights as load_model
 
 __all__ = ["Result", "evaluate", "load_model", "predict", "track"]
 
@@ -41,7 +41,7 @@ _WHERE = {
     "Result": ("detect.pipeline", "Result"),
     "evaluate": ("detect.evaluate", "evaluate"),
     "track": ("detect.tracks.run", "track"),
-    "load_model": ("detect.weights", "load_weights"),
+    "load_model": ("detect.network.weights", "load_weights"),
 }
 
 

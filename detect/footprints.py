@@ -294,7 +294,7 @@ def extract_buildings(
         paint: told the pixels and stages of the buildings, window by window.
         temperature: of the stage calibration.
         class_weights: of the stages in the training loss.
-        told: of ``detect.probabilities.calibrated``; scores are means of what it gives, default of the probabilities as they are.
+        told: of ``detect.network.probabilities.calibrated``; scores are means of what it gives, default of the probabilities as they are.
         classify: gives the stages of those that the stage heads, pooled, are not sure are complete; default these alone.
         sure_from: pooled probability of being complete from which a building is not classified again.
     """

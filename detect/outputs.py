@@ -105,7 +105,7 @@ def write_rasters(
         crs: of the scene.
         stage: (H, W) stage codes, 0 where there is no building; may be mapped from disk.
         heads: GeoTIFF whose first band is the footprint probability, p × 254, 255 no data.
-        told: (256,) table of ``detect.probabilities.calibrated``, for ``probability.tif``.
+        told: (256,) table of ``detect.network.probabilities.calibrated``, for ``probability.tif``.
     """
 
     def strips() -> Iterator[Strip]:

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import rasterize
 
-from detect.backends import Backend, FlipAveraged, open_backend
 from detect.base.errors import DetectError, InputError
 from detect.base.geometry import area_km2, measure
 from detect.base.grid import Span
@@ -36,16 +35,19 @@ from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, read_vector
 from detect.catalogue import write_item
 from detect.census import storeys_warning, take_census, with_beds
-from detect.cluster import DaskCluster
 from detect.dormitories import add_dormitories, rows_layer
 from detect.footprints import RawBuilding, extract_buildings
 from detect.ground import survey
 from detect.instances import InstanceParams, find_groups
 from detect.mosaic import counted_once, groups, overlapping
+from detect.network.backends import Backend, FlipAveraged, open_backend
+from detect.network.cluster import DaskCluster
+from detect.network.probabilities import Cluster, Probabilities, calibrated, predict_probabilities
+from detect.network.stage_head import looks_again, open_stage_head
+from detect.network.weights import Weights, load_weights, sha256_of
 from detect.outputs import forget, with_schema, write_rasters, write_summary, write_tables
 from detect.overview import write_overview
 from detect.picture import read_whole, take_picture
-from detect.probabilities import Cluster, Probabilities, calibrated, predict_probabilities
 from detect.profiles import StructureProfile, load_profile, plain
 from detect.rates import of_kind
 from detect.remote import RemoteFolder, is_remote
@@ -54,9 +56,7 @@ from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.scene.sources import sources
 from detect.shadows import heights
 from detect.sites import WHOLE_SCENE, Sites, are_plots, assign, load_sites, proposed_sites, with_cut
-from detect.stage_crops import looks_again, open_stage_head
 from detect.verify import sealed
-from detect.weights import Weights, load_weights, sha256_of
 
 OUTPUTS = (
     "mask.tif", "probability.tif", "stage.tif", "buildings.gpkg", "buildings.parquet", "summary.json", "report.html", "overview.png",

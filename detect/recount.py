@@ -28,6 +28,7 @@ from detect.base.vectors import geometries_of, read_vector
 from detect.census import SHADOWS_SAY, storeys_warning, take_census, with_beds
 from detect.dormitories import add_dormitories, rows_layer
 from detect.ground import survey
+from detect.network.weights import sha256_of
 from detect.outputs import GROUND, NO_DATA, with_schema, write_stage_rasters, write_summary, write_tables
 from detect.overview import write_overview
 from detect.picture import read_picture, read_whole, take_picture
@@ -38,7 +39,6 @@ from detect.review import Review, apply_review, read_corrections
 from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.sites import PROPOSED, WHOLE_SCENE, Sites, are_plots, assign, load_sites, with_cut
 from detect.verify import sealed
-from detect.weights import sha256_of
 
 REVIEWED = "corrected by a reviewer:"
 NOT_DRAWN = "overview.png and the picture of the page are the earlier ones:"

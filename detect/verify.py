@@ -19,7 +19,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from detect.base.errors import InputError
-from detect.weights import sha256_of
+from detect.network.weights import sha256_of
 
 SUMMARY = "summary.json"
 RASTERS = ("mask.tif", "probability.tif", "stage.tif")

@@ -26,12 +26,12 @@ from detect.base.errors import InputError
 from detect.base.stages import STAGE_WEIGHTS
 from detect.datasets.chips import read_chip
 from detect.instances import InstanceParams
-from detect.network import HEADS, STRIDE, ProbabilityNetwork, load_network
+from detect.network.model import HEADS, STRIDE, ProbabilityNetwork, load_network
+from detect.network.weights import Weights, load_weights, sha256_of
 from detect.training.calibration import calibration_of
 from detect.training.config import TrainConfig
 from detect.training.data import MEAN, SD
 from detect.training.metrics import Tally, coarse_sets, scores_of
-from detect.weights import Weights, load_weights, sha256_of
 
 CORE_PX, HALO_PX = 1024, 128
 """Tile of the card: 1280 px seen, 1024 kept; benchmarks/halo.py shows what a narrower halo would cost in agreement."""

@@ -17,12 +17,12 @@ from typing import Any
 import torch
 
 from detect.base.errors import DetectError, InputError
-from detect.network import load_network
+from detect.network.model import load_network
+from detect.network.weights import load_weights
 from detect.training.config import load_config
 from detect.training.data import ChipData
 from detect.training.fit import recipe_of
 from detect.training.task import SegmentationTask
-from detect.weights import load_weights
 from detect.weights_export import write_weights
 
 

@@ -34,12 +34,12 @@ from detect.base.geometry import measure
 from detect.base.resources import resource_path
 from detect.base.stages import STAGES, pool
 from detect.datasets.images import vector
+from detect.network.stage_head import crop_reader
+from detect.network.weights import Weights, load_weights, sha256_of
 from detect.scene.scene import open_scene
-from detect.stage_crops import crop_reader
 from detect.training.calibration import temper
 from detect.training.stage_head import Components, Linear, best_temperature, measured, varied
 from detect.training.stage_network import StageNetwork, features_of, stage_onnx
-from detect.weights import Weights, load_weights, sha256_of
 
 GSDS_M, CROP_PX = (0.3, 0.15), 128
 ENCODER = "tu-efficientnet_lite2"

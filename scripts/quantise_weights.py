@@ -26,9 +26,9 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from detect.base.errors import DetectError
 from detect.base.grid import Span
-from detect.graphs import HALO_KEY, without_halo
+from detect.network.graphs import HALO_KEY, without_halo
+from detect.network.weights import Weights, load_weights, sha256_of
 from detect.scene.scene import open_scene
-from detect.weights import Weights, load_weights, sha256_of
 
 TILE_PX = 512
 QUANTISED = ["Conv", "Add", "Concat", "Resize", "Clip", "Relu"]

@@ -18,13 +18,13 @@ from detect.base.geometry import area_km2, measure
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
 from detect.census import take_census
+from detect.network.weights import load_weights
 from detect.profiles import profile_from
 from detect.sites import assign
 from detect.tracks.events import CHANGES, changes, forecast, monthly
 from detect.tracks.histories import ASSUMED_FOUND, STATES, Evidence, Histories, found_rates
 from detect.tracks.link import Links
 from detect.tracks.series import Series, Snapshot
-from detect.weights import load_weights
 
 ALL_SITES = "all sites"
 HAZY = 0.4

@@ -67,7 +67,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The network; see ``detect.network.build_network``."""
+    """The network; see ``detect.network.model.build_network``."""
 
     encoder: str = "tu-efficientnet_lite0"
     decoder_channels: tuple[int, ...] = (128, 64, 48, 32, 16)

@@ -27,10 +27,10 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor,
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from detect.base.errors import InputError
+from detect.network.weights import load_weights
 from detect.training.config import TrainConfig, load_config
 from detect.training.data import ChipData
 from detect.training.task import SegmentationTask
-from detect.weights import load_weights
 
 CHECKPOINT = "last.ckpt"
 
@@ -87,7 +87,7 @@ def test(config: str | Path, *, weights: str | None = None, overrides: Sequence[
     Raises:
         InputError: broken configuration, no such weights, or no chips to measure on.
     """
-    from detect.network import load_network
+    from detect.network.model import load_network
     from detect.training.metrics import coarse_sets, scores_of
 
     settings = load_config(config, overrides)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detect.network import DEFAULT_ARCHITECTURE, build_network, load_imagenet
+from detect.network.model import DEFAULT_ARCHITECTURE, build_network, load_imagenet
 from detect.weights_export import store_half
 
 RING_PX = 9
@@ -35,7 +35,7 @@ class StageNetwork(nn.Module):
         """A network with ImageNet's encoder and a linear layer of zeros.
 
         Args:
-            encoder: as in ``detect.network.load_imagenet``.
+            encoder: as in ``detect.network.model.load_imagenet``.
             scales: crops per building.
         """
         super().__init__()

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from detect.datasets.chips import read_chip
 from detect.instances import InstanceParams
-from detect.network import STRIDE, build_network, load_imagenet, load_network, start_from, to_probabilities
+from detect.network.model import STRIDE, build_network, load_imagenet, load_network, start_from, to_probabilities
+from detect.network.weights import load_weights
 from detect.training.augment import mix, resampled
 from detect.training.config import TrainConfig
 from detect.training.data import to_tensor
 from detect.training.losses import disagreement, distance, network_loss
 from detect.training.metrics import Tally, coarse_sets, evaluate_chips, scores_of
-from detect.weights import load_weights
 
 CHIPS_PER_PLACE = 1
 """Validation during training looks at the fullest chip of each place; ``detect test`` looks at all."""

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate
 
 from detect.base.grid import Span
-from detect.blocks import Block, Lattice
-from detect.probabilities import NO_DATA, TOP, Probabilities, predict_probabilities
+from detect.network.lattice import Block, Lattice
+from detect.network.probabilities import NO_DATA, TOP, Probabilities, predict_probabilities
 from detect.scene.scene import Scene, WorkGrid, open_scene
 
 Network = Callable[[NDArray[np.int64]], NDArray[np.float64]]

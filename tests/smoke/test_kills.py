@@ -16,8 +16,8 @@ import geopandas as gpd
 import pytest
 
 from detect.cli import main
+from detect.network.weights import load_weights
 from detect.simulate import simulate
-from detect.weights import load_weights
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KILLS = 5
@@ -106,7 +106,7 @@ def test_a_cluster_that_loses_a_worker_changes_no_byte(place: Path) -> None:
 
 def test_a_wrong_address_is_one_line(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr("detect.cluster._SECONDS_TO_CONNECT", 1)
+    monkeypatch.setattr("detect.network.cluster._SECONDS_TO_CONNECT", 1)
     assert main(command(place, "nowhere", "--dask", "tcp://127.0.0.1:9")) == 2
     assert "--dask tcp://127.0.0.1:9: no cluster" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "distributed", None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from detect import cli
-from detect.weights import load_weights
+from detect.network.weights import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -16,9 +16,9 @@ from pystac.extensions.projection import ProjectionExtension
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
 from detect.catalogue import stac_item, write_item
+from detect.network.weights import load_weights, sha256_of
 from detect.pipeline import OUTPUTS
 from detect.scene.scene import Scene, open_scene
-from detect.weights import load_weights, sha256_of
 from tests.conftest import WriteScene
 
 TURNED = Affine.translation(593_270, 5_747_657) * Affine.rotation(30) * Affine.scale(0.5, -0.5)

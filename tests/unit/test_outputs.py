@@ -21,6 +21,7 @@ from shapely import box
 
 from detect.base.geometry import north_px
 from detect.dormitories import rows_layer
+from detect.network.probabilities import calibrated
 from detect.outputs import (
     BUILDING_COLUMNS,
     format_table,
@@ -32,7 +33,6 @@ from detect.outputs import (
 )
 from detect.overview import write_overview
 from detect.picture import read_whole
-from detect.probabilities import calibrated
 from detect.scene.scene import WorkGrid, open_scene
 from detect.styles import STAGE_COLOURS_RGB
 from tests.conftest import ORIGIN_XY, WriteScene

@@ -18,8 +18,8 @@ import detect
 from detect.base.errors import DetectError, InputError
 from detect.base.matching import covered_by
 from detect.base.vectors import geometries_of
+from detect.network.weights import load_weights
 from detect.pipeline import OUTPUTS, predict_scenes
-from detect.weights import load_weights
 from tests.conftest import HOUSES, ORIGIN_XY, WriteScene, draw_houses
 
 
@@ -88,7 +88,7 @@ def test_block_size_and_workers_change_no_byte(compound: Path, tmp_path: Path, o
 def small_tiles(folder: Path) -> Path:
     import shutil
 
-    from detect.weights import load_weights
+    from detect.network.weights import load_weights
 
     shipped = load_weights()
     target = folder / "weights"
@@ -103,7 +103,7 @@ def small_tiles(folder: Path) -> Path:
 def test_interrupted_run_continues_and_gives_the_same_bytes(
     compound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from detect import probabilities
+    from detect.network import probabilities
 
     weights = small_tiles(tmp_path)
     whole = detect.predict(compound, tmp_path / "whole", weights=weights, block_px=128)
@@ -128,7 +128,7 @@ def test_interrupted_run_continues_and_gives_the_same_bytes(
 
 
 def test_failed_block_is_named_and_tried_again(tiny_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from detect import probabilities
+    from detect.network import probabilities
 
     def broken(*_: object) -> None:
         raise RuntimeError("a cosmic ray")

@@ -44,7 +44,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the network was asked for")
 
-    monkeypatch.setattr("detect.backends.open_backend", refuse)
+    monkeypatch.setattr("detect.network.backends.open_backend", refuse)
 
 
 def buildings_of(folder: Path) -> gpd.GeoDataFrame:

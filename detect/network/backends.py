@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
-from detect.weights import Weights
+from detect.network.weights import Weights
 
 
 class Backend(Protocol):
@@ -77,7 +77,7 @@ class OnnxBackend:
     def _open(self, halo_px: int) -> Any:
         import onnxruntime
 
-        from detect.graphs import without_halo
+        from detect.network.graphs import without_halo
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
@@ -99,7 +99,7 @@ class TorchBackend:
         """Load the safetensors onto the device."""
         import torch
 
-        from detect.network import load_network
+        from detect.network.model import load_network
 
         self._torch = torch
         self._device = torch.device(device)

@@ -12,7 +12,7 @@ from typing import Any
 from detect.base.errors import InputError
 from detect.base.grid import reading_gsd_m
 from detect.base.resources import resource_path
-from detect.blocks import Lattice
+from detect.network.lattice import Lattice
 
 CARD_KEYS = ("name", "files", "heads", "gsd_m", "gsd_range_m", "tile", "normalisation", "architecture", "thresholds")
 
@@ -25,7 +25,7 @@ class Weights:
     onnx: Path | None
     safetensors: Path | None
     stage_onnx: Path | None = None
-    """Network of the second look at each building (``detect.stage_crops``); None where the card names none."""
+    """Network of the second look at each building (``detect.network.stage_head``); None where the card names none."""
 
     @property
     def name(self) -> str:

@@ -15,8 +15,8 @@ import rasterio
 from numpy.typing import NDArray
 
 from detect.base.grid import Span
-from detect.blocks import Lattice
-from detect.probabilities import HEADS, NO_DATA, Ledger, Probabilities, calibrated, predict_block, predict_probabilities
+from detect.network.lattice import Lattice
+from detect.network.probabilities import HEADS, NO_DATA, Ledger, Probabilities, calibrated, predict_block, predict_probabilities
 from detect.scene.scene import open_scene
 
 WriteScene = Callable[..., Path]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detect.backends import FlipAveraged, OnnxBackend, open_backend
 from detect.base.errors import InputError
-from detect.weights import load_weights
+from detect.network.backends import FlipAveraged, OnnxBackend, open_backend
+from detect.network.weights import load_weights
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from detect.backends import Backend, FlipAveraged, open_backend
 from detect.base.errors import InputError
 from detect.base.resources import resource_path
-from detect.blocks import Block
-from detect.probabilities import compute_block
+from detect.network.backends import Backend, FlipAveraged, open_backend
+from detect.network.lattice import Block
+from detect.network.probabilities import compute_block
+from detect.network.weights import Weights, load_weights
 from detect.scene.scene import Scene, WorkGrid
-from detect.weights import Weights, load_weights
 
 _TRIES = 2
 _SECONDS_TO_CONNECT = 20
@@ -78,7 +78,7 @@ class DaskCluster:
         self._open.close()
 
     def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Iterator[tuple[Block, Exception | None]]:
-        """See ``detect.probabilities.Cluster``; a few blocks per thread are with the cluster at a time."""
+        """See ``detect.network.probabilities.Cluster``; a few blocks per thread are with the cluster at a time."""
         from distributed import as_completed
 
         if Path(scene.path).exists():  # workers may stand in another folder

@@ -20,8 +20,8 @@ from rasterio.features import rasterize
 from detect.base.errors import InputError
 from detect.base.grid import Span
 from detect.base.stages import STAGES
+from detect.network.weights import Weights
 from detect.scene.scene import Scene, SceneReader, WorkGrid
-from detect.weights import Weights
 
 _BATCH = 16
 """Buildings in one pass; bounds memory."""

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from detect.backends import OnnxBackend, open_backend
 from detect.base.errors import InputError
-from detect.network import HEADS, build_network, load_imagenet, load_network, to_probabilities
-from detect.weights import load_weights
+from detect.network.backends import OnnxBackend, open_backend
+from detect.network.model import HEADS, build_network, load_imagenet, load_network, to_probabilities
+from detect.network.weights import load_weights
 from detect.weights_export import export
 
 
@@ -104,8 +104,8 @@ def test_a_model_for_other_tools_says_what_they_ask_and_follows_the_threshold(tm
 
     import onnxruntime
 
-    from detect.backends import OnnxBackend
-    from detect.weights import load_weights
+    from detect.network.backends import OnnxBackend
+    from detect.network.weights import load_weights
 
     export("base", tmp_path / "qgis.onnx", tile_px=128)
     assert [p.name for p in tmp_path.iterdir()] == ["qgis.onnx"]

@@ -23,9 +23,9 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from detect.backends import Backend
 from detect.base.grid import Span
-from detect.blocks import Block, Lattice
+from detect.network.backends import Backend
+from detect.network.lattice import Block, Lattice
 from detect.scene.scene import Scene, SceneReader, WorkGrid
 
 HEADS = 5
@@ -46,7 +46,7 @@ def calibrated(temperature: float) -> NDArray[np.uint8]:
 
 
 class Cluster(Protocol):
-    """Computes blocks elsewhere; see ``detect.cluster``."""
+    """Computes blocks elsewhere; see ``detect.network.cluster``."""
 
     def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Iterator[tuple[Block, Exception | None]]:
         """Blocks as they end, in any order, with what went wrong."""

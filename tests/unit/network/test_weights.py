@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from detect import weights as weights_module
 from detect.base.errors import InputError
-from detect.blocks import Lattice
-from detect.weights import CARD_KEYS, load_weights, sha256_of
+from detect.network import weights as weights_module
+from detect.network.lattice import Lattice
+from detect.network.weights import CARD_KEYS, load_weights, sha256_of
 
 CONTENT = {"onnx": b"graph", "safetensors": b"numbers"}
 

@@ -13,11 +13,11 @@ from shapely import box
 
 from detect.base.errors import InputError
 from detect.base.resources import resource_path
+from detect.network.stage_head import StageHead, crop_reader, open_stage_head
+from detect.network.weights import load_weights
 from detect.pipeline import predict
 from detect.scene.scene import open_scene
 from detect.simulate import simulate
-from detect.stage_crops import StageHead, crop_reader, open_stage_head
-from detect.weights import load_weights
 
 HOUSES = [box(14, 12, 44, 36), box(40, 50, 62, 78), box(140, 30, 160, 54)]
 

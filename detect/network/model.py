@@ -114,7 +114,7 @@ class ProbabilityNetwork(nn.Module):
 
 def start_from(network: nn.Module, weights: str) -> None:
     """Copy trained weights, by name or path, into a network of the same architecture, in place."""
-    from detect.weights import load_weights
+    from detect.network.weights import load_weights
 
     trained: Any = load_network(load_weights(weights))
     try:
@@ -124,7 +124,7 @@ def start_from(network: nn.Module, weights: str) -> None:
 
 
 def load_network(weights: Any) -> nn.Module:
-    """The trained network of ``detect.weights.Weights`` as a ``ProbabilityNetwork`` in evaluation mode, float32."""
+    """The trained network of ``detect.network.weights.Weights`` as a ``ProbabilityNetwork`` in evaluation mode, float32."""
     from safetensors.torch import load_file
 
     if weights.safetensors is None:

@@ -8,10 +8,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from detect.backends import OnnxBackend
 from detect.base.errors import InputError
-from detect.graphs import kept_margins, without_halo
-from detect.weights import load_weights
+from detect.network.backends import OnnxBackend
+from detect.network.graphs import kept_margins, without_halo
+from detect.network.weights import load_weights
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from detect.base.grid import Span
-from detect.blocks import Lattice, partition
+from detect.network.lattice import Lattice, partition
 
 LATTICE = Lattice(core_px=64, halo_px=32, stride_px=32)
 
