@@ -33,12 +33,12 @@ from detect.base.memory import trim
 from detect.base.resources import package_version
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, read_vector
+from detect.buildings.footprints import RawBuilding, extract_buildings
+from detect.buildings.instances import InstanceParams, find_groups
 from detect.catalogue import write_item
 from detect.census import storeys_warning, take_census, with_beds
 from detect.dormitories import add_dormitories, rows_layer
-from detect.footprints import RawBuilding, extract_buildings
 from detect.ground import survey
-from detect.instances import InstanceParams, find_groups
 from detect.mosaic import counted_once, groups, overlapping
 from detect.network.backends import Backend, FlipAveraged, open_backend
 from detect.network.cluster import DaskCluster

@@ -24,8 +24,8 @@ from torch import nn
 
 from detect.base.errors import InputError
 from detect.base.stages import STAGE_WEIGHTS
+from detect.buildings.instances import InstanceParams
 from detect.datasets.chips import read_chip
-from detect.instances import InstanceParams
 from detect.network.model import HEADS, STRIDE, ProbabilityNetwork, load_network
 from detect.network.weights import Weights, load_weights, sha256_of
 from detect.training.calibration import calibration_of

@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from detect.base.stages import STAGE_WEIGHTS, pool
+from detect.buildings.instances import InstanceParams, split_group
 from detect.datasets.chips import UNKNOWN, Chip
-from detect.instances import InstanceParams, split_group
 
 MIN_REFERENCE_PX = 20
 """Smaller remnants of outlines, cut by a chip's edge, are not counted either way."""

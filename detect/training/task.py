@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from detect.buildings.instances import InstanceParams
 from detect.datasets.chips import read_chip
-from detect.instances import InstanceParams
 from detect.network.model import STRIDE, build_network, load_imagenet, load_network, start_from, to_probabilities
 from detect.network.weights import load_weights
 from detect.training.augment import mix, resampled

@@ -12,8 +12,8 @@ import torch
 from torch.utils.data import default_collate
 
 from detect.base.errors import InputError
+from detect.buildings.instances import InstanceParams
 from detect.datasets.chips import UNKNOWN, Chip, ChipRow, mapped_chip, read_chip, read_index, write_chip, write_index
-from detect.instances import InstanceParams
 from detect.network.weights import load_weights, sha256_of
 from detect.training import augment
 from detect.training.config import LossConfig, load_config

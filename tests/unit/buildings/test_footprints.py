@@ -13,8 +13,8 @@ from shapely import Polygon, affinity, box
 
 from detect.base.grid import Span
 from detect.base.stages import STAGES, pool
-from detect.footprints import extract_buildings, polygonise, square
-from detect.instances import InstanceParams, find_groups
+from detect.buildings.footprints import extract_buildings, polygonise, square
+from detect.buildings.instances import InstanceParams, find_groups
 
 L_SHAPE = Polygon([(0, 0), (60, 0), (60, 20), (22, 20), (22, 50), (0, 50)])
 SIZE_HW = (110, 140)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from detect.instances import InstanceParams, find_groups, groups_mask, split_group
+from detect.buildings.instances import InstanceParams, find_groups, groups_mask, split_group
 
 PARAMS = InstanceParams()
 

@@ -1,0 +1,1 @@
+"""From probabilities to polygons: which pixels are one building, and its outline."""
