@@ -34,10 +34,10 @@ from detect.base.geometry import measure
 from detect.base.matching import covered_by, match, overlaps
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, polygons_only, read_vector
+from detect.census.rates import COUNT_IOU, DORMITORY, count_rates
 from detect.evaluate import evaluate, observed_ground
 from detect.network.weights import load_weights
 from detect.pipeline import Result, predict_scenes
-from detect.rates import COUNT_IOU, DORMITORY, count_rates
 from detect.simulate import simulate
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"

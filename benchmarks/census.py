@@ -25,14 +25,14 @@ import shapely
 from detect.base.geometry import area_km2, measure
 from detect.base.matching import covered_by
 from detect.base.stages import STAGES
-from detect.census import take_census
-from detect.dormitories import add_dormitories
+from detect.census.count import take_census
+from detect.census.dormitories import add_dormitories
+from detect.census.profiles import load_profile
+from detect.census.rates import count_rates, of_kind
+from detect.census.sites import assign
 from detect.network.weights import load_weights
 from detect.pipeline import predict_scenes
-from detect.profiles import load_profile
-from detect.rates import count_rates, of_kind
 from detect.simulate import simulate_compounds
-from detect.sites import assign
 
 RESULTS = Path(__file__).parent / "results" / "census.json"
 CALIBRATION, TEST = 1000, 2000

@@ -3,7 +3,7 @@
     python benchmarks/ground.py [--compounds 60] [--data path/to/samples]
 
 Drawn compounds of 10 to 79 dormitories, some of them not yet begun on the first date, pixels of 0.3 to 0.7 m, any sun. The network is
-left out: outlines are the true ones, so this measures what ``detect.ground`` and ``detect.shadows`` add. Real: ``stages/marks.jsonl``,
+left out: outlines are the true ones, so this measures what ``detect.census.ground`` and ``detect.census.shadows`` add. Real: ``stages/marks.jsonl``,
 patches marked as site preparation. Writes benchmarks/results/ground.json.
 """
 
@@ -24,15 +24,15 @@ import shapely
 from affine import Affine
 
 from detect.base.geometry import measure
-from detect.census import take_census
-from detect.dormitories import add_dormitories
-from detect.ground import survey
-from detect.profiles import load_profile
+from detect.census.count import take_census
+from detect.census.dormitories import add_dormitories
+from detect.census.ground import survey
+from detect.census.profiles import load_profile
+from detect.census.shadows import heights, storeys
+from detect.census.sites import assign
 from detect.scene.scene import open_scene
-from detect.shadows import heights, storeys
 from detect.simulate import simulate_compounds
 from detect.simulate.layout import countryside
-from detect.sites import assign
 
 RESULTS = Path(__file__).parent / "results" / "ground.json"
 NETWORK_GSD_M = 0.3

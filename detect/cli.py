@@ -251,7 +251,7 @@ def _census(arguments: argparse.Namespace) -> int:
 
 
 def _profile(arguments: argparse.Namespace) -> int:
-    from detect.learn import learn
+    from detect.census.learn import learn
 
     learn(arguments.buildings, arguments.ids, arguments.out, name=arguments.name, structure=arguments.structure)
     print(arguments.out)

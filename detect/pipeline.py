@@ -36,10 +36,14 @@ from detect.base.vectors import geometries_of, read_vector
 from detect.buildings.footprints import RawBuilding, extract_buildings
 from detect.buildings.instances import InstanceParams, find_groups
 from detect.catalogue import write_item
-from detect.census import storeys_warning, take_census, with_beds
-from detect.dormitories import add_dormitories, rows_layer
-from detect.ground import survey
-from detect.mosaic import counted_once, groups, overlapping
+from detect.census.count import storeys_warning, take_census, with_beds
+from detect.census.dormitories import add_dormitories, rows_layer
+from detect.census.ground import survey
+from detect.census.overlaps import counted_once, groups, overlapping
+from detect.census.profiles import StructureProfile, load_profile, plain
+from detect.census.rates import of_kind
+from detect.census.shadows import heights
+from detect.census.sites import WHOLE_SCENE, Sites, are_plots, assign, load_sites, proposed_sites, with_cut
 from detect.network.backends import Backend, FlipAveraged, open_backend
 from detect.network.cluster import DaskCluster
 from detect.network.probabilities import Cluster, Probabilities, calibrated, predict_probabilities
@@ -48,14 +52,10 @@ from detect.network.weights import Weights, load_weights, sha256_of
 from detect.outputs import forget, with_schema, write_rasters, write_summary, write_tables
 from detect.overview import write_overview
 from detect.picture import read_whole, take_picture
-from detect.profiles import StructureProfile, load_profile, plain
-from detect.rates import of_kind
 from detect.remote import RemoteFolder, is_remote
 from detect.report import by_interest, write_report
 from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.scene.sources import sources
-from detect.shadows import heights
-from detect.sites import WHOLE_SCENE, Sites, are_plots, assign, load_sites, proposed_sites, with_cut
 from detect.verify import sealed
 
 OUTPUTS = (
@@ -150,7 +150,7 @@ def predict_scenes(
 
     A run that was interrupted continues when it is called again with the same arguments, and one that is done already is read back.
     Scenes of one date (or of unknown date) that overlap share the ground: a building that several show is kept in the one that shows it
-    best (see ``detect.mosaic.counted_once``). Such scenes are finished together, when all of them are predicted.
+    best (see ``detect.census.overlaps.counted_once``). Such scenes are finished together, when all of them are predicted.
 
     Args:
         scenes: files or URLs of rasters that GDAL opens, patterns, lists or STAC documents; see ``detect.scene.sources``.

@@ -25,19 +25,19 @@ from detect.base.errors import DetectError, InputError
 from detect.base.geometry import measure
 from detect.base.stages import CODES
 from detect.base.vectors import geometries_of, read_vector
-from detect.census import SHADOWS_SAY, storeys_warning, take_census, with_beds
-from detect.dormitories import add_dormitories, rows_layer
-from detect.ground import survey
+from detect.census.count import SHADOWS_SAY, storeys_warning, take_census, with_beds
+from detect.census.dormitories import add_dormitories, rows_layer
+from detect.census.ground import survey
+from detect.census.profiles import StructureProfile, load_profile, plain, profile_from
+from detect.census.review import Review, apply_review, read_corrections
+from detect.census.sites import PROPOSED, WHOLE_SCENE, Sites, are_plots, assign, load_sites, with_cut
 from detect.network.weights import sha256_of
 from detect.outputs import GROUND, NO_DATA, with_schema, write_stage_rasters, write_summary, write_tables
 from detect.overview import write_overview
 from detect.picture import read_picture, read_whole, take_picture
 from detect.pipeline import Result, whole_folder, with_gaps
-from detect.profiles import StructureProfile, load_profile, plain, profile_from
 from detect.report import by_interest, write_report
-from detect.review import Review, apply_review, read_corrections
 from detect.scene.scene import Scene, WorkGrid, open_scene
-from detect.sites import PROPOSED, WHOLE_SCENE, Sites, are_plots, assign, load_sites, with_cut
 from detect.verify import sealed
 
 REVIEWED = "corrected by a reviewer:"

@@ -24,8 +24,8 @@ from scipy.optimize import minimize
 
 from detect.base.geometry import measure
 from detect.base.vectors import polygons_only, read_vector
-from detect.dormitories import find_rows, group_fit, shape_fits
-from detect.profiles import StructureProfile, load_profile
+from detect.census.dormitories import find_rows, group_fit, shape_fits
+from detect.census.profiles import StructureProfile, load_profile
 from detect.simulate.layout import countryside
 
 COMPOUNDS = 400

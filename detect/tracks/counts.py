@@ -17,10 +17,10 @@ from detect.base.errors import InputError
 from detect.base.geometry import area_km2, measure
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
-from detect.census import take_census
+from detect.census.count import take_census
+from detect.census.profiles import profile_from
+from detect.census.sites import assign
 from detect.network.weights import load_weights
-from detect.profiles import profile_from
-from detect.sites import assign
 from detect.tracks.events import CHANGES, changes, forecast, monthly
 from detect.tracks.histories import ASSUMED_FOUND, STATES, Evidence, Histories, found_rates
 from detect.tracks.link import Links

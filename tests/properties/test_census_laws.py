@@ -11,10 +11,10 @@ from shapely import affinity, box
 
 from detect.base.geometry import measure
 from detect.base.stages import STAGES
-from detect.census import take_census
-from detect.dormitories import add_dormitories
-from detect.profiles import load_profile
-from detect.sites import assign
+from detect.census.count import take_census
+from detect.census.dormitories import add_dormitories
+from detect.census.profiles import load_profile
+from detect.census.sites import assign
 
 CRS = pyproj.CRS(32637)
 X, Y = 414_000, 6_170_000

@@ -37,6 +37,6 @@ def test_recipe_is_accepted(path: Path) -> None:
 
 @pytest.mark.parametrize("path", STRUCTURES, ids=_ids(STRUCTURES))
 def test_structure_profile_is_accepted(path: Path) -> None:
-    from detect.profiles import load_profile
+    from detect.census.profiles import load_profile
 
     load_profile(path)

@@ -20,7 +20,7 @@ from rio_cogeo.cogeo import cog_validate
 from shapely import box
 
 from detect.base.geometry import north_px
-from detect.dormitories import rows_layer
+from detect.census.dormitories import rows_layer
 from detect.network.probabilities import calibrated
 from detect.outputs import (
     BUILDING_COLUMNS,

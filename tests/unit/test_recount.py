@@ -17,9 +17,9 @@ from shapely import affinity, box
 
 from detect import cli
 from detect.base.errors import InputError
-from detect.learn import learn
+from detect.census.learn import learn
+from detect.census.profiles import load_profile
 from detect.pipeline import OUTPUTS, predict_scenes
-from detect.profiles import load_profile
 from detect.recount import recount
 from detect.simulate import simulate_compounds
 

@@ -14,10 +14,10 @@ import pytest
 import shapely
 from shapely import box
 
-from detect.census import take_census
-from detect.dormitories import rows_layer
+from detect.census.count import take_census
+from detect.census.dormitories import rows_layer
+from detect.census.profiles import load_profile
 from detect.picture import read_whole, take_picture
-from detect.profiles import load_profile
 from detect.report import CHECK_ME, by_interest, doubt, write_report
 from detect.scene.scene import open_scene
 from tests.conftest import ORIGIN_XY

@@ -20,8 +20,8 @@ from rasterio.features import geometry_mask
 from detect.base.geometry import measure
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
+from detect.census.profiles import load_profile
 from detect.outputs import NO_DATA, with_schema, write_gpkg
-from detect.profiles import load_profile
 from detect.tracks.histories import ABSENT, COMPLETE, DEMOLISHED, FOUNDATION, INCOMPLETE
 from detect.tracks.series import Snapshot
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detect.base.geometry import measure
-from detect.dormitories import add_dormitories
-from detect.profiles import load_profile
+from detect.census.dormitories import add_dormitories
+from detect.census.profiles import load_profile
+from detect.census.shadows import FEWEST, heights, storeys
 from detect.scene.scene import open_scene
-from detect.shadows import FEWEST, heights, storeys
 from detect.simulate import simulate_compounds
 from tests.conftest import WriteScene
 

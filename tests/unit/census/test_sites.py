@@ -13,7 +13,7 @@ import shapely
 from shapely import LineString, MultiPolygon, Point, Polygon, affinity, box
 
 from detect.base.errors import InputError
-from detect.sites import WHOLE_SCENE, assign, load_sites, proposed_sites, with_cut
+from detect.census.sites import WHOLE_SCENE, assign, load_sites, proposed_sites, with_cut
 
 CRS = pyproj.CRS(32637)
 X, Y = 414_000, 6_170_000

@@ -12,11 +12,11 @@ import shapely
 from shapely import box
 
 from detect.base.geometry import measure
-from detect.dormitories import add_dormitories
-from detect.ground import rooms, survey
-from detect.profiles import load_profile
+from detect.census.dormitories import add_dormitories
+from detect.census.ground import rooms, survey
+from detect.census.profiles import load_profile
+from detect.census.sites import assign
 from detect.scene.scene import open_scene
-from detect.sites import assign
 from tests.conftest import ORIGIN_XY, WriteScene
 
 PROFILE = load_profile()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely import box
 
-from detect.mosaic import counted_once, groups, overlapping
+from detect.census.overlaps import counted_once, groups, overlapping
 from detect.scene.scene import open_scene
 
 

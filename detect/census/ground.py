@@ -26,8 +26,8 @@ from shapely.geometry.base import BaseGeometry
 from detect.base.geometry import heading_px, measure
 from detect.base.grid import Span
 from detect.base.vectors import equal_area_crs, geometries_of
-from detect.dormitories import mean_heading_deg
-from detect.profiles import StructureProfile
+from detect.census.dormitories import mean_heading_deg
+from detect.census.profiles import StructureProfile
 from detect.scene.scene import Scene, SceneReader, WorkGrid
 
 PIXEL_M = 1.0

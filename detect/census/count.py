@@ -3,7 +3,7 @@
 An estimate is what was counted. Its interval says what the true number may be, by simulation with fixed seeds (same input, same numbers).
 One draw goes:
 
-1. precision and recall of this place, from those of held-out places (``detect.rates``), by size of building, and precision by whether a
+1. precision and recall of this place, from those of held-out places (``detect.census.rates``), by size of building, and precision by whether a
    footprint is doubtful;
 2. of the buildings found, how many are real (binomial), and how many were missed (negative binomial: failures before the n-th success);
 3. their true stages, from a Dirichlet distribution around the measured confusion of stages and the network's own probabilities, which
@@ -30,10 +30,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.base.stages import STAGES
-from detect.ground import Room, rooms
-from detect.profiles import Assumed, StructureProfile
-from detect.rates import DORMITORY, DOUBTFUL_BELOW, SIZES_M2, Rates, draw_place, size_classes, stage_recall, stage_shares
-from detect.shadows import Storeys, storeys
+from detect.census.ground import Room, rooms
+from detect.census.profiles import Assumed, StructureProfile
+from detect.census.rates import DORMITORY, DOUBTFUL_BELOW, SIZES_M2, Rates, draw_place, size_classes, stage_recall, stage_shares
+from detect.census.shadows import Storeys, storeys
 
 DRAWS = 4000
 LOW, HIGH = 0.05, 0.95
@@ -64,9 +64,9 @@ def take_census(
             and ``height_m`` where shadows were measured; where ``certain`` (bool) is there and set, a user has checked the building.
         sites: with ``name``, ``planned_buildings``, ``area_km2``.
         profile: of the structure that is counted.
-        rates: of the weights' card, per validation place; see ``detect.rates``.
+        rates: of the weights' card, per validation place; see ``detect.census.rates``.
         site_warnings: one list per site.
-        ground: cleared ground and pads of the sites (``detect.ground.survey``); None where it was not looked at.
+        ground: cleared ground and pads of the sites (``detect.census.ground.survey``); None where it was not looked at.
 
     Returns:
         ``total`` sums the sites; every building counts once. A count is ``{"estimate", "low", "high"}``, whole numbers, 90 %.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from shapely import box
 
-from detect.rates import count_rates, draw_place, of_kind, size_classes, stage_recall, stage_shares
+from detect.census.rates import count_rates, draw_place, of_kind, size_classes, stage_recall, stage_shares
 
 DRAWS = 4000
 

@@ -9,8 +9,8 @@ import geopandas as gpd
 import numpy as np
 from shapely import box
 
-from detect.census import storeys_warning, take_census, with_beds
-from detect.profiles import Assumed, StructureProfile, load_profile
+from detect.census.count import storeys_warning, take_census, with_beds
+from detect.census.profiles import Assumed, StructureProfile, load_profile
 
 PROFILE = load_profile()
 STAGES = ("foundation", "incomplete", "complete")

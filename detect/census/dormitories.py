@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from detect.base.vectors import equal_area_crs, geometries_of
-from detect.profiles import GroupRule, StructureProfile, Trapezoid
+from detect.census.profiles import GroupRule, StructureProfile, Trapezoid
 
 
 def membership(values: NDArray[np.float64], shape: Trapezoid) -> NDArray[np.float64]:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from detect.base.errors import InputError
 from detect.base.geometry import measure
 from detect.base.vectors import geometries_of, polygons_only, read_vector
-from detect.dormitories import find_rows, mean_width_m, shape_fits
-from detect.profiles import StructureProfile, Trapezoid, load_profile, profile_text
+from detect.census.dormitories import find_rows, mean_width_m, shape_fits
+from detect.census.profiles import StructureProfile, Trapezoid, load_profile, profile_text
 
 SPREAD = 0.08
 """Relative spread of lengths and widths among buildings of one type, at least, as measured footprints have it."""

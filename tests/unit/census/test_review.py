@@ -12,7 +12,7 @@ import pytest
 from shapely import MultiPolygon, affinity, box
 
 from detect.base.errors import InputError
-from detect.review import Review, apply_review, read_corrections
+from detect.census.review import Review, apply_review, read_corrections
 
 CRS = pyproj.CRS(32637)
 STAGES = ("foundation", "incomplete", "complete")
