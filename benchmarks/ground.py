@@ -3,8 +3,8 @@
     python benchmarks/ground.py [--compounds 60] [--data path/to/samples]
 
 Drawn compounds of 10 to 79 dormitories, some of them not yet begun on the first date, pixels of 0.3 to 0.7 m, any sun. The network is
-left out: outlines are the true ones, so this measures what ``detect.census.ground`` and ``detect.census.shadows`` add. Real: ``stages/marks.jsonl``,
-patches marked as site preparation. Writes benchmarks/results/ground.json.
+left out: outlines are the true ones, so this measures what ``detect.census.ground`` and ``detect.census.shadows`` add. Real:
+``stages/marks.jsonl``, patches marked as site preparation. Writes benchmarks/results/ground.json.
 """
 
 from __future__ import annotations

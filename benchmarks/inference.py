@@ -153,7 +153,7 @@ def _prepare_peers(model: Path, weights: Weights) -> None:
     import torch
 
     from detect.network.model import load_network
-    from detect.weights_export import ClassNetwork, export
+    from detect.training.export import ClassNetwork, export
 
     export(weights.name, model.with_suffix(".onnx"), TILE_PX)
     network = ClassNetwork(load_network(weights), weights.card).eval()

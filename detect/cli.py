@@ -148,7 +148,7 @@ def _test(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from detect.weights_export import export
+    from detect.training.export import export
 
     export(arguments.weights, arguments.out, arguments.tile)
     print(arguments.out)
@@ -205,7 +205,7 @@ def _print_results(results: Sequence[Any], arguments: argparse.Namespace) -> Non
 
 
 def _print_result(result: Any) -> None:
-    from detect.outputs import format_table
+    from detect.results.outputs import format_table
 
     print(format_table(result.summary))
     where = result.url or result.folder
@@ -229,7 +229,7 @@ def _track(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from detect.verify import verify
+    from detect.results.seal import verify
 
     findings = verify(arguments.folder)
     for finding in findings:

@@ -18,7 +18,7 @@ from detect.base.errors import InputError
 from detect.base.matching import match, overlaps
 from detect.base.stages import STAGES
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
-from detect.outputs import NO_DATA
+from detect.results.outputs import NO_DATA
 
 OBSERVED_PX = 4096
 """Longest side at which the edge of a scene and its holes are traced."""

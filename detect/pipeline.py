@@ -35,7 +35,6 @@ from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, read_vector
 from detect.buildings.footprints import RawBuilding, extract_buildings
 from detect.buildings.instances import InstanceParams, find_groups
-from detect.catalogue import write_item
 from detect.census.count import storeys_warning, take_census, with_beds
 from detect.census.dormitories import add_dormitories, rows_layer
 from detect.census.ground import survey
@@ -49,14 +48,15 @@ from detect.network.cluster import DaskCluster
 from detect.network.probabilities import Cluster, Probabilities, calibrated, predict_probabilities
 from detect.network.stage_head import looks_again, open_stage_head
 from detect.network.weights import Weights, load_weights, sha256_of
-from detect.outputs import forget, with_schema, write_rasters, write_summary, write_tables
-from detect.overview import write_overview
-from detect.picture import read_whole, take_picture
-from detect.remote import RemoteFolder, is_remote
-from detect.report import by_interest, write_report
+from detect.results.outputs import forget, with_schema, write_rasters, write_summary, write_tables
+from detect.results.overview import write_overview
+from detect.results.picture import read_whole, take_picture
+from detect.results.remote import RemoteFolder, is_remote
+from detect.results.report import by_interest, write_report
+from detect.results.seal import sealed
+from detect.results.stac_item import write_item
 from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.scene.sources import sources
-from detect.verify import sealed
 
 OUTPUTS = (
     "mask.tif", "probability.tif", "stage.tif", "buildings.gpkg", "buildings.parquet", "summary.json", "report.html", "overview.png",
@@ -154,7 +154,7 @@ def predict_scenes(
 
     Args:
         scenes: files or URLs of rasters that GDAL opens, patterns, lists or STAC documents; see ``detect.scene.sources``.
-        out: folder for the results; created. Or a URL of any kind that fsspec knows (``s3://…``), see ``detect.remote``.
+        out: folder for the results; created. Or a URL of any kind that fsspec knows (``s3://…``), see ``detect.results.remote``.
         weights: name or path; the default ones without.
         sites: vector file with polygons to count in; without, the whole scene.
         propose_sites: count in clusters of new construction instead; the whole scene where there are none.

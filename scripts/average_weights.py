@@ -21,9 +21,9 @@ from detect.network.model import load_network
 from detect.network.weights import load_weights
 from detect.training.config import load_config
 from detect.training.data import ChipData
+from detect.training.export import write_weights
 from detect.training.fit import recipe_of
 from detect.training.task import SegmentationTask
-from detect.weights_export import write_weights
 
 
 def average(config: Path, sources: Sequence[str | Path], out: Path, overrides: Sequence[str] = ()) -> Path:

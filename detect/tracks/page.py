@@ -23,8 +23,8 @@ from shapely.geometry.base import BaseGeometry
 from detect.base.errors import InputError
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
-from detect.page import write_page as fill_template
-from detect.picture import TILE_PX, Picture, read_picture
+from detect.results.page import write_page as fill_template
+from detect.results.picture import TILE_PX, Picture, read_picture
 from detect.tracks.histories import STATES
 from detect.tracks.series import Series, Snapshot
 

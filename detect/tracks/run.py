@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from detect import styles
 from detect.base.errors import InputError
 from detect.base.stages import STAGES
-from detect.outputs import write_summary
 from detect.pipeline import Result, whole_folder
+from detect.results import styles
+from detect.results.outputs import write_summary
 from detect.tracks.align import align
 from detect.tracks.counts import ALL_SITES, Found, Tracks, count, recall
 from detect.tracks.events import CHANGES, base_date

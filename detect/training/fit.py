@@ -68,7 +68,7 @@ def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[st
     except SystemExit as end:  # how Lightning ends on Ctrl-C; what follows it is ours to say
         raise KeyboardInterrupt from end
     recipe = recipe_of(settings, data.index, seconds=time.time() - began, steps=trainer.global_step)
-    from detect.weights_export import write_weights
+    from detect.training.export import write_weights
 
     task.keep_of_start()
     task.eval()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detect.network.model import DEFAULT_ARCHITECTURE, build_network, load_imagenet
-from detect.weights_export import store_half
+from detect.training.export import store_half
 
 RING_PX = 9
 """Width of what is looked at around a footprint: 2.7 m at 0.3 m, 1.4 m at 0.15 m."""

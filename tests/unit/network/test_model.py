@@ -13,7 +13,7 @@ from detect.base.errors import InputError
 from detect.network.backends import OnnxBackend, open_backend
 from detect.network.model import HEADS, build_network, load_imagenet, load_network, to_probabilities
 from detect.network.weights import load_weights
-from detect.weights_export import export
+from detect.training.export import export
 
 
 def random_images(size_hw: tuple[int, int]) -> np.ndarray:

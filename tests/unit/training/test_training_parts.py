@@ -18,11 +18,11 @@ from detect.network.weights import load_weights, sha256_of
 from detect.training import augment
 from detect.training.config import LossConfig, load_config
 from detect.training.data import ChipData, TrainingSamples
+from detect.training.export import write_weights
 from detect.training.fit import recipe_of
 from detect.training.losses import disagreement, distance, network_loss
 from detect.training.metrics import Tally, at_gsd, coarse_sets, match_labels, scores_of
 from detect.training.task import SegmentationTask
-from detect.weights_export import write_weights
 
 SMALL = "name: t\nout: o\ndata: {chips: c, chip_px: 64, batch: 2, samples: 8, simulated: 0.5, tinted: 0.5}\n"
 

@@ -22,9 +22,9 @@ from affine import Affine
 from detect.base.geometry import to_degrees
 from detect.base.stages import STAGES
 from detect.network.weights import Weights
-from detect.outputs import NO_DATA
+from detect.results.outputs import NO_DATA
+from detect.results.styles import STAGE_COLOURS_RGB
 from detect.scene.scene import Scene, WorkGrid
-from detect.styles import STAGE_COLOURS_RGB
 
 _EXTENSIONS = ("mlm/v1.4.0", "projection/v2.0.0", "raster/v2.0.0", "classification/v2.0.0", "file/v2.1.0")
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"

@@ -22,8 +22,8 @@ from rasterio.features import rasterize
 
 from detect.base.geometry import north_px
 from detect.base.vectors import geometries_of
+from detect.results.styles import STAGE_COLOURS_RGB
 from detect.scene.scene import Scene, WorkGrid
-from detect.styles import STAGE_COLOURS_RGB
 
 LONG_SIDE_PX = 1600
 MOST_OUTLINES = 20_000
@@ -47,7 +47,7 @@ def write_overview(
     Args:
         path: PNG to write.
         scene: what is told of it; it is not read.
-        overall: all of it in colours (H, W, 3), such as ``detect.picture.read_whole`` gives.
+        overall: all of it in colours (H, W, 3), such as ``detect.results.picture.read_whole`` gives.
         buildings: in the scene's CRS.
         sites: in the scene's CRS.
         draw_sites: False where the whole scene is the one site.

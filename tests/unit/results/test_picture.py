@@ -12,10 +12,10 @@ from affine import Affine
 from numpy.typing import NDArray
 from shapely import box
 
-from detect import picture as module
 from detect.base.errors import InputError
-from detect.picture import TILE_PX, Picture, read_picture, read_whole, take_picture
-from detect.report import write_report
+from detect.results import picture as module
+from detect.results.picture import TILE_PX, Picture, read_picture, read_whole, take_picture
+from detect.results.report import write_report
 from detect.scene.scene import open_scene
 from tests.conftest import GSD_M, ORIGIN_XY, WriteScene
 

@@ -22,7 +22,7 @@ from shapely import box
 from detect.base.geometry import north_px
 from detect.census.dormitories import rows_layer
 from detect.network.probabilities import calibrated
-from detect.outputs import (
+from detect.results.outputs import (
     BUILDING_COLUMNS,
     format_table,
     with_schema,
@@ -31,10 +31,10 @@ from detect.outputs import (
     write_rasters,
     write_summary,
 )
-from detect.overview import write_overview
-from detect.picture import read_whole
+from detect.results.overview import write_overview
+from detect.results.picture import read_whole
+from detect.results.styles import STAGE_COLOURS_RGB
 from detect.scene.scene import WorkGrid, open_scene
-from detect.styles import STAGE_COLOURS_RGB
 from tests.conftest import ORIGIN_XY, WriteScene
 
 CRS = pyproj.CRS(32631)
@@ -201,7 +201,7 @@ def test_an_overview_of_very_many_buildings_is_tinted(
     scene = open_scene(write_scene())
     pictures = []
     for name, most in (("outlines", 100), ("tints", 0)):
-        monkeypatch.setattr("detect.overview.MOST_OUTLINES", most)
+        monkeypatch.setattr("detect.results.overview.MOST_OUTLINES", most)
         write_overview(tmp_path / f"{name}.png", scene, read_whole(scene), some(3), plots(), draw_sites=False)
         pictures.append(imread(tmp_path / f"{name}.png"))
     assert pictures[0].shape == pictures[1].shape

@@ -21,8 +21,8 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio import shutil as raster_shutil
 
-from detect import styles
 from detect.base.stages import STAGES
+from detect.results import styles
 from detect.scene.scene import WorkGrid
 
 BUILDING_COLUMNS: dict[str, Any] = {

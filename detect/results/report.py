@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from detect.base.geometry import north_px, to_degrees
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
-from detect.outputs import BUILDING_COLUMNS
-from detect.page import write_page
-from detect.picture import Picture
+from detect.results.outputs import BUILDING_COLUMNS
+from detect.results.page import write_page
+from detect.results.picture import Picture
 
 CHECK_ME = 24
 """Buildings in the list of the least certain ones."""
@@ -41,7 +41,7 @@ def write_report(
 
     Args:
         path: HTML file to write.
-        picture: of the scene: ``detect.picture.take_picture``, or ``read_picture`` of an older page.
+        picture: of the scene: ``detect.results.picture.take_picture``, or ``read_picture`` of an older page.
         buildings: with the columns of the schema, in the scene's CRS.
         rows: layer ``rows``, in the scene's CRS.
         sites: with ``name``, in the scene's CRS.

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import shapely
 from shapely import box
+from tests.unit.test_outputs import CRS, plots, some
 
 from detect.census.count import take_census
 from detect.census.dormitories import rows_layer
 from detect.census.profiles import load_profile
-from detect.picture import read_whole, take_picture
-from detect.report import CHECK_ME, by_interest, doubt, write_report
+from detect.results.picture import read_whole, take_picture
+from detect.results.report import CHECK_ME, by_interest, doubt, write_report
 from detect.scene.scene import open_scene
 from tests.conftest import ORIGIN_XY
-from tests.unit.test_outputs import CRS, plots, some
 
 EVIL = "</script><script>alert('plot')</script>"
 VOID = {"meta", "link", "input", "br", "hr", "img", "path"}
@@ -124,7 +124,7 @@ def test_every_building_is_there_with_its_numbers_and_place(write: Any) -> None:
 
 
 def test_of_very_many_buildings_the_page_has_those_to_look_at_first(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("detect.report.SHOWN", 2)
+    monkeypatch.setattr("detect.results.report.SHOWN", 2)
     buildings, rows, sites, summary = example(3)
     page = Page(write(buildings, rows, sites, summary))
     assert len(page.data("buildings")["id"]) == 2

@@ -13,7 +13,7 @@ import pytest
 from detect import cli
 from detect.base.errors import DetectError, InputError
 from detect.pipeline import OUTPUTS, predict_scenes
-from detect.remote import STAGING, RemoteFolder, is_remote
+from detect.results.remote import STAGING, RemoteFolder, is_remote
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Self-contained HTML pages: one layout, styles, a map with zoom and pan; no network, no other file.
 
-A page is a Jinja2 template in ``_page`` that extends ``base.html``. Text is escaped, in HTML and in the data that scripts read; the page's
+A page is a Jinja2 template in ``pages`` that extends ``base.html``. Text is escaped, in HTML and in the data that scripts read; the page's
 own content security policy forbids every request. The map is Leaflet 1.9 (BSD 2-Clause, 150 kB, vendored with its licence): pan, zoom,
 touch, keyboard and thousands of polygons on one canvas, of the size of a photograph, where Bokeh's inline mode takes 1.2 MB and has no
 keyboard operation.
@@ -17,13 +17,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from detect.base.resources import package_version
-from detect.styles import STAGE_COLOURS_RGB
+from detect.results.styles import STAGE_COLOURS_RGB
 
-_FOLDER = Path(__file__).with_name("_page")
+_FOLDER = Path(__file__).with_name("pages")
 
 
 def write_page(path: Path, template: str, **context: Any) -> None:
-    """Fill a template of ``_page`` and write it; the same context gives the same bytes.
+    """Fill a template of ``pages`` and write it; the same context gives the same bytes.
 
     Args:
         path: HTML file to write.
@@ -46,7 +46,7 @@ def _environment() -> Environment:
 
 
 def _source(name: str) -> Markup:
-    """A file of ``_page`` as it is, to stand inside the page, without what would make a browser look for other files."""
+    """A file of ``pages`` as it is, to stand inside the page, without what would make a browser look for other files."""
     text = (_FOLDER / name).read_text(encoding="utf-8")
     text = re.sub(r"//# sourceMappingURL=\S+", "", text)
     text = re.sub(r"url\(images/[^)]*\)", "none", text)  # icons of Leaflet controls that no page has

@@ -1,0 +1,1 @@
+"""What a run leaves behind: tables, rasters, pictures, pages, and the seal that verifies them."""
