@@ -37,7 +37,7 @@ from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.census.rates import COUNT_IOU, DORMITORY, count_rates
 from detect.evaluate import evaluate, observed_ground
 from detect.network.weights import load_weights
-from detect.pipeline import Result, predict_scenes
+from detect.runs.predict import Result, predict_scenes
 from detect.simulate import simulate
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"

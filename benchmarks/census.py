@@ -31,7 +31,7 @@ from detect.census.profiles import load_profile
 from detect.census.rates import count_rates, of_kind
 from detect.census.sites import assign
 from detect.network.weights import load_weights
-from detect.pipeline import predict_scenes
+from detect.runs.predict import predict_scenes
 from detect.simulate import simulate_compounds
 
 RESULTS = Path(__file__).parent / "results" / "census.json"

@@ -45,7 +45,7 @@ TILE_PX = 512
 MATRIX = 4096
 _PREDICT = r"""
 import json, pathlib, re, sys, time
-from detect.pipeline import predict
+from detect.runs.predict import predict
 began = time.perf_counter()
 result = predict(sys.argv[1], sys.argv[2], workers=int(sys.argv[3]) or None, weights=sys.argv[4])
 spent, status = time.perf_counter() - began, pathlib.Path("/proc/self/status").read_text()

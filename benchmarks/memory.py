@@ -39,7 +39,7 @@ from detect.simulate import simulate
 RESULTS = Path(__file__).parent / "results" / "memory.json"
 _PREDICT = """
 import json, sys, time
-from detect.pipeline import predict
+from detect.runs.predict import predict
 began = time.perf_counter()
 result = predict(sys.argv[1], sys.argv[2], weights=sys.argv[3], workers=int(sys.argv[4]) or None)
 told = {"seconds": time.perf_counter() - began, "cpu": time.process_time(), "found": len(result.buildings)}

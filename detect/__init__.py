@@ -31,16 +31,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from detect.evaluate import evaluate
     from detect.network.weights import load_weights as load_model
-    from detect.pipeline import Result, predict
-    from detect.tracks.run import track
+    from detect.runs.predict import Result, predict
+    from detect.runs.track import track
 
 __all__ = ["Result", "evaluate", "load_model", "predict", "track"]
 
 _WHERE = {
-    "predict": ("detect.pipeline", "predict"),
-    "Result": ("detect.pipeline", "Result"),
+    "predict": ("detect.runs.predict", "predict"),
+    "Result": ("detect.runs.predict", "Result"),
     "evaluate": ("detect.evaluate", "evaluate"),
-    "track": ("detect.tracks.run", "track"),
+    "track": ("detect.runs.track", "track"),
     "load_model": ("detect.network.weights", "load_weights"),
 }
 

@@ -156,7 +156,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from detect.pipeline import predict_scenes
+    from detect.runs.predict import predict_scenes
 
     try:
         with Progress(sys.stderr, quiet=arguments.quiet) as progress:
@@ -215,7 +215,7 @@ def _print_result(result: Any) -> None:
 
 
 def _track(arguments: argparse.Namespace) -> int:
-    from detect.tracks.run import format_table, track
+    from detect.runs.track import format_table, track
 
     with Progress(sys.stderr, quiet=arguments.quiet) as progress:
         tracks = track(arguments.results, arguments.out, since=arguments.since, overwrite=arguments.overwrite, progress=progress)
@@ -238,7 +238,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _census(arguments: argparse.Namespace) -> int:
-    from detect.recount import recount
+    from detect.runs.recount import recount
 
     results = recount(arguments.folder, sites=arguments.sites, structure=arguments.structure, review=arguments.review)
     if arguments.json:

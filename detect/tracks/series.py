@@ -26,8 +26,8 @@ from detect.base.errors import InputError
 from detect.base.matching import covered_by
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 from detect.evaluate import observed_ground
-from detect.pipeline import Result
 from detect.results.outputs import NO_DATA
+from detect.runs.predict import Result
 
 SAME_PLACE = 0.1
 """Share of the smaller scene that two dates of one place have in common, at least."""

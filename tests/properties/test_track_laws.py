@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from detect.runs.track import gather
 from detect.tracks.align import align
 from detect.tracks.histories import ABSENT, DEMOLISHED, Histories, smooth, transition
 from detect.tracks.link import Links, link
-from detect.tracks.run import gather
 from tests.unit.tracks.drawn_series import DrawnSeries, draw_series
 
 CLOUDED = 6

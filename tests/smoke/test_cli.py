@@ -266,7 +266,7 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch, ends: Callable[[list[str], str], 
     def predict_scenes(scenes: list[str], out: str, **_: object) -> object:
         return ends(scenes, out)
 
-    monkeypatch.setitem(sys.modules, "detect.pipeline", SimpleNamespace(predict_scenes=predict_scenes))
+    monkeypatch.setitem(sys.modules, "detect.runs.predict", SimpleNamespace(predict_scenes=predict_scenes))
 
 
 def _result(out: str, scene: str, *, failed: bool = False) -> SimpleNamespace:

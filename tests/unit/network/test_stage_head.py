@@ -15,7 +15,7 @@ from detect.base.errors import InputError
 from detect.base.resources import resource_path
 from detect.network.stage_head import StageHead, crop_reader, open_stage_head
 from detect.network.weights import load_weights
-from detect.pipeline import predict
+from detect.runs.predict import predict
 from detect.scene.scene import open_scene
 from detect.simulate import simulate
 

@@ -12,8 +12,8 @@ import pytest
 
 from detect import cli
 from detect.base.errors import DetectError, InputError
-from detect.pipeline import OUTPUTS, predict_scenes
 from detect.results.remote import STAGING, RemoteFolder, is_remote
+from detect.runs.predict import OUTPUTS, predict_scenes
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from detect import cli
 from detect.base.errors import InputError
 from detect.census.learn import learn
 from detect.census.profiles import load_profile
-from detect.pipeline import OUTPUTS, predict_scenes
-from detect.recount import recount
+from detect.runs.predict import OUTPUTS, predict_scenes
+from detect.runs.recount import recount
 from detect.simulate import simulate_compounds
 
 

@@ -19,7 +19,7 @@ from detect.base.errors import DetectError, InputError
 from detect.base.matching import covered_by
 from detect.base.vectors import geometries_of
 from detect.network.weights import load_weights
-from detect.pipeline import OUTPUTS, predict_scenes
+from detect.runs.predict import OUTPUTS, predict_scenes
 from tests.conftest import HOUSES, ORIGIN_XY, WriteScene, draw_houses
 
 

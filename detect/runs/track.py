@@ -12,9 +12,9 @@ import numpy as np
 
 from detect.base.errors import InputError
 from detect.base.stages import STAGES
-from detect.pipeline import Result, whole_folder
 from detect.results import styles
 from detect.results.outputs import write_summary
+from detect.runs.predict import Result, whole_folder
 from detect.tracks.align import align
 from detect.tracks.counts import ALL_SITES, Found, Tracks, count, recall
 from detect.tracks.events import CHANGES, base_date

@@ -32,12 +32,12 @@ from detect.census.profiles import StructureProfile, load_profile, plain, profil
 from detect.census.review import Review, apply_review, read_corrections
 from detect.census.sites import PROPOSED, WHOLE_SCENE, Sites, are_plots, assign, load_sites, with_cut
 from detect.network.weights import sha256_of
-from detect.pipeline import Result, whole_folder, with_gaps
 from detect.results.outputs import GROUND, NO_DATA, with_schema, write_stage_rasters, write_summary, write_tables
 from detect.results.overview import write_overview
 from detect.results.picture import read_picture, read_whole, take_picture
 from detect.results.report import by_interest, write_report
 from detect.results.seal import sealed
+from detect.runs.predict import Result, whole_folder, with_gaps
 from detect.scene.scene import Scene, WorkGrid, open_scene
 
 REVIEWED = "corrected by a reviewer:"
