@@ -2,7 +2,7 @@
 
 import sys
 
-from detect.cli import main
+from detect.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

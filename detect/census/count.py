@@ -3,8 +3,8 @@
 An estimate is what was counted. Its interval says what the true number may be, by simulation with fixed seeds (same input, same numbers).
 One draw goes:
 
-1. precision and recall of this place, from those of held-out places (``detect.census.rates``), by size of building, and precision by whether
-   a footprint is doubtful;
+1. precision and recall of this place, from those of held-out places (``detect.census.rates``), by size of building, and precision by
+   whether a footprint is doubtful;
 2. of the buildings found, how many are real (binomial), and how many were missed (negative binomial: failures before the n-th success);
 3. their true stages, from a Dirichlet distribution around the measured confusion of stages and the network's own probabilities, which
    count as much as ``OWN_WORTH`` checked buildings; as wide as held-out places differ;

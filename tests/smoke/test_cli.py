@@ -15,8 +15,8 @@ import geopandas as gpd
 import numpy as np
 import pytest
 
-from detect import cli
 from detect.base.errors import DetectError
+from detect.cli import main as cli
 
 ROOT = Path(__file__).resolve().parents[2]
 WriteScene = Callable[..., Path]
@@ -203,7 +203,7 @@ def test_help_of_each_verb(verb: str, capsys: pytest.CaptureFixture[str]) -> Non
 def test_help_imports_nothing_heavy() -> None:
     # What `detect --help` must not wait for; benchmarks/startup.py has the times.
     code = (
-        "import sys; from detect.cli import main; main(['--help'])\n"
+        "import sys; from detect.cli.main import main; main(['--help'])\n"
         "print([name for name in ('numpy', 'rasterio', 'torch', 'geopandas', 'onnxruntime', 'tqdm') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -39,7 +39,7 @@ def test_every_core_module_imports() -> None:
 
 
 def test_predict_works(tiny_scene: Path, tmp_path: Path) -> None:
-    code = "from detect.cli import main\nsys.exit(main(sys.argv[1:]))"
+    code = "from detect.cli.main import main\nsys.exit(main(sys.argv[1:]))"
     done = _run(code, "predict", str(tiny_scene), "--out", str(tmp_path / "out"), "--json", "-q")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["model"]["sha256"]
@@ -47,7 +47,7 @@ def test_predict_works(tiny_scene: Path, tmp_path: Path) -> None:
 
 
 def test_fit_says_what_to_install(tmp_path: Path) -> None:
-    code = "from detect.cli import main\nsys.exit(main(sys.argv[1:]))"
+    code = "from detect.cli.main import main\nsys.exit(main(sys.argv[1:]))"
     done = _run(code, "fit", "--config", str(ROOT / "configs" / "fit" / "smoke.yaml"))
     assert done.returncode == 2
     assert "pip install 'detect-buildings[train]'" in done.stderr

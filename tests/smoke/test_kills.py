@@ -15,7 +15,7 @@ from pathlib import Path
 import geopandas as gpd
 import pytest
 
-from detect.cli import main
+from detect.cli.main import main
 from detect.network.weights import load_weights
 from detect.simulate import simulate
 

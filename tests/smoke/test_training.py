@@ -10,8 +10,8 @@ import geopandas as gpd
 import pytest
 import rasterio
 
-from detect import cli
 from detect.base.errors import InputError
+from detect.cli import main as cli
 from detect.datasets.chips import read_index
 from detect.datasets.licences import CHOICES
 

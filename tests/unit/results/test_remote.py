@@ -10,8 +10,8 @@ from typing import Any
 import fsspec
 import pytest
 
-from detect import cli
 from detect.base.errors import DetectError, InputError
+from detect.cli import main as cli
 from detect.results.remote import STAGING, RemoteFolder, is_remote
 from detect.runs.predict import OUTPUTS, predict_scenes
 

@@ -11,7 +11,7 @@ import rasterio
 
 import detect
 from detect.base.errors import InputError
-from detect.cli import main
+from detect.cli.main import main
 from detect.results.seal import verify
 from tests.conftest import GSD_M, ORIGIN_XY, SCENE_SIZE_HW, draw_houses
 
