@@ -17,6 +17,7 @@ from detect.census import take_census
 from detect.errors import InputError
 from detect.geometry import area_km2, measure
 from detect.profiles import profile_from
+from detect.rates import overall_recall
 from detect.sites import assign
 from detect.stages import STAGES
 from detect.tracks.events import CHANGES, changes, forecast, monthly
@@ -223,9 +224,7 @@ def _sites_layer(sites: gpd.GeoDataFrame, told: list[dict[str, Any]]) -> gpd.Geo
 
 def recall(series: Series) -> float | None:
     """Share of buildings that the weights found on places that no training saw."""
-    rates = [r for s in series.summaries for r in _rates(s) or ()]
-    reference = sum(r["reference"] for r in rates)
-    return sum(r["matched"] for r in rates) / reference if reference else None
+    return overall_recall([r for s in series.summaries for r in _rates(s) or ()])
 
 
 def _rates(summary: dict[str, Any]) -> list[dict[str, Any]] | None:
