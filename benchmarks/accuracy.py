@@ -30,7 +30,7 @@ import shapely
 from affine import Affine
 from rasterio.features import shapes
 
-from detect.evaluate import evaluate, observed_ground
+from detect.evaluation.footprints import evaluate, observed_ground
 from detect.geometry import measure
 from detect.matching import covered_by, match, overlaps
 from detect.pipeline import Result, predict_scenes

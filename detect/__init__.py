@@ -20,8 +20,8 @@ What flows where, each line a module::
     tracks          the results of several dates → the same buildings over time
     review, recount what a user corrected; the census again without the network
 
-Shared nouns: ``grid``, ``geometry``, ``matching``, ``vectors``, ``errors``. Beside the flow: ``evaluate``, ``simulate``, ``datasets``,
-``training``.
+Shared nouns: ``grid``, ``geometry``, ``matching``, ``vectors``, ``errors``. Beside the flow: ``evaluation``, ``simulate``,
+``datasets``, ``training``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from detect.evaluate import evaluate
+    from detect.evaluation.footprints import evaluate
     from detect.pipeline import Result, predict
     from detect.tracks.run import track
     from detect.weights import load_weights as load_model
@@ -39,7 +39,7 @@ __all__ = ["Result", "evaluate", "load_model", "predict", "track"]
 _WHERE = {
     "predict": ("detect.pipeline", "predict"),
     "Result": ("detect.pipeline", "Result"),
-    "evaluate": ("detect.evaluate", "evaluate"),
+    "evaluate": ("detect.evaluation.footprints", "evaluate"),
     "track": ("detect.tracks.run", "track"),
     "load_model": ("detect.weights", "load_weights"),
 }

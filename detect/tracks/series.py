@@ -23,7 +23,7 @@ from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from detect.errors import InputError
-from detect.evaluate import observed_ground
+from detect.evaluation.footprints import observed_ground
 from detect.matching import covered_by
 from detect.outputs import NO_DATA
 from detect.pipeline import Result

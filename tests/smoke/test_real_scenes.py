@@ -12,7 +12,7 @@ import shapely
 
 import detect
 from detect.errors import InputError
-from detect.evaluate import evaluate
+from detect.evaluation.footprints import evaluate
 from detect.matching import match, overlaps
 from tests.real_data import data_path
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shapely import Polygon, affinity, box
 
 from detect.errors import InputError
-from detect.evaluate import THRESHOLDS, evaluate, format_table
+from detect.evaluation.footprints import THRESHOLDS, evaluate, format_table
 from detect.stages import STAGES
 from tests.real_data import data_path
 
