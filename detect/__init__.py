@@ -20,13 +20,17 @@ What flows where, each line a module::
     tracks          the results of several dates → the same buildings over time
     review, recount what a user corrected; the census again without the network
 
-Shared nouns: ``grid``, ``geometry``, ``matching``, ``vectors``, ``errors``. Beside the flow: ``evaluation``, ``simulate``,
-``datasets``, ``training``.
+Shared nouns: ``grid``, ``geometry``, ``matching``, ``vectors``, ``errors``; ``quiet`` keeps libraries from phoning home. Beside the
+flow: ``evaluation``, ``simulate``, ``datasets``, ``training``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from detect.quiet import switch_off
+
+switch_off()  # before anything imports the libraries that it silences
 
 if TYPE_CHECKING:
     from detect.evaluation.footprints import evaluate

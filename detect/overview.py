@@ -10,20 +10,23 @@ import geopandas as gpd
 import numpy as np
 import shapely
 from affine import Affine
-from matplotlib import patheffects
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import PolyCollection
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from detect.geometry import north_px
+from detect.quiet import no_font_list
 from detect.scene import Scene, WorkGrid
 from detect.styles import STAGE_COLOURS_RGB
 from detect.vectors import geometries_of
+
+with no_font_list():
+    from matplotlib import patheffects
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import PolyCollection
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
 LONG_SIDE_PX = 1600
 MOST_OUTLINES = 20_000

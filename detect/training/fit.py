@@ -7,7 +7,6 @@ import ctypes
 import hashlib
 import json
 import logging
-import os
 import sys
 import time
 import warnings
@@ -16,8 +15,6 @@ from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import lightning
 import pandas as pd
