@@ -35,7 +35,7 @@ from detect.base.matching import covered_by, match, overlaps
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.census.rates import COUNT_IOU, DORMITORY, count_rates
-from detect.evaluate import evaluate, observed_ground
+from detect.evaluation.footprints import evaluate, observed_ground
 from detect.network.weights import load_weights
 from detect.runs.predict import Result, predict_scenes
 from detect.simulate import simulate

@@ -28,6 +28,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import detect  # noqa: F401 – before onnxruntime, whose telemetry it switches off
+
+# isort: split
 import numpy as np
 import onnx
 import onnxruntime

@@ -20,16 +20,20 @@ What flows where, each line a module::
     tracks          the results of several dates → the same buildings over time
     review, recount what a user corrected; the census again without the network
 
-Shared nouns: ``grid``, ``geometry``, ``matching``, ``vectors``, ``errors``. Beside the flow: ``evaluate``, ``simulate``, ``datasets``,
-``training``.
+Shared nouns: ``grid``, ``geometry``, ``matching``, ``vectors``, ``errors``; ``quiet`` keeps libraries from phoning home. Beside the
+flow: ``evaluation``, ``simulate``, ``datasets``, ``training``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from detect.base.quiet import switch_off
+
+switch_off()  # before anything imports the libraries that it silences
+
 if TYPE_CHECKING:
-    from detect.evaluate import evaluate
+    from detect.evaluation.footprints import evaluate
     from detect.network.weights import load_weights as load_model
     from detect.runs.predict import Result, predict
     from detect.runs.track import track
@@ -39,7 +43,7 @@ __all__ = ["Result", "evaluate", "load_model", "predict", "track"]
 _WHERE = {
     "predict": ("detect.runs.predict", "predict"),
     "Result": ("detect.runs.predict", "Result"),
-    "evaluate": ("detect.evaluate", "evaluate"),
+    "evaluate": ("detect.evaluation.footprints", "evaluate"),
     "track": ("detect.runs.track", "track"),
     "load_model": ("detect.network.weights", "load_weights"),
 }

@@ -21,6 +21,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import detect  # noqa: F401 – before onnxruntime, whose telemetry it switches off
+
+# isort: split
 import geopandas as gpd
 import numpy as np
 import onnx

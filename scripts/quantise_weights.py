@@ -17,6 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import detect  # noqa: F401 – before onnxruntime, whose telemetry it switches off
+
+# isort: split
 import numpy as np
 import onnx
 import onnxruntime

@@ -18,6 +18,8 @@ from affine import Affine
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
+import detect  # noqa: F401 – before a test imports onnxruntime, whose telemetry it switches off
+
 SCENE_SIZE_HW = (96, 160)
 GSD_M = 0.5
 ORIGIN_XY = (593_270.0, 5_747_657.0)  # EPSG:32631, Rotterdam

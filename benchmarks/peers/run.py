@@ -10,6 +10,7 @@ scene to polygons. Prints seconds, polygons and peak memory as JSON.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before a peer imports onnxruntime
 TILE_PX = 512
 OVERLAP_PX = 256
 """Of torchgeo's sampler, which has no default: the halo of 128 px that ``detect predict`` uses, on both sides."""

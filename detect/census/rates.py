@@ -129,6 +129,14 @@ def draw_place(rates: Rates, kind: str, rng: np.random.Generator, count: int) ->
     return Drawn(precision, doubtful, _new_place(hit, reference, second, rng))
 
 
+def overall_recall(rates: Rates) -> float | None:
+    """Share of what is real that is found, buildings of all sizes and places together; None where nothing was counted."""
+    kinds = tuple(SIZES_M2)
+    counts = [_counts(r, kind) for r in rates for kind in (kinds if "by_size" in r else kinds[:1])]  # without sizes: all at once
+    reference, found = (sum(c[i] for c in counts if c is not None) for i in (2, 3))
+    return found / reference if reference else None
+
+
 def _per_place(rates: Rates, kind: str) -> NDArray[np.float64]:
     """(places, 6) of the places that know something of the kind."""
     return np.array([c for r in rates if (c := _counts(r, kind)) is not None], float).reshape(-1, 6)

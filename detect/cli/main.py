@@ -261,7 +261,7 @@ def _profile(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.track:
         return _evaluate_track(arguments)
-    from detect.evaluate import evaluate, format_table
+    from detect.evaluation.footprints import evaluate, format_table
 
     metrics = evaluate(arguments.predicted, arguments.reference, area=arguments.area, out=arguments.out)
     if arguments.json:
@@ -272,7 +272,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate_track(arguments: argparse.Namespace) -> int:
-    from detect.tracks.evaluate import evaluate_tracks, format_table
+    from detect.evaluation.tracks import evaluate_tracks, format_table
 
     metrics = evaluate_tracks(arguments.predicted, arguments.reference, area=arguments.area, out=arguments.out)
     if arguments.json:

@@ -10,20 +10,23 @@ import geopandas as gpd
 import numpy as np
 import shapely
 from affine import Affine
-from matplotlib import patheffects
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import PolyCollection
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from detect.base.geometry import north_px
+from detect.base.quiet import no_font_list
 from detect.base.vectors import geometries_of
 from detect.results.styles import STAGE_COLOURS_RGB
 from detect.scene.scene import Scene, WorkGrid
+
+with no_font_list():
+    from matplotlib import patheffects
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import PolyCollection
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
 LONG_SIDE_PX = 1600
 MOST_OUTLINES = 20_000

@@ -11,5 +11,5 @@ What flows where, each line a module::
     page        report.html
     run         all of the above, in this order
 
-Beside the flow: ``evaluate``, with ``scot`` for buildings and ``smart`` for sites.
+``detect.evaluation`` scores them.
 """

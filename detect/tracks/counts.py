@@ -19,6 +19,7 @@ from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
 from detect.census.count import take_census
 from detect.census.profiles import profile_from
+from detect.census.rates import overall_recall
 from detect.census.sites import assign
 from detect.network.weights import load_weights
 from detect.tracks.events import CHANGES, changes, forecast, monthly
@@ -223,9 +224,7 @@ def _sites_layer(sites: gpd.GeoDataFrame, told: list[dict[str, Any]]) -> gpd.Geo
 
 def recall(series: Series) -> float | None:
     """Share of buildings that the weights found on places that no training saw."""
-    rates = [r for s in series.summaries for r in _rates(s) or ()]
-    reference = sum(r["reference"] for r in rates)
-    return sum(r["matched"] for r in rates) / reference if reference else None
+    return overall_recall([r for s in series.summaries for r in _rates(s) or ()])
 
 
 def _rates(summary: dict[str, Any]) -> list[dict[str, Any]] | None:

@@ -25,7 +25,7 @@ from shapely.geometry.base import BaseGeometry
 from detect.base.errors import InputError
 from detect.base.matching import covered_by
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
-from detect.evaluate import observed_ground
+from detect.evaluation.footprints import observed_ground
 from detect.results.outputs import NO_DATA
 from detect.runs.predict import Result
 

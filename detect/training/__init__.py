@@ -8,3 +8,8 @@
 ``task``     the LightningModule
 ``fit``      the run: fit, test, and the weights it leaves
 """
+
+from detect.base.quiet import no_font_list
+
+with no_font_list():
+    import matplotlib.pyplot  # noqa: F401  (torchmetrics would, which Lightning imports)

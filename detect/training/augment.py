@@ -1,17 +1,13 @@
 """What a chip goes through before the network sees it. Every step is drawn from the sample's own generator.
 
-albumentations does the photometry; this is the one module that knows it (2.0.8 is its last MIT release, and it asks the network for
-updates at import unless told not to).
+albumentations does the photometry; this is the one module that knows it (2.0.8 is its last MIT release).
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import replace
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import albumentations as A
 import cv2

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from detect.cli import main as cli
+from detect.cli.main import main as cli
 from detect.network.weights import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ import shapely
 import detect
 from detect.base.errors import InputError
 from detect.base.matching import match, overlaps
-from detect.evaluate import evaluate
+from detect.evaluation.footprints import evaluate
 from tests.real_data import data_path
 
 FORMATS = (

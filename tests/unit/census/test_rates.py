@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from shapely import box
 
-from detect.census.rates import count_rates, draw_place, of_kind, size_classes, stage_recall, stage_shares
+from detect.census.rates import count_rates, draw_place, of_kind, overall_recall, size_classes, stage_recall, stage_shares
 
 DRAWS = 4000
 
@@ -69,6 +69,18 @@ def test_cards_without_sizes_count_with_all_buildings() -> None:
     rates = [{"place": str(i), "matched": 80, "predicted": 100, "reference": 160} for i in range(12)]
     precision, recall = drawn(rates, "small")
     assert np.median(precision) == pytest.approx(0.8, abs=0.03) and np.median(recall) == pytest.approx(0.5, abs=0.04)
+
+
+def test_recall_of_all_sizes_and_places_together() -> None:
+    sized = {
+        "place": "a",
+        "by_size": {"small": {"predicted": 9, "real": 9, "reference": 30, "found": 10}, **place("", found=60)["by_size"]},
+    }
+    whole = {"place": "b", "matched": 50, "predicted": 100, "reference": 70}
+    stages_alone, rows_alone = {"place": "c", "by_stage": {}, "stages": {}}, place("d", "dormitory", found=100)
+    assert overall_recall([sized, whole, stages_alone, rows_alone]) == (10 + 60 + 50) / (30 + 100 + 70)
+    assert overall_recall([stages_alone, rows_alone]) is None
+    assert overall_recall([]) is None
 
 
 def test_drawn_places_tell_of_drawn_scenes_alone() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import shapely
 from shapely import box
-from tests.unit.test_outputs import CRS, plots, some
+from tests.unit.results.test_outputs import CRS, plots, some
 
 from detect.census.count import take_census
 from detect.census.dormitories import rows_layer

@@ -140,7 +140,13 @@ def _stage_p(rng: np.random.Generator, stage: int) -> NDArray[np.float64]:
 
 
 def write_result(
-    folder: Path, snapshot: Snapshot, *, crs: str | None = PLANE, gsd_m: float = 0.5, sites: gpd.GeoDataFrame | None = None
+    folder: Path,
+    snapshot: Snapshot,
+    *,
+    crs: str | None = PLANE,
+    gsd_m: float = 0.5,
+    sites: gpd.GeoDataFrame | None = None,
+    rates: list[Any] | None = None,
 ) -> Path:
     """A folder as predict leaves it, of one snapshot: tables, mask and summary; no maps and no page.
 
@@ -150,6 +156,7 @@ def write_result(
         crs: of the result; None for one without georeference.
         gsd_m: ground size of the mask's pixel.
         sites: with ``name`` and ``planned_buildings``; all ground without.
+        rates: of the weights, as the summary holds them.
     """
     folder.mkdir(parents=True)
     outline = shapely.box(*_bounds(snapshot))
@@ -174,7 +181,9 @@ def write_result(
     )
     layers = {"buildings": with_schema(table), "rows": table.iloc[:0][["row", "geometry"]], "sites": sites}
     write_gpkg(folder / "buildings.gpkg", layers)
-    (folder / "summary.json").write_text(json.dumps(_summary(folder.name, snapshot.date, not given)), encoding="utf-8")
+    (folder / "summary.json").write_text(
+        json.dumps(_summary(folder.name, snapshot.date, not given) | {"rates": rates}), encoding="utf-8"
+    )
     return folder
 
 

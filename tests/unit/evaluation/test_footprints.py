@@ -17,7 +17,7 @@ from shapely import Polygon, affinity, box
 
 from detect.base.errors import InputError
 from detect.base.stages import STAGES
-from detect.evaluate import THRESHOLDS, evaluate, format_table
+from detect.evaluation.footprints import THRESHOLDS, evaluate, format_table
 from tests.real_data import data_path
 
 X, Y = 593_000.0, 5_747_000.0  # EPSG:32631

@@ -12,7 +12,7 @@ import pytest
 import shapely
 
 from detect.base.errors import InputError
-from detect.tracks.evaluate import evaluate_tracks, format_table
+from detect.evaluation.tracks import evaluate_tracks, format_table
 
 SIDE_DEG = 0.002  # some 200 m
 NONE, PREPARED, WORK, DONE = "No Activity", "Site Preparation", "Active Construction", "Post Construction"

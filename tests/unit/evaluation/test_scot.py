@@ -6,7 +6,7 @@ import geopandas as gpd
 import pytest
 import shapely
 
-from detect.tracks.scot import DateMatches, match_date, scot
+from detect.evaluation.scot import DateMatches, match_date, scot
 
 
 def date_of(*pairs: tuple[str | None, int | None]) -> DateMatches:

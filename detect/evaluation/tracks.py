@@ -16,10 +16,10 @@ import shapely
 from detect.base.errors import InputError
 from detect.base.stages import STAGES
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
-from detect.evaluate import write_metrics
+from detect.evaluation.footprints import write_metrics
+from detect.evaluation.scot import DateMatches, match_date, scot
+from detect.evaluation.smart import evaluate_sites, format_sites, is_site_models
 from detect.scene.dates import day_in
-from detect.tracks.scot import DateMatches, match_date, scot
-from detect.tracks.smart import evaluate_sites, format_sites, is_site_models
 
 _ENDS_IN_DATE = re.compile(r"(?<!\d)(?:19|20)\d\d[-_]?\d\d[-_]?\d\d$")
 Dated = dict[str, gpd.GeoDataFrame]
@@ -40,13 +40,13 @@ def evaluate_tracks(
         reference: a vector file with one layer per date, whose name ends in the date (``buildings_2024-06-02``, as ``detect simulate
             --dates`` writes), each with a stable ``id``; or one layer with ``id`` and one column per date (``stage_2024_06_02``, as in
             tracks.gpkg), which holds a stage while the building stands. IARPA SMART site models are scored by site and phase instead: see
-            ``detect.tracks.smart``.
+            ``detect.evaluation.smart``.
         area: polygons outside which nothing is scored.
         out: JSON file to write.
 
     Returns:
-        ``scot`` with its parts (see ``detect.tracks.scot``); ``dates``; ``first_seen``: of buildings that appear after the first date and
-        are followed, how many are dated to the very date and within one date; ``stages``: matched footprints whose stage is right.
+        ``scot`` with its parts (see ``detect.evaluation.scot``); ``dates``; ``first_seen``: of buildings that appear after the first date
+        and are followed, how many are dated to the very date and within one date; ``stages``: matched footprints whose stage is right.
 
     Raises:
         InputError: a file without dates, or fewer than two dates in common.
