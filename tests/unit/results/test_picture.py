@@ -100,7 +100,7 @@ def test_unobserved_pixels_are_grey_and_pixels_are_square_on_the_ground(write_sc
 
 
 def test_the_picture_can_be_read_back_from_a_page(write_scene: WriteScene, tmp_path: Path) -> None:
-    from tests.unit.test_report import example
+    from tests.unit.results.test_report import example
 
     scene = open_scene(write_scene())
     picture = take_picture(scene, read_whole(scene))
