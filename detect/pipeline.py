@@ -158,7 +158,7 @@ def predict_scenes(
         weights: name or path; the default ones without.
         sites: vector file with polygons to count in; without, the whole scene.
         propose_sites: count in clusters of new construction instead; the whole scene where there are none.
-        structure: YAML profile of the structure that is looked for; without, the dormitory.
+        structure: profile of the structure that is looked for, a YAML file or a name that ships; without, the dormitory.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         workers: blocks computed at a time, default two (or one, on one core); more need more memory.
         dask: address of a Dask scheduler whose workers compute the blocks, or ``local`` for processes on this machine.

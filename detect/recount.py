@@ -30,7 +30,7 @@ from detect.outputs import GROUND, NO_DATA, with_schema, write_stage_rasters, wr
 from detect.overview import write_overview
 from detect.picture import read_picture, read_whole, take_picture
 from detect.pipeline import Result, whole_folder, with_gaps
-from detect.profiles import StructureProfile, load_profile, plain, profile_from
+from detect.profiles import StructureProfile, load_profile, plain, profile_from, profile_path
 from detect.report import by_interest, write_report
 from detect.review import Review, apply_review, read_corrections
 from detect.scene import Scene, WorkGrid, open_scene
@@ -59,7 +59,7 @@ def recount(
     Args:
         folder: that predict wrote: of one scene, or with a folder per scene.
         sites: vector file with polygons to count in.
-        structure: YAML profile of the structure that is looked for.
+        structure: profile of the structure that is looked for, a YAML file or a name that ships.
         review: buildings of one scene as a user has corrected them: stages or outlines changed, rows deleted, rows without ``id`` added.
 
     Raises:
@@ -81,7 +81,8 @@ def _scene_folders(path: Path) -> list[Path]:
 
 def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path | None, review: str | Path | None) -> Result:
     before = _read_summary(folder)
-    profile = profile_from(before["run"]["structure"], str(folder)) if structure is None else load_profile(structure)
+    used = None if structure is None else profile_path(structure)
+    profile = profile_from(before["run"]["structure"], str(folder)) if used is None else load_profile(used)
     buildings = read_vector(folder / "buildings.gpkg", "buildings")
     with rasterio.open(folder / "stage.tif") as source:
         grid = WorkGrid(source.shape, source.transform, before["run"]["work_gsd_m"], (1.0, 1.0))
@@ -114,7 +115,7 @@ def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path |
     summary["review"] = checked.to_json()
     summary["recounted"] = {
         name: None if path is None else {"file": Path(path).name, "sha256": sha256_of(Path(path))}
-        for name, path in (("sites", sites), ("structure", structure), ("review", review))
+        for name, path in (("sites", sites), ("structure", used), ("review", review))
     }
     summary["run"] = {**before["run"], "structure": plain(profile), "key": _key(before["run"]["key"], summary["recounted"])}
     summary["warnings"] += storeys_warning(counted)

@@ -101,6 +101,13 @@ def test_another_profile(result: Path, tmp_path: Path) -> None:
     assert kept.summary["assumptions"]["structure"] == "mine"
 
 
+def test_a_shipped_profile_goes_by_its_name(result: Path) -> None:
+    assert cli.main(["census", str(result), "--structure", "house"]) == 0
+    summary = summary_of(result)
+    assert summary["assumptions"]["structure"] == "house"
+    assert summary["recounted"]["structure"]["file"] == "house.yaml"
+
+
 def test_corrected_buildings_count_as_they_are(result: Path, tmp_path: Path) -> None:
     before, old = summary_of(result), buildings_of(result)
     assert len(old) >= 4
