@@ -7,6 +7,7 @@ import ctypes
 import hashlib
 import json
 import logging
+import pickle
 import sys
 import time
 import warnings
@@ -40,12 +41,12 @@ def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[st
 
     Args:
         config: file with the keys of ``detect.training.config.TrainConfig``.
-        resume: ``last``, or a checkpoint file of the same configuration.
+        resume: ``last``, or a checkpoint file of the same configuration; one that holds more than tensors and plain values is refused.
         overrides: ``key.key=value`` each.
 
     Raises:
-        InputError: broken configuration, settings that Lightning refuses, no chips, a checkpoint of another configuration, or an
-            output folder in use.
+        InputError: broken configuration, settings that Lightning refuses, no chips, a checkpoint of another configuration or with code in
+            it, or an output folder in use.
     """
     settings = load_config(config, overrides)
     out = Path(settings.out)
@@ -61,7 +62,7 @@ def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[st
     (out / "config.json").write_text(json.dumps({"sha256": settings.sha256(), **asdict(settings)}, indent=1))
     began = time.time()
     try:
-        trainer.fit(task, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=False)
+        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as end:  # how Lightning ends on Ctrl-C; what follows it is ours to say
         raise KeyboardInterrupt from end
     recipe = recipe_of(settings, data.index, seconds=time.time() - began, steps=trainer.global_step)
@@ -151,10 +152,24 @@ def _checkpoint(settings: TrainConfig, resume: str | None) -> Path | None:
     if known.is_file() and json.loads(known.read_text())["sha256"] != settings.sha256():
         raise InputError(f"{path}: belongs to another configuration than the one given; use {known}, or choose another out")
     if path.is_file():
-        return path
+        _refuse_code(path)
+        return path.resolve()
     if resume == "last" and known.is_file():
         return None  # stopped before its first checkpoint: it starts anew and ends the same
     raise InputError(f"{path}: no such checkpoint; leave --resume out to start anew")
+
+
+def _refuse_code(path: Path) -> None:
+    """A checkpoint is a pickle; only one that holds tensors and plain values is read, so that nothing in it can run."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, LookupError, OSError, EOFError) as cause:
+        raise InputError(
+            f"{path}: is no checkpoint of detect fit, or holds more than tensors and plain values; it was not loaded"
+        ) from cause
+    missing = {"state_dict", "optimizer_states", "loops"}.difference(content if isinstance(content, dict) else ())
+    if missing:
+        raise InputError(f"{path}: is no checkpoint of detect fit, it lacks {', '.join(sorted(missing))}")
 
 
 def _trainer(settings: TrainConfig, out: Path) -> lightning.Trainer:

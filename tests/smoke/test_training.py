@@ -128,6 +128,26 @@ def test_resumed_training_ends_as_if_it_had_not_been_interrupted(
     assert all((one[k] == two[k]).all() for k in one)
 
 
+def test_a_checkpoint_runs_nothing(chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    made, poisoned = tmp_path / "made", tmp_path / "poisoned.ckpt"
+
+    class Payload:
+        def __reduce__(self) -> tuple[object, ...]:
+            return Path.touch, (made,)
+
+    assert fit(chips, tmp_path / "run") == 0
+    whole = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    torch.save(whole | {"more": Payload()}, poisoned)
+    capsys.readouterr()
+    assert fit(chips, tmp_path / "again", "--resume", str(poisoned)) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"detect: error: {poisoned}: is no checkpoint of detect fit, or holds more than tensors and plain values; it was not loaded"
+    ]
+    assert not made.exists()
+
+
 def test_the_mean_of_weights_lies_between_them(chips: Path, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
