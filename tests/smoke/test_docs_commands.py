@@ -54,7 +54,7 @@ SHORTENED = {
 SHORTENED["test"] = SHORTENED["fit"]
 
 BEYOND_THE_PAGES = """
-detect predict scene.tif --out more --propose-sites --structure configs/structures/warehouse.yaml --device cpu --bands 3,2,1 -q
+detect predict scene.tif --out more --propose-sites --structure warehouse --device cpu --bands 3,2,1 -q
 detect predict scene.tif --out more --sun-elevation 52 --sun-azimuth 141 --min-area 20 --threshold 0.5 --block-size 256 --overwrite
 detect predict item.json --asset visual --out more --json
 detect predict january.tif april.tif --out dated -q
