@@ -35,7 +35,8 @@ def learn(
         ids: of the examples.
         out: YAML file to write.
         name: of the type; by default the name of the file.
-        structure: profile whose storeys, rooms and beds are taken, which cannot be seen from above; by default the dormitory.
+        structure: profile (YAML file or a name that ships) whose storeys, rooms and beds are taken, which cannot be seen from above; by
+            default the dormitory.
 
     Raises:
         InputError: a file that cannot be used, an ``id`` that is not there, or ``out`` exists.

@@ -92,13 +92,37 @@ class StructureProfile:
         return np.round(np.round(length_m * self.storeys * self.rooms_per_metre.likely) * self.beds_per_room.likely)
 
 
-def load_profile(path: str | Path | None = None) -> StructureProfile:
-    """A structure profile from YAML; by default the dormitory that ships with the package.
+def profile_path(name_or_path: str | Path | None = None) -> Path:
+    """The file of a structure profile.
+
+    Args:
+        name_or_path: a file, or the name of a profile that ships with the package (a file of that name comes first); None for the
+            dormitory.
+
+    Raises:
+        InputError: there is neither.
+    """
+    default = resource_path(DEFAULT_PROFILE)
+    if name_or_path is None:
+        return default
+    given = Path(name_or_path)
+    shipped = {path.stem: path for path in sorted(default.parent.glob("*.yaml"))}
+    if not given.is_file() and str(name_or_path) in shipped:
+        return shipped[str(name_or_path)]
+    if not given.exists():
+        raise InputError(
+            f"structure '{name_or_path}': no such name or file; shipped are: {', '.join(shipped)}; {DEFAULT_PROFILE} is an example"
+        )
+    return given
+
+
+def load_profile(name_or_path: str | Path | None = None) -> StructureProfile:
+    """A structure profile by name or from YAML, see ``profile_path``; by default the dormitory that ships with the package.
 
     Raises:
         InputError: missing file, broken YAML, unknown or missing keys, numbers out of order.
     """
-    path = resource_path(DEFAULT_PROFILE) if path is None else Path(path)
+    path = profile_path(name_or_path)
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as cause:

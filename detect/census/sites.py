@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import geopandas as gpd
 import numpy as np
@@ -20,6 +20,9 @@ from detect.base.geometry import area_km2
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 
 WHOLE_SCENE = "scene"
+"""Name of the site that is the whole scene; a plot may be called so too."""
+Kind = Literal["whole", "proposed", "plots"]
+"""The whole scene; outlined by ``proposed_sites``, nobody's plots; from a file."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,17 @@ class Sites:
     """``name``, ``planned_buildings`` (float, NaN where not given), ``area_km2`` (on the ellipsoid), geometry."""
     warnings: tuple[tuple[str, ...], ...]
     """One tuple per site."""
-    proposed: bool = False
-    """Outlined by ``proposed_sites``; nobody's plots."""
+    kind: Kind = "plots"
+
+    @property
+    def are_plots(self) -> bool:
+        """Whether they are someone's plots."""
+        return self.kind == "plots"
+
+    @property
+    def is_whole_scene(self) -> bool:
+        """Whether the whole scene is the one site, which need not be drawn."""
+        return self.kind == "whole"
 
 
 def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon) -> Sites:
@@ -51,7 +63,7 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
             {"name": [WHOLE_SCENE], "planned_buildings": [np.nan], "area_km2": [area_km2(outline, crs)]},
             geometry=gpd.GeoSeries([outline], crs=crs),
         )
-        return Sites(table, ((),))
+        return Sites(table, ((),), "whole")
     raw = read_vector(path, preferred="sites")
     crossed = ~shapely.is_valid(geometries_of(raw))
     table = polygons_only(raw.assign(**{_CROSSED: crossed}))
@@ -158,12 +170,7 @@ def proposed_sites(buildings: gpd.GeoDataFrame) -> Sites:
         },
         geometry=series,
     )
-    return Sites(table, ((PROPOSED,),) * len(table), proposed=True)
-
-
-def are_plots(sites: Sites) -> bool:
-    """Whether the sites are someone's plots: neither the whole scene nor proposed."""
-    return list(sites.table["name"]) != [WHOLE_SCENE] and not sites.proposed
+    return Sites(table, ((PROPOSED,),) * len(table), "proposed")
 
 
 def assign(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> NDArray[np.object_]:

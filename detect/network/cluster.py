@@ -56,7 +56,7 @@ class DaskCluster:
                     distributed.LocalCluster(
                         n_workers=workers or os.cpu_count(),
                         threads_per_worker=1,
-                        dashboard_address=None,
+                        dashboard_address=":0",  # any free port: the usual one may be taken
                         silence_logs=logging.ERROR,
                     )
                 ).scheduler_address

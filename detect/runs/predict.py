@@ -42,7 +42,7 @@ from detect.census.overlaps import counted_once, groups, overlapping
 from detect.census.profiles import StructureProfile, load_profile, plain
 from detect.census.rates import of_kind
 from detect.census.shadows import heights
-from detect.census.sites import WHOLE_SCENE, Sites, are_plots, assign, load_sites, proposed_sites, with_cut
+from detect.census.sites import Sites, assign, load_sites, proposed_sites, with_cut
 from detect.network.backends import Backend, FlipAveraged, open_backend
 from detect.network.cluster import DaskCluster
 from detect.network.probabilities import Cluster, Probabilities, calibrated, predict_probabilities
@@ -158,7 +158,7 @@ def predict_scenes(
         weights: name or path; the default ones without.
         sites: vector file with polygons to count in; without, the whole scene.
         propose_sites: count in clusters of new construction instead; the whole scene where there are none.
-        structure: YAML profile of the structure that is looked for; without, the dormitory.
+        structure: profile of the structure that is looked for, a YAML file or a name that ships; without, the dormitory.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         workers: blocks computed at a time, default two (or one, on one core); more need more memory.
         dask: address of a Dask scheduler whose workers compute the blocks, or ``local`` for processes on this machine.
@@ -358,7 +358,7 @@ def _finish(one: _Found, buildings: gpd.GeoDataFrame, notes: list[str], key: str
     buildings["site"] = assign(buildings, sites.table)
     buildings = add_dormitories(buildings.assign(id=np.arange(1, len(buildings) + 1)), job.profile)
     buildings = with_schema(with_beds(buildings.assign(height_m=heights(scene, grid, buildings)), job.profile))
-    ground = survey(scene, grid, sites.table, buildings, job.profile) if are_plots(sites) else None
+    ground = survey(scene, grid, sites.table, buildings, job.profile) if sites.are_plots else None
     with heads.reader() as reader:
         sites = with_gaps(with_cut(sites, buildings), grid, reader.seen(GAPS_PX))
     summary = _summary(scene, job, grid, heads, buildings, sites, ground, notes, key)
@@ -372,7 +372,7 @@ def _finish(one: _Found, buildings: gpd.GeoDataFrame, notes: list[str], key: str
             write_tables(target, buildings, rows, sites.table, ground)
             trim()
             overall = np.load(one.overall)
-            write_overview(target / "overview.png", scene, overall, buildings, sites.table, draw_sites=_are_drawn(sites))
+            write_overview(target / "overview.png", scene, overall, buildings, sites.table, draw_sites=not sites.is_whole_scene)
             picture = take_picture(scene, overall, by_interest(buildings))
             write_report(target / "report.html", picture, buildings, rows, sites.table, summary, ground)
             rasters.result()
@@ -383,11 +383,6 @@ def _finish(one: _Found, buildings: gpd.GeoDataFrame, notes: list[str], key: str
         write_summary(target / "summary.json", summary)
     report("files", 1, 1)
     return Result(folder, buildings, sites.table, summary)
-
-
-def _are_drawn(sites: Sites) -> bool:
-    """Whether there are sites other than the whole scene."""
-    return list(sites.table["name"]) != [WHOLE_SCENE]
 
 
 def _run_key(scene: Scene, job: _Job, rivals: list[str]) -> str:
@@ -549,7 +544,8 @@ def _summary(
             "gsd_m": round(scene.gsd_m, 4),
             "bands": list(scene.bands),
             "area_km2": round(area_km2(scene.outline, scene.crs), 6),
-            "whole_scene_is_the_site": not _are_drawn(sites),
+            "whole_scene_is_the_site": sites.is_whole_scene,
+            "sites_are": sites.kind,
         },
         "model": _model(job.weights, scene),
         **counted,

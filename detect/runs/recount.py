@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,9 @@ from detect.base.vectors import geometries_of, read_vector
 from detect.census.count import SHADOWS_SAY, storeys_warning, take_census, with_beds
 from detect.census.dormitories import add_dormitories, rows_layer
 from detect.census.ground import survey
-from detect.census.profiles import StructureProfile, load_profile, plain, profile_from
+from detect.census.profiles import StructureProfile, load_profile, plain, profile_from, profile_path
 from detect.census.review import Review, apply_review, read_corrections
-from detect.census.sites import PROPOSED, WHOLE_SCENE, Sites, are_plots, assign, load_sites, with_cut
+from detect.census.sites import PROPOSED, Kind, Sites, assign, load_sites, with_cut
 from detect.network.weights import sha256_of
 from detect.results.outputs import GROUND, NO_DATA, with_schema, write_stage_rasters, write_summary, write_tables
 from detect.results.overview import write_overview
@@ -39,6 +40,7 @@ from detect.results.report import by_interest, write_report
 from detect.results.seal import sealed
 from detect.runs.predict import Result, whole_folder, with_gaps
 from detect.scene.scene import Scene, WorkGrid, open_scene
+from detect.scene.sun import Sun
 
 REVIEWED = "corrected by a reviewer:"
 NOT_DRAWN = "overview.png and the picture of the page are the earlier ones:"
@@ -59,7 +61,7 @@ def recount(
     Args:
         folder: that predict wrote: of one scene, or with a folder per scene.
         sites: vector file with polygons to count in.
-        structure: YAML profile of the structure that is looked for.
+        structure: profile of the structure that is looked for, a YAML file or a name that ships.
         review: buildings of one scene as a user has corrected them: stages or outlines changed, rows deleted, rows without ``id`` added.
 
     Raises:
@@ -81,7 +83,8 @@ def _scene_folders(path: Path) -> list[Path]:
 
 def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path | None, review: str | Path | None) -> Result:
     before = _read_summary(folder)
-    profile = profile_from(before["run"]["structure"], str(folder)) if structure is None else load_profile(structure)
+    used = None if structure is None else profile_path(structure)
+    profile = profile_from(before["run"]["structure"], str(folder)) if used is None else load_profile(used)
     buildings = read_vector(folder / "buildings.gpkg", "buildings")
     with rasterio.open(folder / "stage.tif") as source:
         grid = WorkGrid(source.shape, source.transform, before["run"]["work_gsd_m"], (1.0, 1.0))
@@ -99,7 +102,7 @@ def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path |
     buildings = _classified(buildings, crs, plots, profile, checked)
     scene, reason = _scene_again(before["scene"])
     ground = _old_ground(folder) if sites is None else None
-    if scene and are_plots(plots) and (sites is not None or structure is not None):
+    if scene and plots.are_plots and (sites is not None or structure is not None):
         ground = survey(scene, scene.work_grid(before["model"]["gsd_m"]), plots.table, buildings, profile)
     counted = take_census(
         buildings.assign(certain=buildings["id"].isin(checked.checked)),
@@ -110,11 +113,11 @@ def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path |
         ground,
     )
     summary = {**before, **counted, "warnings": _warnings(before, checked)}
-    summary["scene"] = {**before["scene"], "whole_scene_is_the_site": list(plots.table["name"]) == [WHOLE_SCENE]}
+    summary["scene"] = {**before["scene"], "whole_scene_is_the_site": plots.is_whole_scene, "sites_are": plots.kind}
     summary["review"] = checked.to_json()
     summary["recounted"] = {
         name: None if path is None else {"file": Path(path).name, "sha256": sha256_of(Path(path))}
-        for name, path in (("sites", sites), ("structure", structure), ("review", review))
+        for name, path in (("sites", sites), ("structure", used), ("review", review))
     }
     summary["run"] = {**before["run"], "structure": plain(profile), "key": _key(before["run"]["key"], summary["recounted"])}
     summary["warnings"] += storeys_warning(counted)
@@ -125,7 +128,7 @@ def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path |
             write_stage_rasters(target, grid, crs, stage)
         write_tables(target, buildings, rows, plots.table, ground)
         if scene:
-            overall, drawn = read_whole(scene), list(plots.table["name"]) != [WHOLE_SCENE]
+            overall, drawn = read_whole(scene), not plots.is_whole_scene
             write_overview(target / "overview.png", scene, overall, buildings, plots.table, draw_sites=drawn)
             picture = take_picture(scene, overall, by_interest(buildings))
         else:
@@ -162,7 +165,17 @@ def _outline(grid: WorkGrid) -> Polygon:
 def _old_sites(folder: Path, before: dict[str, Any]) -> Sites:
     table = read_vector(folder / "buildings.gpkg", "sites")
     warnings = tuple(tuple(site["warnings"]) for site in before["sites"])
-    return Sites(table, warnings, proposed=any(PROPOSED in w for w in warnings))
+    return Sites(table, warnings, _kind(before))
+
+
+def _kind(before: dict[str, Any]) -> Kind:
+    """What the sites of a result are; results from before it was stored tell it by a flag and a warning."""
+    kind: Kind | None = before["scene"].get("sites_are")
+    if kind is not None:
+        return kind
+    if before["scene"].get("whole_scene_is_the_site"):
+        return "whole"
+    return "proposed" if any(PROPOSED in site["warnings"] for site in before["sites"]) else "plots"
 
 
 def _old_ground(folder: Path) -> gpd.GeoDataFrame | None:
@@ -216,7 +229,11 @@ def _scene_again(known: dict[str, Any]) -> tuple[Scene | None, str]:
         scene = open_scene(known["path"], bands=known["bands"], gsd_m=None if known["crs"] else known["gsd_m"])
     except (DetectError, OSError) as cause:
         return None, str(cause)
-    return (scene, "") if scene.sha256 == known["sha256"] else (None, f"{known['path']} has changed since")
+    if scene.sha256 != known["sha256"]:
+        return None, f"{known['path']} has changed since"
+    # What was said of it on the command line or in a STAC item, the file itself does not know.
+    sun = None if known["sun"] is None else Sun(**known["sun"])
+    return replace(scene, name=known["name"], date=known["date"], sun=sun), ""
 
 
 def _key(before: str, recounted: dict[str, Any]) -> str:

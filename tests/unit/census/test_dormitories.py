@@ -17,6 +17,7 @@ from detect.base.geometry import measure
 from detect.base.resources import resource_path
 from detect.census.dormitories import add_dormitories, find_rows, likeness, membership, rows_layer
 from detect.census.profiles import DEFAULT_PROFILE, Assumed, Calibration, load_profile, profile_from, profile_text
+from detect.cli.main import STRUCTURES
 
 CRS = pyproj.CRS(32637)
 X, Y = 414_000, 6_170_000
@@ -258,9 +259,21 @@ def test_a_profile_that_is_no_yaml_is_one_line(tmp_path: Path, text: bytes) -> N
 
 
 def test_a_profile_that_is_not_there(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.yaml", tmp_path):
-        with pytest.raises(InputError, match=r"cannot be read .* is an example"):
+    for path, words in ((tmp_path / "none.yaml", "no such name or file"), (tmp_path, "cannot be read")):
+        with pytest.raises(InputError, match=rf"{words}.* is an example"):
             load_profile(path)
+
+
+def test_shipped_profiles_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = sorted(path.stem for path in resource_path(DEFAULT_PROFILE).parent.glob("*.yaml"))
+    (tmp_path / "house").mkdir()  # a folder of that name is no profile
+    assert [load_profile(name).name for name in names] == names
+    with pytest.raises(InputError, match=rf"structure 'castle': no such name or file; shipped are: {', '.join(names)}"):
+        load_profile("castle")
+    write_profile(tmp_path, {}).rename(tmp_path / "warehouse")
+    assert load_profile("warehouse").name != "warehouse", "a file of that name comes first"
+    assert STRUCTURES.endswith(", ".join(names)), "what --help lists"
 
 
 @pytest.mark.parametrize("change", [{"sources": None}, {"sources": 5}, {1: 2, "colour": 3}], ids=str)

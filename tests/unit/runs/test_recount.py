@@ -18,6 +18,7 @@ from shapely import affinity, box
 from detect.base.errors import InputError
 from detect.census.learn import learn
 from detect.census.profiles import load_profile
+from detect.census.sites import PROPOSED
 from detect.cli.main import main as cli
 from detect.runs.predict import OUTPUTS, predict_scenes
 from detect.runs.recount import recount
@@ -99,6 +100,13 @@ def test_another_profile(result: Path, tmp_path: Path) -> None:
     assert again.summary["total"]["buildings"] == before["total"]["buildings"]
     (kept,) = recount(result)
     assert kept.summary["assumptions"]["structure"] == "mine"
+
+
+def test_a_shipped_profile_goes_by_its_name(result: Path) -> None:
+    assert cli.main(["census", str(result), "--structure", "house"]) == 0
+    summary = summary_of(result)
+    assert summary["assumptions"]["structure"] == "house"
+    assert summary["recounted"]["structure"]["file"] == "house.yaml"
 
 
 def test_corrected_buildings_count_as_they_are(result: Path, tmp_path: Path) -> None:
@@ -255,3 +263,52 @@ def test_new_plots_of_a_scene_that_is_gone_have_no_ground(result: Path, tmp_path
 
 def layers_of(folder: Path) -> set[str]:
     return set(pyogrio.list_layers(folder / "buildings.gpkg")[:, 0])
+
+
+def test_a_plot_may_be_called_scene(result: Path, tmp_path: Path) -> None:
+    found = buildings_of(result)
+    plot = gpd.GeoDataFrame({"name": ["scene"]}, geometry=[box(*found.total_bounds).buffer(5)], crs=found.crs)
+    plot.to_file(tmp_path / "plot.gpkg")
+    whole = (result / "overview.png").read_bytes()
+    (again,) = recount(result, sites=tmp_path / "plot.gpkg")
+    assert again.summary["sites"][0]["ground"] is not None, "it is looked at for cleared ground"
+    assert not again.summary["scene"]["whole_scene_is_the_site"]
+    assert (result / "overview.png").read_bytes() != whole, "its outline is drawn"
+    (once_more,) = recount(result)
+    assert once_more.summary["scene"]["sites_are"] == "plots"
+    assert counts(once_more.summary) == counts(again.summary)
+
+
+@pytest.mark.parametrize(
+    ("whole", "warnings", "kind"), [(True, [], "whole"), (False, [PROPOSED], "proposed"), (False, [], "plots")]
+)
+def test_results_from_before_tell_what_their_sites_are(whole: bool, warnings: list[str], kind: str, result: Path) -> None:
+    summary = summary_of(result)
+    del summary["scene"]["sites_are"]
+    summary["scene"]["whole_scene_is_the_site"] = whole
+    summary["sites"][0]["warnings"] = warnings
+    (result / "summary.json").write_text(json.dumps(summary))
+    assert recount(result)[0].summary["scene"]["sites_are"] == kind
+
+
+def test_what_was_said_of_a_scene_stays_said(tmp_path: Path) -> None:
+    (scene,), truth = simulate_compounds(tmp_path, seed=900, dormitories=6, storeys=3, gsd_m=0.6, margin_m=12.0)
+    gpd.read_file(truth, layer="sites").drop(columns="planned_buildings").to_file(tmp_path / "plots.gpkg")
+    item = {
+        "type": "Feature", "id": "camp_east", "properties": {"datetime": "2024-03-05T10:00:00Z"},
+        "assets": {"visual": {"href": scene.name, "type": "image/tiff"}},
+    }  # fmt: skip
+    (tmp_path / "item.json").write_text(json.dumps(item))
+    (one,) = predict_scenes(
+        [tmp_path / "item.json"], tmp_path / "out", sites=tmp_path / "plots.gpkg", date="2024-06-01", sun_deg=(48.0, 150.0)
+    )
+    assert (one.summary["scene"]["name"], one.summary["scene"]["date"]) == ("camp_east", "2024-06-01")
+    picture, ground = (one.folder / "overview.png").read_bytes(), gpd.read_file(one.folder / "buildings.gpkg", layer="ground")
+    (again,) = recount(one.folder)
+    assert (one.folder / "overview.png").read_bytes() == picture
+    for key in ("scene", "total", "sites", "assumptions", "warnings"):
+        assert again.summary[key] == one.summary[key], key
+    (surveyed,) = recount(one.folder, sites=tmp_path / "plots.gpkg")
+    assert surveyed.summary["total"] == one.summary["total"]
+    assert gpd.read_file(one.folder / "buildings.gpkg", layer="ground").equals(ground)
+    assert again.buildings["height_m"].equals(one.buildings["height_m"]) and surveyed.buildings["height_m"].notna().any()

@@ -1,0 +1,77 @@
+"""The cards of the weights that ship hold every key that the code reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detect.base.stages import STAGES
+from detect.census.rates import SIZES_M2
+from detect.network.weights import CARD_KEYS, load_weights
+
+FOLDER = Path(__file__).resolve().parents[2] / "weights"
+CARDS = sorted(path.stem for path in FOLDER.glob("*.json"))
+KEYS = {
+    "": [
+        *CARD_KEYS,
+        "version",
+        "bands",
+        "brightness",
+        "calibration",
+        "data",
+        "licence",
+        "metrics",
+        "rates",
+        "recipe",
+        "stage_head",
+    ],
+    "tile": ["core_px", "halo_px", "stride_px"],
+    "normalisation": ["mean", "std"],
+    "architecture": ["decoder", "encoder", "decoder_channels"],
+    "thresholds": ["footprint", "boundary", "seed_margin", "merge_below", "min_area_m2"],
+    "brightness": ["mean", "mean_sd", "std", "std_sd"],
+    "calibration": ["footprint", "stage", "stage_class_weights"],
+    "calibration.footprint": ["temperature"],
+    "calibration.stage": ["temperature"],
+    "metrics": ["mean_iou", "mean_f1", "places", "sets"],
+    "stage_head": ["gsds_m", "crop_px", "sure_from"],
+    "recipe": ["steps", "config"],
+}
+"""Per part of a card what the commands and scripts read of it. ``finest_gsd_m`` and ``mean_margin`` may be absent."""
+OF_A_SIZE = {"predicted", "real", "reference", "found"}
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_the_card_is_complete(name: str) -> None:
+    card = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    lacks = []
+    for part, keys in KEYS.items():
+        content: Any = card
+        for step in filter(None, part.split(".")):
+            content = content[step]
+        lacks += [f"{part}.{key}" for key in keys if key not in content]
+    assert lacks == []
+    assert card["name"] == name
+    assert all({"data_set", "licence", "trained_on"} <= d.keys() for d in card["data"])
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_rates_of_the_card_are_complete(name: str) -> None:
+    rates = load_weights(name).card["rates"]
+    assert any(rate.get("simulated") for rate in rates) and any(not rate.get("simulated") for rate in rates)
+    for rate in rates:
+        assert {"by_size", "stages"} & rate.keys(), f"{rate['place']} tells nothing"
+        by_size = rate.get("by_size", {})
+        assert set(SIZES_M2) <= set(by_size) or "dormitory" in by_size or not by_size, rate["place"]
+        assert all(size.keys() >= OF_A_SIZE for size in by_size.values()), rate["place"]
+        if "stages" in rate:
+            assert all(set(given) == set(STAGES) for given in (rate["stages"], *rate["stages"].values())), rate["place"]
+            assert set(rate["by_stage"]) == set(STAGES), rate["place"]
+            assert all(stage.keys() >= {"reference", "found"} for stage in rate["by_stage"].values()), rate["place"]
+
+
+def test_the_default_ships() -> None:
+    assert (FOLDER / "default.txt").read_text(encoding="utf-8").strip() in CARDS
