@@ -1,0 +1,1 @@
+"""What a run leaves behind: the folder of a result, and how it is found, read, locked and swapped."""
