@@ -15,6 +15,7 @@ from detect.base.geometry import measure
 from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.census.dormitories import find_rows, mean_width_m, shape_fits
 from detect.census.profiles import StructureProfile, Trapezoid, load_profile, profile_text
+from detect.results.folder import ResultFolder
 
 SPREAD = 0.08
 """Relative spread of lengths and widths among buildings of one type, at least, as measured footprints have it."""
@@ -65,10 +66,7 @@ def learn(
 def _read(path: Path) -> gpd.GeoDataFrame:
     """Buildings with ``id`` and their measures."""
     if path.is_dir():
-        found = sorted(path.glob("buildings.gpkg")) or sorted(path.glob("[!.]*/buildings.gpkg"))
-        if len(found) != 1:
-            raise InputError(f"{path}: holds {len(found)} predicted scenes; give the folder of one, which has a buildings.gpkg")
-        path = found[0]
+        path = ResultFolder.find_one(path, "buildings.gpkg").path / "buildings.gpkg"
     table = polygons_only(read_vector(path))
     if "id" not in table:
         raise InputError(f"{path}: has no column 'id'")

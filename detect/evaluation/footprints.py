@@ -18,6 +18,7 @@ from detect.base.errors import InputError
 from detect.base.matching import match, overlaps
 from detect.base.stages import STAGES
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
+from detect.results.folder import ResultFolder
 from detect.results.outputs import NO_DATA
 
 OBSERVED_PX = 4096
@@ -141,10 +142,7 @@ def observed_ground(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame |
 
 def _scene_folder(path: Path) -> Path:
     """The folder of the one scene that a predict folder holds."""
-    found = [path] if (path / "buildings.gpkg").exists() else sorted(p.parent for p in path.glob("*/buildings.gpkg"))
-    if len(found) != 1:
-        raise InputError(f"{path}: holds {len(found)} predicted scenes; give the folder of one, which has a buildings.gpkg")
-    return found[0]
+    return ResultFolder.find_one(path, "buildings.gpkg").path
 
 
 def _to_one_plane(*given: gpd.GeoDataFrame | None) -> list[gpd.GeoDataFrame | Any]:

@@ -32,6 +32,7 @@ HEADS = 5
 NO_DATA = 255
 TOP = 254
 """uint8 of probability 1."""
+_NOTE = "run.json"
 Progress = Callable[[str, int, int], None]
 
 
@@ -241,20 +242,30 @@ def _file(folder: Path, block: Block) -> Path:
 
 def _claim(folder: Path, run_key: str, block_px: int) -> None:
     """Make the folder ours: blocks of another run or block size are never mixed in."""
-    note = folder / "run.json"
+    note = folder / _NOTE
     mine = {"run_key": run_key, "block_px": block_px}
-    if folder.exists():
-        try:
-            same = json.loads(note.read_text()) == mine
-        except (OSError, ValueError):
-            same = False
-        if not same:
-            shutil.rmtree(folder)
+    if folder.exists() and _owner(folder) != mine:
+        shutil.rmtree(folder)
     (folder / "blocks").mkdir(parents=True, exist_ok=True)
     if not note.exists():
         aside = note.with_suffix(".part")
         aside.write_text(json.dumps(mine))
         aside.replace(note)
+
+
+def _owner(folder: Path) -> Any:
+    """Which run a work folder belongs to; None where that cannot be read."""
+    try:
+        return json.loads((folder / _NOTE).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def drop_blocks(folder: Path, run_key: str) -> None:
+    """Remove the work folder of a run that is done; that of another run stays."""
+    owner = _owner(folder)
+    if isinstance(owner, dict) and owner.get("run_key") == run_key:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _assemble(blocks: tuple[Block, ...], scene: Scene, grid: WorkGrid, folder: Path) -> tuple[Path, int]:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from detect.base.errors import DetectError, InputError
+from detect.results.folder import SUMMARY, ResultFolder
 
 STAGING = Path(".detect-work")
 """In the folder where the command runs."""
-_SUMMARY = "summary.json"
 
 
 def is_remote(out: str | Path) -> bool:
@@ -54,19 +54,19 @@ class RemoteFolder:
             DetectError: the copy failed. The local folder stays in both cases.
         """
         there, key = f"{self.url}/{folder.name}", self._key(folder.name)
-        if key == _key_of(json.loads((folder / _SUMMARY).read_text(encoding="utf-8"))):
+        if key == _key_of(ResultFolder(folder).summary()):
             return there
         if key is not None and not overwrite:
             raise InputError(
                 f"{there}: holds another result; give --overwrite to replace it, or another --out (the new one lies in {folder})"
             )
         target = f"{self._root.rstrip('/')}/{folder.name}"
-        names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != _SUMMARY)
+        names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != SUMMARY)
         try:
-            if self._files.exists(f"{target}/{_SUMMARY}"):  # while files are replaced, no summary vouches for them
-                self._files.rm_file(f"{target}/{_SUMMARY}")
+            if self._files.exists(f"{target}/{SUMMARY}"):  # while files are replaced, no summary vouches for them
+                self._files.rm_file(f"{target}/{SUMMARY}")
             self._files.makedirs(target, exist_ok=True)
-            for name in (*names, _SUMMARY):
+            for name in (*names, SUMMARY):
                 self._files.put_file(str(folder / name), f"{target}/{name}")
         except Exception as cause:  # each protocol raises classes of its own
             raise DetectError(
@@ -77,7 +77,7 @@ class RemoteFolder:
 
     def _key(self, name: str) -> str | None:
         """Of the result that lies there; None where there is none."""
-        path = f"{self._root.rstrip('/')}/{name}/{_SUMMARY}"
+        path = f"{self._root.rstrip('/')}/{name}/{SUMMARY}"
         try:
             return _key_of(json.loads(self._files.cat_file(path))) if self._files.exists(path) else None
         except (OSError, ValueError):

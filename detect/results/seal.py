@@ -20,8 +20,8 @@ from rasterio.errors import RasterioError
 
 from detect.base.errors import InputError
 from detect.network.weights import sha256_of
+from detect.results.folder import SUMMARY, ResultFolder
 
-SUMMARY = "summary.json"
 RASTERS = ("mask.tif", "probability.tif", "stage.tif")
 
 
@@ -39,26 +39,21 @@ def verify(folder: str | Path) -> list[str]:
         InputError: there is no result of predict.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give one that detect predict wrote")
-    results = [folder] if (folder / SUMMARY).exists() else sorted(p.parent for p in folder.glob(f"*/{SUMMARY}"))
-    half_done = [] if (folder / SUMMARY).exists() else sorted(p for p in folder.glob(".*.work") if p.is_dir())
-    if not results and not half_done:
-        raise InputError(
-            f"{folder}: holds no {SUMMARY}, neither itself nor in a folder below; give one that detect predict wrote"
-        )
+    half_done = ResultFolder.unfinished(folder)
+    results = ResultFolder.find(folder, allow_none=bool(half_done))
     findings = [finding for result in results for finding in _findings(result)]
-    missing = [f"{p}: a run that was cut off; give its command again" for p in half_done]
+    missing = [f"{p}: a run that was cut off, or is still at work; give its command again" for p in half_done]
     return findings + missing
 
 
-def _findings(folder: Path) -> Iterator[str]:
+def _findings(result: ResultFolder) -> Iterator[str]:
+    folder = result.path
     try:
-        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        files, blocks, size = dict(summary["files"]), summary["blocks"], summary["run"]["work_size_px"]
-    except (OSError, ValueError, KeyError, TypeError) as cause:
-        yield f"{folder / SUMMARY}: is no readable summary of this version ({type(cause).__name__}: {cause})"
+        summary = result.summary("files", "blocks", "run.work_size_px")
+    except InputError as cause:
+        yield str(cause)
         return
+    files, blocks, size = dict(summary["files"]), summary["blocks"], summary["run"]["work_size_px"]
     own = files.pop(SUMMARY, None)
     if own != _own_hash({**summary, "files": files}):
         yield f"{folder / SUMMARY}: was changed after it was written"

@@ -45,9 +45,10 @@ from detect.census.shadows import heights
 from detect.census.sites import Sites, assign, load_sites, proposed_sites, with_cut
 from detect.network.backends import Backend, FlipAveraged, open_backend
 from detect.network.cluster import DaskCluster
-from detect.network.probabilities import Cluster, Probabilities, calibrated, predict_probabilities
+from detect.network.probabilities import Cluster, Probabilities, calibrated, drop_blocks, predict_probabilities
 from detect.network.stage_head import looks_again, open_stage_head
 from detect.network.weights import Weights, load_weights, sha256_of
+from detect.results.folder import OUTPUTS, ResultFolder
 from detect.results.outputs import forget, with_schema, write_rasters, write_summary, write_tables
 from detect.results.overview import write_overview
 from detect.results.picture import read_whole, take_picture
@@ -58,10 +59,6 @@ from detect.results.stac_item import write_item
 from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.scene.sources import sources
 
-OUTPUTS = (
-    "mask.tif", "probability.tif", "stage.tif", "buildings.gpkg", "buildings.parquet", "summary.json", "report.html", "overview.png",
-    "item.json",
-)  # fmt: skip
 GAPS_PX = 2048
 """Longer side of the picture in which gaps of a site are looked for."""
 FAR_SD = 3.0
@@ -105,6 +102,11 @@ class _Job:
     block_px: int
     overwrite: bool
     progress: Progress
+    remote: RemoteFolder | None
+
+    def folder(self, scene: Scene) -> ResultFolder:
+        """Where the result of a scene goes."""
+        return ResultFolder(self.out / scene.name)
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,7 @@ def predict_scenes(
             block_px=block_px,
             overwrite=overwrite,
             progress=progress or (lambda stage, done, total: None),
+            remote=remote,
         )
         for source in found:
             with collected(source.path):
@@ -237,12 +240,7 @@ def predict_scenes(
                 opened.append(scene)
         pairs = overlapping(opened)
         for group in groups(len(opened), pairs):
-            ended = _predict_group({i: opened[i] for i in group}, pairs, job, collected)
-            for i, result in ended.items():
-                with collected(opened[i].path):
-                    results[i] = (
-                        result if remote is None else replace(result, url=remote.store(result.folder, overwrite=overwrite))
-                    )
+            results |= _predict_group({i: opened[i] for i in group}, pairs, job, collected)
     if errors:
         kind = InputError if all(isinstance(e, InputError) for e in errors) else DetectError
         together = kind("; ".join(str(e) for e in errors))
@@ -270,15 +268,38 @@ def _predict_group(
             load_sites(job.sites, scene.crs, scene.outline)  # plots that lie elsewhere are told of before the work
             usable[i] = scene
     results: dict[int, Result] = {}
+    with collected(", ".join(s.path for s in usable.values())), ExitStack() as locks:
+        # In one order everywhere, so that two calls that share scenes cannot wait for each other.
+        for folder in sorted(map(job.folder, usable.values()), key=lambda f: f.path.resolve()):
+            locks.enter_context(folder.lock("detect predict"))
+        for i, result in _predict_locked(usable, pairs, job, collected).items():
+            with collected(scenes[i].path):
+                results[i] = (
+                    result
+                    if job.remote is None
+                    else replace(result, url=job.remote.store(result.folder, overwrite=job.overwrite))
+                )
+    return results
+
+
+def _predict_locked(
+    scenes: dict[int, Scene],
+    pairs: list[tuple[int, int]],
+    job: _Job,
+    collected: Callable[[str], AbstractContextManager[None]],
+) -> dict[int, Result]:
+    """``_predict_group`` for scenes whose folders no other command touches."""
+    results: dict[int, Result] = {}
     todo: dict[int, Scene] = {}
-    for i, scene in usable.items():
+    for i, scene in scenes.items():
         with collected(scene.path):
-            known = _finished(job.out / scene.name, _run_key(scene, job, _rivals(i, usable, pairs)), job)
+            known = _finished(job.folder(scene), _run_key(scene, job, _rivals(i, scenes, pairs)), job)
             if known is not None:
                 results[i] = known
             todo[i] = scene
     if len(results) == len(todo):
         for scene in todo.values():
+            drop_blocks(job.folder(scene).work, _run_key(scene, job, []))  # it was killed when its result was in place
             job.progress(f"{scene.name}: done already", 1, 1)
         return results
     found: dict[int, _Found] = {}
@@ -305,11 +326,10 @@ def _rivals(i: int, scenes: dict[int, Scene], pairs: list[tuple[int, int]]) -> l
 
 def _find(scene: Scene, job: _Job) -> _Found:
     """Ask the network, and make buildings of its answers."""
-    work = job.out / f".{scene.name}.work"
+    work = job.folder(scene).work
     began = time.monotonic()
     grid = scene.work_grid(job.weights.read_gsd_m(scene.gsd_m))
     params = _instance_params(job, grid)
-    job.out.mkdir(parents=True, exist_ok=True)
     report = _reporter(scene, job)
     heads = predict_probabilities(
         scene,
@@ -349,7 +369,7 @@ def _reporter(scene: Scene, job: _Job) -> Progress:
 def _finish(one: _Found, buildings: gpd.GeoDataFrame, notes: list[str], key: str, job: _Job) -> Result:
     """Count the buildings and write the files."""
     began = time.monotonic()
-    scene, grid, heads, folder, report = one.scene, one.grid, one.heads, job.out / one.scene.name, _reporter(one.scene, job)
+    scene, grid, heads, folder, report = one.scene, one.grid, one.heads, job.folder(one.scene), _reporter(one.scene, job)
     sites = load_sites(job.sites, scene.crs, scene.outline)
     if job.propose_sites:
         proposed = proposed_sites(buildings)
@@ -364,7 +384,7 @@ def _finish(one: _Found, buildings: gpd.GeoDataFrame, notes: list[str], key: str
     summary = _summary(scene, job, grid, heads, buildings, sites, ground, notes, key)
     trim()
     report("files", 0, 1)
-    with whole_folder(folder) as target:
+    with folder.swap() as target:
         with ThreadPoolExecutor(1) as aside:
             told = calibrated(job.weights.temperature("footprint"))
             rasters = aside.submit(write_rasters, target, grid, scene.crs, one.stage, heads.path, told)
@@ -382,7 +402,7 @@ def _finish(one: _Found, buildings: gpd.GeoDataFrame, notes: list[str], key: str
         summary = sealed(summary, target)
         write_summary(target / "summary.json", summary)
     report("files", 1, 1)
-    return Result(folder, buildings, sites.table, summary)
+    return Result(folder.path, buildings, sites.table, summary)
 
 
 def _run_key(scene: Scene, job: _Job, rivals: list[str]) -> str:
@@ -407,21 +427,22 @@ def _run_key(scene: Scene, job: _Job, rivals: list[str]) -> str:
     return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _finished(folder: Path, key: str, job: _Job) -> Result | None:
+def _finished(folder: ResultFolder, key: str, job: _Job) -> Result | None:
     """The result in a folder when it is of this very run and whole; another's is not touched without ``--overwrite``."""
-    if not folder.exists() or job.overwrite:
+    path = folder.path
+    if not path.exists() or job.overwrite:
         return None
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        summary = folder.summary("run.key", "blocks.failed")
         same = summary["run"]["key"] == key
-    except (OSError, ValueError, KeyError, TypeError):
+    except InputError:
         same = False
     if not same:
-        raise InputError(f"{folder}: holds something else already; give --overwrite to replace it, or another --out")
-    if summary["blocks"]["failed"] or not all((folder / name).exists() for name in OUTPUTS):
+        raise InputError(f"{path}: holds something else already; give --overwrite to replace it, or another --out")
+    if summary["blocks"]["failed"] or not all((path / name).exists() for name in OUTPUTS):
         return None
-    buildings, sites = (gpd.read_file(folder / "buildings.gpkg", layer=layer) for layer in ("buildings", "sites"))
-    return Result(folder, buildings, sites, summary)
+    buildings, sites = (gpd.read_file(path / "buildings.gpkg", layer=layer) for layer in ("buildings", "sites"))
+    return Result(path, buildings, sites, summary)
 
 
 def _instance_params(job: _Job, grid: WorkGrid) -> InstanceParams:
@@ -613,27 +634,6 @@ def _failures(heads: Probabilities) -> Iterator[str]:
         yield f"{len(failed)} of {heads.ledger.blocks} blocks failed and were not counted: " + "; ".join(
             f"block {f['index']} ({f['error']})" for f in failed[:5]
         )
-
-
-@contextmanager
-def whole_folder(folder: Path, outputs: Sequence[str] = OUTPUTS) -> Iterator[Path]:
-    """A folder aside that takes the place of ``folder`` once it is whole; a user's own files (not ``outputs``) in it are kept."""
-    aside, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("new", "old"))
-    for stale in (aside, old):
-        shutil.rmtree(stale, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
-        yield aside
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    if folder.exists():
-        for entry in folder.iterdir():
-            if entry.name not in outputs and not (aside / entry.name).exists():
-                shutil.copytree(entry, aside / entry.name) if entry.is_dir() else shutil.copy2(entry, aside / entry.name)
-        folder.rename(old)
-    aside.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _versions() -> dict[str, str]:

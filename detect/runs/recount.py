@@ -33,12 +33,13 @@ from detect.census.profiles import StructureProfile, load_profile, plain, profil
 from detect.census.review import Review, apply_review, read_corrections
 from detect.census.sites import PROPOSED, Kind, Sites, assign, load_sites, with_cut
 from detect.network.weights import sha256_of
+from detect.results.folder import ResultFolder
 from detect.results.outputs import GROUND, NO_DATA, with_schema, write_stage_rasters, write_summary, write_tables
 from detect.results.overview import write_overview
 from detect.results.picture import read_picture, read_whole, take_picture
 from detect.results.report import by_interest, write_report
 from detect.results.seal import sealed
-from detect.runs.predict import Result, whole_folder, with_gaps
+from detect.runs.predict import Result, with_gaps
 from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.scene.sun import Sun
 
@@ -67,18 +68,15 @@ def recount(
     Raises:
         InputError: no predict folder, several scenes with one review, or a file that cannot be used.
     """
-    folders = _scene_folders(Path(folder))
+    folders = ResultFolder.find(folder, wait_for="detect census")
     if review is not None and len(folders) > 1:
-        names = ", ".join(f.name for f in folders)
+        names = ", ".join(f.path.name for f in folders)
         raise InputError(f"{folder}: --review corrects one scene, and here are {len(folders)} ({names}); give the folder of one")
-    return [_recount_one(f, sites, structure, review) for f in folders]
-
-
-def _scene_folders(path: Path) -> list[Path]:
-    found = [path] if (path / "summary.json").is_file() else sorted(p.parent for p in path.glob("[!.]*/summary.json"))
-    if not found:
-        raise InputError(f"{path}: holds no result of detect predict (no summary.json); give the folder that --out named")
-    return found
+    results = []
+    for one in folders:
+        with one.lock("detect census"):
+            results.append(_recount_one(one.path, sites, structure, review))
+    return results
 
 
 def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path | None, review: str | Path | None) -> Result:
@@ -123,7 +121,7 @@ def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path |
     summary["warnings"] += storeys_warning(counted)
     summary["warnings"] += [] if scene else [f"{NOT_DRAWN} the scene cannot be read ({reason})"]
     rows = rows_layer(buildings)
-    with whole_folder(folder) as target:
+    with ResultFolder(folder).swap() as target:
         if now.checked or now.deleted:
             write_stage_rasters(target, grid, crs, stage)
         write_tables(target, buildings, rows, plots.table, ground)
@@ -143,14 +141,9 @@ def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path |
 
 
 def _read_summary(folder: Path) -> dict[str, Any]:
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        # An older version left these out.
-        summary["run"]["structure"], summary["rates"], summary["run"]["work_gsd_m"], summary["scene"]["sun"]
-    except (OSError, ValueError) as cause:
-        raise InputError(f"{folder}/summary.json: cannot be read ({cause}); run detect predict again") from cause
-    except (KeyError, TypeError) as cause:
-        raise InputError(f"{folder}: was left by an earlier version of detect; run detect predict again") from cause
+    summary = ResultFolder(folder).summary(
+        "run.structure", "run.work_gsd_m", "rates", "scene.sun"
+    )  # earlier versions left some out
     for name in NEEDED:
         if not (folder / name).is_file():
             raise InputError(f"{folder}: {name} is missing; run detect predict again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import numpy as np
 from detect.base.errors import InputError
 from detect.base.stages import STAGES
 from detect.results import styles
+from detect.results.folder import ResultFolder
 from detect.results.outputs import write_summary
-from detect.runs.predict import Result, whole_folder
+from detect.runs.predict import Result
 from detect.tracks.align import align
 from detect.tracks.counts import ALL_SITES, Found, Tracks, count, recall
 from detect.tracks.events import CHANGES, base_date
@@ -51,14 +53,17 @@ def track(
     folder = None if out is None else _free(Path(out), overwrite)
     series = load_series(results)
     base = base_date(series.dates, since)
-    report("buildings over time", 0, 1)
-    found = _find(series)
-    report("buildings over time", 1, 1)
-    tracks = count(found, base)
-    if folder is not None:
-        report("files", 0, 1)
-        write_tracks(folder, tracks, found.snapshots, series)
-        report("files", 1, 1)
+    with nullcontext() if folder is None else ResultFolder(folder).lock("detect track"):
+        if folder is not None:
+            _free(folder, overwrite)  # another command may have written it since
+        report("buildings over time", 0, 1)
+        found = _find(series)
+        report("buildings over time", 1, 1)
+        tracks = count(found, base)
+        if folder is not None:
+            report("files", 0, 1)
+            write_tracks(folder, tracks, found.snapshots, series)
+            report("files", 1, 1)
     return replace(tracks, folder=folder)
 
 
@@ -97,8 +102,7 @@ def gather(snapshots: Sequence[Snapshot], links: Links, plane: Any) -> Evidence:
 
 def write_tracks(folder: Path, tracks: Tracks, snapshots: Sequence[Snapshot], series: Series) -> None:
     """The four files of ``detect track``, all or none."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with whole_folder(folder, OUTPUTS) as target:
+    with ResultFolder(folder).swap(OUTPUTS) as target:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pyogrio warns of a missing CRS, which scenes without georeference do not have
             for name, table in (("buildings", tracks.buildings), ("sites", tracks.sites)):

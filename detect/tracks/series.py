@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from detect.base.errors import InputError
 from detect.base.matching import covered_by
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 from detect.evaluation.footprints import observed_ground
+from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.outputs import NO_DATA
 from detect.runs.predict import Result
 
@@ -148,30 +148,17 @@ def _expand(given: Result | str | Path) -> list[Result | Path]:
     """A folder of results as those results."""
     if isinstance(given, Result):
         return [given]
-    folder = Path(given)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give folders that detect predict wrote")
-    found = [folder] if _is_result(folder) else sorted(f for f in folder.glob("[!.]*") if _is_result(f))
-    if not found:
-        raise InputError(f"{folder}: holds no result of detect predict (buildings.gpkg and summary.json)")
-    return list(found)
+    return [found.path for found in ResultFolder.find(given, ("buildings.gpkg", SUMMARY))]
 
 
 def _folder(result: Result | Path) -> Path:
     return result.folder if isinstance(result, Result) else result
 
 
-def _is_result(folder: Path) -> bool:
-    return (folder / "buildings.gpkg").is_file() and (folder / "summary.json").is_file()
-
-
 def _load(result: Result | Path) -> _Loaded:
     folder = _folder(result)
-    try:
-        summary = result.summary if isinstance(result, Result) else json.loads((folder / "summary.json").read_text("utf-8"))
-        date = summary["scene"]["date"]
-    except (OSError, ValueError, KeyError, TypeError) as cause:
-        raise InputError(f"{folder}/summary.json: is not of detect predict; run it again") from cause
+    summary = result.summary if isinstance(result, Result) else ResultFolder(folder).summary("scene.date")
+    date = summary["scene"]["date"]
     if date is None:
         raise InputError(f"{folder}: its scene has no date; run detect predict again with --date YYYY-MM-DD --overwrite")
     if isinstance(result, Result):

@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from detect.base.grid import Span
 from detect.network.lattice import Lattice
-from detect.network.probabilities import HEADS, NO_DATA, Ledger, Probabilities, calibrated, predict_block, predict_probabilities
+from detect.network.probabilities import (
+    HEADS,
+    NO_DATA,
+    Ledger,
+    Probabilities,
+    calibrated,
+    drop_blocks,
+    predict_block,
+    predict_probabilities,
+)
 from detect.scene.scene import open_scene
 
 WriteScene = Callable[..., Path]
@@ -160,6 +169,16 @@ def test_failures_are_listed_by_block_however_they_ended(scene_path: Path, tmp_p
     assert [f["index"] for f in ledger.failed] == list(range(BLOCKS))
     assert ledger.done == 0
     json.dumps(ledger.failed)
+
+
+def test_a_work_folder_is_dropped_by_its_own_run_alone(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "run.json").write_text('{"run_key": "mine", "block_px": 1}')
+    drop_blocks(tmp_path / "work", "another")
+    assert (tmp_path / "work").exists()
+    drop_blocks(tmp_path / "work", "mine")
+    drop_blocks(tmp_path / "work", "mine")
+    assert not (tmp_path / "work").exists()
 
 
 def test_an_interrupt_ends_the_run_and_keeps_finished_blocks(scene_path: Path, tmp_path: Path) -> None:

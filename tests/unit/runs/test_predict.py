@@ -152,6 +152,7 @@ def test_done_result_is_read_back_and_foreign_ones_are_kept(
     again = detect.predict(tiny_scene, tmp_path)
     assert (first.folder / "summary.json").stat().st_mtime_ns == before
     assert again.summary == first.summary
+    assert not list(tmp_path.glob(".*"))
     assert len(again.buildings) == len(first.buildings)
     with pytest.raises(InputError, match="--overwrite"):
         detect.predict(tiny_scene, tmp_path, threshold=0.7)

@@ -1,0 +1,273 @@
+"""The folder of one result: how it is found, read, locked and swapped for a new one.
+
+Beside a folder ``scene`` lie, while a command is at work: ``.scene.work`` (finished blocks, kept between runs), ``.scene.detect-lock``
+(who is at work), ``.scene.detect-new`` (the result being written) and, for an instant, ``.scene.detect-old`` (the one being replaced).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import socket
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from detect.base.errors import DetectError, InputError
+
+SUMMARY = "summary.json"
+OUTPUTS = (
+    "mask.tif", "probability.tif", "stage.tif", "buildings.gpkg", "buildings.parquet", SUMMARY, "report.html", "overview.png",
+    "item.json",
+)  # fmt: skip
+"""What predict writes."""
+NOTICE_AFTER_S = 1.0
+"""A shorter wait is not worth a line."""
+POLL_S = 0.1
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
+
+class _LostFileError(Exception):
+    """The file that was locked is no longer the one under the lock's name: the command before removed it."""
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """A folder that predict or track writes; it need not exist yet."""
+
+    path: Path
+
+    @classmethod
+    def find(
+        cls, path: str | Path, files: Sequence[str] = (SUMMARY,), *, allow_none: bool = False, wait_for: str | None = None
+    ) -> list[ResultFolder]:
+        """The result that a folder is, or those in the folders directly below, by name.
+
+        A result whose replacement was cut off is put back first.
+
+        Args:
+            path: that predict wrote: of one scene, or with a folder per scene.
+            files: what a result holds.
+            allow_none: return an empty list where there is no result.
+            wait_for: the command, such as ``detect census``, that waits for results which another command is still writing.
+
+        Raises:
+            InputError: no such folder, or no result.
+        """
+        path = Path(path)
+        for one in cls._unsettled(path, "detect-old", *(["detect-lock"] if wait_for else [])):
+            with one.lock(wait_for or "detect"):
+                pass
+        if not path.is_dir():
+            raise InputError(f"{path}: no such folder; give one that detect predict wrote")
+        candidates = [path] if all((path / name).is_file() for name in files) else sorted(path.glob("[!.]*"))
+        found = [cls(folder) for folder in candidates if all((folder / name).is_file() for name in files)]
+        if not found and not allow_none:
+            raise InputError(
+                f"{path}: holds no result of detect predict ({' and '.join(files)}), neither itself nor in a folder below; "
+                "give the folder that --out named"
+            )
+        return found
+
+    @classmethod
+    def find_one(cls, path: str | Path, file: str) -> ResultFolder:
+        """The only result that a folder is or holds, by a file in it.
+
+        Raises:
+            InputError: no such folder, no result or several.
+        """
+        found = cls.find(path, (file,), allow_none=True)
+        if len(found) != 1:
+            raise InputError(f"{path}: holds {len(found)} predicted scenes; give the folder of one, which has a {file}")
+        return found[0]
+
+    @classmethod
+    def _unsettled(cls, path: Path, *kinds: str) -> list[ResultFolder]:
+        """Results, ``path`` or below it, that do not exist although a neighbour of these kinds does."""
+        beside = {kind: [cls(path).beside(kind), *path.glob(f".*.{kind}")] for kind in kinds}
+        named = {p.with_name(p.name[1 : -len(kind) - 1]) for kind, neighbours in beside.items() for p in neighbours if p.exists()}
+        return [cls(p) for p in sorted(named) if not p.exists()]
+
+    @staticmethod
+    def unfinished(path: Path) -> list[Path]:
+        """Work folders in a folder with a result per scene: of runs that were cut off or are still at work."""
+        return [] if (path / SUMMARY).is_file() else sorted(p for p in path.glob(".*.work") if p.is_dir())
+
+    @property
+    def work(self) -> Path:
+        """Folder for what an interrupted run goes on from."""
+        return self.beside("work")
+
+    def beside(self, kind: str) -> Path:
+        """A hidden neighbour. Of a link it lies where the link leads: all ways to a folder meet there, and a rename stays on one disk."""
+        real = self.path.resolve()
+        return real.parent / f".{real.name}.{kind}"
+
+    def summary(self, *keys: str) -> dict[str, Any]:
+        """What summary.json holds.
+
+        Args:
+            keys: that have to be there, such as ``run.key``.
+
+        Raises:
+            InputError: it cannot be read or lacks a key.
+        """
+        file = self.path / SUMMARY
+        try:
+            summary = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as cause:
+            raise InputError(f"{file}: is not of detect predict ({' '.join(str(cause).split())}); run it again") from cause
+        if not isinstance(summary, dict):
+            raise InputError(f"{file}: is not of detect predict (it holds no object); run it again")
+        for key in keys:
+            try:
+                reduce(lambda part, name: part[name], key.split("."), summary)
+            except (KeyError, TypeError) as cause:
+                raise InputError(f"{file}: is not of this version of detect predict (it lacks '{key}'); run it again") from cause
+        return summary
+
+    @contextmanager
+    def lock(self, command: str) -> Iterator[None]:
+        """Keep other commands off the folder, its work folder and its swap; what a killed command left of its swap is put right first.
+
+        A command that finds the folder locked says who is at work and waits. The lock is the operating system's, so it ends with the
+        process, however that ends. Who cannot write beside the folder cannot harm it and needs no lock; a file system without locks
+        is named in a warning.
+
+        Args:
+            command: what others are told is at work, such as ``detect predict``.
+
+        Raises:
+            DetectError: the lock's file cannot be written.
+        """
+        file = self.beside("detect-lock")
+        can_write = True
+        with ExitStack() as held:
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                self._acquire(file, command, held)
+            except OSError as cause:
+                if cause.errno in _NO_LOCKS:
+                    file.unlink(missing_ok=True)
+                    warnings.warn(f"{self.path}: its file system knows no locks; run one command at a time there", stacklevel=3)
+                elif cause.errno in _READ_ONLY and not _is_writable(file.parent):
+                    can_write = False
+                else:
+                    raise DetectError(f"{self.path}: cannot be locked ({cause.strerror}: {file})") from cause
+            if can_write:
+                self._recover()
+            yield
+
+    def _acquire(self, file: Path, command: str, held: ExitStack) -> None:
+        """Lock a file, waiting as long as it takes; ``held`` removes it and lets go."""
+        lock = FileLock(
+            file, poll_interval=POLL_S, fallback_to_soft=False, on_acquired=lambda descriptor: _sign(descriptor, file, command)
+        )
+        timeout_s = NOTICE_AFTER_S
+        while True:
+            try:
+                lock.acquire(timeout=timeout_s)
+                break
+            except _LostFileError:
+                continue
+            except Timeout:
+                timeout_s = -1
+                warnings.warn(f"{self.path}: waiting for {_holder(file)}", stacklevel=4)
+        held.callback(lock.release)
+        held.callback(_remove, file)  # while it is still locked: see _sign
+
+    @contextmanager
+    def swap(self, outputs: Sequence[str] = OUTPUTS) -> Iterator[Path]:
+        """A folder aside that takes the place of this one once it is whole; to be called under ``lock``.
+
+        Args:
+            outputs: names that are replaced; all else is a user's own, and is kept: files, folders, links as links.
+
+        Raises:
+            DetectError: the folder cannot be replaced; it stays as it was.
+        """
+        aside, old, real = self.beside("detect-new"), self.beside("detect-old"), self.path.resolve()
+        aside.mkdir(parents=True)
+        try:
+            yield aside
+            try:
+                if real.exists():
+                    _copy_own(real, aside, outputs)
+                    real.rename(old)
+                aside.rename(real)
+            except OSError as cause:
+                raise DetectError(f"{self.path}: cannot be replaced and stays as it was ({cause})") from cause
+        except BaseException:
+            self._recover()
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _recover(self) -> None:
+        """Undo a swap that was cut off before the new folder was in place, and clear up after one that was."""
+        old, real = self.beside("detect-old"), self.path.resolve()
+        if old.exists() and not real.exists():
+            old.rename(real)
+        for stale in (self.beside("detect-new"), old):
+            shutil.rmtree(stale, ignore_errors=True)
+
+
+def _copy_own(folder: Path, target: Path, outputs: Sequence[str]) -> None:
+    for entry in folder.iterdir():
+        if entry.name in outputs or os.path.lexists(target / entry.name):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.copytree(entry, target / entry.name, symlinks=True)
+        else:
+            shutil.copy2(entry, target / entry.name, follow_symlinks=False)
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, or in the nearest one above that exists."""
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    return os.access(existing, os.W_OK)
+
+
+def _sign(descriptor: int, file: Path, command: str) -> None:
+    """Write into a lock's file, just locked, who holds it.
+
+    Its holder removes the file before letting go. A command that had it open by then locks a file without a name, which keeps nobody off.
+
+    Raises:
+        _LostFileError: so it was.
+    """
+    try:
+        same = os.path.samestat(os.fstat(descriptor), file.stat())
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise _LostFileError
+    since = datetime.now().astimezone().isoformat(timespec="seconds")
+    note = {"command": command, "pid": os.getpid(), "host": socket.gethostname(), "since": since}
+    with suppress(OSError):  # on a full disk others are not told who it is; the lock holds all the same
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, json.dumps(note).encode())
+
+
+def _holder(file: Path) -> str:
+    """Who holds a lock, in words."""
+    try:
+        note = json.loads(file.read_text(encoding="utf-8"))
+        return f"{note['command']} (process {note['pid']} on {note['host']}, since {note['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another command"
+
+
+def _remove(file: Path) -> None:
+    with suppress(OSError):  # Windows removes it when it is let go
+        file.unlink()
