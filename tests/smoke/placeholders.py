@@ -20,7 +20,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.shutil import copy
 
-from detect.cli.main import main as cli
+from detect.cli import main as cli
 from detect.scene.dates import day_in
 from tests.unit.datasets import drawing
 

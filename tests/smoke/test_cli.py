@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from detect.base.errors import DetectError
-from detect.cli.main import main as cli
+from detect.cli import main as cli
 
 ROOT = Path(__file__).resolve().parents[2]
 WriteScene = Callable[..., Path]

@@ -27,7 +27,7 @@ import pytest
 import rasterio
 import yaml
 
-from detect.cli.main import main as cli
+from detect.cli import main as cli
 from detect.network.weights import load_weights
 from tests.smoke.placeholders import ROOT, SERIES, outlines_on, provide
 

@@ -16,7 +16,7 @@ import shapely
 
 import detect
 from detect.base.stages import STAGES
-from detect.cli.main import main as cli
+from detect.cli import main as cli
 from detect.tracks.histories import STATES
 from tests.unit.tracks.drawn_series import PLANE, DrawnSeries, draw_series, write_result
 

@@ -11,7 +11,7 @@ import pytest
 import rasterio
 
 from detect.base.errors import InputError
-from detect.cli.main import main as cli
+from detect.cli import main as cli
 from detect.datasets.chips import read_index
 from detect.datasets.licences import CHOICES
 

@@ -14,7 +14,7 @@ import pytest
 from detect.base.quiet import SWITCHES, switch_off
 from tests.conftest import WriteScene
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 SCRIPTS = sorted([*(REPOSITORY / "scripts").glob("*.py"), *(REPOSITORY / "benchmarks").glob("*.py")])
 SILENCED = {"onnxruntime", "albumentations"}
 

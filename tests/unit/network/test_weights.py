@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from detect.base.errors import InputError
+from detect.network import weights as weights_module
 from detect.network.lattice import Lattice
-from detect.network.model import weights as weights_module
 from detect.network.weights import CARD_KEYS, load_weights, sha256_of
 
 CONTENT = {"onnx": b"graph", "safetensors": b"numbers"}

@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 from detect.base.errors import DetectError, InputError
-from detect.cli.main import main as cli
+from detect.cli import main as cli
 from detect.results.remote import STAGING, RemoteFolder, is_remote
 from detect.runs.predict import OUTPUTS, predict_scenes
 

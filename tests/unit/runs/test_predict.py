@@ -103,7 +103,7 @@ def small_tiles(folder: Path) -> Path:
 def test_interrupted_run_continues_and_gives_the_same_bytes(
     compound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from detect.network.model import probabilities
+    from detect.network import probabilities
 
     weights = small_tiles(tmp_path)
     whole = detect.predict(compound, tmp_path / "whole", weights=weights, block_px=128)
@@ -128,7 +128,7 @@ def test_interrupted_run_continues_and_gives_the_same_bytes(
 
 
 def test_failed_block_is_named_and_tried_again(tiny_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from detect.network.model import probabilities
+    from detect.network import probabilities
 
     def broken(*_: object) -> None:
         raise RuntimeError("a cosmic ray")

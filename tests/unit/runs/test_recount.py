@@ -19,7 +19,7 @@ from detect.base.errors import InputError
 from detect.census.learn import learn
 from detect.census.profiles import load_profile
 from detect.census.sites import PROPOSED
-from detect.cli.main import main as cli
+from detect.cli import main as cli
 from detect.runs.predict import OUTPUTS, predict_scenes
 from detect.runs.recount import recount
 from detect.simulate import simulate_compounds

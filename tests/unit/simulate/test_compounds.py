@@ -14,7 +14,7 @@ import shapely
 
 from detect.base.errors import InputError
 from detect.base.geometry import area_km2
-from detect.cli.main import main as cli
+from detect.cli import main as cli
 from detect.scene.scene import open_scene
 from detect.simulate import TERRACE, draw_compound, draw_ground, paint_compound, simulate_compounds
 from detect.simulate.layout import Layout, Structure, countryside, rectangle
