@@ -45,7 +45,7 @@ REDRAWN = {
     "bellingham": ("usgs_bellingham", "public domain"),
 }
 """Folders whose images have drawings in ``redrawn/``: data set and licence of the images."""
-UNLISTED = (
+UNLISTED: tuple[dict[str, Any], ...] = (
     {"image": "formats/atlanta_pan_uint16.tif", "label": "formats/atlanta_pan_uint16.geojson", "label_kind": "outlines",
      "data_set": "spacenet4_atlanta", "place": "atlanta", "suggested_split": "train", "gsd_m": 0.5, "licence": "CC-BY-SA-4.0"},
 )  # fmt: skip
@@ -81,13 +81,13 @@ def images(source: Path) -> Iterator[LabelledImage]:
         elif item["suggested_split"] == "train":
             yield _coarse_image(source, item, drawing, stages)
         elif drawing is not None:  # a coarse mask is no measure of anything
-            yield _drawn_image(drawing, item["place"])
+            yield drawn_image(drawing, item["place"])
     for drawing in drawings.values():
         if drawing.image.partition("/")[0] in REDRAWN:
-            yield _drawn_image(drawing, drawing.place)
+            yield drawn_image(drawing, drawing.place)
 
 
-def _drawn_image(drawing: Drawing, place: str, **known: Any) -> LabelledImage:
+def drawn_image(drawing: Drawing, place: str, **known: Any) -> LabelledImage:
     """An image of which windows were drawn anew."""
     data_set, licence = REDRAWN[drawing.image.partition("/")[0]]
     bands = (3, 2, 1) if drawing.image.startswith(SWAPPED) else None
@@ -99,7 +99,7 @@ def _coarse_image(source: Path, item: dict[str, Any], drawing: Drawing | None, s
     if drawing is None:
         drawing = Drawing(source / "redrawn" / "none.json", item["image"], [], [], [], item["place"], "train", item["gsd_m"])
     mask = raster(source / item["label"], lambda values: values)
-    return _drawn_image(drawing, item["place"], refine=partial(_open_ground, mask, stages, item["image"]))
+    return drawn_image(drawing, item["place"], refine=partial(_open_ground, mask, stages, item["image"]))
 
 
 def _open_ground(mask: Callable[[], NDArray[np.uint8]], stages: _Stages, image: str, labels: Labels, to_work: Affine) -> None:
