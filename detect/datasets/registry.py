@@ -15,7 +15,7 @@ from detect.datasets.licences import CHOICES
 ADAPTERS = (
     "spacenet1", "spacenet2", "spacenet4", "spacenet6", "spacenet7", "inria", "whu", "whu_satellite", "massachusetts", "airs",
     "opencities", "tanzania", "ramp", "fair", "crowdai", "xbd", "deepglobe", "openearthmap", "loveda", "dubai", "csds", "smart",
-    "generic", "samples", "simulated",
+    "generic", "outlines", "samples", "simulated",
 )  # fmt: skip
 """Modules of this folder, one per data set."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -20,15 +22,42 @@ from detect.base.errors import InputError
 from detect.base.stages import CODES
 from detect.datasets.chips import UNKNOWN
 from detect.datasets.images import DataSet, LabelledImage, Labels, Mask, Outlines, burn, raster, vector
+from detect.datasets.outlines import Drawing, drawings_in, labelled
 
 MERGED = frozenset({"open_cities_accra"})  # masks in which attached houses are one
 LOOSE = frozenset({"spacenet1_rio", "fair_oam/banepa"})  # data sets, or places of one, whose outlines lie a metre or two off
-COARSE = frozenset({"hitl_dubai"})  # villa rows, yards and sites in one polygon
+COARSE = frozenset({"hitl_dubai"})
+"""Villa rows, yards and sites in one polygon: inside one nothing is known of single buildings, well outside there is none."""
+COARSE_CLEAR_PX = 6
+"""How far from a coarse polygon that is, in the image's own pixels."""
+SWAPPED = ("dubai/tile2_", "dubai/tile4_", "dubai/tile7_", "dubai/tile8_")
+"""Images that were published with red and blue swapped: pools are orange, sand is bluish."""
+REDRAWN = {
+    "dubai": ("hitl_dubai", "CC0-1.0"),
+    "south_tyrol": ("south_tyrol", "CC-BY-4.0"),
+    "naip_california": ("naip_california", "CC-BY-4.0"),
+    "earthview": ("earthview", "CC-BY-4.0"),
+    "rareplanes": ("rareplanes", "CC-BY-SA-4.0"),
+    "wellington": ("linz_wellington", "CC-BY-4.0"),
+    "zurich": ("swisstopo_zurich", "open with credit (swisstopo)"),
+    "bern": ("swisstopo_bern", "open with credit (swisstopo)"),
+    "boruszyn": ("boruszyn", "CC-BY-3.0"),
+    "bellingham": ("usgs_bellingham", "public domain"),
+}
+"""Folders whose images have drawings in ``redrawn/``: data set and licence of the images."""
+UNLISTED: tuple[dict[str, Any], ...] = (
+    {"image": "formats/atlanta_pan_uint16.tif", "label": "formats/atlanta_pan_uint16.geojson", "label_kind": "outlines",
+     "data_set": "spacenet4_atlanta", "place": "atlanta", "suggested_split": "train", "gsd_m": 0.5, "licence": "CC-BY-SA-4.0"},
+)  # fmt: skip
+"""What could stand in the index but does not."""
 MOSTLY_COMPLETE = frozenset({"open_cities_accra", "oam_banepa", "spacenet1_rio", "spacenet2_vegas"})
 """Towns in which 98 % or more of the buildings looked at one by one are complete: an outline without a stage is taken for complete."""
 SHIFTED = "outlines shifted"  # outlines that lie metres off their roofs teach nothing here
 VAL_BANEPA_SHARE = 1 / 3  # northern part of the labelled area that is kept for validation
-LAYOUT = "index.csv (image, label, label_kind, data_set, place, suggested_split, gsd_m, licence) and the files it names"
+LAYOUT = (
+    "index.csv (image, label, label_kind, data_set, place, suggested_split, gsd_m, licence) and the files it names; "
+    "perhaps redrawn/*.json, as detect prepare outlines reads them"
+)
 
 
 def images(source: Path) -> Iterator[LabelledImage]:
@@ -40,11 +69,51 @@ def images(source: Path) -> Iterator[LabelledImage]:
     index = index[index["label_kind"] != SHIFTED]
     index["place"] = _own_places(index)
     stages = _Stages(source)
-    for item in index.to_dict("records"):
+    drawings = {drawing.image: drawing for drawing in drawings_in(source / "redrawn")}
+    unlisted = [item for item in UNLISTED if (source / item["image"]).is_file()]
+    for item in [*index.to_dict("records"), *unlisted]:
         for needed in (item["image"], item["label"]):
             if not (source / needed).is_file():
                 raise InputError(f"{source / needed}: named in index.csv but missing; download the data set again")
-        yield _image(source, item, stages)
+        drawing = drawings.pop(item["image"], None)
+        if item["data_set"] not in COARSE:
+            yield _image(source, item, stages)
+        elif item["suggested_split"] == "train":
+            yield _coarse_image(source, item, drawing, stages)
+        elif drawing is not None:  # a coarse mask is no measure of anything
+            yield drawn_image(drawing, item["place"])
+    for drawing in drawings.values():
+        if drawing.image.partition("/")[0] in REDRAWN:
+            yield drawn_image(drawing, drawing.place)
+
+
+def drawn_image(drawing: Drawing, place: str, **known: Any) -> LabelledImage:
+    """An image of which windows were drawn anew."""
+    data_set, licence = REDRAWN[drawing.image.partition("/")[0]]
+    bands = (3, 2, 1) if drawing.image.startswith(SWAPPED) else None
+    return labelled(replace(drawing, place=place), data_set=data_set, licence=licence, bands=bands, **known)
+
+
+def _coarse_image(source: Path, item: dict[str, Any], drawing: Drawing | None, stages: _Stages) -> LabelledImage:
+    """Windows drawn anew, and around them what can be learnt from a coarse mask."""
+    if drawing is None:
+        drawing = Drawing(source / "redrawn" / "none.json", item["image"], [], [], [], item["place"], "train", item["gsd_m"])
+    mask = raster(source / item["label"], lambda values: values)
+    return drawn_image(drawing, item["place"], refine=partial(_open_ground, mask, stages, item["image"]))
+
+
+def _open_ground(mask: Callable[[], NDArray[np.uint8]], stages: _Stages, image: str, labels: Labels, to_work: Affine) -> None:
+    """Unknown ground well outside the coarse polygons becomes background; unfinished buildings sought out become buildings."""
+    coarse = mask()
+    clear = cv2.distanceTransform((coarse == 0).astype(np.uint8), cv2.DIST_L2, 5) > COARSE_CLEAR_PX
+    unknown = labels.footprint == UNKNOWN
+    size_hw = labels.footprint.shape
+    labels.footprint[unknown & (cv2.resize(clear.astype(np.uint8), size_hw[::-1], interpolation=cv2.INTER_NEAREST) == 1)] = 0
+    for polygon, code in stages.of(image):
+        if stages.is_mark(polygon) and code < CODES["complete"]:
+            window = _window_of(polygon, to_work, size_hw) & unknown
+            labels.footprint[window], labels.stage[window] = 1, code
+            labels.instances[window] = labels.instances.max() + 1
 
 
 def _own_places(index: pd.DataFrame) -> pd.Series:
@@ -59,7 +128,7 @@ def _image(source: Path, item: dict[str, Any], stages: _Stages) -> LabelledImage
     area_path = path.parent / "labelled_area.geojson"
     has_area = not is_mask and area_path.is_file()
     if is_mask:
-        kind = "coarse" if data_set in COARSE else "merged" if data_set in MERGED else "outlines"
+        kind = "merged" if data_set in MERGED else "outlines"
     else:
         loose = not LOOSE.isdisjoint({data_set, f"{data_set}/{item['place']}"})
         kind = "loose" if loose and not has_area else "outlines"
@@ -90,9 +159,7 @@ def _refine(stages: _Stages, image: str, mostly_complete: bool, labels: Labels, 
     """Stages of single buildings, as annotators saw them, onto the labels of an image."""
     size_hw = labels.stage.shape
 
-    def window_of(polygon: BaseGeometry) -> NDArray[np.bool_]:
-        return burn(np.array([_affine(polygon, to_work)], dtype=object), np.ones(1, np.uint8), size_hw) == 1
-
+    window_of = partial(_window_of, to_work=to_work, size_hw=size_hw)
     if mostly_complete:
         labels.stage[labels.footprint == 1] = CODES["complete"]
         for polygon in stages.unsure_of(image):
@@ -102,6 +169,11 @@ def _refine(stages: _Stages, image: str, mostly_complete: bool, labels: Labels, 
         if stages.is_mark(polygon):
             labels.footprint[window & (labels.footprint != 1)] = 1 if code < 3 else UNKNOWN
         labels.stage[window & (labels.footprint == 1)] = code
+
+
+def _window_of(polygon: BaseGeometry, to_work: Affine, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H, W): whether a work pixel's middle lies in a polygon of native pixels."""
+    return burn(np.array([_affine(polygon, to_work)], dtype=object), np.ones(1, np.uint8), size_hw) == 1
 
 
 def _affine(polygon: BaseGeometry, transform: Affine) -> BaseGeometry:

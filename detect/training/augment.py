@@ -49,6 +49,24 @@ def photometry() -> A.Compose:
     )
 
 
+def strong_photometry() -> A.Compose:
+    """What archives elsewhere may look like: any tint, very dark or blown out, grey, blurred, noisy, red and blue swapped."""
+    return A.Compose(
+        [
+            A.RandomBrightnessContrast(brightness_limit=0.35, contrast_limit=(-0.5, 0.5), p=0.7),
+            A.RandomGamma(gamma_limit=(45, 220), p=0.5),
+            A.HueSaturationValue(hue_shift_limit=30, sat_shift_limit=70, val_shift_limit=20, p=0.6),
+            A.RGBShift(r_shift_limit=45, g_shift_limit=45, b_shift_limit=45, p=0.5),
+            A.RandomToneCurve(scale=0.25, p=0.3),
+            A.ChannelShuffle(p=0.06),
+            A.ToGray(p=0.2),
+            A.OneOf([A.GaussianBlur(sigma_limit=(0.4, 2.2)), A.MotionBlur(blur_limit=7)], p=0.35),
+            A.OneOf([A.GaussNoise(std_range=(0.01, 0.1)), A.ISONoise(intensity=(0.1, 0.6))], p=0.4),
+            A.ImageCompression(quality_range=(30, 95), p=0.4),
+        ]
+    )
+
+
 def cut(
     rng: np.random.Generator,
     chip: Chip,
@@ -207,6 +225,31 @@ def tint_roofs(rng: np.random.Generator, chip: Chip) -> Chip:
     tinted = chip.image * (tone * light[..., None])
     image = chip.image * (1 - roofs) + tinted * roofs
     return replace(chip, image=np.clip(image + 0.5, 0, 255).astype(np.uint8))
+
+
+def recolour_roofs(rng: np.random.Generator, chip: Chip) -> Chip:
+    """The roofs of a sample in colours from anywhere on the circle: tin, tarpaulin, rust, paint. Light and shade on them stay.
+
+    Half of the samples get one colour for all roofs, as one builder would; the others one per building. Some roofs stay as they are.
+    """
+    roofs = cv2.GaussianBlur((chip.footprint == 1).astype(np.float32), (0, 0), 0.8)[..., None]
+    count = int(chip.instances.max())
+    colours = np.empty((count + 1, 3), np.float32)
+    own = 1 if rng.random() < 0.5 else count + 1
+    colours[:] = _vivid(rng, own)
+    coloured = rng.random(count + 1) < 0.8
+    light = chip.image.mean(axis=2, keepdims=True)
+    painted = np.where(coloured[chip.instances][..., None], light * colours[chip.instances], chip.image.astype(np.float32))
+    image = chip.image * (1 - roofs) + painted * roofs
+    return replace(chip, image=np.clip(image + 0.5, 0, 255).astype(np.uint8))
+
+
+def _vivid(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
+    """(count, 3): factors of red, green and blue of any hue, by which a grey of the same light is coloured."""
+    hsv = np.stack([rng.uniform(0, 360, count), rng.uniform(0.1, 0.8, count), np.ones(count)], axis=1).astype(np.float32)
+    rgb = cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0].reshape(count, 3)
+    factors = rgb / rgb.mean(axis=1, keepdims=True) * np.exp(rng.uniform(-0.5, 0.4, (count, 1)))
+    return factors.astype(np.float32)
 
 
 def _leans_away(instances: NDArray[np.uint16], azimuth: float) -> NDArray[np.bool_]:

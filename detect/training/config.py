@@ -42,6 +42,8 @@ class DataConfig:
     """Data set → share of the samples; sets that are not named share what is left by area."""
     tinted: float = 0.0
     """Share of samples whose roofs get another tone, mostly a darker one; only where outlines are known."""
+    recoloured: float = 0.0
+    """Share of samples whose roofs get colours from anywhere on the circle; only where outlines are known."""
     simulated: float = 0.3
     """Share of samples on which rows of simulated blocks are painted."""
     built: float = 0.6
@@ -55,6 +57,8 @@ class DataConfig:
     """Share of samples turned by any angle; the others turn by right angles only."""
     coloured: float = 1.0
     """Share of samples whose colours, contrast, grain and sharpness are changed."""
+    strong: float = 0.0
+    """Share of those whose colours are changed that are changed far more, as archives of other sensors, tints and exposures would be."""
     drawn: float = 0.0
     """Share of samples whose ground is drawn too, with a few houses."""
     max_gsd_m: float = 1.2
@@ -96,6 +100,8 @@ class OptimizerConfig:
     weight_decay: float = 1e-2
     warmup: float = 0.08
     """Share of the steps over which the rate rises."""
+    hold: float = 0.0
+    """Share of the steps, after the warm-up, in which the rate stays, before it falls: a run that is cut short has lost little."""
     ema: float = 0.99
     """Decay of the exponential moving average of the weights, per step; the average is what is kept."""
     clip: float = 5.0
@@ -233,8 +239,10 @@ def _check(config: TrainConfig, path: Path) -> None:
             raise InputError(f"{path}: network.{name} is a share between 0 and 1, not {getattr(config.network, name)}")
     if config.network.keep and not config.network.start:
         raise InputError(f"{path}: network.keep is a share of the starting weights; name them in network.start")
-    for name in ("built", "unfinished", "mixed", "tinted", "turned", "coloured", "drawn"):
+    for name in ("built", "unfinished", "mixed", "tinted", "recoloured", "turned", "coloured", "strong", "drawn"):
         if not 0 <= getattr(data, name) <= 1:
             raise InputError(f"{path}: data.{name} is a share between 0 and 1, not {getattr(data, name)}")
+    if not 0 <= config.optimizer.hold <= 1 - config.optimizer.warmup:
+        raise InputError(f"{path}: optimizer.warmup and optimizer.hold are shares of the steps, together 1 at most")
     if not 0 <= data.simulated <= 1 or sum(data.shares.values()) > 1 + 1e-9:
         raise InputError(f"{path}: data.simulated and the sum of data.shares lie between 0 and 1")

@@ -54,7 +54,7 @@ class TrainingSamples(Dataset):
         self._of_set = {name: _Lot.of(part.index, part["known_m2"]) for name, part in rows.groupby("data_set")}
         self._unfinished = _Lot.of(rows.index, rows["unfinished"]) if config.data.unfinished else None
         self._pixels: dict[str, list[NDArray[np.intp]]] = {}
-        self._photometry = augment.photometry()
+        self._photometry, self._strong = augment.photometry(), augment.strong_photometry()
         self._chips: dict[str, Chip] = {}
 
     def __len__(self) -> int:
@@ -81,13 +81,16 @@ class TrainingSamples(Dataset):
         exact, separated = (np.full(chip.footprint.shape, label_kind in k) for k in (("outlines",), ("outlines", "loose")))
         if label_kind != "coarse" and rng.random() < data.tinted:
             chip = augment.tint_roofs(rng, chip)
+        if label_kind != "coarse" and data.recoloured and rng.random() < data.recoloured:
+            chip = augment.recolour_roofs(rng, chip)
         if rng.random() < data.simulated:
             chip, decided = augment.add_compound(rng, chip, gsd_m)
             exact, separated = exact | decided, separated | decided
         image = augment.coarsen(chip.image, gsd_m, seen_m) if seen_m > max(own_m, gsd_m) else chip.image
         if rng.random() < data.coloured:
-            self._photometry.set_random_seed(int(rng.integers(2**31)))
-            image = self._photometry(image=image)["image"]
+            photometry = self._strong if data.strong and rng.random() < data.strong else self._photometry
+            photometry.set_random_seed(int(rng.integers(2**31)))
+            image = photometry(image=image)["image"]
         loss = self._config.loss
         weight = augment.gap_weights(chip.footprint, gsd_m, loss.gap_m, loss.gap_weight)
         boundary = augment.boundaries(chip.instances, gsd_m)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from detect.buildings.instances import InstanceParams
 from detect.datasets.chips import read_chip
@@ -25,6 +25,24 @@ from detect.training.metrics import Tally, coarse_sets, evaluate_chips, scores_o
 
 CHIPS_PER_PLACE = 1
 """Validation during training looks at the fullest chip of each place; ``detect test`` looks at all."""
+
+
+class _SingleOnCpu(nn.Conv2d):
+    """A depthwise convolution that stays in float32 on a CPU whatever autocast says: there it is many times slower in bfloat16."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """As ``Conv2d``."""
+        if image.device.type != "cpu":
+            return super().forward(image)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(image.float())
+
+
+def spare_depthwise(network: nn.Module) -> None:
+    """Keep depthwise convolutions out of bfloat16 on CPUs, in place; names and weights stay."""
+    for module in network.modules():
+        if type(module) is nn.Conv2d and module.groups > 1:
+            module.__class__ = _SingleOnCpu
 
 
 class SegmentationTask(lightning.LightningModule):
@@ -48,6 +66,7 @@ class SegmentationTask(lightning.LightningModule):
             load_imagenet(self.network, network.encoder)
         # In a list, so that checkpoints and averages leave them alone.
         self._teachers = [load_network(load_weights(name)).requires_grad_(False) for name in network.teachers]
+        spare_depthwise(self.network)
         self.network.to(memory_format=torch.channels_last)  # three times as fast on a CPU
         self._coarse = coarse_sets(index)
         rows = index[index["split"] == "val"].sort_values("buildings", ascending=False)
@@ -126,11 +145,12 @@ class SegmentationTask(lightning.LightningModule):
             weight_decay=chosen.weight_decay,
         )
         steps, warm = self.config.steps, max(1, round(self.config.steps * chosen.warmup))
+        falls = warm + round(steps * chosen.hold)
 
         def factor(step: int) -> float:
             if step < warm:
                 return (step + 1) / warm
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, max(0, step - falls) / max(1, steps - falls))))
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -161,7 +161,14 @@ def test_the_mean_of_weights_lies_between_them(chips: Path, tmp_path: Path) -> N
     for key, value in mean.items():
         wanted = (one[key].astype("float32") + two[key].astype("float32")) / 2
         assert value == pytest.approx(wanted, rel=2e-3, abs=1e-4), key
-    assert len(json.loads((folder / "smoke.json").read_text())["recipe"]["averaged"]) == 2
+    assert [a["share"] for a in json.loads((folder / "smoke.json").read_text())["recipe"]["averaged"]] == [0.5, 0.5]
+    sources, recipe = [run / "weights" for run in runs], [f"data.chips={chips}"]
+    uneven = load_file(average(Path(CONFIG), sources, tmp_path / "uneven", recipe, [0.8, 0.2]) / "smoke.safetensors")
+    for key, value in uneven.items():
+        wanted = 0.8 * one[key].astype("float32") + 0.2 * two[key].astype("float32")
+        assert value == pytest.approx(wanted, rel=2e-3, abs=1e-4), key
+    with pytest.raises(InputError, match="one share for each of the 2"):
+        average(Path(CONFIG), sources, tmp_path / "wrong", recipe, [0.8, 0.3])
 
 
 def test_what_weights_are_sure_of_can_train(simulated: Path, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,6 +34,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in (item["image"], item["label"]):
             (folder / name).symlink_to(source / name)
     shutil.copytree(source / "stages", folder / "stages")
+    (folder / "redrawn").mkdir()
+    for name in ("tile1_1.json", "earthview_earthview_r2c1.json"):
+        shutil.copy(source / "redrawn" / name, folder / "redrawn" / name)
+    (folder / "earthview").symlink_to(source / "earthview")
     store = tmp_path_factory.mktemp("chips") / "store"
     assert prepare("samples", folder, store).chips == len(read_index(store))
     return store
@@ -39,9 +45,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_kind_of_label_loads(store: Path) -> None:
     index = read_index(store)
-    assert set(index["data_set"]) == {"hitl_dubai", "spacenet2_vegas", "spacenet1_rio", "fair_oam"}
+    assert set(index["data_set"]) == {"hitl_dubai", "spacenet2_vegas", "spacenet1_rio", "fair_oam", "earthview"}
     assert dict(index.drop_duplicates("data_set").set_index("data_set")["label_kind"]) == {
-        "hitl_dubai": "coarse", "spacenet2_vegas": "outlines", "spacenet1_rio": "loose", "fair_oam": "outlines",
+        "hitl_dubai": "outlines", "spacenet2_vegas": "outlines", "spacenet1_rio": "loose", "fair_oam": "outlines", "earthview": "outlines",
     }  # fmt: skip
     assert not index["place"].str.contains("nairobi").any(), "outlines that lie metres off teach nothing"
     assert index.groupby("place")["split"].nunique().max() == 1
@@ -65,13 +71,44 @@ def test_roofs_lie_under_their_labels(store: Path) -> None:
             assert ((chip.instances > 0) == (chip.footprint == 1)).mean() > 0.999
 
 
-def test_coarse_masks_have_an_unknown_rim(store: Path) -> None:
-    row = read_index(store).query("label_kind == 'coarse'").iloc[0]
+def test_a_coarse_mask_says_where_nothing_stands_and_no_more(store: Path) -> None:
+    row = read_index(store).query("data_set == 'hitl_dubai'").iloc[0]
     chip = read_chip(store, row["chip"])
-    edge = np.abs(np.diff((chip.footprint == 1).astype(int), axis=1))
-    beside = chip.footprint[:, 1:][edge > 0]
-    touching = (chip.footprint[:, :-1] == 0) & (chip.footprint[:, 1:] == 1)
-    assert len(beside) and touching.sum() == 0, "building never touches not-building"
+    size_hw = chip.footprint.shape
+    mask = cv2.imread(str(data_path("dubai/tile1_1_mask.png")), cv2.IMREAD_UNCHANGED)
+    drawn = json.loads(data_path("redrawn/tile1_1.json").read_text())
+    windows, buildings = np.zeros(size_hw, bool), np.zeros(size_hw, np.uint8)
+    for x0, y0, width, height in drawn["complete_windows_xywh"]:
+        windows[y0 : y0 + height, x0 : x0 + width] = True
+    for outline in drawn["outlines"]:
+        cv2.fillPoly(buildings, [np.round(outline["polygon_px"]).astype(np.int32)], 1)
+    near = cv2.dilate(buildings, np.ones((5, 5), np.uint8)) == 1
+    marked = chip.stage > 0  # unfinished buildings that were sought out
+    undrawn = ~windows & ~near & ~marked
+    assert (chip.footprint[undrawn & (mask == 1)] == UNKNOWN).all(), "it joins buildings, yards and sites"
+    far = cv2.distanceTransform((mask == 0).astype(np.uint8), cv2.DIST_L2, 5) > 8
+    assert (undrawn & far).any() and (chip.footprint[undrawn & far] == 0).all()
+    assert (chip.footprint[windows] != UNKNOWN).all()
+
+
+def test_red_and_blue_are_swapped_back(tmp_path: Path) -> None:
+    """In tile 7 as published pools are orange."""
+    source = data_path("index.csv").parent
+    index = pd.read_csv(source / "index.csv").query("image in ('dubai/tile7_2.jpg', 'dubai/tile5_2.jpg')")
+    part = tmp_path / "part"
+    (part / "redrawn").mkdir(parents=True)
+    for folder in ("dubai", "stages"):
+        (part / folder).symlink_to(source / folder)
+    shutil.copy(source / "redrawn/tile7_2.json", part / "redrawn")
+    index.to_csv(part / "index.csv", index=False)
+    prepare("samples", part, tmp_path / "chips")
+    chips = read_index(tmp_path / "chips")
+    assert set(chips["place"]) == {"dubai_7_8"}, "a coarse mask of a place that validates is no measure"
+    (corner,) = (name for name in chips["chip"] if name.endswith("_0_0"))
+    ours = read_chip(tmp_path / "chips", corner).image.astype(float)
+    published = cv2.imread(str(source / "dubai/tile7_2.jpg"))[: ours.shape[0], : ours.shape[1], ::-1].astype(float)
+    redder = [(image[..., 0] - image[..., 2]).ravel() for image in (ours, published)]
+    assert np.corrcoef(*redder)[0, 1] < -0.8
 
 
 def test_a_folder_without_index_is_refused(tmp_path: Path) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -22,7 +25,7 @@ from detect.training.export import write_weights
 from detect.training.fit import recipe_of
 from detect.training.losses import disagreement, distance, network_loss
 from detect.training.metrics import Tally, at_gsd, coarse_sets, match_labels, scores_of
-from detect.training.task import SegmentationTask
+from detect.training.task import SegmentationTask, spare_depthwise
 
 SMALL = "name: t\nout: o\ndata: {chips: c, chip_px: 64, batch: 2, samples: 8, simulated: 0.5, tinted: 0.5}\n"
 
@@ -98,6 +101,7 @@ def test_overrides_and_defaults(tmp_path: Path) -> None:
         ("data.finest_gsd_m=0.5", "finest_gsd_m"), ("data.coloured=2", "coloured"),
         ("data.simulated=2", "simulated"), ("data.tinted=-1", "tinted"), ("data", "key.key=value"),
         ("name.x=1", "name"), ("data.batch=true", "batch"), ("loss.distil=1", "teachers"), ("data.mixed=2", "mixed"),
+        ("data.strong=2", "strong"), ("data.recoloured=-1", "recoloured"), ("optimizer.hold=0.95", "hold"),
     ],
 )  # fmt: skip
 def test_wrong_values_are_named(tmp_path: Path, override: str, word: str) -> None:
@@ -236,6 +240,64 @@ def batch(**changes: torch.Tensor) -> dict[str, torch.Tensor]:
         "weight": torch.ones(1, 8, 12),
     }  # fmt: skip
     return known | changes
+
+
+def test_recoloured_roofs_take_any_hue_and_leave_the_ground_alone() -> None:
+    plain = chip()
+    hues = set()
+    for seed in range(60):
+        seen = augment.recolour_roofs(np.random.default_rng(seed), plain)
+        np.testing.assert_array_equal(seen.instances, plain.instances)
+        ground = cv2.dilate(plain.footprint, np.ones((9, 9), np.uint8)) == 0
+        np.testing.assert_array_equal(seen.image[ground], plain.image[ground])
+        middle = seen.image[30:50, 27:43].reshape(-1, 3).mean(axis=0)
+        if np.ptp(middle) > 20:
+            hues.add(int(middle.argmax()))
+    assert hues == {0, 1, 2}
+    roof = augment.recolour_roofs(np.random.default_rng(1), plain).image[25:55, 25:45].astype(float).mean(axis=2)
+    light = plain.image[25:55, 25:45].astype(float).mean(axis=2)
+    assert np.corrcoef(roof.ravel(), light.ravel())[0, 1] > 0.9, "light and shade stay"
+
+
+def test_strong_photometry_changes_more_and_only_where_the_recipe_says_so(store: Path, tmp_path: Path) -> None:
+    def change(strong: float) -> float:
+        pictures = []
+        for coloured in (0.0, 1.0):
+            extra = [f"chips={store}", "samples=64", "simulated=0", "tinted=0", f"strong={strong}", f"coloured={coloured}"]
+            (tmp_path / "c.yaml").write_text(SMALL)
+            recipe = load_config(tmp_path / "c.yaml", [f"data.{item}" for item in extra])
+            samples = TrainingSamples(recipe, read_index(store), 0, 64)
+            pictures.append(np.stack([samples[i]["image"].numpy() for i in range(64)]))
+        return float(np.abs(pictures[0] - pictures[1]).mean())
+
+    assert change(1.0) > 1.5 * change(0.0)
+
+
+def test_the_rate_stays_before_it_falls(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(SMALL)
+    values = [f"data.chips={store}", "data.samples=200", "optimizer.warmup=0.1", "optimizer.hold=0.6"]
+    recipe = load_config(tmp_path / "c.yaml", values)
+    task = SegmentationTask(replace(recipe, network=replace(recipe.network, pretrained=False)), read_index(store))
+    schedule = task.configure_optimizers()["lr_scheduler"]["scheduler"]
+    (factor, *_) = schedule.lr_lambdas
+    factors = [factor(step) for step in range(recipe.steps)]
+    assert recipe.steps == 100 and factors[9:70] == [1.0] * 61
+    assert factors[0] == 0.1 and all(a > b for a, b in pairwise(factors[70:])) and factors[-1] < 0.01
+
+
+def test_depthwise_convolutions_stay_in_single_precision_on_a_cpu() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(8, 8, 3, groups=8), torch.nn.Conv2d(8, 4, 1))
+    image = torch.randn(1, 8, 9, 9)
+    names, expected = list(network.state_dict()), network(image)
+    spare_depthwise(network)
+    copied = deepcopy(network)  # as averages of weights are made
+    with torch.no_grad():
+        copied[0].weight.mul_(2)
+    assert list(network.state_dict()) == names
+    torch.testing.assert_close(network(image), expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert network[0](image).dtype == torch.float32 and network(image).dtype == torch.bfloat16
+        assert not torch.equal(copied[0](image), network[0](image))
 
 
 def test_the_truth_costs_nothing_and_its_opposite_much() -> None:
