@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 
-from detect import predict
+from detect import Result, predict
 from detect.simulate import simulate_compounds
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "yardstick.jpg"
@@ -27,6 +27,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         scenes, truth = simulate_compounds(folder, preset="yardstick", seed=1)
         result = predict(scenes[0], f"{folder}/out", sites=truth)
+        assert isinstance(result, Result)  # one scene, one result
         return shrink(result.folder / "overview.png", PICTURE)
 
 

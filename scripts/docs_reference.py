@@ -27,7 +27,9 @@ def main() -> int:
     for path, text in pages() if not check else ():
         path.write_text(text, encoding="utf-8")
     if check and stale:
-        print(f"{', '.join(str(path.relative_to(ROOT)) for path in stale)}: run python scripts/docs_reference.py", file=sys.stderr)
+        print(
+            f"{', '.join(str(path.relative_to(ROOT)) for path in stale)}: run python scripts/docs_reference.py", file=sys.stderr
+        )
     return int(check and bool(stale))
 
 
@@ -70,7 +72,9 @@ def _command(verb: str, parser: argparse.ArgumentParser) -> str:
         takes_value = bool(action.option_strings) and action.nargs != 0
         name = ", ".join(action.option_strings) or value
         need = " (required)" if action.required and action.option_strings else ""
-        usage = html.escape(f"{name} {value}" if takes_value else name).replace("|", "&#124;")  # Markdown cannot escape it in code
+        usage = html.escape(f"{name} {value}" if takes_value else name).replace(
+            "|", "&#124;"
+        )  # Markdown cannot escape it in code
         lines.append(f"| <code>{usage}</code> | {_cell(formatter._expand_help(action))}{need} |")
     return "\n".join(lines)
 
