@@ -1,4 +1,4 @@
-"""MkDocs hook: adds pages that lie outside docs/ to the site, and rewrites links so that they work both there and in the repository."""
+"""MkDocs hook: adds pages from outside docs/, rewrites links so that they work in the site too, and forbids requests to other servers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {"weights/README.md": "weights.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 """Path in the repository → path in the site."""
+POLICY = "default-src 'self' file: data: 'unsafe-inline'"
+"""What a page may load: nothing from other servers, whatever the theme's scripts would like (Mermaid, polyfills)."""
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -42,3 +44,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return text
 
     return _LINK.sub(rewritten, markdown)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Put ``POLICY`` into the head of a page."""
+    return output.replace("<head>", f'<head><meta http-equiv="Content-Security-Policy" content="{POLICY}">', 1)

@@ -52,6 +52,9 @@ def test_it_builds_and_loads_nothing_from_elsewhere(checkout: Path) -> None:
     assert done.returncode == 0, done.stderr
     pages = list((checkout / "build" / "docs").rglob("*.html"))
     assert {"index.html", "reference.html", "weights.html", "contributing.html"} <= {page.name for page in pages}
+    assert [
+        page.name for page in pages if page.name != "404.html" and "Content-Security-Policy" not in page.read_text("utf-8")
+    ] == []
     loading = [*pages, *(checkout / "build" / "docs").rglob("*.css")]
     assert [path.name for path in loading if LOADED.search(path.read_text(encoding="utf-8"))] == []
 
