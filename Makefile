@@ -29,10 +29,11 @@ yardstick: $(CORE)  ## draw three plots of worker housing, 100 blocks planned, a
 test: $(DEV)  ## install everything and run the tests
 	@$(BIN)/python -m pytest -q
 
-check: $(DEV)  ## style and types
+check: $(DEV)  ## style, types, and who imports whom
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
 
 format: $(DEV)  ## put the code into its style
 	@$(BIN)/ruff check --fix .
