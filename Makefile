@@ -29,10 +29,11 @@ yardstick: $(CORE)  ## draw three plots of worker housing, 100 blocks planned, a
 test: $(DEV)  ## install everything and run the tests
 	@$(BIN)/python -m pytest -q
 
-check: $(DEV) docs  ## style, types and documentation
+check: $(DEV) docs  ## style, types, who imports whom, documentation
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
 
 docs: $(DEV)  ## build the documentation into build/docs; a broken link or an outdated page fails
 	@$(BIN)/python scripts/docs_reference.py --check
