@@ -1,6 +1,6 @@
-"""What the pages tell the reader to type works, in the order in which it stands there, with the weights that ship.
+"""Every command in the documentation works, in the order of its page, with the shipped weights.
 
-Each page is read, so a command that is added there is run here. Every file that a command leaves is opened.
+The pages are read, so a command that is added there runs here. Every file that a command writes is opened.
 """
 
 from __future__ import annotations
