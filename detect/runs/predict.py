@@ -229,10 +229,7 @@ def predict_scenes(
         )
         for source in found:
             with collected(source.path):
-                scene = open_scene(source.path, date=date or source.date, sun_deg=sun_deg, **job.open_options)
-                scene = replace(scene, name=source.name or scene.name)
-                if sun_deg == (None, None) and source.sun is not None:
-                    scene = replace(scene, sun=source.sun)
+                scene = open_scene(source, date=date, sun_deg=sun_deg, **job.open_options)
                 if scene.name in {s.name for s in opened}:
                     raise InputError(
                         f"{source.path}: another scene of this call is named '{scene.name}' too; rename one of the files"
