@@ -26,7 +26,8 @@ from rasterio.windows import Window
 from detect.base.grid import Span
 from detect.network.backends import Backend
 from detect.network.lattice import Block, Lattice
-from detect.scene.scene import Scene, SceneReader, WorkGrid
+from detect.scene.reader import SceneReader
+from detect.scene.scene import Scene, WorkGrid
 
 HEADS = 5
 NO_DATA = 255

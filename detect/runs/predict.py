@@ -229,10 +229,7 @@ def predict_scenes(
         )
         for source in found:
             with collected(source.path):
-                scene = open_scene(source.path, date=date or source.date, sun_deg=sun_deg, **job.open_options)
-                scene = replace(scene, name=source.name or scene.name)
-                if sun_deg == (None, None) and source.sun is not None:
-                    scene = replace(scene, sun=source.sun)
+                scene = open_scene(source, date=date, sun_deg=sun_deg, **job.open_options)
                 if scene.name in {s.name for s in opened}:
                     raise InputError(
                         f"{source.path}: another scene of this call is named '{scene.name}' too; rename one of the files"
@@ -560,6 +557,7 @@ def _summary(
             "sha256": scene.sha256,
             "date": scene.date,
             "sun": None if scene.sun is None else asdict(scene.sun),
+            "simulated": scene.simulated,
             "crs": None if scene.crs is None else scene.crs.to_string(),
             "size_px": list(scene.size_hw),
             "gsd_m": round(scene.gsd_m, 4),
