@@ -119,11 +119,11 @@ def looks_again(weights: Weights, scene: Scene) -> bool:
 @contextmanager
 def open_stage_head(weights: Weights, scene: Scene, grid: WorkGrid) -> Iterator[StageHead | None]:
     """The stage head of weights on a scene; None where the weights have none, and on drawn scenes, which it has never seen."""
-    if not looks_again(weights, scene):
+    look = weights.card.second_look
+    if look is None or not looks_again(weights, scene):
         yield None
         return
-    spec = weights.card["stage_head"]
-    with crop_reader(scene, grid, spec["gsds_m"], spec["crop_px"]) as reader:
+    with crop_reader(scene, grid, look.gsds_m, look.crop_px) as reader:
         yield StageHead(weights, reader)
 
 

@@ -44,6 +44,7 @@ from detect.census.rates import of_kind
 from detect.census.shadows import heights
 from detect.census.sites import Sites, assign, load_sites, proposed_sites, with_cut
 from detect.network.backends import Backend, FlipAveraged, open_backend
+from detect.network.card import Card
 from detect.network.cluster import DaskCluster
 from detect.network.probabilities import Cluster, Probabilities, calibrated, drop_blocks, predict_probabilities
 from detect.network.stage_head import looks_again, open_stage_head
@@ -607,20 +608,20 @@ def _model(weights: Weights, scene: Scene) -> dict[str, Any]:
     }
 
 
-def _unlike_training(scene: Scene, card: dict[str, Any]) -> Iterator[str]:
+def _unlike_training(scene: Scene, card: Card) -> Iterator[str]:
     """Warnings where a scene is unlike what the weights were trained on."""
-    low, high = card["gsd_range_m"]
+    low, high = card.gsd_range_m
     if not low <= scene.gsd_m <= high:
         yield (
             f"the scene's pixel is {scene.gsd_m:.2f} m on the ground, the weights were trained on {low:g} to {high:g} m: "
             "expect more errors than the intervals say"
         )
-    seen = card.get("brightness")
-    if not seen:
+    seen = card.brightness
+    if seen is None:
         return
     for what, values, means, spreads in (
-        ("brightness", scene.brightness_mean, seen["mean"], seen["mean_sd"]),
-        ("contrast", scene.brightness_sd, seen["std"], seen["std_sd"]),
+        ("brightness", scene.brightness_mean, seen.mean, seen.mean_sd),
+        ("contrast", scene.brightness_sd, seen.sd, seen.sd_sd),
     ):
         far = [(v, m, s) for v, m, s in zip(values, means, spreads, strict=True) if abs(v - m) > FAR_SD * s]
         if far:
