@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import shapely
-from affine import Affine
 
 from detect.base.geometry import to_degrees
 from detect.base.stages import STAGES
@@ -59,7 +58,7 @@ def stac_item(scene: Scene, grid: WorkGrid, weights: Weights) -> dict[str, Any]:
     """The item as a dictionary; ``write_item`` says of what."""
     place: dict[str, Any] = {"geometry": None}
     if scene.crs is not None:
-        outline = to_degrees(np.array([_outline(scene.transform, scene.size_hw)], dtype=object), scene.crs)[0]
+        outline = to_degrees(np.array([scene.outline], dtype=object), scene.crs)[0]
         outline = shapely.orient_polygons(shapely.set_precision(outline, 1e-7))
         place = {"geometry": shapely.geometry.mapping(outline), "bbox": list(outline.bounds)}
     return {
@@ -79,11 +78,6 @@ def stac_item(scene: Scene, grid: WorkGrid, weights: Weights) -> dict[str, Any]:
         "links": [],
         "assets": _assets(grid, weights),
     }
-
-
-def _outline(transform: Affine, size_hw: tuple[int, int]) -> shapely.Polygon:
-    height, width = size_hw
-    return shapely.Polygon([transform * corner for corner in ((0, 0), (0, height), (width, height), (width, 0))])
 
 
 def _time(date: str | None) -> dict[str, str | None]:
