@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import rasterize
 
 from detect.base.errors import DetectError, InputError
-from detect.base.geometry import area_km2, measure
+from detect.base.geometry import measure
 from detect.base.grid import Span
 from detect.base.memory import trim
 from detect.base.resources import package_version
@@ -35,18 +34,18 @@ from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, read_vector
 from detect.buildings.footprints import RawBuilding, extract_buildings
 from detect.buildings.instances import InstanceParams, find_groups
-from detect.census.count import storeys_warning, take_census, with_beds
+from detect.census.count import take_census, with_beds
 from detect.census.dormitories import add_dormitories, rows_layer
 from detect.census.ground import survey
 from detect.census.overlaps import counted_once, groups, overlapping
-from detect.census.profiles import StructureProfile, load_profile, plain
+from detect.census.profiles import StructureProfile, load_profile
 from detect.census.rates import of_kind
 from detect.census.shadows import heights
 from detect.census.sites import Sites, assign, load_sites, proposed_sites, with_cut
 from detect.network.backends import Backend, FlipAveraged, open_backend
 from detect.network.cluster import DaskCluster
 from detect.network.probabilities import Cluster, Probabilities, calibrated, drop_blocks, predict_probabilities
-from detect.network.stage_head import looks_again, open_stage_head
+from detect.network.stage_head import open_stage_head
 from detect.network.weights import Weights, load_weights, sha256_of
 from detect.results.folder import OUTPUTS, ResultFolder
 from detect.results.outputs import forget, with_schema, write_rasters, write_summary, write_tables
@@ -56,13 +55,12 @@ from detect.results.remote import RemoteFolder, is_remote
 from detect.results.report import by_interest, write_report
 from detect.results.seal import sealed
 from detect.results.stac_item import write_item
+from detect.results.summary import run_facts, summary_of
 from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.scene.sources import sources
 
 GAPS_PX = 2048
 """Longer side of the picture in which gaps of a site are looked for."""
-FAR_SD = 3.0
-"""A scene whose brightness lies further than this many standard deviations from the training images gets a warning."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -381,7 +379,10 @@ def _finish(one: _Found, buildings: gpd.GeoDataFrame, notes: list[str], key: str
     ground = survey(scene, grid, sites.table, buildings, job.profile) if sites.are_plots else None
     with heads.reader() as reader:
         sites = with_gaps(with_cut(sites, buildings), grid, reader.seen(GAPS_PX))
-    summary = _summary(scene, job, grid, heads, buildings, sites, ground, notes, key)
+    rates = of_kind(job.weights.card.get("rates") or [], simulated=scene.simulated)
+    counted = take_census(buildings, sites.table, job.profile, rates, sites.warnings, ground)
+    run = run_facts(key, {**job.params, "device": job.device}, grid, job.profile)
+    summary = summary_of(scene, job.weights, sites, counted, run, rates, heads.ledger, notes)
     trim()
     report("files", 0, 1)
     with folder.swap() as target:
@@ -537,105 +538,3 @@ def with_gaps(sites: Sites, grid: WorkGrid, seen: NDArray[np.bool_]) -> Sites:
         share = 1 - seen[inside].mean() if inside.any() else 0.0
         notes.append((*old, f"{share:.0%} of the site was not observed (no data in the scene)") if share >= 0.005 else old)
     return replace(sites, warnings=tuple(notes))
-
-
-def _summary(
-    scene: Scene,
-    job: _Job,
-    grid: WorkGrid,
-    heads: Probabilities,
-    buildings: gpd.GeoDataFrame,
-    sites: Sites,
-    ground: gpd.GeoDataFrame | None,
-    notes: list[str],
-    key: str,
-) -> dict[str, Any]:
-    card = job.weights.card
-    rates = of_kind(card.get("rates") or [], simulated=scene.simulated)
-    counted = take_census(buildings, sites.table, job.profile, rates, sites.warnings, ground)
-    return {
-        "scene": {
-            "name": scene.name,
-            "path": scene.path,
-            "sha256": scene.sha256,
-            "date": scene.date,
-            "sun": None if scene.sun is None else asdict(scene.sun),
-            "crs": None if scene.crs is None else scene.crs.to_string(),
-            "size_px": list(scene.size_hw),
-            "gsd_m": round(scene.gsd_m, 4),
-            "bands": list(scene.bands),
-            "area_km2": round(area_km2(scene.outline, scene.crs), 6),
-            "whole_scene_is_the_site": sites.is_whole_scene,
-            "sites_are": sites.kind,
-        },
-        "model": _model(job.weights, scene),
-        **counted,
-        "warnings": [
-            *scene.warnings,
-            *_unlike_training(scene, card),
-            *storeys_warning(counted),
-            *notes,
-            *_failures(heads),
-        ],
-        "blocks": asdict(heads.ledger),
-        "run": {
-            "key": key,
-            "options": {**job.params, "device": job.device},
-            "versions": _versions(),
-            "work_gsd_m": round(grid.gsd_m, 5),
-            "work_size_px": list(grid.size_hw),
-            "structure": plain(job.profile),
-        },
-        "rates": rates,
-    }
-
-
-def _model(weights: Weights, scene: Scene) -> dict[str, Any]:
-    """Which weights, what they rest on, and how good they are on places that no training saw."""
-    card = weights.card
-    means = {"IoU": card.get("metrics", {}).get("mean_iou"), "F1": card.get("metrics", {}).get("mean_f1")}
-    return {
-        "name": weights.name,
-        "sha256": weights.sha256,
-        "stage_sha256": weights.stage_sha256 if looks_again(weights, scene) else None,
-        "gsd_m": round(weights.read_gsd_m(scene.gsd_m), 5),
-        "licence": card.get("licence"),
-        "data": [
-            {"data_set": d["data_set"], "licence": d["licence"], "places": len(d["trained_on"])} for d in card.get("data", [])
-        ],
-        "accuracy": {name: value for name, value in means.items() if value is not None},
-    }
-
-
-def _unlike_training(scene: Scene, card: dict[str, Any]) -> Iterator[str]:
-    """Warnings where a scene is unlike what the weights were trained on."""
-    low, high = card["gsd_range_m"]
-    if not low <= scene.gsd_m <= high:
-        yield (
-            f"the scene's pixel is {scene.gsd_m:.2f} m on the ground, the weights were trained on {low:g} to {high:g} m: "
-            "expect more errors than the intervals say"
-        )
-    seen = card.get("brightness")
-    if not seen:
-        return
-    for what, values, means, spreads in (
-        ("brightness", scene.brightness_mean, seen["mean"], seen["mean_sd"]),
-        ("contrast", scene.brightness_sd, seen["std"], seen["std_sd"]),
-    ):
-        far = [(v, m, s) for v, m, s in zip(values, means, spreads, strict=True) if abs(v - m) > FAR_SD * s]
-        if far:
-            value, mean, spread = max(far, key=lambda f: abs(f[0] - f[1]) / f[2])
-            yield f"the scene's {what} is {value:.2f} (0–1), the training images had {mean:.2f} ± {spread:.2f}: expect more errors"
-
-
-def _failures(heads: Probabilities) -> Iterator[str]:
-    failed = heads.ledger.failed
-    if failed:
-        yield f"{len(failed)} of {heads.ledger.blocks} blocks failed and were not counted: " + "; ".join(
-            f"block {f['index']} ({f['error']})" for f in failed[:5]
-        )
-
-
-def _versions() -> dict[str, str]:
-    packages = ("numpy", "scipy", "scikit-image", "opencv-python-headless", "rasterio", "shapely", "geopandas", "onnxruntime")
-    return {"detect": package_version()} | {name: version(name) for name in packages}
