@@ -27,7 +27,7 @@ from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, re
 from detect.evaluation.footprints import observed_ground
 from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.outputs import NO_DATA
-from detect.runs.predict import Result
+from detect.results.result import Result
 
 SAME_PLACE = 0.1
 """Share of the smaller scene that two dates of one place have in common, at least."""
