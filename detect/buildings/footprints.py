@@ -25,8 +25,8 @@ from scipy import ndimage
 from shapely import Polygon
 
 from detect.base.grid import Span
+from detect.base.pixels import TOP
 from detect.base.stages import STAGES, pool
-from detect.base.values import TOP
 from detect.buildings.instances import Group, InstanceParams, batches, groups_mask, split_group
 
 RECTANGLE_IOU = 0.84

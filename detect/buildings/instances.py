@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from skimage.segmentation import watershed
 
 from detect.base.grid import Span
-from detect.base.values import TOP
+from detect.base.pixels import TOP
 
 _STRIP_AREA_PX = 4_000_000
 _CELL_PX = 512

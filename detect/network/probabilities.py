@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from detect.base.grid import Span
-from detect.base.values import NO_DATA, TOP
+from detect.base.pixels import NO_DATA, TOP
 from detect.network.backends import Backend
 from detect.network.heads import HEADS
 from detect.network.lattice import Block, Lattice
