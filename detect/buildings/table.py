@@ -27,7 +27,7 @@ def building_table(found: Sequence[RawBuilding], transform: Affine, crs: pyproj.
     """
     polygons = moved(np.array([b.polygon_px for b in found] + [None], dtype=object)[:-1], transform)
     p = np.array([b.stage_p for b in found], float).reshape(-1, 3)
-    table = gpd.GeoDataFrame(measure(polygons, crs), geometry=gpd.GeoSeries(list(polygons), crs=crs), crs=crs)
+    table = gpd.GeoDataFrame(measure(list(polygons), crs), geometry=gpd.GeoSeries(list(polygons), crs=crs), crs=crs)
     return table.assign(
         stage=[STAGES[i] for i in p.argmax(axis=1)] if len(p) else [],
         stage_score=p.max(axis=1, initial=0.0),
