@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from skimage.segmentation import watershed
 
 from detect.base.grid import Span
+from detect.base.matching import connected
 from detect.base.pixels import TOP
 
 _STRIP_AREA_PX = 4_000_000
@@ -117,12 +116,6 @@ def _joined(groups: list[Group], seams: NDArray[np.int64]) -> Iterable[Group]:
             known.span.union(group.span), min(known.seed_rc, group.seed_rc), known.area_px + group.area_px
         )  # fmt: skip
     return merged.values()
-
-
-def connected(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """The number of the connected set (count,) that each thing belongs to, given pairs (2, n) of things that belong together."""
-    graph = coo_array((np.ones(pairs.shape[1], bool), tuple(pairs)), shape=(count, count))
-    return connected_components(graph, directed=False)[1].astype(np.int64) if count else np.zeros(0, np.int64)
 
 
 def batches(groups: list[Group]) -> list[list[int]]:

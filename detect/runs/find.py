@@ -19,7 +19,7 @@ from detect.buildings.footprints import RawBuilding, Reading, extract_buildings
 from detect.buildings.instances import find_groups
 from detect.buildings.table import building_table
 from detect.buildings.thresholds import instance_params
-from detect.network.probabilities import Probabilities, calibrated, predict_probabilities
+from detect.network.probabilities import Probabilities, Threads, calibrated, predict_probabilities
 from detect.network.stage_head import open_stage_head
 from detect.results.outputs import forget
 from detect.results.picture import read_whole
@@ -59,13 +59,11 @@ def find(scene: Scene, job: Job) -> Found:
     heads = predict_probabilities(
         scene,
         grid,
-        job.backend,
         job.weights.lattice,
+        job.cluster or Threads(job.backend, job.threads),
         work,
         run_key=job.key(scene, []),  # other scenes change nothing that the network sees
         block_px=job.options.block_px,
-        workers=job.threads,
-        cluster=job.cluster,
         progress=job.report(scene),
     )
     job.backend.rest()  # what follows needs the memory

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from detect.buildings.instances import InstanceParams, connected, find_groups, groups_mask, split_group
+from detect.buildings.instances import InstanceParams, find_groups, groups_mask, split_group
 
 PARAMS = InstanceParams()
 
@@ -112,10 +112,3 @@ def test_a_building_in_doubt_throughout_is_none_and_one_in_doubt_at_its_edges_st
     assert split_group(footprint, np.zeros_like(footprint), mask, replace(PARAMS, mean_margin=0.0)).max() == 2
     strict = replace(PARAMS, footprint_threshold=0.97, mean_margin=0.18)
     assert split_group(np.full((20, 20), 254, np.uint8), np.zeros((20, 20), np.uint8), np.ones((20, 20), bool), strict).max() == 1
-
-
-def test_connected_sets_are_numbered_by_their_first_member() -> None:
-    pairs = np.array([[5, 1, 3], [2, 3, 1]])
-    assert connected(pairs, 6).tolist() == [0, 1, 2, 1, 3, 2]
-    assert connected(pairs[:, :0], 3).tolist() == [0, 1, 2]
-    assert connected(pairs[:, :0], 0).tolist() == []
