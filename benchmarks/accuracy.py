@@ -31,7 +31,7 @@ import shapely
 from affine import Affine
 from rasterio.features import shapes
 
-from detect.base.geometry import measure
+from detect.base.geometry import measure, moved
 from detect.base.matching import covered_by, match, overlaps
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, polygons_only, read_vector
@@ -40,7 +40,9 @@ from detect.datasets.outlines import drawings_in
 from detect.datasets.samples import drawn_image
 from detect.evaluation.footprints import evaluate, observed_ground
 from detect.network.weights import load_weights
-from detect.runs.predict import Result, predict_scenes
+from detect.results.result import Result
+from detect.runs.options import PredictOptions
+from detect.runs.predict import predict_scenes
 from detect.simulate import simulate
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
@@ -199,7 +201,7 @@ def staged(data: Path, image: Path, gsd: float | None, *, marks: bool = False) -
             stages, pixels = [*stages, mark["stage"]], [*pixels, polygon]
     with rasterio.open(source) as opened:
         transform, crs = (opened.transform, opened.crs) if gsd is None else (Affine.scale(gsd, -gsd), None)
-    polygons = shapely.transform(np.array([*pixels, None], object)[:-1], lambda x, y: transform * (x, y), interleaved=False)
+    polygons = moved(np.array([*pixels, None], object)[:-1], transform)
     return gpd.GeoDataFrame({"stage": np.array(stages, object)}, geometry=list(polygons), crs=crs)
 
 
@@ -226,7 +228,7 @@ def single_blocks(buildings: gpd.GeoDataFrame, blocks: list[Any]) -> int:
 
 def predict_one(scene: Path, out: Path, **options: Any) -> Result:
     """What predict found."""
-    return predict_scenes([scene], out, **options)[0]
+    return predict_scenes([scene], out, PredictOptions.from_keywords(**options)).all_done()[0]
 
 
 def rates_of(place: str, folder: Path, reference: Any, area: Any, known_stages: gpd.GeoDataFrame) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from detect.base.errors import InputError
+from detect.base.options import takes
 from detect.base.stages import STAGES
 from detect.results import styles
 from detect.results.folder import ResultFolder
 from detect.results.outputs import write_summary
-from detect.runs.predict import Result
+from detect.results.result import Result
+from detect.runs.options import TrackOptions, silent
 from detect.tracks.align import align
 from detect.tracks.counts import ALL_SITES, Found, Tracks, count, recall
 from detect.tracks.events import CHANGES, base_date
@@ -26,33 +28,26 @@ from detect.tracks.page import write_page
 from detect.tracks.series import Series, Snapshot, load_series, probability_within
 
 OUTPUTS = ("tracks.gpkg", "timeline.csv", "report.html", "summary.json")
-Progress = Callable[[str, int, int], None]
 
 
-def track(
-    results: Sequence[Result | str | Path],
-    out: str | Path | None = None,
-    *,
-    since: str | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> Tracks:
+@takes(TrackOptions)
+def track(results: Sequence[Result | str | Path], out: str | Path | None = None, **options: Any) -> Tracks:
     """Follow the buildings of one place through two or more dated predict results.
 
     Args:
         results: results of predict, or folders that it wrote; in any order, coordinate system and pixel size.
         out: folder for ``tracks.gpkg``, ``timeline.csv``, ``report.html`` and ``summary.json``; nothing is written without.
-        since: ISO day against which ``change`` is told; the first date without.
-        overwrite: replace what ``out`` holds.
-        progress: called as (stage, done, total).
+        options: see below.
 
     Raises:
+        TypeError: an unknown option.
         InputError: a result without a date, fewer than two dates, different places, a wrong ``since``, or an ``out`` that holds something.
     """
-    report = progress or (lambda stage, done, total: None)
+    wanted = TrackOptions.from_keywords(**options)
+    report, overwrite = wanted.progress or silent, wanted.overwrite
     folder = None if out is None else _free(Path(out), overwrite)
     series = load_series(results)
-    base = base_date(series.dates, since)
+    base = base_date(series.dates, wanted.since)
     with nullcontext() if folder is None else ResultFolder(folder).lock("detect track"):
         if folder is not None:
             _free(folder, overwrite)  # another command may have written it since

@@ -22,12 +22,14 @@ from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
+from detect.base.geometry import span_outline
+from detect.base.grid import Span
 from detect.base.matching import covered_by
+from detect.base.pixels import NO_DATA, TOP
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 from detect.evaluation.footprints import observed_ground
 from detect.results.folder import SUMMARY, ResultFolder
-from detect.results.outputs import NO_DATA
-from detect.runs.predict import Result
+from detect.results.result import Result
 
 SAME_PLACE = 0.1
 """Share of the smaller scene that two dates of one place have in common, at least."""
@@ -176,8 +178,7 @@ def _load(result: Result | Path) -> _Loaded:
 
 def _outline(folder: Path) -> gpd.GeoDataFrame:
     with rasterio.open(folder / "mask.tif") as mask:
-        corners = [mask.transform * c for c in ((0, 0), (mask.width, 0), (mask.width, mask.height), (0, mask.height))]
-        return gpd.GeoDataFrame(geometry=[shapely.Polygon(corners)], crs=mask.crs)
+        return gpd.GeoDataFrame(geometry=[span_outline(mask.transform, Span(0, 0, *mask.shape))], crs=mask.crs)
 
 
 def _refuse_mixed(loaded: Sequence[_Loaded]) -> None:
@@ -275,4 +276,4 @@ def _mean_within(raster: Any, geometry: BaseGeometry) -> float:
         return np.nan
     outside = geometry_mask([geometry], values.shape, raster.window_transform(window), all_touched=True)
     inside = values[~outside & (values != NO_DATA)]
-    return float(inside.mean()) / 254 if inside.size else np.nan
+    return float(inside.mean()) / TOP if inside.size else np.nan

@@ -538,8 +538,9 @@ def test_part_of_the_start_and_its_stage_head_are_kept(store: Path, tmp_path: Pa
     card = json.loads((folder / "t.json").read_text())
     (folder / "t.stage.onnx").write_bytes(b"looks again")
     card["files"]["stage"] = {"name": "t.stage.onnx", "sha256": sha256_of(folder / "t.stage.onnx")}
+    head = {"gsds_m": [0.3], "crop_px": 64, "sure_from": 0.9}
     earlier = {"data_set": "elsewhere", "licence": ["CC0-1.0"], "trained_on": ["a town"], "measured_on": [], "chips": 3}
-    (folder / "t.json").write_text(json.dumps(card | {"stage_head": {"sure_from": 0.9}, "data": [earlier, *card["data"]]}))
+    (folder / "t.json").write_text(json.dumps(card | {"stage_head": head, "data": [earlier, *card["data"]]}))
     task = small_task(store, tmp_path, f"start: {folder}, keep: 0.75")
     start = {k: v.clone() for k, v in task.network.state_dict().items()}
     with torch.no_grad():
@@ -550,7 +551,7 @@ def test_part_of_the_start_and_its_stage_head_are_kept(store: Path, tmp_path: Pa
         torch.testing.assert_close(value.data, start[name] + 0.25)
     left = load_weights(write_weights(task.network, task.config, read_index(store), recipe, tmp_path / "left", {}))
     assert left.stage_onnx is not None and left.stage_onnx.read_bytes() == b"looks again"
-    assert left.card["stage_head"] == {"sure_from": 0.9, "taken_from": "t"}
+    assert left.card["stage_head"] == head | {"taken_from": "t"}
     assert left.card["data"] == [*card["data"], earlier | {"through": "t"}]
     with pytest.raises(InputError, match="name them in"):
         small_task(store, tmp_path, "keep: 0.5")
