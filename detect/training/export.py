@@ -26,7 +26,8 @@ from detect.base.errors import InputError
 from detect.base.stages import STAGE_WEIGHTS
 from detect.buildings.instances import InstanceParams
 from detect.datasets.chips import read_chip
-from detect.network.model import HEADS, STRIDE, ProbabilityNetwork, load_network
+from detect.network.heads import HEAD_NAMES
+from detect.network.model import STRIDE, ProbabilityNetwork, load_network
 from detect.network.weights import Weights, load_weights, sha256_of
 from detect.training.calibration import calibration_of
 from detect.training.config import TrainConfig
@@ -100,7 +101,7 @@ def _card(
         "name": settings.name,
         "version": recipe["config_sha256"][:8],
         "files": files,
-        "heads": list(HEADS),
+        "heads": list(HEAD_NAMES),
         "gsd_m": data.gsd_m,
         "finest_gsd_m": data.read_gsd_m(0),
         "gsd_range_m": [FINEST_GSD_M, data.max_gsd_m],
