@@ -12,7 +12,7 @@ import os
 import shutil
 import socket
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,6 +39,12 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 class _LostFileError(Exception):
     """The file that was locked is no longer the one under the lock's name: the command before removed it."""
+
+
+def is_simulated(summary: Mapping[str, Any]) -> bool:
+    """Whether ``detect simulate`` drew the scene of a result; results of earlier versions say so in a warning alone."""
+    known: bool | None = summary["scene"].get("simulated")
+    return any(w.startswith("SIMULATED") for w in summary["warnings"]) if known is None else known
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ def summary_of(
             "sha256": scene.sha256,
             "date": scene.date,
             "sun": None if scene.sun is None else asdict(scene.sun),
+            "simulated": scene.simulated,
             "crs": None if scene.crs is None else scene.crs.to_string(),
             "size_px": list(scene.size_hw),
             "gsd_m": round(scene.gsd_m, 4),

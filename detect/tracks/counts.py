@@ -22,6 +22,7 @@ from detect.census.profiles import profile_from
 from detect.census.rates import overall_recall
 from detect.census.sites import assign
 from detect.network.weights import load_weights
+from detect.results.folder import is_simulated
 from detect.tracks.events import CHANGES, changes, forecast, monthly
 from detect.tracks.histories import ASSUMED_FOUND, STATES, Evidence, Histories, found_rates
 from detect.tracks.link import Links
@@ -197,7 +198,7 @@ def _warnings(found: Found) -> Iterator[str]:
     models = {s["model"]["sha256"] for s in found.series.summaries}
     if len(models) > 1:
         yield "the results were made with different weights: a change may be one of the weights"
-    if any("SIMULATED" in w for s in found.series.summaries for w in s["warnings"]):
+    if any(map(is_simulated, found.series.summaries)):
         yield "SIMULATED: a scene is drawn and shows no real place"
     for t, snapshot in enumerate(found.snapshots):
         stands = found.histories.standing[:, t] & found.evidence.seen[:, t]
