@@ -38,9 +38,11 @@ from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.census.rates import COUNT_IOU, DORMITORY, count_rates
 from detect.datasets.outlines import drawings_in
 from detect.datasets.samples import drawn_image
-from detect.evaluation.footprints import evaluate, observed_ground
+from detect.evaluation.footprints import evaluate
 from detect.network.weights import load_weights
-from detect.runs.predict import Result, predict_scenes
+from detect.results.observed import observed_ground
+from detect.results.result import Result
+from detect.runs.predict import predict_scenes
 from detect.simulate import simulate
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"

@@ -35,14 +35,15 @@ switch_off()  # before anything imports the libraries that it silences
 if TYPE_CHECKING:
     from detect.evaluation.footprints import evaluate
     from detect.network.weights import load_weights as load_model
-    from detect.runs.predict import Result, predict
+    from detect.results.result import Result
+    from detect.runs.predict import predict
     from detect.runs.track import track
 
 __all__ = ["Result", "evaluate", "load_model", "predict", "track"]
 
 _WHERE = {
     "predict": ("detect.runs.predict", "predict"),
-    "Result": ("detect.runs.predict", "Result"),
+    "Result": ("detect.results.result", "Result"),
     "evaluate": ("detect.evaluation.footprints", "evaluate"),
     "track": ("detect.runs.track", "track"),
     "load_model": ("detect.network.weights", "load_weights"),

@@ -206,7 +206,7 @@ def _print_results(results: Sequence[Any], arguments: argparse.Namespace) -> Non
 
 
 def _print_result(result: Any) -> None:
-    from detect.results.outputs import format_table
+    from detect.results.terminal import format_table
 
     print(format_table(result.summary))
     where = result.url or result.folder
@@ -253,8 +253,9 @@ def _census(arguments: argparse.Namespace) -> int:
 
 def _profile(arguments: argparse.Namespace) -> int:
     from detect.census.learn import learn
+    from detect.results.folder import buildings_file
 
-    learn(arguments.buildings, arguments.ids, arguments.out, name=arguments.name, structure=arguments.structure)
+    learn(buildings_file(arguments.buildings), arguments.ids, arguments.out, name=arguments.name, structure=arguments.structure)
     print(arguments.out)
     return EXIT_DONE
 

@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from detect.base.errors import DetectError, InputError
 
 SUMMARY = "summary.json"
+BUILDINGS = "buildings.gpkg"
 OUTPUTS = (
     "mask.tif", "probability.tif", "stage.tif", "buildings.gpkg", "buildings.parquet", SUMMARY, "report.html", "overview.png",
     "item.json",
@@ -39,6 +40,16 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 class _LostFileError(Exception):
     """The file that was locked is no longer the one under the lock's name: the command before removed it."""
+
+
+def buildings_file(path: str | Path) -> Path:
+    """The file with the buildings of the one result that a folder is or holds; any other path as it is.
+
+    Raises:
+        InputError: a folder without a result, or with several.
+    """
+    path = Path(path)
+    return ResultFolder.find_one(path, BUILDINGS).path / BUILDINGS if path.is_dir() else path
 
 
 def is_simulated(summary: Mapping[str, Any]) -> bool:

@@ -48,37 +48,22 @@ from detect.network.probabilities import Cluster, Probabilities, calibrated, dro
 from detect.network.stage_head import open_stage_head
 from detect.network.weights import Weights, load_weights, sha256_of
 from detect.results.folder import OUTPUTS, ResultFolder
-from detect.results.outputs import forget, with_schema, write_rasters, write_summary, write_tables
 from detect.results.overview import write_overview
 from detect.results.picture import read_whole, take_picture
+from detect.results.rasters import forget, write_rasters
 from detect.results.remote import RemoteFolder, is_remote
 from detect.results.report import by_interest, write_report
+from detect.results.result import Result
 from detect.results.seal import sealed
 from detect.results.stac_item import write_item
-from detect.results.summary import run_facts, summary_of
+from detect.results.summary import run_facts, summary_of, write_summary
+from detect.results.tables import with_schema, write_tables
 from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.scene.sources import sources
 
 GAPS_PX = 2048
 """Longer side of the picture in which gaps of a site are looked for."""
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What predict found in one scene; all of it is also in ``folder``."""
-
-    folder: Path
-    buildings: gpd.GeoDataFrame
-    sites: gpd.GeoDataFrame
-    summary: dict[str, Any]
-    url: str | None = None
-    """Where it was copied to, when that is no local folder."""
-
-    @property
-    def failed(self) -> bool:
-        """Whether a part of the scene could not be predicted; the summary names it."""
-        return bool(self.summary["blocks"]["failed"])
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from shapely import Polygon
 from detect.base.errors import DetectError, InputError
 from detect.base.geometry import measure
 from detect.base.stages import CODES
+from detect.base.values import NO_DATA
 from detect.base.vectors import geometries_of, read_vector
 from detect.census.count import SHADOWS_SAY, storeys_warning, take_census, with_beds
 from detect.census.dormitories import add_dormitories, rows_layer
@@ -34,12 +35,15 @@ from detect.census.review import Review, apply_review, read_corrections
 from detect.census.sites import PROPOSED, Kind, Sites, assign, load_sites, with_cut
 from detect.network.weights import sha256_of
 from detect.results.folder import ResultFolder
-from detect.results.outputs import GROUND, NO_DATA, with_schema, write_stage_rasters, write_summary, write_tables
 from detect.results.overview import write_overview
 from detect.results.picture import read_picture, read_whole, take_picture
+from detect.results.rasters import write_stage_rasters
 from detect.results.report import by_interest, write_report
+from detect.results.result import Result
 from detect.results.seal import sealed
-from detect.runs.predict import Result, with_gaps
+from detect.results.summary import write_summary
+from detect.results.tables import GROUND, with_schema, write_tables
+from detect.runs.predict import with_gaps
 from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.scene.sun import Sun
 

@@ -15,8 +15,8 @@ from detect.base.errors import InputError
 from detect.base.stages import STAGES
 from detect.results import styles
 from detect.results.folder import ResultFolder
-from detect.results.outputs import write_summary
-from detect.runs.predict import Result
+from detect.results.result import Result
+from detect.results.summary import write_summary
 from detect.tracks.align import align
 from detect.tracks.counts import ALL_SITES, Found, Tracks, count, recall
 from detect.tracks.events import CHANGES, base_date

@@ -25,9 +25,9 @@ from detect.base.errors import InputError
 from detect.base.matching import covered_by
 from detect.base.values import NO_DATA, TOP
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
-from detect.evaluation.footprints import observed_ground
 from detect.results.folder import SUMMARY, ResultFolder
-from detect.runs.predict import Result
+from detect.results.observed import observed_ground
+from detect.results.result import Result
 
 SAME_PLACE = 0.1
 """Share of the smaller scene that two dates of one place have in common, at least."""
