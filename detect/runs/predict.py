@@ -29,6 +29,7 @@ from detect.base.errors import DetectError, InputError
 from detect.base.geometry import measure
 from detect.base.grid import Span
 from detect.base.memory import trim
+from detect.base.notices import Code, Notice
 from detect.base.resources import package_version
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, read_vector
@@ -349,7 +350,7 @@ def _reporter(scene: Scene, job: _Job) -> Progress:
     return report
 
 
-def _finish(one: _Found, buildings: gpd.GeoDataFrame, notes: list[str], key: str, job: _Job) -> Result:
+def _finish(one: _Found, buildings: gpd.GeoDataFrame, notes: list[Notice], key: str, job: _Job) -> Result:
     """Count the buildings and write the files."""
     began = time.monotonic()
     scene, grid, heads, folder, report = one.scene, one.grid, one.heads, job.folder(one.scene), _reporter(one.scene, job)
@@ -357,7 +358,11 @@ def _finish(one: _Found, buildings: gpd.GeoDataFrame, notes: list[str], key: str
     if job.propose_sites:
         proposed = proposed_sites(buildings)
         sites = proposed if len(proposed.table) else sites
-        notes += [] if len(proposed.table) else ["no cluster of new construction was found; the whole scene is the site"]
+        notes += (
+            []
+            if len(proposed.table)
+            else [Notice(Code.NOTHING_PROPOSED, "no cluster of new construction was found; the whole scene is the site")]
+        )
     buildings["site"] = assign(buildings, sites.table)
     buildings = add_dormitories(buildings.assign(id=np.arange(1, len(buildings) + 1)), job.profile)
     buildings = with_schema(with_beds(buildings.assign(height_m=heights(scene, grid, buildings)), job.profile))
@@ -367,7 +372,7 @@ def _finish(one: _Found, buildings: gpd.GeoDataFrame, notes: list[str], key: str
     rates = of_kind(job.weights.card.get("rates") or [], simulated=scene.simulated)
     counted = take_census(buildings, sites.table, job.profile, rates, sites.warnings, ground)
     run = run_facts(key, {**job.params, "device": job.device}, grid, job.profile)
-    summary = summary_of(scene, job.weights, sites, counted, run, rates, heads.ledger, notes)
+    summary = summary_of(scene, job.weights, sites, counted, run, rates, heads.ledger, notes).to_json()
     trim()
     report("files", 0, 1)
     with folder.swap() as target:
@@ -506,10 +511,13 @@ def _counted_once(found: dict[int, _Found], pairs: list[tuple[int, int]]) -> lis
 
 def _without_counted(
     buildings: gpd.GeoDataFrame, instead: NDArray[np.int64], scenes: dict[int, Scene]
-) -> tuple[gpd.GeoDataFrame, list[str]]:
+) -> tuple[gpd.GeoDataFrame, list[Notice]]:
     """Buildings that no other scene of the call counts, and a line on each scene that does."""
     others, counts = np.unique(instead[instead >= 0], return_counts=True)
-    notes = [f"{n} buildings stand in {scenes[i].name} too and are counted there" for i, n in zip(others, counts, strict=True)]
+    notes = [
+        Notice(Code.COUNTED_ELSEWHERE, f"{n} buildings stand in {scenes[i].name} too and are counted there")
+        for i, n in zip(others, counts, strict=True)
+    ]
     return buildings[instead < 0].reset_index(drop=True), notes
 
 

@@ -24,15 +24,16 @@ from shapely import Polygon
 
 from detect.base.errors import DetectError, InputError
 from detect.base.geometry import measure
+from detect.base.notices import Code, Notice, as_json, notices_of
 from detect.base.stages import CODES
 from detect.base.values import NO_DATA
 from detect.base.vectors import geometries_of, read_vector
-from detect.census.count import SHADOWS_SAY, storeys_warning, take_census, with_beds
+from detect.census.count import storeys_notices, take_census, with_beds
 from detect.census.dormitories import add_dormitories, rows_layer
 from detect.census.ground import survey
 from detect.census.profiles import StructureProfile, load_profile, plain, profile_from, profile_path
 from detect.census.review import Review, apply_review, read_corrections
-from detect.census.sites import PROPOSED, Kind, Sites, assign, load_sites, with_cut
+from detect.census.sites import Sites, assign, load_sites, with_cut
 from detect.network.weights import sha256_of
 from detect.results.folder import ResultFolder
 from detect.results.overview import write_overview
@@ -41,14 +42,14 @@ from detect.results.rasters import write_stage_rasters
 from detect.results.report import by_interest, write_report
 from detect.results.result import Result
 from detect.results.seal import sealed
-from detect.results.summary import write_summary
+from detect.results.summary import Summary, write_summary
 from detect.results.tables import GROUND, with_schema, write_tables
 from detect.runs.predict import with_gaps
 from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.scene.sun import Sun
 
-REVIEWED = "corrected by a reviewer:"
-NOT_DRAWN = "overview.png and the picture of the page are the earlier ones:"
+REPLACED = (Code.REVIEWED, Code.NOT_REDRAWN, Code.STOREYS_DIFFER)
+"""What is said of this census, and not of an earlier one."""
 NEEDED = ("buildings.gpkg", "stage.tif", "mask.tif", "probability.tif", "report.html")
 KEPT = ("probability.tif", "mask.tif", "stage.tif", "item.json", "overview.png")
 """What a recount leaves as it is, unless it has written it anew."""
@@ -114,7 +115,11 @@ def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path |
         plots.warnings,
         ground,
     )
-    summary = {**before, **counted, "warnings": _warnings(before, checked)}
+    notices = [*_notices(before, checked), *storeys_notices(counted)]
+    if scene is None:
+        text = f"overview.png and the picture of the page are the earlier ones: the scene cannot be read ({reason})"
+        notices.append(Notice(Code.NOT_REDRAWN, text))
+    summary = {**before, **counted, **as_json(notices)}
     summary["scene"] = {**before["scene"], "whole_scene_is_the_site": plots.is_whole_scene, "sites_are": plots.kind}
     summary["review"] = checked.to_json()
     summary["recounted"] = {
@@ -122,8 +127,6 @@ def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path |
         for name, path in (("sites", sites), ("structure", used), ("review", review))
     }
     summary["run"] = {**before["run"], "structure": plain(profile), "key": _key(before["run"]["key"], summary["recounted"])}
-    summary["warnings"] += storeys_warning(counted)
-    summary["warnings"] += [] if scene else [f"{NOT_DRAWN} the scene cannot be read ({reason})"]
     rows = rows_layer(buildings)
     with ResultFolder(folder).swap() as target:
         if now.checked or now.deleted:
@@ -145,9 +148,7 @@ def _recount_one(folder: Path, sites: str | Path | None, structure: str | Path |
 
 
 def _read_summary(folder: Path) -> dict[str, Any]:
-    summary = ResultFolder(folder).summary(
-        "run.structure", "run.work_gsd_m", "rates", "scene.sun"
-    )  # earlier versions left some out
+    summary = Summary.read(ResultFolder(folder), "rates", "scene.sun").to_json()  # earlier versions left these out
     for name in NEEDED:
         if not (folder / name).is_file():
             raise InputError(f"{folder}: {name} is missing; run detect predict again")
@@ -162,17 +163,7 @@ def _outline(grid: WorkGrid) -> Polygon:
 def _old_sites(folder: Path, before: dict[str, Any]) -> Sites:
     table = read_vector(folder / "buildings.gpkg", "sites")
     warnings = tuple(tuple(site["warnings"]) for site in before["sites"])
-    return Sites(table, warnings, _kind(before))
-
-
-def _kind(before: dict[str, Any]) -> Kind:
-    """What the sites of a result are; results from before it was stored tell it by a flag and a warning."""
-    kind: Kind | None = before["scene"].get("sites_are")
-    if kind is not None:
-        return kind
-    if before["scene"].get("whole_scene_is_the_site"):
-        return "whole"
-    return "proposed" if any(PROPOSED in site["warnings"] for site in before["sites"]) else "plots"
+    return Sites(table, warnings, before["scene"]["sites_are"])
 
 
 def _old_ground(folder: Path) -> gpd.GeoDataFrame | None:
@@ -210,14 +201,15 @@ def _repainted(
     return painted
 
 
-def _warnings(before: dict[str, Any], review: Review) -> list[str]:
-    told = [w for w in before["warnings"] if not w.startswith((REVIEWED, NOT_DRAWN, SHADOWS_SAY))]
+def _notices(before: dict[str, Any], review: Review) -> list[Notice]:
+    kept = [notice for notice in notices_of(before) if notice.code not in REPLACED]
     if review.checked or review.deleted:
-        told.append(
-            f"{REVIEWED} {len(review.changed)} buildings changed, {len(review.added)} added, {len(review.deleted)} deleted; "
+        text = (
+            f"corrected by a reviewer: {len(review.changed)} buildings changed, {len(review.added)} added, {len(review.deleted)} deleted; "
             "those that stand count as certain"
         )
-    return told
+        kept.append(Notice(Code.REVIEWED, text))
+    return kept
 
 
 def _scene_again(known: dict[str, Any]) -> tuple[Scene | None, str]:
