@@ -162,7 +162,7 @@ class ResultFolder:
         is named in a warning.
 
         Args:
-            command: what others are told is at work, such as ``detect predict``.
+            command: name that waiting commands print, such as ``detect predict``.
 
         Raises:
             DetectError: the lock's file cannot be written.
@@ -270,7 +270,7 @@ def _sign(descriptor: int, file: Path, command: str) -> None:
         raise _LostFileError
     since = datetime.now().astimezone().isoformat(timespec="seconds")
     note = {"command": command, "pid": os.getpid(), "host": socket.gethostname(), "since": since}
-    with suppress(OSError):  # on a full disk others are not told who it is; the lock holds all the same
+    with suppress(OSError):  # on a full disk the lock holds without a name
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, json.dumps(note).encode())

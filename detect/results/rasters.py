@@ -30,7 +30,7 @@ def write_rasters(
     crs: pyproj.CRS | None,
     stage: NDArray[np.uint8],
     heads: Path,
-    told: NDArray[np.uint8],
+    calibration: NDArray[np.uint8],
 ) -> None:
     """``mask.tif``, ``stage.tif`` and ``probability.tif`` as cloud-optimised GeoTIFFs on the work grid.
 
@@ -40,7 +40,7 @@ def write_rasters(
         crs: of the scene.
         stage: (H, W) stage codes, 0 where there is no building; may be mapped from disk.
         heads: GeoTIFF whose first band is the footprint probability, p × 254, 255 no data.
-        told: (256,) table of ``detect.network.probabilities.calibrated``, for ``probability.tif``.
+        calibration: (256,) table of ``detect.network.probabilities.calibrated``, for ``probability.tif``.
     """
 
     def strips() -> Iterator[Strip]:
@@ -50,7 +50,7 @@ def write_rasters(
                 missing = p == NO_DATA
                 if not missing.all():  # what is not written reads as no data
                     codes = np.where(missing, NO_DATA, stage[slice(*window[0])])
-                    yield window, (np.where(missing, NO_DATA, codes > 0), codes, told[p])
+                    yield window, (np.where(missing, NO_DATA, codes > 0), codes, calibration[p])
                 forget(stage)
 
     _write_cogs(folder, ("mask", "stage", "probability"), grid, crs, strips())

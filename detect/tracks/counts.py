@@ -1,4 +1,4 @@
-"""What is counted of a series: buildings, sites, a timeline, a summary; each date as ``predict`` counts one scene."""
+"""Count a series: buildings, sites, timeline, summary. Each date is counted as ``predict`` counts one scene."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ HAZY = 0.4
 
 @dataclass(frozen=True)
 class Found:
-    """What is known of the series before it is counted."""
+    """The series before it is counted."""
 
     series: Series
     snapshots: list[Snapshot]
@@ -63,7 +63,7 @@ class Tracks:
 
 
 def count(found: Found, base: int) -> Tracks:
-    """All that is told of a series, with changes since the date of index ``base``."""
+    """Count a series, with changes since the date of index ``base``."""
     series, histories = found.series, found.histories
     buildings = _buildings(found, base)
     site_rows = series.sites.reset_index(drop=True)
@@ -71,11 +71,11 @@ def count(found: Found, base: int) -> Tracks:
     buildings["site"] = assign(buildings, sites)
     censuses = [_census(found, buildings, sites, t) for t in range(len(series.dates))]
     timeline = pd.DataFrame(_timeline(found, sites, censuses))
-    told = []
+    records = []
     for i, site in enumerate(sites.to_dict("records")):
         own = (buildings["site"] == site["name"]).to_numpy(bool)
         counted = censuses[-1]["sites"][i]
-        told.append(counted | _changes(buildings[own], histories.state[own], series.dates, base, site["planned_buildings"]))
+        records.append(counted | _changes(buildings[own], histories.state[own], series.dates, base, site["planned_buildings"]))
     planned = float(sites["planned_buildings"].sum(min_count=1))
     inside = buildings["site"].notna().to_numpy(bool)
     total = censuses[-1]["total"] | _changes(buildings[inside], histories.state[inside], series.dates, base, planned)
@@ -84,11 +84,11 @@ def count(found: Found, base: int) -> Tracks:
         "since": series.dates[base],
         "assumptions": censuses[-1]["assumptions"],
         "total": total,
-        "sites": told,
+        "sites": records,
         "outside_sites": int((~inside & histories.standing[:, -1]).sum()),
         **as_json([*(Notice(Code.SERIES, text) for text in series.warnings), *_notices(found)]),
     }
-    return Tracks(buildings, _sites_layer(sites, told), timeline, summary)
+    return Tracks(buildings, _sites_layer(sites, records), timeline, summary)
 
 
 def _buildings(found: Found, base: int) -> gpd.GeoDataFrame:
@@ -213,13 +213,13 @@ def _notices(found: Found) -> Iterator[Notice]:
             yield Notice(Code.HARDLY_SEEN, text)
 
 
-def _sites_layer(sites: gpd.GeoDataFrame, told: list[dict[str, Any]]) -> gpd.GeoDataFrame:
+def _sites_layer(sites: gpd.GeoDataFrame, records: list[dict[str, Any]]) -> gpd.GeoDataFrame:
     """The ``sites`` layer."""
-    completion = [t["forecast"]["completion"] or {} for t in told]
+    completion = [r["forecast"]["completion"] or {} for r in records]
     table = sites.assign(
-        buildings=[t["buildings"]["estimate"] for t in told],
-        **{s: [t["by_stage"][s]["estimate"] for t in told] for s in STAGES},
-        **{kind: [t["changes"][kind] for t in told] for kind in CHANGES},
+        buildings=[r["buildings"]["estimate"] for r in records],
+        **{s: [r["by_stage"][s]["estimate"] for r in records] for s in STAGES},
+        **{kind: [r["changes"][kind] for r in records] for kind in CHANGES},
         complete_by=[c.get("date") for c in completion],
         complete_by_low=[c.get("low") for c in completion],
         complete_by_high=[c.get("high") for c in completion],

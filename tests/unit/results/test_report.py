@@ -99,6 +99,7 @@ def test_the_page_is_valid_and_names_no_other_file(write: Any) -> None:
     assert text.startswith("<!DOCTYPE html>")
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
+    assert ids
     for tag, name, value in page.attributes:
         if name in ("src", "href", "srcset", "poster", "data", "action"):
             assert value.startswith(("data:", "#")), (tag, name, value)

@@ -85,6 +85,7 @@ def test_the_stored_styles_are_the_defaults_and_well_formed(tmp_path: Path) -> N
         geometry = connection.execute("SELECT column_name FROM gpkg_geometry_columns WHERE table_name = 'buildings'").fetchone()
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert [(r[0], r[1]) for r in rows] == [("buildings", 1), ("rows", 1), ("sites", 1)]
+    assert rows
     for _, _, style in rows:
         symbols = ElementTree.fromstring(style).findall(".//symbol")
         assert symbols and all(s.find(".//Option[@name='color']") is not None for s in symbols)
