@@ -20,6 +20,7 @@ import rasterio
 from affine import Affine
 
 from detect.base.errors import DetectError, InputError
+from detect.base.values import NO_DATA, TOP
 from detect.base.vectors import equal_area_crs, read_vector
 from detect.datasets.chips import UNKNOWN
 from detect.datasets.cutting import prepare_images
@@ -29,7 +30,6 @@ SURE_SCORE = 0.7
 BUILT, OPEN = 0.6, 0.12
 """Probabilities from which a pixel of a sure building is known, and below which ground is."""
 KEPT_OFF_M = 18.0
-NO_DATA = 255
 
 
 def pseudo_labels(scene: Path, found: Path, store: Path, hide: Path | None, licence: str) -> int:
@@ -64,8 +64,8 @@ def pseudo_labels(scene: Path, found: Path, store: Path, hide: Path | None, lice
         """Keep what is sure; both grids cover the scene from its corner."""
         own = cv2.resize(p, labels.footprint.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         inside = labels.footprint == 1
-        labels.footprint[inside & ((own <= BUILT * 254) | (own == NO_DATA))] = UNKNOWN
-        labels.footprint[~inside & (own >= OPEN * 254)] = UNKNOWN
+        labels.footprint[inside & ((own <= BUILT * TOP) | (own == NO_DATA))] = UNKNOWN
+        labels.footprint[~inside & (own >= OPEN * TOP)] = UNKNOWN
 
     image = LabelledImage(scene, scene.stem, Outlines(lambda: table), label_kind="loose", split="train", refine=refine)
     data_set = DataSet(

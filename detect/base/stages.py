@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 STAGES = ("foundation", "incomplete", "complete")
 CODES = {stage: code for code, stage in enumerate(STAGES, start=1)}
-"""Values of stage.tif; 0 is no building, 255 no data."""
+"""Values of stage.tif; 0 is no building, ``NO_DATA`` no observation."""
 STAGE_WEIGHTS = (3.0, 3.0, 1.0)
 """Of the stages in the training loss: unfinished buildings are rare."""
 
@@ -24,7 +24,7 @@ def pool(
     The mean over a building's pixels, sharpened or softened by a temperature on the log scale (Guo et al. 2017): 1 leaves it as it is.
 
     Args:
-        heads: (3, H, W) uint8, p × 254.
+        heads: (3, H, W) stored stage heads, p × ``TOP``.
         labels: (H, W).
         count: of the buildings; each has at least one pixel.
         temperature: of the calibration in the weights' card.

@@ -26,7 +26,8 @@ from shapely import Polygon
 
 from detect.base.grid import Span
 from detect.base.stages import STAGES, pool
-from detect.buildings.instances import TOP, Group, InstanceParams, batches, groups_mask, split_group
+from detect.base.values import TOP
+from detect.buildings.instances import Group, InstanceParams, batches, groups_mask, split_group
 
 RECTANGLE_IOU = 0.84
 """From this overlap on, a footprint is given as its rectangle: a drawn one comes back with 0.93, an L with 0.75 at most."""

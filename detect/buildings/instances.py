@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from skimage.segmentation import watershed
 
 from detect.base.grid import Span
+from detect.base.values import TOP
 
-TOP = 254  # uint8 of probability 1; 255 is no data
 _STRIP_AREA_PX = 4_000_000
 _CELL_PX = 512
 """Groups that begin in one cell of a lattice are split together: large enough to spare calls, small enough for the processor's cache."""

@@ -1,7 +1,6 @@
-"""The segmentation network: an ImageNet-pretrained encoder, a slim U-Net decoder and five heads.
+"""The segmentation network: an ImageNet-pretrained encoder, a slim U-Net decoder and the heads of ``detect.network.heads``.
 
-The heads share one convolution. Channel order of the output is ``HEADS``: footprint, boundary between neighbouring buildings, and
-the three construction stages. Footprint and boundary are independent probabilities; the stages sum to one at every pixel.
+The heads share one convolution. Footprint and boundary are independent probabilities; the stages sum to one at every pixel.
 
 Needs the ``train`` extra (torch, segmentation-models-pytorch).
 """
@@ -10,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from detect.base.errors import InputError
+from detect.network.heads import HEADS
 
-HEADS = ("footprint", "boundary", "foundation", "incomplete", "complete")
 STRIDE = 32
 """Every core, halo and chip size is a multiple of this many pixels (five halvings in the encoder)."""
 
@@ -95,8 +95,14 @@ def load_imagenet(network: nn.Module, encoder: str = DEFAULT_ARCHITECTURE["encod
 
 
 def to_probabilities(logits: Tensor) -> Tensor:
-    """Logits (N, 5, H, W) → probabilities (N, 5, H, W): two sigmoids and a softmax over the three stages."""
-    return torch.cat([logits[:, :2].sigmoid(), logits[:, 2:].softmax(dim=1)], dim=1)
+    """Logits (N, 5, H, W) → probabilities (N, 5, H, W): each head by its activation, neighbouring softmax heads together."""
+    parts, first = [], 0
+    for activation, heads in groupby(HEADS, key=lambda head: head.activation):
+        last = first + len(list(heads))
+        part = logits[:, first:last]
+        parts.append(part.sigmoid() if activation == "sigmoid" else part.softmax(dim=1))
+        first = last
+    return torch.cat(parts, dim=1)
 
 
 class ProbabilityNetwork(nn.Module):

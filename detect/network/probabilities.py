@@ -24,14 +24,13 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from detect.base.grid import Span
+from detect.base.values import NO_DATA, TOP
 from detect.network.backends import Backend
+from detect.network.heads import HEADS
 from detect.network.lattice import Block, Lattice
-from detect.scene.scene import Scene, SceneReader, WorkGrid
+from detect.scene.reader import SceneReader
+from detect.scene.scene import Scene, WorkGrid
 
-HEADS = 5
-NO_DATA = 255
-TOP = 254
-"""uint8 of probability 1."""
 _NOTE = "run.json"
 Progress = Callable[[str, int, int], None]
 
@@ -94,10 +93,10 @@ class HeadReader:
         """Close the file."""
         self._dataset.close()
 
-    def read(self, span: Span, bands: tuple[int, ...] = (0, 1, 2, 3, 4)) -> NDArray[np.uint8]:
-        """(bands, H, W) of a span inside the scene; band numbers from 0."""
+    def read(self, span: Span, heads: tuple[int, ...] = tuple(range(len(HEADS)))) -> NDArray[np.uint8]:
+        """(heads, H, W) uint8 of a span inside the scene; heads by their channel."""
         window = Window(span.col0, span.row0, span.width, span.height)
-        return self._dataset.read([b + 1 for b in bands], window=window)
+        return self._dataset.read([channel + 1 for channel in heads], window=window)
 
     def seen(self, longest_px: int) -> NDArray[np.bool_]:
         """Whether the scene was observed, (H, W) sampled at most ``longest_px`` along its longer side."""
@@ -174,14 +173,14 @@ def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArra
         if not seen.any():
             continue
         if heads is None:
-            heads = np.full((HEADS, *block.span.size_hw), NO_DATA, np.uint8)
+            heads = np.full((len(HEADS), *block.span.size_hw), NO_DATA, np.uint8)
         probabilities = backend.predict(values, halo_px)[:, : tile.core.height, : tile.core.width]
         stored = heads[(slice(None), *tile.core.shift(-block.span.row0, -block.span.col0).slices())]
         for head, p in zip(stored, probabilities, strict=True):  # one at a time stays in the cache
             if not np.isfinite(p).all():
                 raise ValueError("the network gave values that are no numbers")
             head[seen] = _as_stored(p)[seen]
-    return np.empty((HEADS, 0, 0), np.uint8) if heads is None else heads
+    return np.empty((len(HEADS), 0, 0), np.uint8) if heads is None else heads
 
 
 def _as_stored(p: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -272,7 +271,7 @@ def _assemble(blocks: tuple[Block, ...], scene: Scene, grid: WorkGrid, folder: P
     """All blocks in one tiled GeoTIFF; missing and empty ones are not stored and read as no data; and how many were empty."""
     path, aside, empty = folder / "heads.tif", folder / "heads.part.tif", 0
     profile = {
-        "driver": "GTiff", "dtype": "uint8", "count": HEADS, "height": grid.size_hw[0], "width": grid.size_hw[1],
+        "driver": "GTiff", "dtype": "uint8", "count": len(HEADS), "height": grid.size_hw[0], "width": grid.size_hw[1],
         "crs": scene.crs, "transform": grid.transform, "nodata": NO_DATA, "tiled": True, "blockxsize": 256, "blockysize": 256,
         "compress": "zstd", "zstd_level": 1, "predictor": 1, "interleave": "band", "bigtiff": "if_safer",
         "sparse_ok": True,

@@ -21,9 +21,9 @@ from affine import Affine
 
 from detect.base.geometry import to_degrees
 from detect.base.stages import STAGES
+from detect.base.values import NO_DATA, TOP
 from detect.network.weights import Weights
 from detect.results.files import FILES
-from detect.results.outputs import NO_DATA
 from detect.results.styles import STAGE_COLOURS_RGB
 from detect.scene.scene import Scene, WorkGrid
 
@@ -140,7 +140,7 @@ def _assets(grid: WorkGrid, weights: Weights) -> dict[str, Any]:
     placed = {"proj:shape": list(grid.size_hw), "proj:transform": list(grid.transform)[:6]}
     meaning: Mapping[str, dict[str, Any]] = {
         "mask": {"classification:classes": [_class(0, "not"), _class(1, "building")]},
-        "probability": {"raster:scale": 1 / 254},
+        "probability": {"raster:scale": 1 / TOP},
         "stage": {"classification:classes": [_class(0, "none"), *(_class(i, s) for i, s in enumerate(STAGES, start=1))]},
     }
     assets: dict[str, Any] = {}

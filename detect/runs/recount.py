@@ -21,6 +21,7 @@ from shapely import Polygon
 from detect.base.errors import DetectError, InputError
 from detect.base.geometry import measure
 from detect.base.options import takes
+from detect.base.values import NO_DATA
 from detect.base.vectors import geometries_of, read_vector
 from detect.census.count import SHADOWS_SAY, storeys_warning, take_census, with_beds
 from detect.census.gaps import with_gaps
@@ -31,10 +32,10 @@ from detect.census.sites import PROPOSED, Kind, Sites, load_sites, with_cut
 from detect.network.weights import sha256_of
 from detect.results.files import Content
 from detect.results.folder import ResultFolder
-from detect.results.outputs import GROUND, NO_DATA, with_schema
 from detect.results.picture import read_picture, read_whole
 from detect.results.repaint import repainted
 from detect.results.result import Result
+from detect.results.tables import GROUND, with_schema
 from detect.runs.finish import finish, placed
 from detect.runs.options import CensusOptions
 from detect.scene.scene import Scene, WorkGrid, open_scene

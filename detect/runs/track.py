@@ -16,8 +16,8 @@ from detect.base.options import takes
 from detect.base.stages import STAGES
 from detect.results import styles
 from detect.results.folder import ResultFolder
-from detect.results.outputs import write_summary
 from detect.results.result import Result
+from detect.results.summary import write_summary
 from detect.runs.options import TrackOptions, silent
 from detect.tracks.align import align
 from detect.tracks.counts import ALL_SITES, Found, Tracks, count, recall

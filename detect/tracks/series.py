@@ -23,10 +23,10 @@ from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
 from detect.base.matching import covered_by
+from detect.base.values import NO_DATA, TOP
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
-from detect.evaluation.footprints import observed_ground
 from detect.results.folder import SUMMARY, ResultFolder
-from detect.results.outputs import NO_DATA
+from detect.results.observed import observed_ground
 from detect.results.result import Result
 
 SAME_PLACE = 0.1
@@ -275,4 +275,4 @@ def _mean_within(raster: Any, geometry: BaseGeometry) -> float:
         return np.nan
     outside = geometry_mask([geometry], values.shape, raster.window_transform(window), all_touched=True)
     inside = values[~outside & (values != NO_DATA)]
-    return float(inside.mean()) / 254 if inside.size else np.nan
+    return float(inside.mean()) / TOP if inside.size else np.nan

@@ -26,7 +26,8 @@ from detect.base.errors import InputError
 from detect.base.stages import STAGE_WEIGHTS
 from detect.buildings.instances import InstanceParams
 from detect.datasets.chips import read_chip
-from detect.network.model import HEADS, STRIDE, ProbabilityNetwork, load_network
+from detect.network.heads import HEAD_NAMES
+from detect.network.model import STRIDE, ProbabilityNetwork, load_network
 from detect.network.weights import Weights, load_weights, sha256_of
 from detect.training.calibration import calibration_of
 from detect.training.config import TrainConfig
@@ -77,7 +78,7 @@ def write_weights(
         "name": settings.name,
         "version": recipe["config_sha256"][:8],
         "files": {kind: {"name": name, "sha256": sha256_of(folder / name)} for kind, name in names.items()},
-        "heads": list(HEADS),
+        "heads": list(HEAD_NAMES),
         "gsd_m": settings.data.gsd_m,
         "finest_gsd_m": settings.data.read_gsd_m(0),
         "gsd_range_m": [FINEST_GSD_M, settings.data.max_gsd_m],

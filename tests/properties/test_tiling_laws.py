@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate
 
 from detect.base.grid import Span
+from detect.base.values import NO_DATA, TOP
 from detect.network.lattice import Block, Lattice
-from detect.network.probabilities import NO_DATA, TOP, Probabilities, predict_probabilities
+from detect.network.probabilities import Probabilities, predict_probabilities
 from detect.scene.scene import Scene, WorkGrid, open_scene
 
 Network = Callable[[NDArray[np.int64]], NDArray[np.float64]]

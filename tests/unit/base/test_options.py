@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from detect.base.checks import positive
 from detect.base.errors import InputError
 from detect.base.options import Flag, Options, flag, flags, takes
-from detect.base.values import positive
 
 
 @dataclass(frozen=True)

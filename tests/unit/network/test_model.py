@@ -11,7 +11,8 @@ import torch
 
 from detect.base.errors import InputError
 from detect.network.backends import OnnxBackend, open_backend
-from detect.network.model import HEADS, build_network, load_imagenet, load_network, to_probabilities
+from detect.network.heads import HEADS
+from detect.network.model import build_network, load_imagenet, load_network, to_probabilities
 from detect.network.weights import load_weights
 from detect.training.export import export
 

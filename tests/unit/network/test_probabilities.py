@@ -15,10 +15,10 @@ import rasterio
 from numpy.typing import NDArray
 
 from detect.base.grid import Span
+from detect.base.values import NO_DATA
+from detect.network.heads import HEADS
 from detect.network.lattice import Lattice
 from detect.network.probabilities import (
-    HEADS,
-    NO_DATA,
     Ledger,
     Probabilities,
     calibrated,
@@ -101,7 +101,7 @@ def test_probabilities_are_stored_in_254_steps(p: float, stored: int) -> None:
     (block,) = LATTICE.blocks((20, 50), 64)
     heads = predict_block(FlatReader(p, stop=50), Toy(), block)  # type: ignore[arg-type]
     assert heads.dtype == np.uint8
-    assert heads.shape == (HEADS, 20, 50)
+    assert heads.shape == (len(HEADS), 20, 50)
     assert (heads == stored).all()  # 0.25 × 254 = 63.5 → 64
 
 
@@ -118,7 +118,7 @@ def test_heads_lie_on_the_work_grid(scene_path: Path, tmp_path: Path) -> None:
     result = run(scene_path, tmp_path / "work", Toy())
     assert result.ledger == Ledger(blocks=BLOCKS, done=BLOCKS)
     with rasterio.open(result.path) as heads, rasterio.open(scene_path) as scene:
-        assert (heads.count, heads.shape, heads.dtypes[0], heads.nodata) == (HEADS, SIZE_HW, "uint8", NO_DATA)
+        assert (heads.count, heads.shape, heads.dtypes[0], heads.nodata) == (len(HEADS), SIZE_HW, "uint8", NO_DATA)
         assert heads.transform == scene.transform
         assert heads.crs == scene.crs
 
@@ -136,7 +136,7 @@ def test_a_hole_is_no_data_and_blocks_inside_it_skip_the_network(write_scene: Wr
     result = run(write_scene(draw(hole), nodata=0), tmp_path / "work", toy)
     inside = np.zeros(SIZE_HW, bool)
     inside[hole] = True
-    np.testing.assert_array_equal(heads_of(result) == NO_DATA, np.broadcast_to(inside, (HEADS, *SIZE_HW)))
+    np.testing.assert_array_equal(heads_of(result) == NO_DATA, np.broadcast_to(inside, (len(HEADS), *SIZE_HW)))
     assert toy.calls == BLOCKS - 2
     assert result.ledger == Ledger(blocks=BLOCKS, done=BLOCKS, skipped_nodata=2)
 
