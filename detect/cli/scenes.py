@@ -51,7 +51,8 @@ def _print_result(result: Any) -> None:
 
 
 def _track(arguments: argparse.Namespace) -> int:
-    from detect.runs.track import format_table, track
+    from detect.runs.track import track
+    from detect.tracks.terminal import format_table
 
     with Progress(sys.stderr, quiet=arguments.quiet) as progress:
         options = options_from(arguments, TrackOptions, progress=progress)

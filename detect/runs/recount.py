@@ -97,9 +97,8 @@ def _recount_one(folder: ResultFolder, options: CensusOptions) -> Result:
     earlier = _read(folder.path)
     profile_file = None if options.structure is None else profile_path(options.structure)
     profile = _profile(earlier, profile_file)
-    loaded = None if options.sites is None else load_sites(options.sites, earlier.crs, _outline(earlier.grid))
     corrected, stage, review = _reviewed(earlier, options)
-    sites = _old_sites(earlier.folder, earlier.summary) if loaded is None else _looked_at(loaded, earlier, corrected, stage)
+    sites = _sites(earlier, corrected, stage, options)
     checked = earlier.checked.then(review)
     buildings = _classified(corrected, earlier.crs, sites, profile, checked)
     ground = _ground(earlier, sites, buildings, profile, options)
@@ -174,9 +173,12 @@ def _reviewed(earlier: _Earlier, options: CensusOptions) -> tuple[gpd.GeoDataFra
     return corrected, repainted(earlier.stage, earlier.grid.transform, earlier.buildings, corrected, review), review
 
 
-def _looked_at(sites: Sites, earlier: _Earlier, buildings: gpd.GeoDataFrame, stage: NDArray[np.uint8]) -> Sites:
-    """New sites with their warnings."""
-    return with_gaps(with_cut(sites, buildings), earlier.grid, stage != NO_DATA)
+def _sites(earlier: _Earlier, buildings: gpd.GeoDataFrame, stage: NDArray[np.uint8], options: CensusOptions) -> Sites:
+    """The plots that are given, with their warnings, or the sites of the result."""
+    if options.sites is None:
+        return _old_sites(earlier.folder, earlier.summary)
+    given = load_sites(options.sites, earlier.crs, _outline(earlier.grid))
+    return with_gaps(with_cut(given, buildings), earlier.grid, stage != NO_DATA)
 
 
 def _ground(
