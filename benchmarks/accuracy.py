@@ -42,6 +42,7 @@ from detect.evaluation.footprints import evaluate
 from detect.network.weights import load_weights
 from detect.results.observed import observed_ground
 from detect.results.result import Result
+from detect.runs.options import PredictOptions
 from detect.runs.predict import predict_scenes
 from detect.simulate import simulate
 
@@ -228,7 +229,7 @@ def single_blocks(buildings: gpd.GeoDataFrame, blocks: list[Any]) -> int:
 
 def predict_one(scene: Path, out: Path, **options: Any) -> Result:
     """What predict found."""
-    return predict_scenes([scene], out, **options)[0]
+    return predict_scenes([scene], out, PredictOptions.from_keywords(**options)).all_done()[0]
 
 
 def rates_of(place: str, folder: Path, reference: Any, area: Any, known_stages: gpd.GeoDataFrame) -> dict[str, Any]:

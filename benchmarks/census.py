@@ -31,7 +31,8 @@ from detect.census.profiles import load_profile
 from detect.census.rates import count_rates, of_kind
 from detect.census.sites import assign
 from detect.network.weights import load_weights
-from detect.runs.predict import predict_scenes
+from detect.runs.options import PredictOptions
+from detect.runs.predict import predict, predict_scenes
 from detect.simulate import simulate_compounds
 
 RESULTS = Path(__file__).parent / "results" / "census.json"
@@ -50,7 +51,7 @@ def compound(seed: int, work: Path, weights: str | None) -> tuple[gpd.GeoDataFra
         gsd_m = round(float(rng.uniform(0.3, 0.7)), 2)
         (scene,), truth = simulate_compounds(folder, seed=seed, dormitories=many, gsd_m=gsd_m, margin_m=MARGIN_M)
         gpd.read_file(truth, layer="sites").to_file(folder / "sites.geojson")
-        predict_scenes([scene], folder / "out", weights=weights, sites=folder / "sites.geojson")
+        predict([scene], folder / "out", weights=weights, sites=folder / "sites.geojson")
         scene.unlink()
     found = gpd.read_file(folder / "out/scene/buildings.gpkg", layer="buildings")
     sites = gpd.read_file(folder / "out/scene/buildings.gpkg", layer="sites")
@@ -124,7 +125,7 @@ def yardstick(work: Path, weights: str | None, rates: list[dict[str, Any]]) -> d
         shutil.rmtree(folder, ignore_errors=True)
         (scene,), truth = simulate_compounds(folder, seed=1, preset="yardstick")
         gpd.read_file(truth, layer="sites").to_file(folder / "sites.geojson")
-        predict_scenes([scene], folder / "out", weights=weights, sites=folder / "sites.geojson")
+        predict([scene], folder / "out", weights=weights, sites=folder / "sites.geojson")
     plots = gpd.read_file(folder / "truth.gpkg", layer="sites")
     truth = gpd.read_file(folder / "truth.gpkg", layer="buildings")
     found, sites = (gpd.read_file(folder / "out/scene/buildings.gpkg", layer=name) for name in ("buildings", "sites"))
@@ -145,7 +146,7 @@ def real(data: Path, scratch: Path, weights: str | None) -> dict[str, Any] | Non
         return None
     marked = [r for r in json.loads((data / "rows/rows.json").read_text()) if "nairobi_0" in r["image"]]
     blocks, doubtful = ([shapely.Polygon(r["corners"]) for r in marked if r["core"] == core] for core in (True, False))
-    result = predict_scenes([data / marked[0]["image"]], scratch, weights=weights)[0]
+    result = predict_scenes([data / marked[0]["image"]], scratch, PredictOptions(weights=weights)).all_done()[0]
     found = result.buildings[~covered_by(list(result.buildings.geometry), doubtful)]
     rates = [r for r in of_kind(load_weights(weights).card.get("rates") or [], simulated=False) if "nairobi" not in r["place"]]
     counted = take_census(found, result.sites, load_profile(), rates)["total"]["dormitory_like"]

@@ -1,27 +1,14 @@
 """Buildings in satellite images: masks, footprints, construction stages, and a count of dormitory-like ones.
 
-What flows where, each line a module::
+The way of the data, each word a folder::
 
-    scene           any GDAL raster → values and validity at the network's ground sampling distance
-    blocks          tiles with a halo, grouped into blocks
-    network         encoder, decoder and heads (training and torch); weights, backends: what runs it
-    probabilities   a scene through the network, block by block
-    instances       which pixels form one building
-    footprints      polygons, squared where the building is square
-    stages          foundation, incomplete, complete
-    profiles        what a known type of building looks like from above; learn: from examples
-    dormitories     rows, likeness to a profile
-    sites           given or proposed plots
-    rates, census   how often weights find and miss; counts and beds with intervals
-    outputs, overview   files
-    picture, page, report   the page: the scene in tiles, the layout that every page shares, what is on it
-    catalogue       the STAC item
-    pipeline        all of the above, in this order
-    tracks          the results of several dates → the same buildings over time
-    review, recount what a user corrected; the census again without the network
+    scene → network → buildings → census → results            one date: runs/predict.py
+                                     └→ tracks → results      two or more dates: runs/track.py
+    datasets, simulate → training → weights (network)         how the network came to be
+    results → evaluation                                      how good it is
 
-Shared nouns: ``grid``, ``geometry``, ``matching``, ``vectors``, ``errors``; ``quiet`` keeps libraries from phoning home. Beside the
-flow: ``evaluation``, ``simulate``, ``datasets``, ``training``.
+``cli`` turns a command line into a call; ``base`` holds the nouns that all share. A folder imports only folders to its left;
+pyproject.toml has the contracts.
 """
 
 from __future__ import annotations

@@ -23,14 +23,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from detect.base.errors import DetectError, InputError
+from detect.results.files import OUTPUTS
 
 SUMMARY = "summary.json"
 BUILDINGS = "buildings.gpkg"
-OUTPUTS = (
-    "mask.tif", "probability.tif", "stage.tif", "buildings.gpkg", "buildings.parquet", SUMMARY, "report.html", "overview.png",
-    "item.json",
-)  # fmt: skip
-"""What predict writes."""
 NOTICE_AFTER_S = 1.0
 """A shorter wait is not worth a line."""
 POLL_S = 0.1

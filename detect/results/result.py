@@ -1,4 +1,4 @@
-"""What predict returns for one scene."""
+"""What a run found in one scene, and in all scenes of a call."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+
+from detect.base.errors import DetectError, InputError
 
 
 @dataclass(frozen=True)
@@ -24,3 +26,33 @@ class Result:
     def failed(self) -> bool:
         """Whether a part of the scene could not be predicted; the summary names it."""
         return bool(self.summary["blocks"]["failed"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one call did with its scenes."""
+
+    results: list[Result]
+    """In the order of the scenes, less those that failed."""
+    errors: list[DetectError]
+    """One per scene, or per group of scenes that share ground, that failed."""
+
+    @property
+    def error(self) -> DetectError | None:
+        """All errors as one, an InputError where every one is; None where nothing failed."""
+        if len(self.errors) < 2:
+            return self.errors[0] if self.errors else None
+        kind = InputError if all(isinstance(e, InputError) for e in self.errors) else DetectError
+        return kind("; ".join(str(e) for e in self.errors))
+
+    def all_done(self) -> list[Result]:
+        """The results, where nothing failed.
+
+        Raises:
+            DetectError: ``error``; its ``results`` are those of the other scenes.
+        """
+        error = self.error
+        if error is not None:
+            error.results = self.results
+            raise error
+        return self.results

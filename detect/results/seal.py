@@ -20,10 +20,9 @@ from rasterio.errors import RasterioError
 
 from detect.base.errors import InputError
 from detect.network.weights import sha256_of
+from detect.results.files import FILES
 from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.summary import Summary
-
-RASTERS = ("mask.tif", "probability.tif", "stage.tif")
 
 
 def sealed(summary: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -69,9 +68,9 @@ def _findings(result: ResultFolder) -> Iterator[str]:
         yield f"{folder}: block {failed['index']} failed ({failed['error']}); the same command tries it again"
     if blocks.done + len(blocks.failed) != blocks.blocks:
         yield f"{folder}: {blocks.done} of {blocks.blocks} blocks are done"
-    for name in RASTERS:
-        if (folder / name).is_file():
-            yield from _raster_findings(folder / name, known.run.work_size_px)
+    for file in FILES:
+        if file.is_raster and (folder / file.name).is_file():
+            yield from _raster_findings(folder / file.name, known.run.work_size_px)
     tables = folder / "buildings.gpkg", folder / "buildings.parquet"
     if all(path.is_file() for path in tables):
         yield from _table_findings(*tables)

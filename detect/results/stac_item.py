@@ -23,23 +23,11 @@ from detect.base.geometry import to_degrees
 from detect.base.stages import STAGES
 from detect.base.values import NO_DATA, TOP
 from detect.network.weights import Weights
+from detect.results.files import FILES
 from detect.results.styles import STAGE_COLOURS_RGB
 from detect.scene.scene import Scene, WorkGrid
 
 _EXTENSIONS = ("mlm/v1.4.0", "projection/v2.0.0", "raster/v2.0.0", "classification/v2.0.0", "file/v2.1.0")
-_COG = "image/tiff; application=geotiff; profile=cloud-optimized"
-_RASTERS = {
-    "mask": "1 building, 0 not",
-    "probability": "probability that a pixel belongs to a building",
-    "stage": "construction stage of the building that a pixel belongs to",
-}
-_FILES = {
-    "buildings": ("buildings.gpkg", "application/geopackage+sqlite3", ["data"], "buildings, rows and sites"),
-    "buildings-parquet": ("buildings.parquet", "application/vnd.apache.parquet", ["data"], "buildings in longitude and latitude"),
-    "summary": ("summary.json", "application/json", ["data", "metadata"], "counts with intervals, assumptions, warnings"),
-    "report": ("report.html", "text/html", ["overview"], "everything on one page"),
-    "overview": ("overview.png", "image/png", ["overview"], "the scene with its footprints"),
-}
 
 
 def write_item(path: Path, scene: Scene, grid: WorkGrid, weights: Weights) -> None:
@@ -155,14 +143,12 @@ def _assets(grid: WorkGrid, weights: Weights) -> dict[str, Any]:
         "probability": {"raster:scale": 1 / TOP},
         "stage": {"classification:classes": [_class(0, "none"), *(_class(i, s) for i, s in enumerate(STAGES, start=1))]},
     }
-    assets: dict[str, Any] = {
-        name: {"href": f"./{name}.tif", "type": _COG, "roles": ["data"], "title": title, "data_type": "uint8", "nodata": NO_DATA}
-        | placed
-        | meaning[name]
-        for name, title in _RASTERS.items()
-    }
-    for name, (file, kind, roles, title) in _FILES.items():
-        assets[name] = {"href": f"./{file}", "type": kind, "roles": roles, "title": title}
+    assets: dict[str, Any] = {}
+    for file in FILES:
+        if file.asset:
+            about = {"href": f"./{file.name}", "type": file.media_type, "roles": file.roles, "title": file.title}
+            pixels = {"data_type": "uint8", "nodata": NO_DATA} | placed | meaning.get(file.asset, {}) if file.is_raster else {}
+            assets[file.asset] = about | pixels
     return assets | {"model": _model_asset(weights)}
 
 

@@ -51,15 +51,6 @@ def with_schema(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     return table.round(_DECIMALS).reset_index(drop=True)
 
 
-def write_tables(
-    folder: Path, buildings: gpd.GeoDataFrame, rows: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, ground: gpd.GeoDataFrame | None
-) -> None:
-    """``buildings.gpkg`` and ``buildings.parquet``."""
-    layers = {"buildings": buildings, "rows": rows, "sites": sites} | ({} if ground is None else {GROUND: ground})
-    write_gpkg(folder / "buildings.gpkg", layers)
-    write_parquet(folder / "buildings.parquet", buildings)
-
-
 def write_gpkg(path: Path, layers: Mapping[str, gpd.GeoDataFrame]) -> None:
     """Layers by their name, each with the style in which QGIS opens it."""
     with warnings.catch_warnings():

@@ -9,14 +9,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
 import pytest
 
-from detect.base.errors import DetectError
+from detect.base.errors import DetectError, InputError
 from detect.cli import main as cli
+from detect.cli.progress import Progress
+from detect.results.result import Result, Run
 
 ROOT = Path(__file__).resolve().parents[2]
 WriteScene = Callable[..., Path]
@@ -253,7 +254,7 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 
 def test_progress_without_a_terminal_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with cli.Progress(sys.stderr) as progress:
+    with Progress(sys.stderr) as progress:
         for done in range(101):
             progress("blocks", done, 100)
     assert capsys.readouterr().err == "blocks: 0/100\nblocks: 100/100\n"
@@ -262,44 +263,59 @@ def test_progress_without_a_terminal_is_plain_lines(capsys: pytest.CaptureFixtur
 # What predict shows of its results; the work itself is stood in for.
 
 
-def _stand_in(monkeypatch: pytest.MonkeyPatch, ends: Callable[[list[str], str], object]) -> None:
-    def predict_scenes(scenes: list[str], out: str, **_: object) -> object:
-        return ends(scenes, out)
-
-    monkeypatch.setitem(sys.modules, "detect.runs.predict", SimpleNamespace(predict_scenes=predict_scenes))
+def _stand_in(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setattr("detect.runs.predict.predict_scenes", lambda scenes, out, options: run)
 
 
-def _result(out: str, scene: str, *, failed: bool = False) -> SimpleNamespace:
-    return SimpleNamespace(folder=Path(out) / scene, summary={"scene": scene}, failed=failed)
+def _result(scene: str, *, failed: bool = False) -> Result:
+    blocks = {"failed": [{"index": 0}] if failed else []}
+    return Result(Path("o") / scene, gpd.GeoDataFrame(), gpd.GeoDataFrame(), {"scene": scene, "blocks": blocks})
+
+
+def _scenes_shown(output: str) -> object:
+    shown = json.loads(output)
+    return [summary["scene"] for summary in shown] if isinstance(shown, list) else shown["scene"]
 
 
 def test_several_scenes_give_a_list(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    _stand_in(monkeypatch, lambda scenes, out: [_result(out, scene) for scene in scenes])
+    _stand_in(monkeypatch, Run([_result("a"), _result("b")], []))
     assert cli.main(["predict", "a", "b", "--out", "o", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [{"scene": "a"}, {"scene": "b"}]
+    assert _scenes_shown(capsys.readouterr().out) == ["a", "b"]
 
 
 def test_a_failed_block_is_exit_1_and_the_summary_is_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _stand_in(monkeypatch, lambda scenes, out: [_result(out, "a", failed=True)])
+    _stand_in(monkeypatch, Run([_result("a", failed=True)], []))
     assert cli.main(["predict", "a", "--out", "o", "--json"]) == 1
     captured = capsys.readouterr()
-    assert json.loads(captured.out) == {"scene": "a"}
+    assert _scenes_shown(captured.out) == "a"
     assert_one_line(captured.err, "o/a", "summary.json")
 
 
-def test_a_failed_scene_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def ends(scenes: list[str], out: str) -> object:
-        error = DetectError("b: is broken")
-        error.results = [_result(out, "a")]  # type: ignore[attr-defined]
-        raise error
-
-    _stand_in(monkeypatch, ends)
-    assert cli.main(["predict", "a", "b", "--out", "o", "--json"]) == 1
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [
+        ([DetectError("b: is broken")], 1),
+        ([DetectError("b: is broken"), InputError("c: is wrong")], 1),
+        ([InputError("b: is wrong")], 2),
+    ],
+)
+def test_a_failed_scene_does_not_hide_the_others(
+    errors: list[DetectError], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _stand_in(monkeypatch, Run([_result("a")], errors))
+    assert cli.main(["predict", "a", "b", "c", "--out", "o", "--json"]) == code
     captured = capsys.readouterr()
-    assert json.loads(captured.out) == [{"scene": "a"}]
-    assert_one_line(captured.err, "b: is broken")
+    assert _scenes_shown(captured.out) == ["a"]
+    assert_one_line(captured.err, *map(str, errors))
+
+
+def test_options_that_contradict_each_other_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["predict", "a.tif", "--out", str(tmp_path / "out"), "--sites", "plots.geojson", "--propose-sites"]
+    assert cli.main(line) == 2
+    assert_one_line(capsys.readouterr().err, "--sites", "--propose-sites")
+    assert not (tmp_path / "out").exists()
 
 
 # The main job.

@@ -17,7 +17,7 @@ from detect.base.geometry import measure
 from detect.base.resources import resource_path
 from detect.census.dormitories import add_dormitories, find_rows, likeness, membership, rows_layer
 from detect.census.profiles import DEFAULT_PROFILE, Assumed, Calibration, load_profile, profile_from, profile_text
-from detect.cli.main import STRUCTURES
+from detect.runs.options import STRUCTURES
 
 CRS = pyproj.CRS(32637)
 X, Y = 414_000, 6_170_000

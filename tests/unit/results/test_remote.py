@@ -12,8 +12,9 @@ import pytest
 
 from detect.base.errors import DetectError, InputError
 from detect.cli import main as cli
+from detect.results.files import OUTPUTS
 from detect.results.remote import STAGING, RemoteFolder, is_remote
-from detect.runs.predict import OUTPUTS, predict_scenes
+from detect.runs.predict import predict
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_predict_writes_to_a_url(tiny_scene: Path, memory: Any, capsys: pytest.C
         assert memory.cat_file(f"/bucket/results/tiny/{name}") == (local / name).read_bytes()
     # The same call again copies nothing.
     before = memory.modified("/bucket/results/tiny/summary.json")
-    (again,) = predict_scenes([tiny_scene], "memory://bucket/results")
+    (again,) = predict([tiny_scene], "memory://bucket/results")
     assert again.url == "memory://bucket/results/tiny" and memory.modified("/bucket/results/tiny/summary.json") == before
 
 

@@ -16,8 +16,8 @@ from pystac.extensions.projection import ProjectionExtension
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
 from detect.network.weights import load_weights, sha256_of
+from detect.results.files import OUTPUTS
 from detect.results.stac_item import stac_item, write_item
-from detect.runs.predict import OUTPUTS
 from detect.scene.scene import Scene, open_scene
 from tests.conftest import WriteScene
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -19,7 +20,7 @@ from detect.base.errors import DetectError, InputError
 from detect.base.matching import covered_by
 from detect.base.vectors import geometries_of
 from detect.network.weights import load_weights
-from detect.runs.predict import OUTPUTS, predict_scenes
+from detect.results.files import OUTPUTS
 from tests.conftest import HOUSES, ORIGIN_XY, WriteScene, draw_houses
 
 
@@ -183,22 +184,22 @@ def test_overlapping_scenes_count_each_building_once(request: pytest.FixtureRequ
             with rasterio.open(halves[-1], "w", **(profile | {"width": part.shape[2], "transform": transform})) as target:
                 target.write(part)
     # Weights that say nearly the same of a half as of the whole, whose brightness differs: here it is about who counts what.
-    west, east = predict_scenes(halves, tmp_path / "out", sites=None, weights="base")
+    west, east = detect.predict(halves, tmp_path / "out", sites=None, weights="base")
     whole = detect.predict(compound, tmp_path / "whole", weights="base")
     assert any("are counted there" in w for r in (west, east) for w in r.summary["warnings"])
     assert len(west.buildings) + len(east.buildings) == pytest.approx(len(whole.buildings), abs=2)
     assert not covered_by(geometries_of(west.buildings), geometries_of(east.buildings)).any()
     before = [(tmp_path / "out" / name / "buildings.parquet").read_bytes() for name in ("west", "east")]
     shutil.rmtree(tmp_path / "out" / "east")  # as if the run was cut off between the two
-    again = predict_scenes(halves, tmp_path / "out", weights="base")
+    again = detect.predict(halves, tmp_path / "out", weights="base")
     assert [(r.folder / "buildings.parquet").read_bytes() for r in again] == before
     assert not list((tmp_path / "out").glob(".*.work"))
-    swapped = predict_scenes(halves[::-1], tmp_path / "swapped", weights="base")
+    swapped = detect.predict(halves[::-1], tmp_path / "swapped", weights="base")
     assert [r.buildings.geometry.to_wkb().tolist() for r in swapped[::-1]] == [
         r.buildings.geometry.to_wkb().tolist() for r in (west, east)
     ], "the order of the scenes decides between equals alone"
     dated = [
-        predict_scenes([p], tmp_path / "dated" / d, date=d, weights="base")[0]
+        detect.predict([p], tmp_path / "dated" / d, date=d, weights="base")[0]
         for p, d in zip(halves, ("2024-01-01", "2024-02-01"), strict=True)
     ]
     assert sum(len(r.buildings) for r in dated) > len(west.buildings) + len(east.buildings)
@@ -209,15 +210,24 @@ def test_two_scenes_of_one_name_are_refused(tiny_scene: Path, tmp_path: Path) ->
     twin = tmp_path / "copy" / tiny_scene.name
     twin.write_bytes(tiny_scene.read_bytes())
     with pytest.raises(InputError, match="rename"):
-        predict_scenes([tiny_scene, twin], tmp_path / "out")
+        detect.predict([tiny_scene, twin], tmp_path / "out")
 
 
 def test_errors_of_several_scenes_are_told_together(tiny_scene: Path, tmp_path: Path) -> None:
     with pytest.raises(DetectError) as caught:
-        predict_scenes([tmp_path / "a.tif", tiny_scene, tmp_path / "b.tif"], tmp_path / "out")
+        detect.predict([tmp_path / "a.tif", tiny_scene, tmp_path / "b.tif"], tmp_path / "out")
     assert "a.tif" in str(caught.value)
     assert "b.tif" in str(caught.value)
-    assert [r.folder.name for r in caught.value.results] == ["tiny"]  # type: ignore[attr-defined]
+    assert [r.folder.name for r in caught.value.results] == ["tiny"]
+
+
+def test_an_error_of_the_system_names_the_scene(tiny_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("detect.runs.predict.find", full)
+    with pytest.raises(DetectError, match=r"tiny\.tif: .*No space left on device"):
+        detect.predict(tiny_scene, tmp_path / "out")
 
 
 def test_sites_hold_what_stands_in_them(compound: Path, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from detect.census.learn import learn
 from detect.census.profiles import load_profile
 from detect.census.sites import PROPOSED
 from detect.cli import main as cli
-from detect.runs.predict import OUTPUTS, predict_scenes
+from detect.results.files import OUTPUTS
+from detect.runs.predict import predict
 from detect.runs.recount import recount
 from detect.simulate import simulate_compounds
 
@@ -30,7 +31,7 @@ def predicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One small drawn compound, predicted."""
     folder = tmp_path_factory.mktemp("compound")
     (scene,), _ = simulate_compounds(folder, seed=1005, dormitories=6, gsd_m=0.6, margin_m=12.0)
-    predict_scenes([scene], folder / "out")
+    predict([scene], folder / "out")
     return folder
 
 
@@ -299,7 +300,7 @@ def test_what_was_said_of_a_scene_stays_said(tmp_path: Path) -> None:
         "assets": {"visual": {"href": scene.name, "type": "image/tiff"}},
     }  # fmt: skip
     (tmp_path / "item.json").write_text(json.dumps(item))
-    (one,) = predict_scenes(
+    (one,) = predict(
         [tmp_path / "item.json"], tmp_path / "out", sites=tmp_path / "plots.gpkg", date="2024-06-01", sun_deg=(48.0, 150.0)
     )
     assert (one.summary["scene"]["name"], one.summary["scene"]["date"]) == ("camp_east", "2024-06-01")

@@ -1,0 +1,193 @@
+"""Verbs for scenes and what was found in them: predict, track, verify, census, profile, evaluate."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from detect.base import checks
+from detect.base.errors import DetectError
+from detect.cli.progress import Progress
+from detect.cli.values import add_options, argument, options_from
+from detect.cli.verbs import EXIT_DONE, EXIT_FAILED, Verb, print_json, quiet_option
+from detect.runs.options import STRUCTURES, CensusOptions, PredictOptions, TrackOptions
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from detect.runs.predict import predict_scenes
+
+    with Progress(sys.stderr, quiet=arguments.quiet) as progress:
+        options = options_from(arguments, PredictOptions, progress=progress)
+        run = predict_scenes(arguments.scenes, arguments.out, options)
+    _print_results(run.results, arguments, as_list=len(arguments.scenes) > 1)
+    if run.error is not None:  # after the last scene; the scenes that worked are shown all the same
+        raise run.error
+    failed = [str(result.folder) for result in run.results if result.failed]
+    if failed:
+        raise DetectError(f"{', '.join(failed)}: some blocks failed; summary.json names them; the same command tries them again")
+    return EXIT_DONE
+
+
+def _print_results(results: Sequence[Any], arguments: argparse.Namespace, *, as_list: bool = False) -> None:
+    """The results of one command, on stdout; ``as_list``: as a JSON list even where there is one."""
+    if arguments.json and results:
+        summaries = [result.summary for result in results]
+        print_json(summaries if as_list or len(summaries) > 1 else summaries[0])
+        return
+    for result in results:
+        _print_result(result)
+
+
+def _print_result(result: Any) -> None:
+    from detect.results.terminal import format_table
+
+    print(format_table(result.summary))
+    where = result.url or result.folder
+    print(f"buildings: {where}/buildings.gpkg")
+    print(f"report:    {where}/report.html")
+    print(f"overview:  {where}/overview.png")
+
+
+def _track(arguments: argparse.Namespace) -> int:
+    from detect.runs.track import track
+    from detect.tracks.terminal import format_table
+
+    with Progress(sys.stderr, quiet=arguments.quiet) as progress:
+        options = options_from(arguments, TrackOptions, progress=progress)
+        tracks = track(arguments.results, arguments.out, **vars(options))
+    if arguments.json:
+        print_json(tracks.summary)
+        return EXIT_DONE
+    print(format_table(tracks.summary))
+    print(f"buildings: {tracks.folder}/tracks.gpkg")
+    print(f"page:      {tracks.folder}/report.html")
+    return EXIT_DONE
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from detect.results.seal import verify
+
+    findings = verify(arguments.folder)
+    for finding in findings:
+        print(finding)
+    return EXIT_FAILED if findings else EXIT_DONE
+
+
+def _census(arguments: argparse.Namespace) -> int:
+    from detect.runs.recount import recount
+
+    _print_results(recount(arguments.folder, **vars(options_from(arguments, CensusOptions))), arguments)
+    return EXIT_DONE
+
+
+def _profile(arguments: argparse.Namespace) -> int:
+    from detect.census.learn import learn
+    from detect.results.folder import buildings_file
+
+    learn(buildings_file(arguments.buildings), arguments.ids, arguments.out, name=arguments.name, structure=arguments.structure)
+    print(arguments.out)
+    return EXIT_DONE
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.track:
+        return _evaluate_track(arguments)
+    from detect.evaluation.footprints import evaluate, format_table
+
+    metrics = evaluate(arguments.predicted, arguments.reference, area=arguments.area, out=arguments.out)
+    if arguments.json:
+        print_json(metrics)
+    else:
+        print(format_table(metrics))
+    return EXIT_DONE
+
+
+def _evaluate_track(arguments: argparse.Namespace) -> int:
+    from detect.evaluation.tracks import evaluate_tracks, format_table
+
+    metrics = evaluate_tracks(arguments.predicted, arguments.reference, area=arguments.area, out=arguments.out)
+    if arguments.json:
+        print_json(metrics)
+    else:
+        print(format_table(metrics))
+    return EXIT_DONE
+
+
+def _predict_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "scenes",
+        nargs="+",
+        metavar="SCENE",
+        help="a georeferenced image: a file or URL of any raster GDAL opens, a quoted pattern, a .txt list, or a STAC item or collection",
+    )
+    add(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="results go to DIR/<scene name>/; DIR may be a URL such as s3://bucket/results",
+    )
+    add_options(parser, PredictOptions)
+    add("--json", action="store_true", help="print summary.json instead of the table; a list when several scenes are given")
+    quiet_option(parser)
+
+
+def _track_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("results", nargs="+", metavar="DIR", help="folders that predict wrote, or a folder that holds several; in any order")
+    add("--out", required=True, metavar="DIR", help="tracks.gpkg, timeline.csv, report.html and summary.json go there")
+    add_options(parser, TrackOptions)
+    add("--json", action="store_true", help="print summary.json instead of the table")
+    quiet_option(parser)
+
+
+def _verify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="a folder that predict wrote, or one that holds several")
+
+
+def _census_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="what detect predict wrote: the folder of one scene, or --out with a folder per scene")
+    add_options(parser, CensusOptions)
+    add("--json", action="store_true", help="print summary.json instead of the table; a list when there are several scenes")
+
+
+def _profile_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("buildings", metavar="BUILDINGS", help="folder of a predicted scene, or a vector file with a column id")
+    add("--ids", required=True, type=argument(checks.ids), metavar="4,7,9", help="the examples")
+    add("--out", required=True, metavar="FILE.yaml", help="the profile")
+    add("--name", metavar="TEXT", help="of the type; default: the name of the file")
+    add(
+        "--structure",
+        metavar="NAME|FILE",
+        help=f"profile whose storeys, rooms and beds are taken, {STRUCTURES}; default: dormitory",
+    )
+
+
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("predicted", metavar="PREDICTED", help="a folder that predict wrote, or any vector file")
+    add("reference", metavar="REFERENCE", help="vector file with the true outlines")
+    add(
+        "--track",
+        action="store_true",
+        help="score a series: PREDICTED of track, REFERENCE with ids and one layer or column per date",
+    )
+    add("--out", metavar="FILE.json", help="write the metrics there")
+    add("--area", metavar="FILE", help="polygons outside which nothing is scored")
+    add("--json", action="store_true", help="print JSON instead of the table")
+
+
+VERBS = {
+    "predict": Verb(_predict, "scenes → buildings, construction stages, dormitory census, maps", _predict_options),
+    "track": Verb(
+        _track, "results of several dates → what is new, what advanced, what is gone; timeline, forecast", _track_options
+    ),
+    "verify": Verb(_verify, "are the outputs whole, unchanged, and do they cover the scene", _verify_options),
+    "census": Verb(_census, "count again: other plots, another profile, corrected buildings; no network", _census_options),
+    "profile": Verb(_profile, "a structure profile learnt from examples", _profile_options),
+    "evaluate": Verb(_evaluate, "predicted footprints against reference outlines", _evaluate_options),
+}

@@ -1,0 +1,189 @@
+"""The files of a result, a row each. A new file is one writer and one row.
+
+Writers import what they need when they write: whoever finds, swaps or catalogues a result reads the table alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    import numpy as np
+    import pyproj
+    from numpy.typing import NDArray
+
+    from detect.census.sites import Sites
+    from detect.network.weights import Weights
+    from detect.results.picture import Picture
+    from detect.scene.scene import Scene, WorkGrid
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the files of a result are written from. A census lacks some of it (None) and keeps the files that need it."""
+
+    grid: WorkGrid
+    crs: pyproj.CRS | None
+    buildings: gpd.GeoDataFrame
+    """With the columns of the schema."""
+    sites: Sites
+    ground: gpd.GeoDataFrame | None
+    """Cleared ground and pads; None where no plots were given."""
+    summary: dict[str, Any]
+    scene: Scene | None
+    """None: the scene cannot be read again."""
+    overall: NDArray[np.uint8] | None
+    """``detect.results.picture.read_whole`` of the scene."""
+    earlier: Picture | None = None
+    """Picture of the earlier page, for when the scene cannot be read again."""
+    stage: NDArray[np.uint8] | None = None
+    """(H, W) stage codes; None: the rasters stay as they are."""
+    heads: Path | None = None
+    """GeoTIFF of the network's heads."""
+    calibration: NDArray[np.uint8] | None = None
+    """Table of ``detect.network.probabilities.calibrated``; goes with ``heads``."""
+    weights: Weights | None = None
+
+    @cached_property
+    def rows(self) -> gpd.GeoDataFrame:
+        """Rows of dormitory-like buildings, a layer of buildings.gpkg."""
+        from detect.census.dormitories import rows_layer
+
+        return rows_layer(self.buildings)
+
+
+Write = Callable[[Content, Path], None]
+"""Write into a folder."""
+
+
+def write_files(content: Content, folder: Path) -> None:
+    """Write every file whose needs the content meets; summary.json is sealed and written last, by ``detect.runs.finish``."""
+    from detect.base.memory import trim
+
+    writers = list(dict.fromkeys(f.write for f in FILES if f.write and getattr(content, f.needs) is not None))
+    with ThreadPoolExecutor(1) as aside:  # compressing rasters takes as long as all the rest
+        rasters = [aside.submit(write, content, folder) for write in writers if write is _rasters]
+        for write in writers:
+            if write is not _rasters:
+                write(content, folder)
+                trim()
+        for one in rasters:
+            one.result()
+
+
+def keep_files(earlier: Path, folder: Path) -> None:
+    """Copy what ``write_files`` left out from the earlier result, where it has it."""
+    for file in FILES:
+        if file.write and not (folder / file.name).exists() and (earlier / file.name).exists():
+            shutil.copy2(earlier / file.name, folder / file.name)
+
+
+def _rasters(content: Content, folder: Path) -> None:
+    from detect.results.rasters import write_rasters, write_stage_rasters
+
+    assert content.stage is not None
+    if content.heads is None or content.calibration is None:
+        write_stage_rasters(folder, content.grid, content.crs, content.stage)
+    else:
+        write_rasters(folder, content.grid, content.crs, content.stage, content.heads, content.calibration)
+
+
+def _gpkg(content: Content, folder: Path) -> None:
+    from detect.results.tables import GROUND, write_gpkg
+
+    layers = {"buildings": content.buildings, "rows": content.rows, "sites": content.sites.table}
+    write_gpkg(folder / "buildings.gpkg", layers | ({} if content.ground is None else {GROUND: content.ground}))
+
+
+def _parquet(content: Content, folder: Path) -> None:
+    from detect.results.tables import write_parquet
+
+    write_parquet(folder / "buildings.parquet", content.buildings)
+
+
+def _report(content: Content, folder: Path) -> None:
+    from detect.results.picture import take_picture
+    from detect.results.report import by_interest, write_report
+
+    picture = content.earlier
+    if content.scene is not None and content.overall is not None:
+        picture = take_picture(content.scene, content.overall, by_interest(content.buildings))
+    assert picture is not None, "a census without the scene has read the earlier page"
+    sites, summary = content.sites.table, content.summary
+    write_report(folder / "report.html", picture, content.buildings, content.rows, sites, summary, content.ground)
+
+
+def _overview(content: Content, folder: Path) -> None:
+    from detect.results.overview import write_overview
+
+    assert content.scene is not None and content.overall is not None
+    sites = content.sites
+    write_overview(
+        folder / "overview.png",
+        content.scene,
+        content.overall,
+        content.buildings,
+        sites.table,
+        draw_sites=not sites.is_whole_scene,
+    )
+
+
+def _item(content: Content, folder: Path) -> None:
+    from detect.results.stac_item import write_item
+
+    assert content.scene is not None and content.weights is not None
+    write_item(folder / "item.json", content.scene, content.grid, content.weights)
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a result."""
+
+    name: str
+    write: Write | None
+    """Files with the same writer are written together."""
+    needs: str
+    """The field of ``Content`` without which a census leaves the file as it is."""
+    asset: str | None = None
+    """Key in the STAC item; None: no asset."""
+    media_type: str = ""
+    roles: list[str] = field(default_factory=lambda: ["data"])
+    """STAC roles."""
+    title: str = ""
+
+    @property
+    def is_raster(self) -> bool:
+        """Whether it is a raster on the work grid."""
+        return self.media_type == COG
+
+
+COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+_METADATA, _PICTURE = ["data", "metadata"], ["overview"]
+FILES = (
+    File("mask.tif", _rasters, "stage", "mask", COG, title="1 building, 0 not"),
+    File("probability.tif", _rasters, "heads", "probability", COG, title="probability that a pixel belongs to a building"),
+    File("stage.tif", _rasters, "stage", "stage", COG, title="construction stage of the building that a pixel belongs to"),
+    File(
+        "buildings.gpkg", _gpkg, "buildings", "buildings", "application/geopackage+sqlite3", title="buildings, rows and sites"
+    ),
+    File(
+        "buildings.parquet", _parquet, "buildings", "buildings-parquet", "application/vnd.apache.parquet",
+        title="buildings in longitude and latitude",
+    ),
+    File(
+        "summary.json", None, "summary", "summary", "application/json", _METADATA,
+        "counts with intervals, assumptions, warnings",
+    ),
+    File("report.html", _report, "buildings", "report", "text/html", _PICTURE, "everything on one page"),
+    File("overview.png", _overview, "scene", "overview", "image/png", _PICTURE, "the scene with its footprints"),
+    File("item.json", _item, "weights"),
+)  # fmt: skip
+OUTPUTS = tuple(f.name for f in FILES)
+"""What predict writes."""

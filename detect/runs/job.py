@@ -1,0 +1,106 @@
+"""What all scenes of one call of predict share: weights, what runs the network, where results go."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from detect.base.errors import InputError
+from detect.base.resources import package_version
+from detect.base.vectors import read_vector
+from detect.census.profiles import StructureProfile, load_profile
+from detect.network.backends import Backend, FlipAveraged, open_backend
+from detect.network.cluster import DaskCluster
+from detect.network.probabilities import Cluster
+from detect.network.weights import Weights, load_weights, sha256_of
+from detect.results.folder import ResultFolder
+from detect.results.remote import RemoteFolder, is_remote
+from detect.runs.options import PredictOptions, Progress, silent
+from detect.scene.scene import Scene
+
+
+@dataclass(frozen=True)
+class Job:
+    """A call of predict, opened."""
+
+    options: PredictOptions
+    out: Path
+    """Holds a folder per scene."""
+    remote: RemoteFolder | None
+    """Where results are copied to."""
+    weights: Weights
+    profile: StructureProfile
+    backend: Backend
+    threads: int
+    """Blocks computed at a time."""
+    cluster: Cluster | None
+
+    def folder(self, scene: Scene) -> ResultFolder:
+        """Where the result of a scene goes."""
+        return ResultFolder(self.out / scene.name)
+
+    def report(self, scene: Scene) -> Progress:
+        """Progress of one scene."""
+        show = self.options.progress or silent
+        return lambda stage, done, total: show(f"{scene.name}: {stage}", done, total)
+
+    def key(self, scene: Scene, rivals: Sequence[str]) -> str:
+        """Hash of everything that decides a result; ``rivals`` are the SHA-256 of the scenes that share its ground."""
+        weights, options = self.weights, self.options
+        decides = {
+            "scene": [scene.sha256, scene.bands, scene.date, scene.sun, scene.gsd_rc_m],
+            "weights": [
+                weights.sha256,
+                weights.card["thresholds"],
+                weights.card["tile"],
+                weights.card.get("calibration"),
+                weights.stage_sha256,
+                weights.stage_sure_from,
+            ],
+            "sites": None if options.sites is None else sha256_of(Path(options.sites)),
+            "propose_sites": options.propose_sites,
+            "structure": asdict(self.profile),
+            "params": options.deciding,
+            "rivals": list(rivals),
+            "version": package_version(),
+        }
+        return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@contextmanager
+def open_job(out: str | Path, options: PredictOptions) -> Iterator[Job]:
+    """Load what a call needs and start its cluster, which ends with the context.
+
+    Raises:
+        InputError: the weights, the profile, the sites or ``out`` cannot be used.
+    """
+    weights = load_weights(options.weights)
+    remote = RemoteFolder(str(out)) if is_remote(out) else None
+    local = Path(out) if remote is None else remote.local
+    if local.exists() and not local.is_dir():
+        raise InputError(f"--out {local}: is a file; give a folder")
+    if options.sites is not None:
+        read_vector(options.sites, preferred="sites")  # a wrong file is a mistake of the call, not of each scene
+    cores = os.cpu_count() or 1
+    threads = options.workers or min(2, cores)
+    with ExitStack() as cluster:
+        backend = open_backend(weights, options.device, max(1, cores // threads))
+        yield Job(
+            options=options,
+            out=local,
+            remote=remote,
+            weights=weights,
+            profile=load_profile(options.structure),
+            backend=FlipAveraged(backend) if options.tta else backend,
+            threads=threads,
+            cluster=None if options.dask is None else cluster.enter_context(_cluster(options.dask, weights, options)),
+        )
+
+
+def _cluster(address: str, weights: Weights, options: PredictOptions) -> DaskCluster:
+    return DaskCluster(address, weights, device=options.device, tta=options.tta, workers=options.workers)

@@ -1,0 +1,145 @@
+"""The options of predict and census, each written once: name, type, default, help, value on the command line, check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from detect.base import checks
+from detect.base.errors import InputError
+from detect.base.options import Flag, Options, flag, flags
+
+STRUCTURES = "a YAML file or one of barracks, dormitory, greenhouse, house, warehouse"
+Progress = Callable[[str, int, int], None]
+"""Called as (stage, done, total)."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
+@dataclass(frozen=True)
+class PredictOptions(Options):
+    """How scenes are predicted and counted."""
+
+    weights: str | Path | None = field(default=None, metadata=flag("--weights", "default: the shipped weights", "NAME|PATH"))
+    sites: str | Path | None = field(
+        default=None,
+        metadata=flag("--sites", "plots to count in, a polygon layer; fields name, planned_buildings are used", "FILE"),
+    )
+    propose_sites: bool = field(
+        default=False, metadata=flag("--propose-sites", "count in clusters of new construction, which are outlined")
+    )
+    structure: str | Path | None = field(
+        default=None,
+        metadata=flag("--structure", f"structure profile of what is counted, {STRUCTURES}; default: dormitory", "NAME|FILE"),
+    )
+    device: str = field(default="auto", metadata=flag("--device", "default: auto", "auto|cpu|cuda|cuda:N", checks.device))
+    workers: int | None = field(
+        default=None,
+        metadata=flag("--workers", "blocks computed at a time (default: 2); more need more memory", "N", checks.whole_number),
+    )
+    dask: str | None = field(
+        default=None,
+        metadata=flag(
+            "--dask", "workers of a Dask cluster compute the blocks; local: processes on this machine", "ADDRESS|local"
+        ),
+    )
+    asset: str | None = field(
+        default=None, metadata=flag("--asset", "of STAC items, the asset to read; default: visual, or the only picture", "NAME")
+    )
+    bands: Sequence[int] | None = field(
+        default=None,
+        metadata=flag("--bands", "band numbers from 1 of red, green, blue, such as 3,2,1", "R,G,B", checks.band_numbers),
+    )
+    date: str | None = field(
+        default=None, metadata=flag("--date", "date of the image, where the file does not say", "YYYY-MM-DD", checks.day)
+    )
+    sun_deg: tuple[float | None, float | None] = field(
+        default=(None, None),
+        metadata=flags(
+            Flag(
+                "--sun-elevation",
+                "of the sun above the horizon, where the file does not say: heights from shadows",
+                "DEG",
+                float,
+            ),
+            Flag("--sun-azimuth", "of the sun, clockwise from north", "DEG", float),
+            doc="elevation above the horizon and azimuth clockwise from north of the sun, degrees, where the file does not say",
+        ),
+    )
+    gsd_m: float | None = field(
+        default=None,
+        metadata=flag("--gsd", "ground size of a pixel, only for an image without georeference", "METRES", checks.positive),
+    )
+    min_area_m2: float | None = field(
+        default=None, metadata=flag("--min-area", "smallest building kept, square metres", "M2", checks.not_negative)
+    )
+    threshold: float | None = field(
+        default=None, metadata=flag("--threshold", "probability from which a pixel is a building, 0 to 1", "P", checks.share)
+    )
+    tta: bool = field(
+        default=False,
+        metadata=flag(
+            "--tta", "average four mirrored reads (test-time augmentation): better by some 2 points of F1, three times slower"
+        ),
+    )
+    block_px: int = field(
+        default=1024, metadata=flag("--block-size", "side of a block; what a kill loses, no results", "PX", checks.whole_number)
+    )
+    overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace results that are there"))
+    progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))
+
+    def __post_init__(self) -> None:
+        """Check the values and that they go together.
+
+        Raises:
+            InputError: they do not.
+        """
+        super().__post_init__()
+        if self.sites is not None and self.propose_sites:
+            raise InputError(
+                "--sites (sites) and --propose-sites (propose_sites): give the plots, or have them proposed, not both"
+            )
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """Options that change what is found; summary.json names them, and they are part of a result's key."""
+        return {"threshold": self.threshold, "min_area_m2": self.min_area_m2, "tta": self.tta}
+
+
+@dataclass(frozen=True)
+class CensusOptions(Options):
+    """What a census counts with instead of what the result was made with."""
+
+    sites: str | Path | None = field(
+        default=None, metadata=flag("--sites", "plots to count in from now on; default: those of the result", "FILE")
+    )
+    structure: str | Path | None = field(
+        default=None,
+        metadata=flag(
+            "--structure", f"structure profile to count from now on, {STRUCTURES}; default: that of the result", "NAME|FILE"
+        ),
+    )
+    review: str | Path | None = field(
+        default=None,
+        metadata=flag(
+            "--review",
+            "buildings as you corrected them in QGIS: stages changed, wrong ones deleted, missing ones drawn (without id)",
+            "FILE",
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class TrackOptions(Options):
+    """How results of several dates are compared."""
+
+    since: str | None = field(
+        default=None,
+        metadata=flag("--since", "tell what changed since then (default: since the first date)", "YYYY-MM-DD", checks.day),
+    )
+    overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace results that are there"))
+    progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))
