@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +12,10 @@ from pathlib import Path
 def whole_file(path: Path) -> Iterator[Path]:
     """A hidden neighbour to write to, of the same suffix, which takes the file's place once it is whole.
 
-    Where the writing fails, the neighbour is removed and what was there before stays. Processes that write the same file at once do not
-    disturb each other; the last one wins.
+    Where the writing fails, the neighbour is removed and what was there before stays. Processes that write the same file at once, be it on
+    several machines, do not disturb each other; the last one wins.
     """
-    aside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    aside = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")
     try:
         yield aside
         aside.replace(path)

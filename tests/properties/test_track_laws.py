@@ -108,11 +108,12 @@ def test_construction_never_goes_back(seed: int) -> None:
 @given(seed=st.integers(0, 2**16))
 @settings(max_examples=5)
 def test_each_detection_is_of_one_building(seed: int) -> None:
-    links = follow(draw_series(seed, dates=5, buildings=24, clouded=None)).links
+    drawn = draw_series(seed, dates=5, buildings=24, clouded=None)
+    links = follow(drawn).links
     for t in range(5):
         own = links.detection[~links.shared[:, t], t]
         own = own[own >= 0]
-        assert len(own) >= 12, "every date shows most of the 24 buildings"
+        assert len(own) >= 0.8 * (drawn.truth[t] >= 0).sum() > 0, "most of what a date shows is followed"
         assert len(set(own.tolist())) == len(own)
 
 
