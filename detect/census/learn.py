@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
+from detect.base.files import write_whole
 from detect.base.geometry import measure
 from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.census.dormitories import find_rows, mean_width_m, shape_fits
 from detect.census.profiles import StructureProfile, Trapezoid, load_profile, profile_text
-from detect.results.folder import ResultFolder
 
 SPREAD = 0.08
 """Relative spread of lengths and widths among buildings of one type, at least, as measured footprints have it."""
@@ -32,7 +32,7 @@ def learn(
     """Write a profile of the type that some found buildings are of.
 
     Args:
-        buildings: a folder that predict wrote for one scene, or a vector file with a column ``id``.
+        buildings: vector file with a column ``id``, such as a result's buildings.gpkg.
         ids: of the examples.
         out: YAML file to write.
         name: of the type; by default the name of the file.
@@ -57,16 +57,12 @@ def learn(
     # Who stands with the examples is known only once it is known what they look like.
     _, sizes = find_rows(table, _within(table, alone), base.group)
     profile = learn_profile(table[chosen], sizes[chosen], name or out.stem, base)
-    aside = out.with_name(f".{out.name}.part")
-    aside.write_text(profile_text(profile), encoding="utf-8")
-    aside.replace(out)
+    write_whole(out, profile_text(profile))
     return profile
 
 
 def _read(path: Path) -> gpd.GeoDataFrame:
     """Buildings with ``id`` and their measures."""
-    if path.is_dir():
-        path = ResultFolder.find_one(path, "buildings.gpkg").path / "buildings.gpkg"
     table = polygons_only(read_vector(path))
     if "id" not in table:
         raise InputError(f"{path}: has no column 'id'")

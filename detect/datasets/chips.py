@@ -11,7 +11,6 @@ from __future__ import annotations
 import glob
 import hashlib
 import math
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ import shapely
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
+from detect.base.files import whole_file
 
 UNKNOWN = 3
 """Footprint state of a pixel about which the label says nothing."""
@@ -139,14 +139,13 @@ def mapped_chip(store: Path, name: str, sha256: str) -> Chip:
             a.view(np.uint8).reshape(-1, chip.footprint.shape[1])
             for a in (chip.image, chip.instances, chip.footprint, chip.stage)
         ]
-        aside = path.with_name(f".{path.stem}.{os.getpid()}.npy")
         try:
             path.parent.mkdir(exist_ok=True)
             for old in path.parent.glob(f"{glob.escape(name)}.{'?' * 12}.npy"):
                 if old != path:  # which another process may have put there meanwhile, and be about to read
                     old.unlink(missing_ok=True)
-            np.save(aside, np.concatenate(rows))
-            aside.replace(path)
+            with whole_file(path) as aside:
+                np.save(aside, np.concatenate(rows))
         except OSError as cause:
             raise InputError(f"{path.parent}: decoded chips cannot be written there ({cause.strerror})") from cause
     lines = np.asarray(np.load(path, mmap_mode="r"))
@@ -172,9 +171,8 @@ def write_index(store: Path, rows: list[ChipRow], known: gpd.GeoDataFrame | None
     index = gpd.GeoDataFrame(table, geometry=gpd.GeoSeries(bounds, crs=4326))
     if known is not None:
         index = gpd.GeoDataFrame(pd.concat([known, index]), geometry="geometry", crs=4326)
-    aside = store / f".{INDEX}"
-    index.sort_values("chip", ignore_index=True).to_parquet(aside, index=False)
-    aside.replace(store / INDEX)
+    with whole_file(store / INDEX) as aside:
+        index.sort_values("chip", ignore_index=True).to_parquet(aside, index=False)
 
 
 def read_index(store: str | Path) -> gpd.GeoDataFrame:

@@ -4,7 +4,7 @@ Definitions follow the programme's published test harness (pubgeo/IARPA-SMART, `
 doi:10.1117/12.2663071) with its default thresholds. A true site and a proposal are associated when at least ``RHO`` of the site's
 observations have an IoU of at least ``TAU`` with the proposal, and their times of activity share at least ``TEMPORAL_IOT`` of the true
 and ``TEMPORAL_IOP`` of the proposed time. F1 = tp / (tp + ½ fp + ½ fn) over sites. Of associated sites: F1 of each phase over the dates
-that are labelled, days between the true and the told onset of each phase, temporal IoU of each phase.
+that are labelled, days between the true and the predicted onset of each phase, temporal IoU of each phase.
 
 Simpler than the harness in one thing: a site is associated with one proposal and a proposal with one site; it also tries to put several
 together. A proposal's phase at a day is that of its last observation until then.
@@ -33,7 +33,7 @@ from detect.base.vectors import equal_area_crs, geometries_of, read_vector
 PHASES = ("No Activity", "Site Preparation", "Active Construction", "Post Construction")
 TAU, RHO, TEMPORAL_IOT, TEMPORAL_IOP = 0.2, 0.5, 0.2, 0.1
 SMALLEST_M2 = 9000.0
-"""Smaller true sites are neither asked for nor counted as wrong."""
+"""Smaller true sites are left out: finding one is neither right nor wrong."""
 POSITIVE = ("positive_annotated", "positive_annotated_static", "positive_partial", "positive_partial_static", "positive_pending")
 IGNORED = ("ignore", "positive_unbounded")
 REJECTED = "system_rejected"
@@ -48,7 +48,7 @@ class Observation:
     """Ordinal."""
     boundary: BaseGeometry
     phases: frozenset[str]
-    """Of its parts; empty where none is told."""
+    """Of its parts; empty where the model names none."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def evaluate_sites(predicted: Path, reference: Path) -> dict[str, Any]:
 
     Returns:
         ``sites``: ``tp``, ``fp``, ``fn``, ``precision``, ``recall``, ``f1``; ``phases`` per phase: ``f1``, ``temporal_iou`` (mean) and
-        ``onset_days`` (mean absolute error; ``signed`` is above 0 where told late) with their number of ``sites``; ``macro_f1``;
-        ``confusion`` true → told over labelled dates; ``pairs`` (true, proposed).
+        ``onset_days`` (mean absolute error; ``signed`` is above 0 where the prediction is late) and their ``sites``; ``macro_f1``;
+        ``confusion`` true → predicted over labelled dates; ``pairs`` (true, proposed).
 
     Raises:
         InputError: no site model that can be read.
@@ -206,13 +206,15 @@ def _tracked_sites(folder: Path) -> list[Site]:
     """The sites of ``detect track`` as site models.
 
     A site is in Active Construction while a foundation or an unfinished building stands there, in Post Construction when all are
-    finished after that, and without activity before the first. Cleared ground has no building, so Site Preparation is never told.
+    finished after that, and without activity before the first. Cleared ground has no building, so Site Preparation is never predicted.
     """
     sites = read_vector(folder / "tracks.gpkg", "sites")
     if sites.crs is None:
         raise InputError(f"{folder}: its sites have no coordinate system; only georeferenced ones can be laid on site models")
     sites = sites.to_crs(4326)
     timeline = pd.read_csv(folder / "timeline.csv")
+    if "is_total" in timeline:  # absent from timelines of earlier versions
+        timeline = timeline[~timeline["is_total"]]
     return [
         _tracked_site(name, ground, timeline[(timeline["site"] == name) & (timeline["observed_share"] > 0)])
         for name, ground in zip(sites["name"], geometries_of(sites), strict=True)
@@ -255,13 +257,13 @@ def _associated(truth: Sequence[Site], proposals: Sequence[Site]) -> list[tuple[
     return list(zip(a.tolist(), b.tolist(), strict=True))
 
 
-def _likeness(true: Site, told: Site) -> float:
+def _likeness(true: Site, proposed: Site) -> float:
     """Share of the true observations that the proposal overlaps enough; 0 where a threshold is missed."""
-    (a, b), (c, d) = true.activity, told.activity
+    (a, b), (c, d) = true.activity, proposed.activity
     common = min(b, d) - max(a, c) + 1
     if common < TEMPORAL_IOT * (b - a + 1) or common < TEMPORAL_IOP * (d - c + 1) or common <= 0:
         return 0.0
-    share = float(np.mean([_iou(o.boundary, told.at(o.day).boundary) >= TAU for o in true.observations]))
+    share = float(np.mean([_iou(o.boundary, proposed.at(o.day).boundary) >= TAU for o in true.observations]))
     return share if share >= RHO else 0.0
 
 
@@ -271,11 +273,11 @@ def _iou(a: BaseGeometry, b: BaseGeometry) -> float:
 
 
 def _confusion(pairs: Sequence[tuple[Site, Site]]) -> Counter[tuple[str, str]]:
-    """True and told phase on each labelled date of the true sites; dates with several phases are left out, as in the harness."""
+    """True and predicted phase on each labelled date of the true sites; dates with several phases are left out, as in the harness."""
     counted: Counter[tuple[str, str]] = Counter()
-    for true, told in pairs:
+    for true, proposed in pairs:
         for observation in true.observations:
-            given = told.at(observation.day)
+            given = proposed.at(observation.day)
             if len(observation.phases) == 1 and len(given.phases) == 1 and given.day <= observation.day:
                 counted[next(iter(observation.phases)), next(iter(given.phases))] += 1
     return counted
@@ -283,11 +285,11 @@ def _confusion(pairs: Sequence[tuple[Site, Site]]) -> Counter[tuple[str, str]]:
 
 def _of_phase(phase: str, confusion: Counter[tuple[str, str]], pairs: Sequence[tuple[Site, Site]]) -> dict[str, Any]:
     right = confusion[phase, phase]
-    true, told = (sum(n for key, n in confusion.items() if key[side] == phase) for side in (0, 1))
+    true, proposed = (sum(n for key, n in confusion.items() if key[side] == phase) for side in (0, 1))
     errors = [later - first for t, p in pairs if (first := t.onset(phase)) is not None and (later := p.onset(phase)) is not None]
     overlaps = [o for t, p in pairs if (o := _temporal_iou(phase, t, p)) is not None]
     return {
-        "f1": _ratio(2 * right, true + told) if true else None,
+        "f1": _ratio(2 * right, true + proposed) if true else None,
         "temporal_iou": float(np.mean(overlaps)) if overlaps else None,
         "onset_days": {
             "absolute": float(np.mean(np.abs(errors))) if errors else None,
@@ -297,10 +299,10 @@ def _of_phase(phase: str, confusion: Counter[tuple[str, str]], pairs: Sequence[t
     }
 
 
-def _temporal_iou(phase: str, true: Site, told: Site) -> float | None:
+def _temporal_iou(phase: str, true: Site, proposed: Site) -> float | None:
     """Of the days in a phase, each lasting until the next observation; None where the true site is never in it."""
     days = range(true.observations[0].day, true.observations[-1].day + 1)
-    ours, theirs = (np.array([phase in s.at(d).phases for d in days]) for s in (true, told))
+    ours, theirs = (np.array([phase in s.at(d).phases for d in days]) for s in (true, proposed))
     return float((ours & theirs).sum() / (ours | theirs).sum()) if ours.any() else None
 
 

@@ -23,7 +23,7 @@ from detect.scene.dates import day_in
 
 _ENDS_IN_DATE = re.compile(r"(?<!\d)(?:19|20)\d\d[-_]?\d\d[-_]?\d\d$")
 Dated = dict[str, gpd.GeoDataFrame]
-"""Per ISO day: ``id``, ``stage`` (None where it is not told) and outline of what stands."""
+"""Per ISO day: ``id``, ``stage`` (None where it is not known) and outline of what stands."""
 
 
 def evaluate_tracks(
@@ -177,17 +177,17 @@ def _first_seen(matches: list[DateMatches]) -> dict[str, int]:
         {i: t for t, m in reversed(list(enumerate(matches))) for i in getattr(m, side)} for side in ("ours", "theirs")
     )
     late = [(first_theirs[b], first_ours[c.most_common(1)[0][0]]) for b, c in partners.items() if first_theirs[b] > 0]
-    apart = [abs(true - told) for true, told in late]
+    apart = [abs(true - ours) for true, ours in late]
     return {"compared": len(late), "exact": sum(d == 0 for d in apart), "within_one": sum(d <= 1 for d in apart)}
 
 
 def _stages(matches: list[DateMatches], ours: list[gpd.GeoDataFrame], theirs: list[gpd.GeoDataFrame]) -> dict[str, Any] | None:
-    """Stages of matched footprints over all dates; None where the reference tells none."""
-    told: Counter[tuple[str, str]] = Counter()
+    """Stages of matched footprints over all dates; None where the reference has none."""
+    counted: Counter[tuple[str, str]] = Counter()
     for date, a, b in zip(matches, ours, theirs, strict=True):
         given, true = a["stage"].tolist(), b["stage"].tolist()
-        told.update((true[j], given[i]) for i, j in date.pairs if true[j] in STAGES and given[i] in STAGES)
-    if not told:
+        counted.update((true[j], given[i]) for i, j in date.pairs if true[j] in STAGES and given[i] in STAGES)
+    if not counted:
         return None
-    confusion = {t: {g: told[t, g] for g in STAGES} for t in STAGES}
-    return {"compared": sum(told.values()), "correct": sum(told[s, s] for s in STAGES), "confusion": confusion}
+    confusion = {t: {g: counted[t, g] for g in STAGES} for t in STAGES}
+    return {"compared": sum(counted.values()), "correct": sum(counted[s, s] for s in STAGES), "confusion": confusion}

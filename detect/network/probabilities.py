@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from detect.base.files import whole_file, write_whole
 from detect.base.grid import Span
 from detect.base.pixels import NO_DATA, TOP
 from detect.network.backends import Backend
@@ -147,7 +147,7 @@ def predict_probabilities(
         ledger.note(block, error)
         report("network", ledger.done + len(ledger.failed), len(blocks))
     ledger.failed.sort(key=lambda f: f["index"])
-    for part in (folder / "blocks").glob("*.part"):  # of a run, or of a worker, that was killed
+    for part in (folder / "blocks").glob(".*.part.npy"):  # of a run, or of a worker, that was killed
         part.unlink(missing_ok=True)
     path, ledger.skipped_nodata = _assemble(blocks, scene, grid, folder)
     return Probabilities(path, ledger)
@@ -226,12 +226,9 @@ class Threads:
 def compute_block(block: Block, reader: SceneReader, backend: Backend, folder: Path) -> None:
     """One block from the scene to its file, which appears whole or not at all."""
     heads = predict_block(reader, backend, block)
-    path = _file(folder, block)
     # Two machines may compute a block at the same time, where the first was thought lost: each writes a file of its own.
-    aside = path.with_suffix(f".{uuid.uuid4().hex}.part")
-    with aside.open("wb") as handle:
-        np.save(handle, heads)
-    aside.replace(path)
+    with whole_file(_file(folder, block)) as aside:
+        np.save(aside, heads)
 
 
 def _file(folder: Path, block: Block) -> Path:
@@ -246,9 +243,7 @@ def _claim(folder: Path, run_key: str, block_px: int) -> None:
         shutil.rmtree(folder)
     (folder / "blocks").mkdir(parents=True, exist_ok=True)
     if not note.exists():
-        aside = note.with_suffix(".part")
-        aside.write_text(json.dumps(mine))
-        aside.replace(note)
+        write_whole(note, json.dumps(mine))
 
 
 def _owner(folder: Path) -> Any:

@@ -26,6 +26,7 @@ from detect.base.errors import DetectError, InputError
 from detect.results.files import OUTPUTS
 
 SUMMARY = "summary.json"
+BUILDINGS = "buildings.gpkg"
 NOTICE_AFTER_S = 1.0
 """A shorter wait is not worth a line."""
 POLL_S = 0.1
@@ -35,6 +36,16 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 class _LostFileError(Exception):
     """The file that was locked is no longer the one under the lock's name: the command before removed it."""
+
+
+def buildings_file(path: str | Path) -> Path:
+    """The file with the buildings of the one result that a folder is or holds; any other path as it is.
+
+    Raises:
+        InputError: a folder without a result, or with several.
+    """
+    path = Path(path)
+    return ResultFolder.find_one(path, BUILDINGS).path / BUILDINGS if path.is_dir() else path
 
 
 def is_simulated(summary: Mapping[str, Any]) -> bool:
@@ -147,7 +158,7 @@ class ResultFolder:
         is named in a warning.
 
         Args:
-            command: what others are told is at work, such as ``detect predict``.
+            command: name that waiting commands print, such as ``detect predict``.
 
         Raises:
             DetectError: the lock's file cannot be written.
@@ -255,7 +266,7 @@ def _sign(descriptor: int, file: Path, command: str) -> None:
         raise _LostFileError
     since = datetime.now().astimezone().isoformat(timespec="seconds")
     note = {"command": command, "pid": os.getpid(), "host": socket.gethostname(), "since": since}
-    with suppress(OSError):  # on a full disk others are not told who it is; the lock holds all the same
+    with suppress(OSError):  # on a full disk the lock holds without a name
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, json.dumps(note).encode())

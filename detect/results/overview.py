@@ -49,7 +49,7 @@ def write_overview(
 
     Args:
         path: PNG to write.
-        scene: what is told of it; it is not read.
+        scene: for its name, date and scale; its file is not read.
         overall: all of it in colours (H, W, 3), such as ``detect.results.picture.read_whole`` gives.
         buildings: in the scene's CRS.
         sites: in the scene's CRS.

@@ -18,9 +18,9 @@ from detect.base.geometry import north_px, to_degrees
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
 from detect.results.folder import is_simulated
-from detect.results.outputs import BUILDING_COLUMNS
 from detect.results.page import write_page
 from detect.results.picture import Picture
+from detect.results.tables import BUILDING_COLUMNS
 
 CHECK_ME = 24
 """Buildings in the list of the least certain ones."""

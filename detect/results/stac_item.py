@@ -43,7 +43,7 @@ def write_item(path: Path, scene: Scene, grid: WorkGrid, weights: Weights) -> No
 
 
 def stac_item(scene: Scene, grid: WorkGrid, weights: Weights) -> dict[str, Any]:
-    """The item as a dictionary; ``write_item`` says of what."""
+    """The item as a dictionary; arguments as in ``write_item``."""
     place: dict[str, Any] = {"geometry": None}
     if scene.crs is not None:
         outline = to_degrees(np.array([scene.outline], dtype=object), scene.crs)[0]

@@ -67,7 +67,7 @@ description TEXT, owner TEXT(30), ui TEXT(30), update_time DATETIME DEFAULT (str
 
 
 def _qml(rules: Sequence[Rule]) -> str:
-    told = "".join(
+    rows = "".join(
         f'<rule key="r{i}" symbol="{i}" label={quoteattr(rule.label)}'
         + (f" filter={quoteattr(rule.where, {chr(34): '&quot;'})}" if rule.where else "")
         + "/>"
@@ -75,7 +75,7 @@ def _qml(rules: Sequence[Rule]) -> str:
     )
     return (
         '<!DOCTYPE qgis PUBLIC "http://mrcc.com/qgis.dtd" "SYSTEM"><qgis version="3.28" styleCategories="Symbology">'
-        f'<renderer-v2 type="RuleRenderer"><rules key="root">{told}</rules>'
+        f'<renderer-v2 type="RuleRenderer"><rules key="root">{rows}</rules>'
         f"<symbols>{''.join(_symbol(i, rule) for i, rule in enumerate(rules))}</symbols></renderer-v2></qgis>"
     )
 
@@ -89,5 +89,5 @@ def _symbol(number: int, rule: Rule) -> str:
         "outline_width": str(rule.width_mm),
         "outline_style": "dash" if rule.dashed else "solid",
     }
-    told = "".join(f'<Option type="QString" name="{name}" value="{value}"/>' for name, value in options.items())
-    return f'<symbol type="fill" name="{number}" alpha="0.75"><layer class="SimpleFill"><Option type="Map">{told}</Option></layer></symbol>'
+    rows = "".join(f'<Option type="QString" name="{name}" value="{value}"/>' for name, value in options.items())
+    return f'<symbol type="fill" name="{number}" alpha="0.75"><layer class="SimpleFill"><Option type="Map">{rows}</Option></layer></symbol>'

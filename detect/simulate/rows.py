@@ -15,6 +15,7 @@ from affine import Affine
 from rasterio.enums import ColorInterp
 
 from detect.base.errors import InputError
+from detect.base.files import whole_file
 from detect.scene.scene import SIMULATED
 from detect.simulate.blocks import CAMP, Block, CompoundRanges, draw_compound, draw_houses
 from detect.simulate.paint import Image, draw_ground, paint_compound
@@ -81,17 +82,14 @@ def simulate(
     cv2.putText(image, SIMULATED, (8, size_hw[0] - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
     folder.mkdir(parents=True, exist_ok=True)
     transform = Affine(gsd_m, 0, ORIGIN_XY[0], 0, -gsd_m, ORIGIN_XY[1])
-    asides = [path.with_name(f".{path.name}") for path in paths]
-    _write_scene(asides[0], image, transform, seed, date)
-    asides[1].unlink(missing_ok=True)
-    for layer, records in (("buildings", buildings), ("sites", sites)):
-        polygons = [shapely.Polygon([transform * tuple(xy) for xy in r.pop("polygon")]) for r in records]
-        table = gpd.GeoDataFrame(records, geometry=polygons, crs=CRS)
-        if layer == "buildings":
-            table.insert(0, "id", np.arange(1, len(table) + 1))
-        table.to_file(asides[1], layer=layer, driver="GPKG")
-    for aside, path in zip(asides, paths, strict=True):
-        aside.replace(path)
+    with whole_file(paths[0]) as scene, whole_file(paths[1]) as truth:
+        _write_scene(scene, image, transform, seed, date)
+        for layer, records in (("buildings", buildings), ("sites", sites)):
+            polygons = [shapely.Polygon([transform * tuple(xy) for xy in r.pop("polygon")]) for r in records]
+            table = gpd.GeoDataFrame(records, geometry=polygons, crs=CRS)
+            if layer == "buildings":
+                table.insert(0, "id", np.arange(1, len(table) + 1))
+            table.to_file(truth, layer=layer, driver="GPKG")
     return paths
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from detect.base.errors import InputError
+from detect.base.files import whole_file
 from detect.base.geometry import area_km2
 from detect.scene.scene import SIMULATED
 from detect.simulate.blocks import STAGES
@@ -109,17 +111,16 @@ def simulate_compounds(
     )
     folder.mkdir(parents=True, exist_ok=True)
     transform = Affine(gsd_m, 0, ORIGIN_XY[0], 0, -gsd_m, ORIGIN_XY[1])
-    truth_aside = truth.with_name(f".{truth.name}")
-    truth_aside.unlink(missing_ok=True)
-    for number, (path, day) in enumerate(zip(paths, days, strict=True)):
-        month = number * DAYS_BETWEEN / 30.4
-        picture = _chosen(render(layout, gsd_m, sun, month, seed, [seed, number]), bands)
-        _write_scene(path.with_name(f".{path.name}"), picture, transform, sun, seed, day)
-        layer = "buildings" if dates == 1 else f"buildings_{day}"
-        _buildings(layout, month).to_file(truth_aside, layer=layer, driver="GPKG")
-    _sites(layout).to_file(truth_aside, layer="sites", driver="GPKG")
-    for path in (*paths, truth):
-        path.with_name(f".{path.name}").replace(path)
+    with ExitStack() as files:
+        asides = [files.enter_context(whole_file(path)) for path in paths]
+        truth_aside = files.enter_context(whole_file(truth))
+        for number, (aside, day) in enumerate(zip(asides, days, strict=True)):
+            month = number * DAYS_BETWEEN / 30.4
+            picture = _chosen(render(layout, gsd_m, sun, month, seed, [seed, number]), bands)
+            _write_scene(aside, picture, transform, sun, seed, day)
+            layer = "buildings" if dates == 1 else f"buildings_{day}"
+            _buildings(layout, month).to_file(truth_aside, layer=layer, driver="GPKG")
+        _sites(layout).to_file(truth_aside, layer="sites", driver="GPKG")
     return paths, truth
 
 

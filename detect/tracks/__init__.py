@@ -1,6 +1,6 @@
 """The same buildings at several dates: what is new, what advanced, what is gone.
 
-What flows where, each line a module::
+Data flows down this list of modules::
 
     series      predict results of one place → dated snapshots in one plane
     align       the shift between them, estimated and removed
@@ -9,7 +9,5 @@ What flows where, each line a module::
     events      started, finished, change since a date, forecast of completion
     counts      buildings, sites, timeline, summary
     page        report.html
-    run         all of the above, in this order
-
-``detect.evaluation`` scores them.
+``detect.runs.track`` calls them in this order, ``detect.evaluation`` scores the result.
 """

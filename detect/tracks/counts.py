@@ -1,4 +1,4 @@
-"""What is counted of a series: buildings, sites, a timeline, a summary; each date as ``predict`` counts one scene."""
+"""Count a series: buildings, sites, timeline, summary. Each date is counted as ``predict`` counts one scene."""
 
 from __future__ import annotations
 
@@ -12,30 +12,33 @@ import numpy as np
 import pandas as pd
 import shapely
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
 from detect.base.geometry import area_km2, measure
+from detect.base.notices import Code, Notice, as_json
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
 from detect.census.count import take_census
 from detect.census.profiles import profile_from
-from detect.census.rates import overall_recall
+from detect.census.rates import Rates, of_kind, overall_recall
 from detect.census.sites import assign
 from detect.network.weights import load_weights
-from detect.results.folder import is_simulated
+from detect.results.summary import Summary
 from detect.tracks.events import CHANGES, changes, forecast, monthly
 from detect.tracks.histories import ASSUMED_FOUND, STATES, Evidence, Histories, found_rates
 from detect.tracks.link import Links
 from detect.tracks.series import Series, Snapshot
 
 ALL_SITES = "all sites"
+"""How the sum of several sites is called; a plot may have that name too, so ``is_total`` in the timeline tells them apart."""
 HAZY = 0.4
 """A date that finds a smaller share of what stands gets a warning."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What is known of the series before it is counted."""
+    """The series before it is counted."""
 
     series: Series
     snapshots: list[Snapshot]
@@ -60,7 +63,7 @@ class Tracks:
 
 
 def count(found: Found, base: int) -> Tracks:
-    """All that is told of a series, with changes since the date of index ``base``."""
+    """Count a series, with changes since the date of index ``base``."""
     series, histories = found.series, found.histories
     buildings = _buildings(found, base)
     site_rows = series.sites.reset_index(drop=True)
@@ -68,11 +71,11 @@ def count(found: Found, base: int) -> Tracks:
     buildings["site"] = assign(buildings, sites)
     censuses = [_census(found, buildings, sites, t) for t in range(len(series.dates))]
     timeline = pd.DataFrame(_timeline(found, sites, censuses))
-    told = []
+    records = []
     for i, site in enumerate(sites.to_dict("records")):
         own = (buildings["site"] == site["name"]).to_numpy(bool)
         counted = censuses[-1]["sites"][i]
-        told.append(counted | _changes(buildings[own], histories.state[own], series.dates, base, site["planned_buildings"]))
+        records.append(counted | _changes(buildings[own], histories.state[own], series.dates, base, site["planned_buildings"]))
     planned = float(sites["planned_buildings"].sum(min_count=1))
     inside = buildings["site"].notna().to_numpy(bool)
     total = censuses[-1]["total"] | _changes(buildings[inside], histories.state[inside], series.dates, base, planned)
@@ -81,11 +84,11 @@ def count(found: Found, base: int) -> Tracks:
         "since": series.dates[base],
         "assumptions": censuses[-1]["assumptions"],
         "total": total,
-        "sites": told,
+        "sites": records,
         "outside_sites": int((~inside & histories.standing[:, -1]).sum()),
-        "warnings": [*series.warnings, *_warnings(found)],
+        **as_json([*(Notice(Code.SERIES, text) for text in series.warnings), *_notices(found)]),
     }
-    return Tracks(buildings, _sites_layer(sites, told), timeline, summary)
+    return Tracks(buildings, _sites_layer(sites, records), timeline, summary)
 
 
 def _buildings(found: Found, base: int) -> gpd.GeoDataFrame:
@@ -142,19 +145,20 @@ def _census(found: Found, buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, 
         **{f"p_{name}": p[:, k] for k, name in enumerate(STAGES)},
     )
     last = found.series.summaries[-1]
-    return take_census(table, sites, profile_from(last["run"]["structure"], last["scene"]["name"]), _rates(last))
+    return take_census(table, sites, profile_from(last.run.structure, last.scene.name), _rates(last))
 
 
 def _timeline(found: Found, sites: gpd.GeoDataFrame, censuses: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Rows of timeline.csv."""
+    """Rows of timeline.csv: each site at each date, then all sites together where there are several."""
     plane = sites if found.series.plane is None else sites.to_crs(found.series.plane)
-    areas = dict(zip(sites["name"], geometries_of(plane), strict=True))
+    areas = list(geometries_of(plane))
+    parts: list[tuple[str, int | None, BaseGeometry]] = [*zip(sites["name"], range(len(areas)), areas, strict=True)]
     if len(areas) > 1:
-        areas[ALL_SITES] = shapely.union_all(list(areas.values()))
-    for name, area in areas.items():
+        parts.append((ALL_SITES, None, shapely.union_all(areas)))
+    for name, number, area in parts:
         for date, snapshot, census in zip(found.series.dates, found.snapshots, censuses, strict=True):
-            counted = census["total"] if name == ALL_SITES else next(s for s in census["sites"] if s["name"] == name)
-            row: dict[str, Any] = {"site": name, "date": date}
+            counted = census["total"] if number is None else census["sites"][number]
+            row: dict[str, Any] = {"site": name, "is_total": number is None, "date": date}
             row["observed_share"] = round(area.intersection(snapshot.observed).area / area.area, 3)
             counts = {"buildings": counted["buildings"], **counted["by_stage"], "dormitory_like": counted["dormitory_like"]}
             counts |= {"beds_now": counted["beds"]["now"], "beds_when_complete": counted["beds"]["when_complete"]}
@@ -180,7 +184,7 @@ def _results(found: Found) -> list[dict[str, Any]]:
     rates = found_rates(found.evidence, recall(found.series) or ASSUMED_FOUND)
     by_date: dict[str, list[str]] = {}
     for summary in found.series.summaries:
-        by_date.setdefault(summary["scene"]["date"], []).append(summary["scene"]["name"])
+        by_date.setdefault(str(summary.scene.date), []).append(summary.scene.name)
     return [
         {
             "date": s.date,
@@ -194,28 +198,28 @@ def _results(found: Found) -> list[dict[str, Any]]:
     ]
 
 
-def _warnings(found: Found) -> Iterator[str]:
-    models = {s["model"]["sha256"] for s in found.series.summaries}
-    if len(models) > 1:
-        yield "the results were made with different weights: a change may be one of the weights"
-    if any(map(is_simulated, found.series.summaries)):
-        yield "SIMULATED: a scene is drawn and shows no real place"
+def _notices(found: Found) -> Iterator[Notice]:
+    if len({s.model.sha256 for s in found.series.summaries}) > 1:
+        yield Notice(Code.SERIES, "the results were made with different weights: a change may be one of the weights")
+    if any(s.scene.simulated for s in found.series.summaries):
+        yield Notice(Code.SIMULATED, "SIMULATED: a scene is drawn and shows no real place")
     for t, snapshot in enumerate(found.snapshots):
         stands = found.histories.standing[:, t] & found.evidence.seen[:, t]
         share = found.evidence.found[stands, t].mean() if stands.sum() >= 10 else 1.0
         if not found.evidence.seen[:, t].any():
-            yield f"{snapshot.date}: nothing was observed (no data); the states before were kept"
+            yield Notice(Code.HARDLY_SEEN, f"{snapshot.date}: nothing was observed (no data); the states before were kept")
         elif share < HAZY:
-            yield f"{snapshot.date}: only {share:.0%} of the buildings that stand were found; is the scene hazy or dark?"
+            text = f"{snapshot.date}: only {share:.0%} of the buildings that stand were found; is the scene hazy or dark?"
+            yield Notice(Code.HARDLY_SEEN, text)
 
 
-def _sites_layer(sites: gpd.GeoDataFrame, told: list[dict[str, Any]]) -> gpd.GeoDataFrame:
+def _sites_layer(sites: gpd.GeoDataFrame, records: list[dict[str, Any]]) -> gpd.GeoDataFrame:
     """The ``sites`` layer."""
-    completion = [t["forecast"]["completion"] or {} for t in told]
+    completion = [r["forecast"]["completion"] or {} for r in records]
     table = sites.assign(
-        buildings=[t["buildings"]["estimate"] for t in told],
-        **{s: [t["by_stage"][s]["estimate"] for t in told] for s in STAGES},
-        **{kind: [t["changes"][kind] for t in told] for kind in CHANGES},
+        buildings=[r["buildings"]["estimate"] for r in records],
+        **{s: [r["by_stage"][s]["estimate"] for r in records] for s in STAGES},
+        **{kind: [r["changes"][kind] for r in records] for kind in CHANGES},
         complete_by=[c.get("date") for c in completion],
         complete_by_low=[c.get("low") for c in completion],
         complete_by_high=[c.get("high") for c in completion],
@@ -228,12 +232,14 @@ def recall(series: Series) -> float | None:
     return overall_recall([r for s in series.summaries for r in _rates(s) or ()])
 
 
-def _rates(summary: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """The rates of the weights that made a result, as told in it or in their card; None where neither is at hand."""
-    if summary.get("rates"):
-        return list(summary["rates"])
+def _rates(summary: Summary) -> Rates | None:
+    """Rates of the weights that made a result; of results from before they were stored, those of the same weights on this machine."""
+    if summary.rates is not None:
+        return summary.rates or None
     try:
-        weights = load_weights(summary["model"]["name"])
+        weights = load_weights(summary.model.name)
     except InputError:
         return None
-    return weights.card.get("rates") if weights.sha256 == summary["model"]["sha256"] else None
+    if weights.sha256 != summary.model.sha256:
+        return None
+    return of_kind(weights.card.get("rates") or [], simulated=summary.scene.simulated) or None

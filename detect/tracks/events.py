@@ -110,7 +110,7 @@ def forecast(state: NDArray[np.int64], dates: Sequence[str], planned: float = np
     remaining = whole - done
     days = Date.fromisoformat(dates[-1]).toordinal() - Date.fromisoformat(dates[0]).toordinal()
     count = int(_finished(state).sum()) if len(state) else 0
-    told: dict[str, Any] = {
+    found: dict[str, Any] = {
         "remaining": remaining,
         "finished_per_month": round(count / days * 365.25 / 12, 2),
         "completion": None,
@@ -118,14 +118,14 @@ def forecast(state: NDArray[np.int64], dates: Sequence[str], planned: float = np
         "method": METHOD,
     }
     if len(dates) < FEWEST_DATES:
-        told["why"] = f"{len(dates)} dates are too few for a pace; {FEWEST_DATES} are needed"
+        found["why"] = f"{len(dates)} dates are too few for a pace; {FEWEST_DATES} are needed"
     elif not remaining:
-        told["why"] = "all is finished" if whole else "there is no building"
+        found["why"] = "all is finished" if whole else "there is no building"
     elif not count:
-        told["why"] = "no building was finished between the first date and the last"
+        found["why"] = "no building was finished between the first date and the last"
     else:
-        told["completion"] = _completion(count, days, remaining, dates[-1])
-    return told
+        found["completion"] = _completion(count, days, remaining, dates[-1])
+    return found
 
 
 def _completion(count: int, days: int, remaining: int, last: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Footprints found once on the whole series, and what each date shows of each.
 
 Identity built from pair to pair breaks at the first date that misses a building or draws two as one. So the series is collapsed first:
-of all outlines of all dates those stay that the other dates confirm best, and then every date is asked what it shows of them. In the
+of all outlines of all dates those stay that the other dates confirm best, and then each date is matched against them. In the
 SpaceNet 7 challenge that step took the same network from a SCOT score of 13.9 to 39.3 (Van Etten & Hogan 2021, arXiv:2102.11958).
 """
 

@@ -9,7 +9,8 @@ import geopandas as gpd
 import numpy as np
 from shapely import box
 
-from detect.census.count import storeys_warning, take_census, with_beds
+from detect.base.notices import Code
+from detect.census.count import storeys_notices, take_census, with_beds
 from detect.census.profiles import Assumed, StructureProfile, load_profile
 
 PROFILE = load_profile()
@@ -335,7 +336,7 @@ def test_storeys_from_shadows_scale_rooms_that_grow_with_them() -> None:
     site = found["sites"][0]
     assert site["beds"]["now"]["estimate"] == 10 * 480
     assert site["beds"]["planned"]["estimate"] == 10 * 512, "the usual 256 of two storeys, doubled"
-    assert storeys_warning(found) == []
+    assert storeys_notices(found) == []
 
 
 def test_storeys_from_shadows_leave_rooms_per_building_and_say_so() -> None:
@@ -343,7 +344,8 @@ def test_storeys_from_shadows_leave_rooms_per_building_and_say_so() -> None:
     found = census(table)
     assert (found["assumptions"]["storeys"], found["assumptions"]["storeys_from"]) == (2, "profile")
     assert found["sites"][0]["beds"]["now"]["estimate"] == 10 * 256
-    (warning,) = storeys_warning(found)
-    assert warning.startswith("shadows of 10 buildings say 4 storeys") and "the profile says 2" in warning
+    (warning,) = storeys_notices(found)
+    assert warning.code == Code.STOREYS_DIFFER
+    assert warning.text.startswith("shadows of 10 buildings say 4 storeys") and "the profile says 2" in warning.text
     agreed = census(table.assign(height_m=6.7))
-    assert storeys_warning(agreed) == [] and agreed["assumptions"]["storeys_measured"]["estimate"] == 2
+    assert storeys_notices(agreed) == [] and agreed["assumptions"]["storeys_measured"]["estimate"] == 2

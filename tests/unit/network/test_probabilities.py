@@ -187,7 +187,7 @@ def test_an_interrupt_ends_the_run_and_keeps_finished_blocks(scene_path: Path, t
     with pytest.raises(Kill):
         run(scene_path, work, Toy(fail_at=range(3, 99), error=Kill))
     assert not (work / "heads.tif").exists()
-    (work / "blocks" / "0000003.part").write_bytes(b"half a block")
+    (work / "blocks" / ".0000003.ab.part.npy").write_bytes(b"half a block")
     (work / "heads.part.tif").write_bytes(b"half a file")
     toy = Toy()
     result = run(scene_path, work, toy)

@@ -21,7 +21,7 @@ from detect.results.picture import read_whole, take_picture
 from detect.results.report import CHECK_ME, by_interest, doubt, write_report
 from detect.scene.scene import open_scene
 from tests.conftest import ORIGIN_XY
-from tests.unit.results.test_outputs import CRS, plots, some
+from tests.unit.results.test_tables import CRS, plots, some
 
 EVIL = "</script><script>alert('plot')</script>"
 VOID = {"meta", "link", "input", "br", "hr", "img", "path"}
@@ -99,6 +99,7 @@ def test_the_page_is_valid_and_names_no_other_file(write: Any) -> None:
     assert text.startswith("<!DOCTYPE html>")
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
+    assert ids
     for tag, name, value in page.attributes:
         if name in ("src", "href", "srcset", "poster", "data", "action"):
             assert value.startswith(("data:", "#")), (tag, name, value)

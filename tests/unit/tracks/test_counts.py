@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import geopandas as gpd
+import numpy as np
 import pandas as pd
 import pytest
+import shapely
 
 from detect.base.resources import resource_path
 from detect.census.rates import of_kind
+from detect.evaluation.smart import _tracked_sites
 from detect.network.weights import load_weights
 from detect.runs.track import OUTPUTS, track
-from tests.unit.tracks.drawn_series import DrawnSeries, draw_series, write_result
+from detect.tracks.counts import ALL_SITES, recall
+from detect.tracks.series import load_series
+from tests.unit.tracks.drawn_series import PLANE, DrawnSeries, draw_series, write_result
 
 SHIPPED = sorted(path.stem for path in resource_path("weights").glob("*.json") if "." not in path.stem)
 
@@ -31,3 +37,34 @@ def test_a_series_of_each_shipped_weights_is_counted(name: str, simulated: bool,
     assert pd.read_csv(tmp_path / "out/timeline.csv")["date"].tolist() == tracks.summary["series"]["dates"]
     assert tracks.summary["total"]["forecast"]["completion"]["date"] > tracks.summary["series"]["dates"][-1]
     assert all(0.4 < result["found_rate"] < 1 for result in tracks.summary["series"]["results"])
+
+
+def test_a_plot_may_be_called_all_sites(drawn: DrawnSeries, tmp_path: Path) -> None:
+    west, south, east, north = drawn.snapshots[0].observed.bounds
+    middle = (west + east) / 2
+    halves = [shapely.box(west, south, middle, north), shapely.box(middle, south, east, north)]
+
+    def timeline(*names: str) -> pd.DataFrame:
+        plots = gpd.GeoDataFrame({"name": names, "planned_buildings": [50.0, np.nan]}, geometry=halves, crs=PLANE)
+        folder = tmp_path / names[0]
+        results = [write_result(folder / str(t), drawn.snapshots[t], sites=plots) for t in (0, 4, 8)]
+        track(results, folder / "out")
+        assert (folder / "out/report.html").read_text(encoding="utf-8").count('class="timeline"') == 3
+        return pd.read_csv(folder / "out/timeline.csv")
+
+    plain, odd = timeline("west", "east"), timeline(ALL_SITES, "east")
+    pd.testing.assert_frame_equal(odd.drop(columns="site"), plain.drop(columns="site"))
+    assert odd["is_total"].sum() == 3
+    assert (odd.loc[odd["is_total"], "buildings"].to_numpy() > odd.loc[~odd["is_total"], "buildings"].to_numpy()[:3]).all()
+    assert len(_tracked_sites(tmp_path / ALL_SITES / "out")[0].observations) == 3, "the sum is no site"
+
+
+def test_results_are_counted_without_their_weights(drawn: DrawnSeries, tmp_path: Path) -> None:
+    """Rates come from the result; of results from before these were stored, nothing is known without the weights."""
+    rates = of_kind(load_weights(SHIPPED[0]).card["rates"], simulated=False)
+    series = {
+        name: load_series([write_result(tmp_path / name / str(t), drawn.snapshots[t], rates=given) for t in (0, 8)])
+        for name, given in (("stored", rates), ("absent", None))
+    }
+    assert 0.4 < (recall(series["stored"]) or 0) < 1
+    assert recall(series["absent"]) is None
