@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from detect.base import values
+from detect.base import checks
 from detect.base.errors import DetectError
 from detect.cli.progress import Progress
 from detect.cli.values import add_options, argument, options_from
@@ -155,7 +155,7 @@ def _census_options(parser: argparse.ArgumentParser) -> None:
 def _profile_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("buildings", metavar="BUILDINGS", help="folder of a predicted scene, or a vector file with a column id")
-    add("--ids", required=True, type=argument(values.ids), metavar="4,7,9", help="the examples")
+    add("--ids", required=True, type=argument(checks.ids), metavar="4,7,9", help="the examples")
     add("--out", required=True, metavar="FILE.yaml", help="the profile")
     add("--name", metavar="TEXT", help="of the type; default: the name of the file")
     add(

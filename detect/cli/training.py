@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from detect.base import values
+from detect.base import checks
 from detect.base.errors import InputError
 from detect.cli.progress import Progress
 from detect.cli.values import argument
@@ -114,7 +114,7 @@ def _overrides_option(parser: argparse.ArgumentParser) -> None:
 def _simulate_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--out", required=True, metavar="DIR", help="scene.tif and truth.gpkg go there")
-    add("--seed", type=argument(values.seed), default=0, metavar="N", help="the same seed draws the same scene (default: 0)")
+    add("--seed", type=argument(checks.seed), default=0, metavar="N", help="the same seed draws the same scene (default: 0)")
     add(
         "--preset",
         choices=("compound", "rows", "yardstick"),
@@ -122,27 +122,27 @@ def _simulate_options(parser: argparse.ArgumentParser) -> None:
         help="compound: dormitories at all stages with all that surrounds them (default); rows: long blocks and a few houses, to train on; "
         "yardstick: three plots of 1.39 km² together, 50 dormitories at mixed stages, 100 planned",
     )
-    add("--compounds", type=argument(values.whole_number), default=1, metavar="N", help="compounds in the scene (default: 1)")
-    add("--dormitories", type=argument(values.whole_number), metavar="N", help="of each compound; default: drawn from 5 to 40")
-    add("--storeys", type=argument(values.whole_number), metavar="N", help="of the dormitories, 128 beds each; default: 2")
-    add("--gap", type=argument(values.positive), metavar="METRES", help="between neighbouring blocks; default: drawn")
-    add("--gsd", type=argument(values.positive), default=0.5, metavar="METRES", help="ground size of a pixel (default: 0.5)")
+    add("--compounds", type=argument(checks.whole_number), default=1, metavar="N", help="compounds in the scene (default: 1)")
+    add("--dormitories", type=argument(checks.whole_number), metavar="N", help="of each compound; default: drawn from 5 to 40")
+    add("--storeys", type=argument(checks.whole_number), metavar="N", help="of the dormitories, 128 beds each; default: 2")
+    add("--gap", type=argument(checks.positive), metavar="METRES", help="between neighbouring blocks; default: drawn")
+    add("--gsd", type=argument(checks.positive), default=0.5, metavar="METRES", help="ground size of a pixel (default: 0.5)")
     add("--bands", type=int, choices=(1, 2, 3, 4), help="1 panchromatic, 2 with infrared, 3 colour (default), 4 with infrared")
     add(
         "--dates",
-        type=argument(values.whole_number),
+        type=argument(checks.whole_number),
         metavar="K",
         help="scenes of K dates, 60 days apart, in which building goes on (default: 1)",
     )
     add(
         "--sun-elevation",
-        type=argument(values.positive),
+        type=argument(checks.positive),
         metavar="DEG",
         help="of the sun above the horizon; default: drawn from 30 to 65",
     )
     add(
         "--sun-azimuth",
-        type=argument(values.not_negative),
+        type=argument(checks.not_negative),
         metavar="DEG",
         help="of the sun, clockwise from north; default: drawn from 100 to 260",
     )
@@ -154,7 +154,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     help_text = (
         "for GeoDeep and QGIS Deepness: tiles of one size, such as 512, pictures of 0 to 1, classes background and building"
     )
-    parser.add_argument("--tile", type=argument(values.whole_number), metavar="PX", help=help_text)
+    parser.add_argument("--tile", type=argument(checks.whole_number), metavar="PX", help=help_text)
 
 
 def _prepare_options(parser: argparse.ArgumentParser) -> None:
@@ -168,11 +168,11 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
         help="show the data sets: licence, pixel, places, labels; with DATASET also where to get it",
     )
     add("--licence", metavar="NAME", help="of the images and labels, such as CC-BY-4.0, where it is not the published one")
-    add("--gsd", type=argument(values.positive), metavar="METRES", help="ground size of a pixel, for images without georeference")
+    add("--gsd", type=argument(checks.positive), metavar="METRES", help="ground size of a pixel, for images without georeference")
     _licences_option(parser, default="any", help_text="leave out images under other licences; open: stated, and no ban on uses")
     add(
         "--drop",
-        type=argument(values.names),
+        type=argument(checks.names),
         default=(),
         metavar="black,cloud,shifted",
         help="leave out chips with these problems",

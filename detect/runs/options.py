@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from detect.base import values
+from detect.base import checks
 from detect.base.errors import InputError
 from detect.base.options import Flag, Options, flag, flags
 
@@ -36,10 +36,10 @@ class PredictOptions(Options):
         default=None,
         metadata=flag("--structure", f"structure profile of what is counted, {STRUCTURES}; default: dormitory", "NAME|FILE"),
     )
-    device: str = field(default="auto", metadata=flag("--device", "default: auto", "auto|cpu|cuda|cuda:N", values.device))
+    device: str = field(default="auto", metadata=flag("--device", "default: auto", "auto|cpu|cuda|cuda:N", checks.device))
     workers: int | None = field(
         default=None,
-        metadata=flag("--workers", "blocks computed at a time (default: 2); more need more memory", "N", values.whole_number),
+        metadata=flag("--workers", "blocks computed at a time (default: 2); more need more memory", "N", checks.whole_number),
     )
     dask: str | None = field(
         default=None,
@@ -52,10 +52,10 @@ class PredictOptions(Options):
     )
     bands: Sequence[int] | None = field(
         default=None,
-        metadata=flag("--bands", "band numbers from 1 of red, green, blue, such as 3,2,1", "R,G,B", values.band_numbers),
+        metadata=flag("--bands", "band numbers from 1 of red, green, blue, such as 3,2,1", "R,G,B", checks.band_numbers),
     )
     date: str | None = field(
-        default=None, metadata=flag("--date", "date of the image, where the file does not say", "YYYY-MM-DD", values.day)
+        default=None, metadata=flag("--date", "date of the image, where the file does not say", "YYYY-MM-DD", checks.day)
     )
     sun_deg: tuple[float | None, float | None] = field(
         default=(None, None),
@@ -72,13 +72,13 @@ class PredictOptions(Options):
     )
     gsd_m: float | None = field(
         default=None,
-        metadata=flag("--gsd", "ground size of a pixel, only for an image without georeference", "METRES", values.positive),
+        metadata=flag("--gsd", "ground size of a pixel, only for an image without georeference", "METRES", checks.positive),
     )
     min_area_m2: float | None = field(
-        default=None, metadata=flag("--min-area", "smallest building kept, square metres", "M2", values.not_negative)
+        default=None, metadata=flag("--min-area", "smallest building kept, square metres", "M2", checks.not_negative)
     )
     threshold: float | None = field(
-        default=None, metadata=flag("--threshold", "probability from which a pixel is a building, 0 to 1", "P", values.share)
+        default=None, metadata=flag("--threshold", "probability from which a pixel is a building, 0 to 1", "P", checks.share)
     )
     tta: bool = field(
         default=False,
@@ -87,7 +87,7 @@ class PredictOptions(Options):
         ),
     )
     block_px: int = field(
-        default=1024, metadata=flag("--block-size", "side of a block; what a kill loses, no results", "PX", values.whole_number)
+        default=1024, metadata=flag("--block-size", "side of a block; what a kill loses, no results", "PX", checks.whole_number)
     )
     overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace results that are there"))
     progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))
@@ -139,7 +139,7 @@ class TrackOptions(Options):
 
     since: str | None = field(
         default=None,
-        metadata=flag("--since", "tell what changed since then (default: since the first date)", "YYYY-MM-DD", values.day),
+        metadata=flag("--since", "tell what changed since then (default: since the first date)", "YYYY-MM-DD", checks.day),
     )
     overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace results that are there"))
     progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate
 
 from detect.base.grid import Span
-from detect.base.pixels import NO_DATA, TOP
+from detect.base.values import NO_DATA, TOP
 from detect.network.lattice import Block, Lattice
 from detect.network.probabilities import Probabilities, Threads, predict_probabilities
 from detect.scene.scene import Scene, WorkGrid, open_scene

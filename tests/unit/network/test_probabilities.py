@@ -15,7 +15,7 @@ import rasterio
 from numpy.typing import NDArray
 
 from detect.base.grid import Span
-from detect.base.pixels import NO_DATA
+from detect.base.values import NO_DATA
 from detect.network.heads import HEADS
 from detect.network.lattice import Lattice
 from detect.network.probabilities import (

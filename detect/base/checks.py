@@ -1,0 +1,86 @@
+"""Values of options as a user writes them, on a command line or in Python, checked and brought into one type.
+
+Each function takes text or a value that is right already, and raises an InputError that says what is wanted.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from detect.base.errors import InputError
+
+
+def _number(value: Any, wanted: str, accept: Callable[[float], bool]) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (math.isfinite(number) and accept(number)):
+        raise InputError(f"'{value}' is not {wanted}")
+    return number
+
+
+def positive(value: Any) -> float:
+    """A number above 0."""
+    return _number(value, "a number above 0", lambda number: number > 0)
+
+
+def not_negative(value: Any) -> float:
+    """A number of at least 0."""
+    return _number(value, "a number of at least 0", lambda number: number >= 0)
+
+
+def share(value: Any) -> float:
+    """A number between 0 and 1, both excluded."""
+    return _number(value, "a number between 0 and 1", lambda number: 0 < number < 1)
+
+
+def whole_number(value: Any) -> int:
+    """A whole number of at least 1."""
+    return int(_number(value, "a whole number of at least 1", lambda number: number >= 1 and number.is_integer()))
+
+
+def seed(value: Any) -> int:
+    """A whole number of at least 0."""
+    return int(_number(value, "a whole number of at least 0", lambda number: number >= 0 and number.is_integer()))
+
+
+def band_numbers(value: str | Iterable[int]) -> tuple[int, ...]:
+    """One or three band numbers from 1: ``3,2,1`` or a sequence."""
+    text = value if isinstance(value, str) else ",".join(map(str, value))
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) >= 1 for part in parts) or len(parts) not in (1, 3):
+        raise InputError(f"'{text}' is not three band numbers from 1, such as 3,2,1")
+    return tuple(int(part) for part in parts)
+
+
+def ids(text: str) -> tuple[int, ...]:
+    """Building numbers, such as ``4,7,9``."""
+    parts = names(text)
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise InputError(f"'{text}' is not a list of building numbers, such as 4,7,9")
+    return tuple(int(part) for part in parts)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Words between commas, without blanks."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def day(text: str) -> str:
+    """A day written ``YYYY-MM-DD``."""
+    try:
+        return datetime.datetime.strptime(text, "%Y-%m-%d").date().isoformat()
+    except (TypeError, ValueError):
+        raise InputError(f"'{text}' is not a date written YYYY-MM-DD") from None
+
+
+def device(text: str) -> str:
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    kind, colon, number = text.partition(":")
+    if text not in ("auto", "cpu", "cuda") and not (kind == "cuda" and colon and number.isdecimal()):
+        raise InputError(f"'{text}' is not auto, cpu, cuda or cuda:N")
+    return text
