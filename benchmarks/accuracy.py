@@ -38,8 +38,9 @@ from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.census.rates import COUNT_IOU, DORMITORY, count_rates
 from detect.datasets.outlines import drawings_in
 from detect.datasets.samples import drawn_image
-from detect.evaluation.footprints import evaluate, observed_ground
+from detect.evaluation.footprints import evaluate
 from detect.network.weights import load_weights
+from detect.results.observed import observed_ground
 from detect.results.result import Result
 from detect.runs.options import PredictOptions
 from detect.runs.predict import predict_scenes

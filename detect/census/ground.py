@@ -28,7 +28,8 @@ from detect.base.grid import Span
 from detect.base.vectors import equal_area_crs, geometries_of
 from detect.census.dormitories import mean_heading_deg
 from detect.census.profiles import StructureProfile
-from detect.scene.scene import Scene, SceneReader, WorkGrid
+from detect.scene.reader import SceneReader
+from detect.scene.scene import Scene, WorkGrid
 
 PIXEL_M = 1.0
 LARGEST_PX = 3072

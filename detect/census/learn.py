@@ -15,7 +15,6 @@ from detect.base.geometry import measure
 from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.census.dormitories import find_rows, mean_width_m, shape_fits
 from detect.census.profiles import StructureProfile, Trapezoid, load_profile, profile_text
-from detect.results.folder import ResultFolder
 
 SPREAD = 0.08
 """Relative spread of lengths and widths among buildings of one type, at least, as measured footprints have it."""
@@ -32,7 +31,7 @@ def learn(
     """Write a profile of the type that some found buildings are of.
 
     Args:
-        buildings: a folder that predict wrote for one scene, or a vector file with a column ``id``.
+        buildings: vector file with a column ``id``, such as a result's buildings.gpkg.
         ids: of the examples.
         out: YAML file to write.
         name: of the type; by default the name of the file.
@@ -65,8 +64,6 @@ def learn(
 
 def _read(path: Path) -> gpd.GeoDataFrame:
     """Buildings with ``id`` and their measures."""
-    if path.is_dir():
-        path = ResultFolder.find_one(path, "buildings.gpkg").path / "buildings.gpkg"
     table = polygons_only(read_vector(path))
     if "id" not in table:
         raise InputError(f"{path}: has no column 'id'")

@@ -23,7 +23,8 @@ from scipy.ndimage import map_coordinates, uniform_filter1d
 from detect.base.geometry import heading_px, moved
 from detect.base.grid import Span
 from detect.base.vectors import geometries_of
-from detect.scene.scene import Scene, SceneReader, WorkGrid
+from detect.scene.reader import SceneReader
+from detect.scene.scene import Scene, WorkGrid
 
 MOST = 80
 """Buildings measured in a scene, the most like the type first: they share a design."""

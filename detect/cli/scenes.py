@@ -41,7 +41,7 @@ def _print_results(results: Sequence[Any], arguments: argparse.Namespace, *, as_
 
 
 def _print_result(result: Any) -> None:
-    from detect.results.outputs import format_table
+    from detect.results.terminal import format_table
 
     print(format_table(result.summary))
     where = result.url or result.folder
@@ -51,7 +51,8 @@ def _print_result(result: Any) -> None:
 
 
 def _track(arguments: argparse.Namespace) -> int:
-    from detect.runs.track import format_table, track
+    from detect.runs.track import track
+    from detect.tracks.terminal import format_table
 
     with Progress(sys.stderr, quiet=arguments.quiet) as progress:
         options = options_from(arguments, TrackOptions, progress=progress)
@@ -83,8 +84,9 @@ def _census(arguments: argparse.Namespace) -> int:
 
 def _profile(arguments: argparse.Namespace) -> int:
     from detect.census.learn import learn
+    from detect.results.folder import buildings_file
 
-    learn(arguments.buildings, arguments.ids, arguments.out, name=arguments.name, structure=arguments.structure)
+    learn(buildings_file(arguments.buildings), arguments.ids, arguments.out, name=arguments.name, structure=arguments.structure)
     print(arguments.out)
     return EXIT_DONE
 

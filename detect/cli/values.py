@@ -14,7 +14,7 @@ _Options = TypeVar("_Options", bound=Options)
 
 
 def argument(read: Callable[[Any], Any]) -> Callable[[str], Any]:
-    """A function of ``detect.base.values`` as the ``type`` of an argument: argparse shows the text of this error alone."""
+    """A function of ``detect.base.checks`` as the ``type`` of an argument: argparse shows the text of this error alone."""
 
     @functools.wraps(read, updated=())
     def typed(text: str) -> Any:

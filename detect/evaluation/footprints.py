@@ -8,21 +8,16 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import rasterio
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
-from rasterio.features import shapes
 
 from detect.base.errors import InputError
 from detect.base.matching import match, overlaps
 from detect.base.stages import STAGES
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
-from detect.results.folder import ResultFolder
-from detect.results.outputs import NO_DATA
+from detect.results.folder import buildings_file
+from detect.results.observed import observed_ground
 
-OBSERVED_PX = 4096
-"""Longest side at which the edge of a scene and its holes are traced."""
 THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 
 
@@ -117,32 +112,8 @@ def format_table(metrics: dict[str, Any]) -> str:
 def _load(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     if isinstance(source, gpd.GeoDataFrame):
         return polygons_only(source)
-    path = Path(source)
-    if path.is_dir():
-        return polygons_only(read_vector(_scene_folder(path) / "buildings.gpkg", "buildings"))
-    return polygons_only(read_vector(path))
-
-
-def observed_ground(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame | None:
-    """The ground that the scene of a predict folder shows; None for anything else."""
-    if isinstance(source, gpd.GeoDataFrame) or not (folder := Path(source)).is_dir():
-        return None
-    path = _scene_folder(folder) / "mask.tif"
-    if not path.is_file():
-        return None
-    with rasterio.open(path) as mask:
-        shrink = max(1.0, max(mask.shape) / OBSERVED_PX)
-        size_hw = tuple(max(1, round(n / shrink)) for n in mask.shape)
-        seen = (mask.read(1, out_shape=size_hw) != NO_DATA).astype(np.uint8)
-        transform = mask.transform * Affine.scale(mask.width / size_hw[1], mask.height / size_hw[0])
-        crs = mask.crs
-    parts = [shapely.geometry.shape(g) for g, _ in shapes(seen, mask=seen == 1, transform=transform)]
-    return gpd.GeoDataFrame(geometry=parts, crs=crs)
-
-
-def _scene_folder(path: Path) -> Path:
-    """The folder of the one scene that a predict folder holds."""
-    return ResultFolder.find_one(path, "buildings.gpkg").path
+    layer = "buildings" if Path(source).is_dir() else None
+    return polygons_only(read_vector(buildings_file(source), layer))
 
 
 def _to_one_plane(*given: gpd.GeoDataFrame | None) -> list[gpd.GeoDataFrame | Any]:

@@ -213,6 +213,8 @@ def _tracked_sites(folder: Path) -> list[Site]:
         raise InputError(f"{folder}: its sites have no coordinate system; only georeferenced ones can be laid on site models")
     sites = sites.to_crs(4326)
     timeline = pd.read_csv(folder / "timeline.csv")
+    if "is_total" in timeline:  # absent from timelines of earlier versions
+        timeline = timeline[~timeline["is_total"]]
     return [
         _tracked_site(name, ground, timeline[(timeline["site"] == name) & (timeline["observed_share"] > 0)])
         for name, ground in zip(sites["name"], geometries_of(sites), strict=True)

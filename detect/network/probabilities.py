@@ -27,7 +27,8 @@ from detect.base.values import NO_DATA, TOP
 from detect.network.backends import Backend
 from detect.network.heads import HEADS
 from detect.network.lattice import Block, Lattice
-from detect.scene.scene import Scene, SceneReader, WorkGrid
+from detect.scene.reader import SceneReader
+from detect.scene.scene import Scene, WorkGrid
 
 _NOTE = "run.json"
 Progress = Callable[[str, int, int], None]

@@ -22,7 +22,8 @@ from detect.base.geometry import moved
 from detect.base.grid import Span
 from detect.base.stages import STAGES
 from detect.network.weights import Weights
-from detect.scene.scene import Scene, SceneReader, WorkGrid
+from detect.scene.reader import SceneReader
+from detect.scene.scene import Scene, WorkGrid
 
 _BATCH = 16
 """Buildings in one pass; bounds memory."""

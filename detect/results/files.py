@@ -86,7 +86,7 @@ def keep_files(earlier: Path, folder: Path) -> None:
 
 
 def _rasters(content: Content, folder: Path) -> None:
-    from detect.results.outputs import write_rasters, write_stage_rasters
+    from detect.results.rasters import write_rasters, write_stage_rasters
 
     assert content.stage is not None
     if content.heads is None or content.calibration is None:
@@ -96,14 +96,14 @@ def _rasters(content: Content, folder: Path) -> None:
 
 
 def _gpkg(content: Content, folder: Path) -> None:
-    from detect.results.outputs import GROUND, write_gpkg
+    from detect.results.tables import GROUND, write_gpkg
 
     layers = {"buildings": content.buildings, "rows": content.rows, "sites": content.sites.table}
     write_gpkg(folder / "buildings.gpkg", layers | ({} if content.ground is None else {GROUND: content.ground}))
 
 
 def _parquet(content: Content, folder: Path) -> None:
-    from detect.results.outputs import write_parquet
+    from detect.results.tables import write_parquet
 
     write_parquet(folder / "buildings.parquet", content.buildings)
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import socket
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +26,7 @@ from detect.base.errors import DetectError, InputError
 from detect.results.files import OUTPUTS
 
 SUMMARY = "summary.json"
+BUILDINGS = "buildings.gpkg"
 NOTICE_AFTER_S = 1.0
 """A shorter wait is not worth a line."""
 POLL_S = 0.1
@@ -35,6 +36,22 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 class _LostFileError(Exception):
     """The file that was locked is no longer the one under the lock's name: the command before removed it."""
+
+
+def buildings_file(path: str | Path) -> Path:
+    """The file with the buildings of the one result that a folder is or holds; any other path as it is.
+
+    Raises:
+        InputError: a folder without a result, or with several.
+    """
+    path = Path(path)
+    return ResultFolder.find_one(path, BUILDINGS).path / BUILDINGS if path.is_dir() else path
+
+
+def is_simulated(summary: Mapping[str, Any]) -> bool:
+    """Whether ``detect simulate`` drew the scene of a result; results of earlier versions say so in a warning alone."""
+    known: bool | None = summary["scene"].get("simulated")
+    return any(w.startswith("SIMULATED") for w in summary["warnings"]) if known is None else known
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
 from detect.base.grid import Span
-from detect.scene.scene import BLANK, Scene
+from detect.scene.reader import BLANK
+from detect.scene.scene import Scene
 
 TILE_PX = 512
 WHOLE_PX = 12_000_000

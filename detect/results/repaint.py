@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from detect.base.stages import CODES
+from detect.base.values import NO_DATA
 from detect.base.vectors import geometries_of
 from detect.census.review import Review
-from detect.results.outputs import NO_DATA
 
 
 def repainted(

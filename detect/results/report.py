@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from detect.base.geometry import north_px, to_degrees
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
-from detect.results.outputs import BUILDING_COLUMNS
+from detect.results.folder import is_simulated
 from detect.results.page import write_page
 from detect.results.picture import Picture
+from detect.results.tables import BUILDING_COLUMNS
 
 CHECK_ME = 24
 """Buildings in the list of the least certain ones."""
@@ -59,7 +60,7 @@ def write_report(
         "report.html",
         summary=summary,
         warnings=[f"{s['name']}: {w}" for s in summary["sites"] for w in s["warnings"]] + list(summary["warnings"]),
-        simulated=any("SIMULATED" in w for w in summary["warnings"]),
+        simulated=is_simulated(summary),
         picture=picture.as_json(),
         picture_note=note,
         north_deg=_north_deg(picture, buildings),

@@ -20,9 +20,8 @@ from rasterio.errors import RasterioError
 
 from detect.base.errors import InputError
 from detect.network.weights import sha256_of
+from detect.results.files import FILES
 from detect.results.folder import SUMMARY, ResultFolder
-
-RASTERS = ("mask.tif", "probability.tif", "stage.tif")
 
 
 def sealed(summary: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -67,9 +66,9 @@ def _findings(result: ResultFolder) -> Iterator[str]:
         yield f"{folder}: block {failed['index']} failed ({failed['error']}); the same command tries it again"
     if blocks["done"] + len(blocks["failed"]) != blocks["blocks"]:
         yield f"{folder}: {blocks['done']} of {blocks['blocks']} blocks are done"
-    for name in RASTERS:
-        if (folder / name).is_file():
-            yield from _raster_findings(folder / name, size)
+    for file in FILES:
+        if file.is_raster and (folder / file.name).is_file():
+            yield from _raster_findings(folder / file.name, size)
     tables = folder / "buildings.gpkg", folder / "buildings.parquet"
     if all(path.is_file() for path in tables):
         yield from _table_findings(*tables)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from detect.base.geometry import area_km2
@@ -50,6 +52,7 @@ def summary_of(
             "sha256": scene.sha256,
             "date": scene.date,
             "sun": None if scene.sun is None else asdict(scene.sun),
+            "simulated": scene.simulated,
             "crs": None if scene.crs is None else scene.crs.to_string(),
             "size_px": list(scene.size_hw),
             "gsd_m": round(scene.gsd_m, 4),
@@ -134,3 +137,8 @@ def _failures(ledger: Ledger) -> Iterator[str]:
 def _versions() -> dict[str, str]:
     packages = ("numpy", "scipy", "scikit-image", "opencv-python-headless", "rasterio", "shapely", "geopandas", "onnxruntime")
     return {"detect": package_version()} | {name: version(name) for name in packages}
+
+
+def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+    """summary.json; refuses NaN, which is no JSON."""
+    path.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -18,9 +18,9 @@ from detect.census.shadows import heights
 from detect.census.sites import Sites, load_sites, proposed_sites, with_cut
 from detect.network.probabilities import calibrated
 from detect.results.files import Content
-from detect.results.outputs import with_schema
 from detect.results.result import Result
 from detect.results.summary import run_facts, summary_of
+from detect.results.tables import with_schema
 from detect.runs.find import Found
 from detect.runs.finish import finish, placed
 from detect.runs.job import Job

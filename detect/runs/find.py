@@ -21,8 +21,8 @@ from detect.buildings.table import building_table
 from detect.buildings.thresholds import instance_params
 from detect.network.probabilities import Probabilities, Threads, calibrated, predict_probabilities
 from detect.network.stage_head import open_stage_head
-from detect.results.outputs import forget
 from detect.results.picture import read_whole
+from detect.results.rasters import forget
 from detect.runs.job import Job
 from detect.scene.scene import Scene, WorkGrid
 

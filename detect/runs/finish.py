@@ -13,9 +13,9 @@ from detect.census.review import Review
 from detect.census.sites import Sites, assign
 from detect.results.files import Content, keep_files, write_files
 from detect.results.folder import SUMMARY, ResultFolder
-from detect.results.outputs import write_summary
 from detect.results.result import Result
 from detect.results.seal import sealed
+from detect.results.summary import write_summary
 
 
 def placed(buildings: gpd.GeoDataFrame, sites: Sites, profile: StructureProfile, review: Review) -> gpd.GeoDataFrame:

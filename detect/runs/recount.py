@@ -22,6 +22,7 @@ from detect.base.errors import DetectError, InputError
 from detect.base.geometry import measure, span_outline
 from detect.base.grid import Span
 from detect.base.options import takes
+from detect.base.values import NO_DATA
 from detect.base.vectors import geometries_of, read_vector
 from detect.census.count import SHADOWS_SAY, storeys_warning, take_census, with_beds
 from detect.census.gaps import with_gaps
@@ -32,10 +33,10 @@ from detect.census.sites import PROPOSED, Kind, Sites, load_sites, with_cut
 from detect.network.weights import sha256_of
 from detect.results.files import Content
 from detect.results.folder import ResultFolder
-from detect.results.outputs import GROUND, NO_DATA, with_schema
 from detect.results.picture import read_picture, read_whole
 from detect.results.repaint import repainted
 from detect.results.result import Result
+from detect.results.tables import GROUND, with_schema
 from detect.runs.finish import finish, placed
 from detect.runs.options import CensusOptions
 from detect.scene.scene import Scene, WorkGrid, open_scene
@@ -97,9 +98,8 @@ def _recount_one(folder: ResultFolder, options: CensusOptions) -> Result:
     earlier = _read(folder.path)
     profile_file = None if options.structure is None else profile_path(options.structure)
     profile = _profile(earlier, profile_file)
-    loaded = None if options.sites is None else load_sites(options.sites, earlier.crs, _outline(earlier.grid))
     corrected, stage, review = _reviewed(earlier, options)
-    sites = _old_sites(earlier.folder, earlier.summary) if loaded is None else _looked_at(loaded, earlier, corrected, stage)
+    sites = _sites(earlier, corrected, stage, options)
     checked = earlier.checked.then(review)
     buildings = _classified(corrected, earlier.crs, sites, profile, checked)
     ground = _ground(earlier, sites, buildings, profile, options)
@@ -173,9 +173,12 @@ def _reviewed(earlier: _Earlier, options: CensusOptions) -> tuple[gpd.GeoDataFra
     return corrected, repainted(earlier.stage, earlier.grid.transform, earlier.buildings, corrected, review), review
 
 
-def _looked_at(sites: Sites, earlier: _Earlier, buildings: gpd.GeoDataFrame, stage: NDArray[np.uint8]) -> Sites:
-    """New sites with their warnings."""
-    return with_gaps(with_cut(sites, buildings), earlier.grid, stage != NO_DATA)
+def _sites(earlier: _Earlier, buildings: gpd.GeoDataFrame, stage: NDArray[np.uint8], options: CensusOptions) -> Sites:
+    """The plots that are given, with their warnings, or the sites of the result."""
+    if options.sites is None:
+        return _old_sites(earlier.folder, earlier.summary)
+    given = load_sites(options.sites, earlier.crs, _outline(earlier.grid))
+    return with_gaps(with_cut(given, buildings), earlier.grid, stage != NO_DATA)
 
 
 def _ground(

@@ -1,4 +1,4 @@
-"""The whole of ``detect track``: series → alignment → links → histories → counts and files."""
+"""The order of ``detect track``: series → alignment → links → histories → counts → files."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import numpy as np
 
 from detect.base.errors import InputError
 from detect.base.options import takes
-from detect.base.stages import STAGES
 from detect.results import styles
 from detect.results.folder import ResultFolder
-from detect.results.outputs import write_summary
 from detect.results.result import Result
+from detect.results.summary import write_summary
 from detect.runs.options import TrackOptions, silent
 from detect.tracks.align import align
-from detect.tracks.counts import ALL_SITES, Found, Tracks, count, recall
-from detect.tracks.events import CHANGES, base_date
-from detect.tracks.histories import Evidence, smooth
-from detect.tracks.link import Links, link
+from detect.tracks.counts import Found, Tracks, count, recall
+from detect.tracks.events import base_date
+from detect.tracks.evidence import gather
+from detect.tracks.histories import smooth
+from detect.tracks.link import link
 from detect.tracks.page import write_page
-from detect.tracks.series import Series, Snapshot, load_series, probability_within
+from detect.tracks.series import Series, Snapshot, load_series
 
 OUTPUTS = ("tracks.gpkg", "timeline.csv", "report.html", "summary.json")
 
@@ -79,22 +79,6 @@ def _find(series: Series) -> Found:
     return Found(series, snapshots, agreed, links.only(real), evidence.only(real), histories.only(real))
 
 
-def gather(snapshots: Sequence[Snapshot], links: Links, plane: Any) -> Evidence:
-    """What each date says of each building; where it found none, its probability map is asked."""
-    found = links.detection >= 0
-    seen = np.zeros_like(found)
-    score = np.full(found.shape, np.nan)
-    stage_p = np.full((*found.shape, len(STAGES)), 1 / len(STAGES))
-    for t, snapshot in enumerate(snapshots):
-        seen[:, t] = snapshot.saw(links.footprints)
-        rows = snapshot.buildings.iloc[links.detection[found[:, t], t]]
-        score[found[:, t], t] = rows["score"]
-        stage_p[found[:, t], t] = rows[[f"p_{s}" for s in STAGES]]
-        ask = seen[:, t] & ~found[:, t]
-        score[ask, t] = probability_within(snapshot, links.footprints[ask], plane)
-    return Evidence(seen, found, score, stage_p)
-
-
 def write_tracks(folder: Path, tracks: Tracks, snapshots: Sequence[Snapshot], series: Series) -> None:
     """The four files of ``detect track``, all or none."""
     with ResultFolder(folder).swap(OUTPUTS) as target:
@@ -106,29 +90,3 @@ def write_tracks(folder: Path, tracks: Tracks, snapshots: Sequence[Snapshot], se
         tracks.timeline.to_csv(target / "timeline.csv", index=False)
         write_summary(target / "summary.json", tracks.summary)
         write_page(target / "report.html", tracks.buildings, tracks.sites, tracks.timeline, tracks.summary, snapshots, series)
-
-
-def format_table(summary: dict[str, Any]) -> str:
-    """What changed per site, as a table for the terminal."""
-    dates = summary["series"]["dates"]
-    head = ["site", "buildings", *STAGES, *CHANGES, "beds now", "all finished by"]
-    lines = [head] + [_line(site["name"], site) for site in summary["sites"]]
-    if len(summary["sites"]) > 1:
-        lines.append(_line(ALL_SITES, summary["total"]))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    text = [f"{len(dates)} dates from {dates[0]} to {dates[-1]}; changes since {summary['since']}"]
-    for line in lines:
-        cells = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
-        text.append("  ".join(cells).rstrip())
-    if summary["outside_sites"]:
-        text.append(f"{summary['outside_sites']} more buildings stand outside the sites")
-    return "\n".join([*text, *(f"warning: {warning}" for warning in summary["warnings"])])
-
-
-def _line(name: str, told: dict[str, Any]) -> list[str]:
-    counts = [told["buildings"], *(told["by_stage"][s] for s in STAGES)]
-    shown = [f"{c['estimate']:,} ({c['low']:,}–{c['high']:,})" for c in (*counts, told["beds"]["now"])]
-    kinds = [f"{told['changes'][kind]:,}" for kind in CHANGES]
-    completion = told["forecast"]["completion"]
-    by = "–" if completion is None else f"{completion['date']} ({completion['low']} to {completion['high']})"
-    return [name, *shown[:4], *kinds, shown[4], by]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date as Date
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from detect.base.errors import InputError
+from detect.scene.stac import items_beside
 
 FIRST_YEAR = 1940
 """Digits before it, and days that are still to come, are no date of a scene: 19201080 are pixels, 20481024 too."""
-_LARGEST_ITEM_BYTES = 5_000_000
 _DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)([-:_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?=\D|\d{6}(?!\d)|$)")
 _MONTH = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_](0[1-9]|1[0-2])(?![-_.]?\d)")
 _TAGS = (
@@ -95,28 +94,3 @@ def _from_tags(dataset: Any) -> str | None:
 def _from_item(path: Path) -> str | None:
     """The day in a STAC item beside a file."""
     return next((found for item in items_beside(path) if (found := item_date(item))), None)
-
-
-def items_beside(path: Path) -> Iterator[dict[str, Any]]:
-    """STAC items that tell of a file: ``scene.json``, ``scene.tif.json``, ``scene.stac.json`` beside it, or any that has it as an asset."""
-    if not path.is_file():
-        return
-    for item, own in _items(path):
-        hrefs = (a.get("href") for a in item["assets"].values() if isinstance(a, Mapping))
-        if own or any(isinstance(h, str) and Path(h.split("?")[0]).name == path.name for h in hrefs):
-            yield item
-
-
-def _items(path: Path) -> Iterator[tuple[dict[str, Any], bool]]:
-    """STAC items beside a file, and whether each is named after it; those first."""
-    own = [path.with_suffix(".json"), path.with_name(path.name + ".json"), path.with_suffix(".stac.json")]
-    shared = [path.with_name("item.json"), path.with_name("stac.json"), path.with_name(f"{path.parent.name}.json")]
-    for candidate in [*own, *shared]:
-        if not candidate.is_file() or candidate.stat().st_size > _LARGEST_ITEM_BYTES:
-            continue
-        try:
-            item = json.loads(candidate.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(item, dict) and "stac_version" in item and isinstance(item.get("assets"), Mapping):
-            yield item, candidate in own

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from detect.base.errors import InputError
-from detect.scene.dates import items_beside
+from detect.scene.stac import items_beside
 
 _ITEM_KEYS = ("view:sun_elevation", "view:sun_azimuth")  # STAC view extension
 _TAGS = (

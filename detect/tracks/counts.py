@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import shapely
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
 from detect.base.geometry import area_km2, measure
@@ -19,15 +20,17 @@ from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
 from detect.census.count import take_census
 from detect.census.profiles import profile_from
-from detect.census.rates import overall_recall
+from detect.census.rates import Rates, of_kind, overall_recall
 from detect.census.sites import assign
 from detect.network.weights import load_weights
+from detect.results.folder import is_simulated
 from detect.tracks.events import CHANGES, changes, forecast, monthly
 from detect.tracks.histories import ASSUMED_FOUND, STATES, Evidence, Histories, found_rates
 from detect.tracks.link import Links
 from detect.tracks.series import Series, Snapshot
 
 ALL_SITES = "all sites"
+"""How the sum of several sites is called; a plot may have that name too, so ``is_total`` in the timeline tells them apart."""
 HAZY = 0.4
 """A date that finds a smaller share of what stands gets a warning."""
 
@@ -145,15 +148,16 @@ def _census(found: Found, buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, 
 
 
 def _timeline(found: Found, sites: gpd.GeoDataFrame, censuses: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Rows of timeline.csv."""
+    """Rows of timeline.csv: each site at each date, then all sites together where there are several."""
     plane = sites if found.series.plane is None else sites.to_crs(found.series.plane)
-    areas = dict(zip(sites["name"], geometries_of(plane), strict=True))
+    areas = list(geometries_of(plane))
+    parts: list[tuple[str, int | None, BaseGeometry]] = [*zip(sites["name"], range(len(areas)), areas, strict=True)]
     if len(areas) > 1:
-        areas[ALL_SITES] = shapely.union_all(list(areas.values()))
-    for name, area in areas.items():
+        parts.append((ALL_SITES, None, shapely.union_all(areas)))
+    for name, number, area in parts:
         for date, snapshot, census in zip(found.series.dates, found.snapshots, censuses, strict=True):
-            counted = census["total"] if name == ALL_SITES else next(s for s in census["sites"] if s["name"] == name)
-            row: dict[str, Any] = {"site": name, "date": date}
+            counted = census["total"] if number is None else census["sites"][number]
+            row: dict[str, Any] = {"site": name, "is_total": number is None, "date": date}
             row["observed_share"] = round(area.intersection(snapshot.observed).area / area.area, 3)
             counts = {"buildings": counted["buildings"], **counted["by_stage"], "dormitory_like": counted["dormitory_like"]}
             counts |= {"beds_now": counted["beds"]["now"], "beds_when_complete": counted["beds"]["when_complete"]}
@@ -197,7 +201,7 @@ def _warnings(found: Found) -> Iterator[str]:
     models = {s["model"]["sha256"] for s in found.series.summaries}
     if len(models) > 1:
         yield "the results were made with different weights: a change may be one of the weights"
-    if any("SIMULATED" in w for s in found.series.summaries for w in s["warnings"]):
+    if any(map(is_simulated, found.series.summaries)):
         yield "SIMULATED: a scene is drawn and shows no real place"
     for t, snapshot in enumerate(found.snapshots):
         stands = found.histories.standing[:, t] & found.evidence.seen[:, t]
@@ -227,12 +231,14 @@ def recall(series: Series) -> float | None:
     return overall_recall([r for s in series.summaries for r in _rates(s) or ()])
 
 
-def _rates(summary: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """The rates of the weights that made a result, as told in it or in their card; None where neither is at hand."""
-    if summary.get("rates"):
-        return list(summary["rates"])
+def _rates(summary: dict[str, Any]) -> Rates | None:
+    """Rates of the weights that made a result; of results from before they were stored, those of the same weights on this machine."""
+    if "rates" in summary:
+        return list(summary["rates"] or []) or None
     try:
         weights = load_weights(summary["model"]["name"])
     except InputError:
         return None
-    return weights.card.get("rates") if weights.sha256 == summary["model"]["sha256"] else None
+    if weights.sha256 != summary["model"]["sha256"]:
+        return None
+    return of_kind(weights.card.get("rates") or [], simulated=is_simulated(summary)) or None

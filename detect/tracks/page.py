@@ -23,6 +23,7 @@ from shapely.geometry.base import BaseGeometry
 from detect.base.errors import InputError
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
+from detect.results.folder import is_simulated
 from detect.results.page import write_page as fill_template
 from detect.results.picture import TILE_PX, Picture, read_picture
 from detect.tracks.histories import STATES
@@ -81,7 +82,8 @@ def write_page(
     dates = series.dates
     in_plane = _to_plane(buildings, series.plane)
     frame = _frame(snapshots, in_plane, len(dates))
-    names = list(timeline["site"].unique())
+    groups = timeline.groupby(["is_total", "site"], sort=False)
+    parts = sorted(groups, key=lambda part: not part[0][0])  # all sites first
     fill_template(
         path,
         "tracks.html",
@@ -89,9 +91,9 @@ def write_page(
         dates=dates,
         sites=summary["sites"],
         warnings=list(summary["warnings"]) + [f"{s['name']}: {w}" for s in summary["sites"] for w in s["warnings"]],
-        simulated=any("SIMULATED" in w for w in summary["warnings"]),
+        simulated=any(map(is_simulated, series.summaries)),
         timeline=timeline.to_dict("records"),
-        charts=[_chart(str(name), timeline[timeline["site"] == name]) for name in sorted(names, key=lambda n: n != names[-1])],
+        charts=[_chart(str(name), rows) for (_, name), rows in parts],
         frame={"width": frame.size_wh[0], "height": frame.size_wh[1], "px_per_m": frame.px_per_m},
         pictures=[_picture(s, frame, series.plane) for s in snapshots],
         buildings=_columns(buildings, in_plane, frame, dates),

@@ -27,8 +27,8 @@ from detect.base.grid import Span
 from detect.base.matching import covered_by
 from detect.base.values import NO_DATA, TOP
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
-from detect.evaluation.footprints import observed_ground
 from detect.results.folder import SUMMARY, ResultFolder
+from detect.results.observed import observed_ground
 from detect.results.result import Result
 
 SAME_PLACE = 0.1

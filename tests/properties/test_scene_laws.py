@@ -80,7 +80,7 @@ def test_a_work_pixel_is_the_same_whichever_span_asks(
         )
         span = Span(row0, col0, row1, col1)
         part, part_valid = read(scene, grid, span)
-        with mock.patch("detect.scene.scene._CHUNK_PX", 300):
+        with mock.patch("detect.scene.reader._CHUNK_PX", 300):
             chunked, chunked_valid = read(scene, grid, span)
     assert part.shape == (3, *span.size_hw) and part_valid.shape == span.size_hw
     inside = span.clip(grid.size_hw)

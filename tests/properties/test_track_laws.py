@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detect.runs.track import gather
 from detect.tracks.align import align
+from detect.tracks.evidence import gather
 from detect.tracks.histories import ABSENT, DEMOLISHED, Histories, smooth, transition
 from detect.tracks.link import Links, link
 from tests.unit.tracks.drawn_series import DrawnSeries, draw_series

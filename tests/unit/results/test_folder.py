@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from detect.base.errors import DetectError, InputError
 from detect.results import folder as module
-from detect.results.folder import ResultFolder
+from detect.results.folder import ResultFolder, is_simulated
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -352,3 +352,16 @@ def test_a_kill_in_the_swap_loses_nothing(tmp_path: Path, step: int, way: str) -
         write(target, "three")
     assert key(folder) == "three"
     assert {p.name for p in out.iterdir()} == {"scene", "other"}
+
+
+@pytest.mark.parametrize(
+    ("scene", "warnings", "drawn"),
+    [
+        ({"simulated": True}, [], True),
+        ({"simulated": False}, ["SIMULATED in a warning of something else"], False),
+        ({}, ["SIMULATED: the scene is drawn and shows no real place"], True),  # earlier versions
+        ({}, ["bands: SIMULATED is no band"], False),
+    ],
+)
+def test_a_drawn_scene_is_known_as_such(scene: dict[str, bool], warnings: list[str], drawn: bool) -> None:
+    assert is_simulated({"scene": scene, "warnings": warnings}) is drawn

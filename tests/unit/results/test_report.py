@@ -21,7 +21,7 @@ from detect.results.picture import read_whole, take_picture
 from detect.results.report import CHECK_ME, by_interest, doubt, write_report
 from detect.scene.scene import open_scene
 from tests.conftest import ORIGIN_XY
-from tests.unit.results.test_outputs import CRS, plots, some
+from tests.unit.results.test_tables import CRS, plots, some
 
 EVIL = "</script><script>alert('plot')</script>"
 VOID = {"meta", "link", "input", "br", "hr", "img", "path"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -218,6 +219,15 @@ def test_errors_of_several_scenes_are_told_together(tiny_scene: Path, tmp_path: 
     assert "a.tif" in str(caught.value)
     assert "b.tif" in str(caught.value)
     assert [r.folder.name for r in caught.value.results] == ["tiny"]
+
+
+def test_an_error_of_the_system_names_the_scene(tiny_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("detect.runs.predict.find", full)
+    with pytest.raises(DetectError, match=r"tiny\.tif: .*No space left on device"):
+        detect.predict(tiny_scene, tmp_path / "out")
 
 
 def test_sites_hold_what_stands_in_them(compound: Path, tmp_path: Path) -> None:

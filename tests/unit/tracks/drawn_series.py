@@ -19,9 +19,10 @@ from rasterio.features import geometry_mask
 
 from detect.base.geometry import measure
 from detect.base.stages import STAGES
+from detect.base.values import NO_DATA
 from detect.base.vectors import geometries_of
 from detect.census.profiles import load_profile
-from detect.results.outputs import NO_DATA, with_schema, write_gpkg
+from detect.results.tables import with_schema, write_gpkg
 from detect.tracks.histories import ABSENT, COMPLETE, DEMOLISHED, FOUNDATION, INCOMPLETE
 from detect.tracks.series import Snapshot
 

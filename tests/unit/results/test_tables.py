@@ -22,18 +22,13 @@ from shapely import box
 from detect.base.geometry import north_px
 from detect.census.dormitories import rows_layer
 from detect.network.probabilities import calibrated
-from detect.results.outputs import (
-    BUILDING_COLUMNS,
-    format_table,
-    with_schema,
-    write_gpkg,
-    write_parquet,
-    write_rasters,
-    write_summary,
-)
 from detect.results.overview import write_overview
 from detect.results.picture import read_whole
+from detect.results.rasters import write_rasters
 from detect.results.styles import STAGE_COLOURS_RGB
+from detect.results.summary import write_summary
+from detect.results.tables import BUILDING_COLUMNS, with_schema, write_gpkg, write_parquet
+from detect.results.terminal import format_table
 from detect.scene.scene import WorkGrid, open_scene
 from tests.conftest import ORIGIN_XY, WriteScene
 

@@ -1,0 +1,35 @@
+"""The ground that a predicted scene shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import rasterio
+import shapely
+from affine import Affine
+from rasterio.features import shapes
+
+from detect.base.values import NO_DATA
+from detect.results.folder import buildings_file
+
+OBSERVED_PX = 4096
+"""Longest side at which the edge of a scene and its holes are traced."""
+
+
+def observed_ground(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame | None:
+    """The ground that the scene of a predict folder shows; None for anything else."""
+    if isinstance(source, gpd.GeoDataFrame) or not (folder := Path(source)).is_dir():
+        return None
+    path = buildings_file(folder).with_name("mask.tif")
+    if not path.is_file():
+        return None
+    with rasterio.open(path) as mask:
+        shrink = max(1.0, max(mask.shape) / OBSERVED_PX)
+        size_hw = tuple(max(1, round(n / shrink)) for n in mask.shape)
+        seen = (mask.read(1, out_shape=size_hw) != NO_DATA).astype(np.uint8)
+        transform = mask.transform * Affine.scale(mask.width / size_hw[1], mask.height / size_hw[0])
+        crs = mask.crs
+    parts = [shapely.geometry.shape(g) for g, _ in shapes(seen, mask=seen == 1, transform=transform)]
+    return gpd.GeoDataFrame(geometry=parts, crs=crs)

@@ -1,0 +1,262 @@
+"""Windows of a raster: its values, and which of them are observations."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import math
+import os
+import shutil
+import tempfile
+import threading
+import urllib.request
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import MaskFlags, Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterBlockError, RasterioError
+from rasterio.windows import Window
+
+from detect.base.errors import InputError
+from detect.base.grid import Span
+from detect.scene.resample import AREA_ONLY, axis_weights, reflect, resample, resampled_ones
+from detect.scene.stretch import FILL, stretched
+
+if TYPE_CHECKING:
+    from detect.scene.scene import Scene, WorkGrid
+
+# GDAL keeps decoded blocks in 5 % of the machine's memory; what is read once and in order needs far less. It looks when first used.
+os.environ.setdefault("GDAL_CACHEMAX", "128")
+
+BLANK = 64
+"""What a person sees where nothing was observed, of 255."""
+_CHUNK_PX = 2_000_000  # native pixels resampled at a time, which bounds memory however far a scene is shrunk
+
+
+class SceneReader:
+    """Reads spans of a work grid."""
+
+    def __init__(self, scene: Scene, grid: WorkGrid, dataset: Any) -> None:
+        """Take an open rasterio dataset of the scene."""
+        self._scene, self._grid, self._dataset = scene, grid, dataset
+        lo, hi = np.array(scene.stretch_lo), np.array(scene.stretch_hi)
+        self._lo = lo.astype(np.float32)[:, None, None]
+        self._range = (hi - lo).astype(np.float32)[:, None, None]
+
+    def read(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Stretched values (3, H, W) in 0–1 and validity (H, W) of a span of the work grid.
+
+        Means of the scene over each work pixel (see ``axis_weights``), over valid pixels only. Beyond the scene's edge the
+        values are reflected and not valid; unobserved pixels hold mid grey.
+        """
+        inside = span.clip(self._grid.size_hw)
+        if inside.is_empty:
+            return np.full((3, *span.size_hw), FILL, np.float32), np.zeros(span.size_hw, bool)
+        native_width = inside.width * self._grid.scale_rc[1]
+        rows = max(1, int(_CHUNK_PX / (native_width * self._grid.scale_rc[0])))
+        parts = [
+            self._read_inside(Span(row, inside.col0, min(row + rows, inside.row1), inside.col1))
+            for row in range(inside.row0, inside.row1, rows)
+        ]
+        values = np.concatenate([p[0] for p in parts], axis=1)
+        valid = np.concatenate([p[1] for p in parts], axis=0)
+        margins = ((inside.row0 - span.row0, span.row1 - inside.row1), (inside.col0 - span.col0, span.col1 - inside.col1))
+        if any(m for pair in margins for m in pair):
+            values = reflect(values, margins)
+            valid = np.pad(valid, margins)
+        return values, valid
+
+    def is_unstored(self, span: Span) -> bool:
+        """Whether a sparse GeoTIFF stores no block under a span of the work grid, so that all of it is no data; known without reading.
+
+        False also where this cannot be known: other formats, and files in which a missing block is not no data.
+        """
+        dataset, bands, (row_scale, col_scale) = self._dataset, sorted(set(self._scene.bands)), self._grid.scale_rc
+        missing_is_nodata = self._scene.black_is_nodata or _is_marked_by_value(dataset, bands)
+        inside = span.clip(self._grid.size_hw)
+        if dataset.driver != "GTiff" or not missing_is_nodata or inside.is_empty:
+            return False
+        tall, wide = dataset.block_shapes[0]
+        rows = range(int(inside.row0 * row_scale) // tall, (math.ceil(inside.row1 * row_scale) - 1) // tall + 1)
+        cols = range(int(inside.col0 * col_scale) // wide, (math.ceil(inside.col1 * col_scale) - 1) // wide + 1)
+        last = (-(-dataset.height // tall) - 1, -(-dataset.width // wide) - 1)
+        blocks = ((b, min(row, last[0]), min(col, last[1])) for b in bands for row in rows for col in cols)
+        return not any(_is_stored(dataset, *block) for block in blocks)
+
+    def look(self, span: Span, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+        """A span of the work grid for the eye: stretched colours (H, W, 3), dark grey where nothing was observed.
+
+        GDAL averages, from the file's overviews where it has some, so that a large file need not be read in full. What a pixel holds may
+        depend on the span that asked; so the network never sees it.
+
+        Args:
+            span: inside the scene.
+            size_hw: of the result.
+        """
+        native, valid = self._averaged(span, size_hw)
+        shown = self.stretch(np.where(valid, native, np.float32(0)))
+        return np.where(valid[..., None], np.rint(shown.transpose(1, 2, 0) * 255), BLANK).astype(np.uint8)
+
+    def colours(self, span: Span, size_hw: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """A span of the work grid in colours (H, W, 3), 0–1, whose proportions mean something, and where it was observed (H, W).
+
+        A picture for the eye (uint8) keeps its own balance of colours; measured values are stretched band by band. Averaged as ``look``
+        does.
+        """
+        native, valid = self._averaged(span, size_hw)
+        shown = native / np.float32(255) if self._scene.dtype == "uint8" else self.stretch(native)
+        return np.where(valid, shown, np.float32(0)).transpose(1, 2, 0), valid
+
+    def _averaged(self, span: Span, size_hw: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        scale = self._grid.scale_rc
+        window = Window(span.col0 * scale[1], span.row0 * scale[0], span.width * scale[1], span.height * scale[0])
+        native, valid = read_native(
+            self._dataset, self._scene.bands, window, self._scene.black_is_nodata, size_hw, Resampling.average
+        )
+        return native.astype(np.float32), valid
+
+    def _read_inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        height, width = self._scene.size_hw
+        (row_scale, col_scale), rows, cols = self._grid.scale_rc, (span.row0, span.row1), (span.col0, span.col1)
+        row_weights, row0 = axis_weights(*rows, row_scale, height, smooth=row_scale < AREA_ONLY)
+        col_weights, col0 = axis_weights(*cols, col_scale, width, smooth=col_scale < AREA_ONLY)
+        window = Window(col0, row0, col_weights.shape[1], row_weights.shape[1])
+        native, valid = read_native(self._dataset, self._scene.bands, window, self._scene.black_is_nodata)
+        if not valid.any():
+            return np.full((3, *span.size_hw), FILL, np.float32), np.zeros(span.size_hw, bool)
+        native = native.astype(np.float32)
+        if valid.all():
+            share, seen = resampled_ones(row_weights, col_weights), np.ones(span.size_hw, bool)
+        else:
+            native = np.where(valid, native, np.float32(0))
+            share = resample(valid.astype(np.float32), row_weights, col_weights)
+            # What was seen is a matter of area, however smoothly the values are read.
+            row_areas, row1 = axis_weights(*rows, row_scale, height, smooth=False)
+            col_areas, col1 = axis_weights(*cols, col_scale, width, smooth=False)
+            under = valid[row1 - row0 :, col1 - col0 :][: row_areas.shape[1], : col_areas.shape[1]]
+            seen = resample(under.astype(np.float32), row_areas, col_areas) >= 0.5
+        values = np.empty((3, *span.size_hw), np.float32)
+        done: dict[int, int] = {}
+        for index, band in enumerate(self._scene.bands):
+            if band in done:  # a panchromatic band is shown three times
+                values[index] = values[done[band]]
+                continue
+            done[band] = index
+            band_values = resample(native[index], row_weights, col_weights) / np.maximum(share, np.float32(1e-6))
+            values[index] = self._stretched(band_values, index)
+        if not seen.all():
+            values[:, ~seen] = FILL
+        return values, seen
+
+    def stretch(self, native: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Native values (3, H, W) → 0–1, by the one stretch of the scene."""
+        return np.stack([self._stretched(band, index) for index, band in enumerate(native)])
+
+    def _stretched(self, band: NDArray[np.floating], index: int) -> NDArray[np.floating]:
+        return stretched(band, self._lo[index], self._range[index], self._scene.gamma)
+
+
+_OPENING = threading.Lock()  # which warnings are shown is one setting for all threads
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Any]:
+    """A rasterio dataset; any failure to open it is the user's to mend."""
+    local = "://" not in path and not path.startswith("/vsi")
+    if local and not Path(path).exists():
+        raise InputError(f"{path}: no such file")
+    if local and Path(path).is_dir():
+        raise InputError(f"{path}: is a folder; name the raster files in it")
+    with _OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            try:
+                dataset = rasterio.open(path)
+            except RasterioError as cause:
+                if not path.startswith(("http://", "https://")) or "Range downloading not supported" not in str(cause):
+                    raise
+                dataset = rasterio.open(_downloaded(path))
+        except (RasterioError, OSError) as cause:
+            reason = "no raster that GDAL can read" if local else f"cannot be opened ({' '.join(str(cause).split())})"
+            raise InputError(f"{path}: {reason}; give a GeoTIFF, VRT, JPEG, PNG or the like") from cause
+    try:  # not `with dataset`: it may be closed by another thread than the one that opened it
+        yield dataset
+    finally:
+        dataset.close()
+
+
+@cache
+def _downloaded(url: str) -> str:
+    """A copy of a file whose server cannot send parts of it, which GDAL needs; kept until the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="detect-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    target = folder / Path(url.split("?")[0]).name
+    with urllib.request.urlopen(url, timeout=60) as response, target.open("wb") as copy:
+        shutil.copyfileobj(response, copy)
+    return str(target)
+
+
+def read_native(
+    dataset: Any,
+    bands: tuple[int, int, int],
+    window: Window | None,
+    black_is_nodata: bool,
+    out_hw: tuple[int, int] | None = None,
+    resampling: Resampling = Resampling.nearest,
+) -> tuple[NDArray[np.number], NDArray[np.bool_]]:
+    """Values (3, h, w) as they are stored and validity (h, w); ``out_hw`` asks for a decimated read."""
+    wanted = sorted(set(bands))
+    shape: dict[str, Any] = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw), "resampling": resampling}
+    read = dataset.read(wanted, window=window, **shape)
+    shape = {} if out_hw is None else {"out_shape": out_hw}
+    if _is_marked_by_value(dataset, wanted) and not shape:  # what GDAL would do, without reading twice
+        valid = np.logical_or.reduce([values != dataset.nodatavals[b - 1] for b, values in zip(wanted, read, strict=True)])
+    elif has_mask(dataset, wanted):
+        valid = np.logical_or.reduce([dataset.read_masks(b, window=window, **shape) > 0 for b in wanted])
+    else:
+        valid = np.ones(read.shape[1:], bool)
+    if np.issubdtype(read.dtype, np.floating):
+        valid &= np.isfinite(read).all(axis=0)
+    if black_is_nodata:
+        valid &= (read != 0).any(axis=0)
+    return read if list(bands) == wanted else read[[wanted.index(b) for b in bands]], valid
+
+
+def has_mask(dataset: Any, bands: Sequence[int]) -> bool:
+    """Whether a mask, an alpha band or a no-data value marks what was not observed."""
+    return any(MaskFlags.all_valid not in dataset.mask_flag_enums[b - 1] for b in bands)
+
+
+def _is_marked_by_value(dataset: Any, bands: Sequence[int]) -> bool:
+    """Whether a no-data value alone, of whole numbers, says what was not observed."""
+    return all(
+        dataset.mask_flag_enums[b - 1] == [MaskFlags.nodata] and dataset.dtypes[b - 1].startswith(("int", "uint")) for b in bands
+    )
+
+
+def _is_stored(dataset: Any, band: int, row: int, col: int) -> bool:
+    try:
+        dataset.block_size(band, row, col)
+    except RasterBlockError:  # no offset: it was never written
+        return False
+    return True
+
+
+def fingerprint(dataset: Any, path: str) -> str:
+    """SHA-256 of the files' content; for remote files of their name and header."""
+    digest = hashlib.sha256()
+    files = [f for f in dataset.files if Path(f).is_file()]
+    for file in files:
+        with open(file, "rb") as handle:
+            while part := handle.read(1 << 20):
+                digest.update(part)
+    if not files:
+        digest.update(repr((path, dataset.shape, dataset.dtypes, dataset.transform, sorted(dataset.tags().items()))).encode())
+    return digest.hexdigest()

@@ -1,0 +1,66 @@
+"""Resampling whose results never depend on the span that was read: weights of absolute positions, sums in one order."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+AREA_ONLY = 2.0
+"""A scene that shrinks by this factor or more is averaged over its pixels as they are: the mean removes their grain."""
+
+
+def axis_weights(start: int, stop: int, scale: float, size: int, *, smooth: bool) -> tuple[csr_array, int]:
+    """Weights (work pixels, native pixels) of one axis and the first native pixel they touch.
+
+    A work pixel is the mean of the scene over its own extent. Plainly, the scene is its pixels as they are: shrunk by 2.5, work pixel 1
+    spans native 2.5–5.0 and takes half of 2 and all of 3 and 4, each over 2.5. Smoothly, it is their cubic B-spline, which leaves out
+    the grain near the pixel's own frequency: that is what differs when a scene was resampled before. Beyond the edge the scene is
+    mirrored. Weights come from absolute positions alone, so that they are the same whichever span asks.
+    """
+    work = np.arange(start, stop)
+    low, high = (work * scale)[:, None], ((work + 1) * scale)[:, None]
+    reach = 1.5 if smooth else 0.0  # beyond a native pixel's own sides
+    taps = np.floor(low - reach).astype(np.int64) + np.arange(math.ceil(scale + 2 * reach) + 1)  # (work pixels, taps)
+    if smooth:
+        weights = (_spline_below(high - taps - 0.5) - _spline_below(low - taps - 0.5)) / scale
+    else:
+        weights = np.clip(np.minimum(taps + 1, high) - np.maximum(taps, low), 0, None) / scale
+    kept = np.where(taps < 0, -1 - taps, np.where(taps >= size, 2 * size - 1 - taps, taps)).clip(0, size - 1)
+    first = int(kept.min())
+    pointers = np.arange(0, kept.size + 1, kept.shape[1])
+    shape = (stop - start, int(kept.max()) - first + 1)
+    matrix = csr_array((weights.astype(np.float32).ravel(), (kept - first).ravel(), pointers), shape=shape)
+    matrix.sum_duplicates()
+    return matrix, first
+
+
+def _spline_below(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Integral of the cubic B-spline of unit spacing (Unser 1999, doi:10.1109/79.799930) from its left end to ``x``."""
+    far = np.clip(2 - np.abs(x), 0, None)
+    near = np.clip(1 - np.abs(x), 0, None)
+    tail = (far**4 - 4 * near**4) / 24  # what lies beyond |x|
+    return np.where(x < 0, tail, 1 - tail)
+
+
+def resample(native: NDArray[np.float32], rows: csr_array, cols: csr_array) -> NDArray[np.float32]:
+    """(h, w) → (H, W); each output is summed in the order of its native pixels, hence exactly reproducible."""
+    tall = rows @ native  # (H, w)
+    return np.ascontiguousarray((cols @ np.ascontiguousarray(tall.T)).T)  # (H, W)
+
+
+def resampled_ones(rows: csr_array, cols: csr_array) -> NDArray[np.float32]:
+    """``resample`` of ones, to the last bit: rows have few different sums of weights, and only those are carried on."""
+    sums, which = np.unique(rows @ np.ones(rows.shape[1], np.float32), return_inverse=True)
+    return np.ascontiguousarray((cols @ np.tile(sums, (cols.shape[1], 1))).T[which])
+
+
+def reflect(values: NDArray[np.float32], margins: tuple[tuple[int, int], tuple[int, int]]) -> NDArray[np.float32]:
+    """Values (3, h, w) continued beyond their edges by reflection: ``margins`` are (before, after) of rows and of columns, pixels."""
+    for axis, margin in ((1, margins[0]), (2, margins[1])):
+        widths = [(0, 0)] * 3
+        widths[axis] = margin
+        values = np.pad(values, widths, mode="reflect" if values.shape[axis] > 1 else "edge")
+    return values

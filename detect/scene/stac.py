@@ -1,0 +1,35 @@
+"""STAC items (SpatioTemporal Asset Catalog 1.0) beside a scene, read as plain JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+_LARGEST_ITEM_BYTES = 5_000_000
+
+
+def items_beside(path: Path) -> Iterator[dict[str, Any]]:
+    """STAC items that describe a file: ``scene.json``, ``scene.tif.json`` or ``scene.stac.json`` beside it, or one with it as an asset."""
+    if not path.is_file():
+        return
+    for item, own in _items(path):
+        hrefs = (a.get("href") for a in item["assets"].values() if isinstance(a, Mapping))
+        if own or any(isinstance(h, str) and Path(h.split("?")[0]).name == path.name for h in hrefs):
+            yield item
+
+
+def _items(path: Path) -> Iterator[tuple[dict[str, Any], bool]]:
+    """STAC items beside a file, and whether each is named after it; those first."""
+    own = [path.with_suffix(".json"), path.with_name(path.name + ".json"), path.with_suffix(".stac.json")]
+    shared = [path.with_name("item.json"), path.with_name("stac.json"), path.with_name(f"{path.parent.name}.json")]
+    for candidate in [*own, *shared]:
+        if not candidate.is_file() or candidate.stat().st_size > _LARGEST_ITEM_BYTES:
+            continue
+        try:
+            item = json.loads(candidate.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(item, dict) and "stac_version" in item and isinstance(item.get("assets"), Mapping):
+            yield item, candidate in own
