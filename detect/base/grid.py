@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 READ_COARSER = 1.1
-"""By which a network's pixel is coarser than the scene's own, where it may be: what resampling does to the finest grain is then lost."""
+"""How much coarser than the scene's own pixel the network's is, where it may be; this hides what resampling does to the finest grain."""
 
 
 def reading_gsd_m(seen_m: float, finest_m: float, coarsest_m: float) -> float:

@@ -1,4 +1,4 @@
-"""Memory that was freed goes back to the system."""
+"""Give freed memory back to the system."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 
 
 def trim() -> None:
-    """Let the C library give back what it keeps of freed memory; does nothing where it cannot.
+    """Make the C library return the freed memory that it holds; does nothing where it cannot.
 
-    glibc keeps freed pieces for later, one heap for each thread. Between the stages of a scene with hundreds of thousands of buildings that
-    is hundreds of megabytes, which the next stage, with pieces of other sizes, does not use.
+    glibc keeps freed pieces for later, one heap for each thread. After a stage of a scene with hundreds of thousands of buildings these are
+    hundreds of megabytes, which the next stage, with pieces of other sizes, does not use.
     """
     if sys.platform != "linux":
         return

@@ -1,4 +1,4 @@
-"""What ships with the package: configurations, weights, its version."""
+"""Files that ship with the package (configurations, weights), and its version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def resource_path(relative: str) -> Path:
 
 
 def package_version() -> str:
-    """Of this package; ``unknown`` when it is run from a checkout that is not installed."""
+    """Version of this package; ``unknown`` when it runs from a checkout that is not installed."""
     try:
         return version("detect-buildings")
     except PackageNotFoundError:

@@ -9,7 +9,7 @@ STAGES = ("foundation", "incomplete", "complete")
 CODES = {stage: code for code, stage in enumerate(STAGES, start=1)}
 """Values of stage.tif; 0 is no building, ``NO_DATA`` no observation."""
 STAGE_WEIGHTS = (3.0, 3.0, 1.0)
-"""Of the stages in the training loss: unfinished buildings are rare."""
+"""Weights of the stages in the training loss: unfinished buildings are rare."""
 
 
 def pool(
@@ -26,9 +26,9 @@ def pool(
     Args:
         heads: (3, H, W) stored stage heads, p × ``TOP``.
         labels: (H, W).
-        count: of the buildings; each has at least one pixel.
-        temperature: of the calibration in the weights' card.
-        class_weights: that the stages had in the training loss, which inflates their odds by as much (Saerens et al. 2002).
+        count: number of buildings; each has at least one pixel.
+        temperature: temperature of the calibration, from the weights' card.
+        class_weights: weights of the stages in the training loss, which inflates their odds by as much (Saerens et al. 2002).
     """
     sums = np.stack([np.bincount(labels.ravel(), weights=h.ravel(), minlength=count + 1)[1:] for h in heads], axis=1)
     logs = np.log(np.maximum(sums, 1e-9) / np.maximum(sums.sum(axis=1, keepdims=True), 1e-9) + 1e-6) / temperature

@@ -37,7 +37,7 @@ class InstanceParams:
     merge_below: float = 0.35
     """Two parts are one building when the line between them is less of a boundary than this."""
     min_seed_px: int = 12
-    """Smaller cores make no building of their own where a larger one is in the same group."""
+    """A smaller core makes no building of its own where its group has a larger one."""
     min_area_px: int = 16
     """Smaller instances are dropped."""
     mean_margin: float = 0.18
@@ -77,9 +77,9 @@ def find_groups(
 
     Args:
         read_footprint: span of the scene → footprint head (H, W) uint8.
-        size_hw: of the scene, pixels.
+        size_hw: size of the scene, pixels.
         threshold_u8: a pixel at or above (and not 255) belongs to a building.
-        strip_px: rows read at a time, by default so many as hold some millions of pixels; changes nothing but memory.
+        strip_px: rows read at a time, by default as many as hold some millions of pixels; changes memory alone.
     """
     strip_px = strip_px or max(1, _STRIP_AREA_PX // size_hw[1])
     found: list[Group] = []
@@ -119,9 +119,9 @@ def _joined(groups: list[Group], seams: NDArray[np.int64]) -> Iterable[Group]:
 
 
 def batches(groups: list[Group]) -> list[list[int]]:
-    """Indices of groups that are split in one window: neighbours, and a large group alone.
+    """Indices of groups to split in one window: neighbours together, a large group alone.
 
-    What a batch holds follows from the groups alone, never from how the scene was read.
+    The groups alone decide what a batch holds, never how the scene was read.
     """
     cells: dict[tuple[int, ...], list[int]] = {}
     for i, group in enumerate(groups):
@@ -157,7 +157,7 @@ def split_group(
     """Labels (H, W), 0 none, 1… one per building, of the pixels in ``mask``.
 
     Marker-controlled watershed (Beucher & Meyer 1993): markers are the parts of the mask that are surely building and surely no boundary;
-    they grow over the mask, meeting where the boundary is strongest. Parts that meet on a weak line are one building again.
+    they grow over the mask and meet where the boundary is strongest. Parts that meet on a weak line become one building again.
     """
     if not mask.any():
         return np.zeros(mask.shape, np.int32)

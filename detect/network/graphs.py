@@ -1,8 +1,8 @@
-"""An ONNX graph rewritten so that a tile with a halo costs less; what it answers for the tile's core stays the same.
+"""Rewrite an ONNX graph so that a tile with a halo costs less; the answer for the tile's core stays the same.
 
-A tile is seen with a wide halo because the deepest layers look far. The decoder's fine layers, where most of the time goes, look only a few
-pixels far, so the halo is cut off step by step on the way up: before each enlargement, only what its later layers still see is kept.
-And ONNX Runtime's softmax over channels is slow on large images: it is written as exponentials and a sum.
+A tile has a wide halo because the deepest layers look far. The decoder's fine layers, which take most of the time, look only a few pixels
+far. So the halo is cut off step by step on the way up: before each enlargement, only the pixels that later layers still see are kept.
+ONNX Runtime's softmax over channels is slow on large images, so it is written as exponentials and a sum.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import onnx
 from onnx import helper, numpy_helper
 
 HALO_KEY = "halo_px"
-"""In the metadata of a graph that answers for the core of what it sees already: its halo."""
+"""Key in a graph's metadata that gives its halo, where it answers for the core of its tile already."""
 
 
 def without_halo(path: Path, halo_px: int, stride_px: int) -> bytes:
-    """The graph of a network with its softmax made cheap, answering for the core of what it sees: (N, 5, H − 2 halo, W − 2 halo).
+    """The graph with a cheaper softmax, whose answer covers the core of its tile alone: (N, 5, H − 2 halo, W − 2 halo).
 
     Args:
-        path: ONNX file. Where it is no U-Net that doubles its features log2(stride) times, only the answer is cut.
+        path: ONNX file. Unless it is a U-Net that doubles its features log2(stride) times, only the answer is cut.
         halo_px: margin on each side, a multiple of the stride.
-        stride_px: of the network.
+        stride_px: stride of the network.
 
     Raises:
         ValueError: the graph was made for another halo.
@@ -57,7 +57,7 @@ def kept_margins(reach_px: list[int]) -> list[int]:
 
 
 def _crop(graph: onnx.GraphProto, halo_px: int, stride_px: int) -> None:
-    """Let the decoder's convolutions eat the margin, and cut what is left over before each enlargement."""
+    """Let the decoder's convolutions use up the margin, and cut the rest of it before each enlargement."""
     enlargements = [n for n in graph.node if n.op_type == "Resize"]
     followers = [_convolutions(graph, n, enlargements) for n in enlargements]
     reaches = [sum(_reach(n) for n in nodes) for nodes in followers]

@@ -1,7 +1,7 @@
-"""Tiles that the network sees, and blocks of tiles that are scheduled together.
+"""Tiles, each one forward pass of the network, and blocks of tiles that are scheduled together.
 
 The lattice of tiles follows from the weights' card alone and is anchored at the scene's origin; a block (``--block-size``) is only a
-group of tiles for scheduling and resuming. So nothing that the network computes can depend on the block size.
+group of tiles for scheduling and resuming. So no probability depends on the block size.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from detect.base.grid import Span
 
 @dataclass(frozen=True)
 class Tile:
-    """One forward pass: ``core`` is kept, ``input`` is what the network sees."""
+    """One forward pass: the network sees ``input``, and its answer for ``core`` is kept."""
 
     core: Span
     """Inside the scene; the cores of all tiles partition it."""
@@ -35,11 +35,11 @@ class Lattice:
     """How a network tiles any scene, in pixels of its work grid."""
 
     core_px: int
-    """Side of what is kept of a forward pass."""
+    """Side of the square that is kept of a forward pass."""
     halo_px: int
-    """Margin seen on each side and thrown away."""
+    """Margin on each side that the network sees and whose answer is dropped."""
     stride_px: int
-    """Of the network; core and halo are multiples of it, else tiles and whole disagree however wide the halo."""
+    """Stride of the network. Core and halo are multiples of it; otherwise tiles and whole disagree, however wide the halo."""
 
     def __post_init__(self) -> None:
         """Refuse lattices on which tiles could not agree with the whole."""

@@ -1,7 +1,7 @@
-"""The second look at each building: two crops around it, at finer pixels than the network's, and a small network that names the stage.
+"""The second look at each building: a small network names its stage from two crops around it, at finer pixels than the first network's.
 
-A crop is centred on the footprint and read straight from the scene, at a place that the footprint alone decides. So a building gets the
-same answer however the scene was cut into blocks. Weights without such a network keep the stages of the first look (``stages.pool``).
+A crop is centred on the footprint and read straight from the scene; the footprint alone decides its place. So a building gets the same
+answer however the scene was cut into blocks. Weights without such a network keep the stages of the first look (``stages.pool``).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class CropReader:
     """Reads the crops of footprints; holds file handles, so use it under one lock."""
 
     def __init__(self, readers: Sequence[tuple[SceneReader, Affine]], crop_px: int) -> None:
-        """Take per scale a reader and the way from footprints' pixels to its own."""
+        """Take, for each scale, a reader and the affine from pixels of footprints to its own pixels."""
         self._readers, self._px = readers, crop_px
 
     def read(self, polygon: Any) -> NDArray[np.float32]:
@@ -89,7 +89,7 @@ class StageHead:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.use_deterministic_compute = True
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # asked now and then, between other work
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it runs now and then, between other work
         if threads:
             options.intra_op_num_threads = threads
         try:
@@ -114,13 +114,13 @@ class StageHead:
 
 
 def looks_again(weights: Weights, scene: Scene) -> bool:
-    """Whether the stages of a scene come from a stage head. It takes drawn shells for finished roofs; the first look does not."""
+    """Whether a stage head names the stages of a scene. It mistakes drawn shells for finished roofs; the first look does not."""
     return weights.stage_onnx is not None and not scene.simulated
 
 
 @contextmanager
 def open_stage_head(weights: Weights, scene: Scene, grid: WorkGrid) -> Iterator[StageHead | None]:
-    """The stage head of weights on a scene; None where the weights have none, and on drawn scenes, which it has never seen."""
+    """The stage head of weights on a scene; None where the weights have none, and on drawn scenes, which it was not trained on."""
     look = weights.card.second_look
     if look is None or not looks_again(weights, scene):
         yield None

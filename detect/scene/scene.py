@@ -23,7 +23,8 @@ from rasterio.transform import from_gcps
 from shapely import Polygon
 
 from detect.base.errors import InputError
-from detect.base.geometry import ground_size_m
+from detect.base.geometry import ground_size_m, span_outline
+from detect.base.grid import Span
 from detect.scene.reader import SceneReader, fingerprint, has_mask, opened, read_native
 from detect.scene.sources import Source, known_of, stem_of
 from detect.scene.stretch import measure_brightness
@@ -91,8 +92,7 @@ class Scene:
     @property
     def outline(self) -> Polygon:
         """Its four corners, in its CRS (metres without one)."""
-        height, width = self.size_hw
-        return Polygon([self.transform * corner for corner in ((0, 0), (width, 0), (width, height), (0, height))])
+        return span_outline(self.transform, Span(0, 0, *self.size_hw))
 
     def work_grid(self, gsd_m: float) -> WorkGrid:
         """The grid at a ground sampling distance, rounded so that whole pixels cover the scene exactly.

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from detect.base.errors import InputError
-from detect.network.backends import FlipAveraged, OnnxBackend, open_backend
+from detect.network.backends import BACKENDS, FlipAveraged, OnnxBackend, open_backend
+from detect.network.heads import HEADS
 from detect.network.weights import load_weights
 
 
@@ -34,5 +35,30 @@ def test_averaging_flips_makes_the_answer_follow_a_mirrored_scene(backend: OnnxB
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "mps"])
 def test_an_unknown_device_is_refused(device: str) -> None:
+    with pytest.raises(InputError, match="auto, cpu, cuda or cuda:N"):
+        open_backend(load_weights(), device)
+
+
+def test_a_backend_is_a_class_and_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Flat:
+        """The same probability everywhere."""
+
+        def __init__(self, device: str) -> None:
+            self.device = device
+
+        def predict(self, values: np.ndarray, halo_px: int = 0) -> np.ndarray:
+            return np.full((len(HEADS), *(n - 2 * halo_px for n in values.shape[1:])), 0.5, np.float32)
+
+        def rest(self) -> None:
+            pass
+
+    monkeypatch.setitem(BACKENDS, "flat", lambda weights, device, threads: Flat(device))
+    opened = open_backend(load_weights(), "flat:3")
+    assert isinstance(opened, Flat) and opened.device == "flat:3"
+    assert FlipAveraged(opened).predict(values(), 32).shape == (5, 32, 64)
+
+
+@pytest.mark.parametrize("device", ["cpu:0", "cuda:", "cuda:one"])
+def test_a_device_that_is_no_number_of_its_kind_is_refused(device: str) -> None:
     with pytest.raises(InputError, match="auto, cpu, cuda or cuda:N"):
         open_backend(load_weights(), device)
