@@ -21,7 +21,7 @@ they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
+from detect.base.notices import Code, Notice
 from detect.base.stages import STAGES
 from detect.census.ground import Room, rooms
 from detect.census.profiles import Assumed, StructureProfile
@@ -39,8 +40,6 @@ DRAWS = 4000
 LOW, HIGH = 0.05, 0.95
 SEED = 20_240_601
 OWN_WORTH = 10.0
-SHADOWS_SAY = "shadows of"
-"""So the warning begins, by which a recount finds the earlier one."""
 PACKING_SD = 0.1
 """Relative, of how densely cleared ground will be built up."""
 # Weights without measured rates: half of what is found may be wrong and half may be missed.
@@ -105,15 +104,16 @@ def with_beds(buildings: gpd.GeoDataFrame, profile: StructureProfile) -> gpd.Geo
     return buildings.assign(beds=np.where(buildings["dormitory_like"], beds, 0).astype(np.int64))
 
 
-def storeys_warning(counted: dict[str, Any]) -> list[str]:
-    """A line where shadows contradict the storeys that beds rest on; ``counted`` is of ``take_census``."""
+def storeys_notices(counted: Mapping[str, Any]) -> list[Notice]:
+    """A notice where shadows contradict the storeys that beds rest on; ``counted`` is the result of ``take_census``."""
     assumed, measured = counted["assumptions"]["storeys"], counted["assumptions"]["storeys_measured"]
     if measured is None or measured["low"] <= assumed <= measured["high"]:
         return []
-    return [
-        f"{SHADOWS_SAY} {measured['buildings']} buildings say {measured['estimate']} storeys ({measured['low']}–{measured['high']}), "
+    text = (
+        f"shadows of {measured['buildings']} buildings say {measured['estimate']} storeys ({measured['low']}–{measured['high']}), "
         f"the profile says {assumed}; beds follow the profile's rooms per building"
-    ]
+    )
+    return [Notice(Code.STOREYS_DIFFER, text)]
 
 
 def _assumptions(profile: StructureProfile, measured: Storeys | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
+from detect.base.files import write_whole
 from detect.base.geometry import measure
 from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.census.dormitories import find_rows, mean_width_m, shape_fits
@@ -56,9 +57,7 @@ def learn(
     # Who stands with the examples is known only once it is known what they look like.
     _, sizes = find_rows(table, _within(table, alone), base.group)
     profile = learn_profile(table[chosen], sizes[chosen], name or out.stem, base)
-    aside = out.with_name(f".{out.name}.part")
-    aside.write_text(profile_text(profile), encoding="utf-8")
-    aside.replace(out)
+    write_whole(out, profile_text(profile))
     return profile
 
 

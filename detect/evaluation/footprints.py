@@ -12,6 +12,7 @@ import shapely
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
+from detect.base.files import write_whole
 from detect.base.matching import match, overlaps
 from detect.base.stages import STAGES
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
@@ -178,6 +179,4 @@ def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
     """Metrics as a JSON file, whole or not at all."""
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist; create it first")
-    aside = path.with_name(path.name + ".part")
-    aside.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    aside.replace(path)
+    write_whole(path, json.dumps(metrics, indent=2, allow_nan=False) + "\n")

@@ -22,6 +22,7 @@ from detect.base.errors import InputError
 from detect.network.weights import sha256_of
 from detect.results.files import FILES
 from detect.results.folder import SUMMARY, ResultFolder
+from detect.results.summary import Summary
 
 
 def sealed(summary: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -48,11 +49,12 @@ def verify(folder: str | Path) -> list[str]:
 def _findings(result: ResultFolder) -> Iterator[str]:
     folder = result.path
     try:
-        summary = result.summary("files", "blocks", "run.work_size_px")
+        summary = result.summary("files")
+        known = Summary.from_json(summary, str(folder / SUMMARY))
     except InputError as cause:
         yield str(cause)
         return
-    files, blocks, size = dict(summary["files"]), summary["blocks"], summary["run"]["work_size_px"]
+    files, blocks = dict(known.files or {}), known.blocks
     own = files.pop(SUMMARY, None)
     if own != _own_hash({**summary, "files": files}):
         yield f"{folder / SUMMARY}: was changed after it was written"
@@ -62,13 +64,13 @@ def _findings(result: ResultFolder) -> Iterator[str]:
             yield f"{path}: is missing"
         elif sha256_of(path) != expected:
             yield f"{path}: was changed after it was written (its SHA-256 differs)"
-    for failed in blocks["failed"]:
+    for failed in blocks.failed:
         yield f"{folder}: block {failed['index']} failed ({failed['error']}); the same command tries it again"
-    if blocks["done"] + len(blocks["failed"]) != blocks["blocks"]:
-        yield f"{folder}: {blocks['done']} of {blocks['blocks']} blocks are done"
+    if blocks.done + len(blocks.failed) != blocks.blocks:
+        yield f"{folder}: {blocks.done} of {blocks.blocks} blocks are done"
     for file in FILES:
         if file.is_raster and (folder / file.name).is_file():
-            yield from _raster_findings(folder / file.name, size)
+            yield from _raster_findings(folder / file.name, known.run.work_size_px)
     tables = folder / "buildings.gpkg", folder / "buildings.parquet"
     if all(path.is_file() for path in tables):
         yield from _table_findings(*tables)

@@ -1,26 +1,195 @@
-"""summary.json: the scene, the model and what they were measured to do, the counts, warnings and the run behind them."""
+"""summary.json: the scene, the model, the counts, the warnings and the run behind them, typed and checked.
+
+``Summary.read`` checks a file, ``summary_of`` makes the summary of a scene that was just predicted.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from detect.base.errors import InputError
 from detect.base.geometry import area_km2
+from detect.base.notices import Code, Notice, as_json, notices_of
 from detect.base.resources import package_version
-from detect.census.count import storeys_warning
+from detect.base.schema import SchemaError, read
+from detect.census.count import storeys_notices
 from detect.census.profiles import StructureProfile, plain
-from detect.census.sites import Sites
+from detect.census.sites import PROPOSED, Kind, Sites
 from detect.network.probabilities import Ledger
 from detect.network.stage_head import looks_again
 from detect.network.weights import Weights
+from detect.results.folder import SUMMARY, ResultFolder, is_simulated
 from detect.scene.scene import Scene, WorkGrid
+from detect.scene.sun import Sun
 
 FAR_SD = 3.0
 """A scene whose brightness lies further than this many standard deviations from the training images gets a warning."""
+_GUESSED_FROM = {"scene": dict[str, Any], "sites": list[dict[str, Any]], "warnings": list[str]}
+_LATER = ("timings_s", "files", "review", "recounted")
+"""Keys that are written once there is something to say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneFacts:
+    """The scene that was predicted, as ``detect.scene.scene.Scene`` knows it."""
+
+    name: str
+    path: str
+    sha256: str
+    date: str | None
+    """ISO day."""
+    sun: Sun | None = None
+    simulated: bool
+    crs: str | None
+    size_px: list[int]
+    """Height, width."""
+    gsd_m: float
+    bands: list[int]
+    area_km2: float
+    whole_scene_is_the_site: bool = False
+    sites_are: Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """Which weights, what they rest on, and how good they are on places that no training saw."""
+
+    name: str
+    sha256: str
+    stage_sha256: str | None = None
+    """Of the second look at stages; None where it did not look."""
+    gsd_m: float
+    """At which the network read the scene, metres."""
+    licence: Any = None
+    data: list[dict[str, Any]] | None = None
+    """Data sets of the training, with licence and number of places."""
+    accuracy: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Count:
+    """A whole number with its 90 % interval."""
+
+    estimate: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What was counted on some ground; see ``detect.census.count.take_census``."""
+
+    area_km2: float
+    buildings: Count
+    by_stage: dict[str, Count]
+    dormitory_like: Count
+    dormitory_by_stage: dict[str, Count]
+    planned_buildings: Count | None = None
+    planned_from: str | None = None
+    beds: dict[str, Count | None]
+    """``now``, ``when_complete``, ``planned``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Named:
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteCounts(Counts, _Named):
+    """What was counted in a site."""
+
+    ground: dict[str, Any] | None = None
+    """Of ``detect.census.ground.Room``; None where the ground was not looked at."""
+    warnings: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """How a result was made."""
+
+    key: str
+    """Hash of everything that decides a result."""
+    options: dict[str, Any]
+    versions: dict[str, str]
+    work_gsd_m: float
+    work_size_px: list[int]
+    """Height, width of the rasters."""
+    structure: dict[str, Any]
+    """Of ``detect.census.profiles.profile_from``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What summary.json of a predicted scene holds, in its order."""
+
+    scene: SceneFacts
+    model: ModelFacts
+    assumptions: dict[str, Any]
+    total: Counts
+    sites: list[SiteCounts]
+    outside_sites: int
+    warnings: list[str]
+    notices: list[Notice]
+    """The warnings with their codes."""
+    blocks: Ledger
+    run: RunFacts
+    rates: list[dict[str, Any]] | None = None
+    """Of the weights, on which the intervals rest; None where they have none, or the result is from before they were stored."""
+    timings_s: dict[str, float] | None = None
+    files: dict[str, str] | None = None
+    """SHA-256 of each file of the result."""
+    review: dict[str, Any] | None = None
+    """Of ``detect.census.review.Review``; None where nothing was reviewed."""
+    recounted: dict[str, Any] | None = None
+    """Files that the last census was given; None where there was none since predict."""
+
+    @classmethod
+    def read(cls, folder: ResultFolder, *keys: str) -> Summary:
+        """The summary of a result.
+
+        Args:
+            folder: of the result.
+            keys: that have to be there, such as ``scene.sun``, though earlier versions left them out.
+
+        Raises:
+            InputError: it cannot be read, lacks a key, or holds something else than is meant; the error names file and key.
+        """
+        return cls.from_json(folder.summary(*keys), str(folder.path / SUMMARY))
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], where: str) -> Summary:
+        """What a summary.json holds, checked; ``where`` is what an error names.
+
+        Raises:
+            InputError: see ``read``.
+        """
+        try:
+            summary: Summary = read(cls, _of_this_version(content))
+            return summary
+        except SchemaError as cause:
+            raise InputError(f"{where}: is not of this version of detect predict ({cause}); run it again") from cause
+
+    def to_json(self) -> dict[str, Any]:
+        """As summary.json holds it."""
+        return {key: value for key, value in asdict(self).items() if value is not None or key not in _LATER}
+
+
+def _of_this_version(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A summary.json with the keys that earlier versions left to be guessed from warnings."""
+    scene, sites, warnings = (read(kind, content.get(key), key) for key, kind in _GUESSED_FROM.items())
+    if "sites_are" not in scene:
+        proposed = any(PROPOSED in site.get("warnings", []) for site in sites)
+        kind = "whole" if scene.get("whole_scene_is_the_site") else "proposed" if proposed else "plots"
+        scene = scene | {"sites_are": kind}
+    if "simulated" not in scene:
+        scene = scene | {"simulated": is_simulated({"scene": scene, "warnings": warnings})}
+    return {**content, "scene": scene, **({} if "notices" in content else as_json(notices_of({"warnings": warnings})))}
 
 
 def summary_of(
@@ -28,11 +197,11 @@ def summary_of(
     weights: Weights,
     sites: Sites,
     counted: Mapping[str, Any],
-    run: Mapping[str, Any],
+    run: RunFacts,
     rates: Sequence[Mapping[str, Any]],
     ledger: Ledger,
-    notes: Sequence[str],
-) -> dict[str, Any]:
+    notices: Sequence[Notice],
+) -> Summary:
     """The summary of one predicted scene.
 
     Args:
@@ -43,75 +212,87 @@ def summary_of(
         run: result of ``run_facts``.
         rates: of the weights, on which the intervals rest.
         ledger: what became of each block.
-        notes: further warnings.
+        notices: further warnings.
     """
-    return {
-        "scene": {
-            "name": scene.name,
-            "path": scene.path,
-            "sha256": scene.sha256,
-            "date": scene.date,
-            "sun": None if scene.sun is None else asdict(scene.sun),
-            "simulated": scene.simulated,
-            "crs": None if scene.crs is None else scene.crs.to_string(),
-            "size_px": list(scene.size_hw),
-            "gsd_m": round(scene.gsd_m, 4),
-            "bands": list(scene.bands),
-            "area_km2": round(area_km2(scene.outline, scene.crs), 6),
-            "whole_scene_is_the_site": sites.is_whole_scene,
-            "sites_are": sites.kind,
-        },
-        "model": _model(weights, scene),
-        **counted,
-        "warnings": [
-            *scene.warnings,
-            *_unlike_training(scene, weights.card),
-            *storeys_warning(dict(counted)),
-            *notes,
-            *_failures(ledger),
-        ],
-        "blocks": asdict(ledger),
-        "run": run,
-        "rates": rates,
-    }
+    every = [
+        *(Notice(Code.SCENE, text) for text in scene.warnings),
+        *_unlike_training(scene, weights.card),
+        *storeys_notices(counted),
+        *notices,
+        *_failures(ledger),
+    ]
+    return Summary(
+        scene=_scene(scene, sites),
+        model=_model(weights, scene),
+        assumptions=counted["assumptions"],
+        total=read(Counts, counted["total"], "total"),
+        sites=read(list[SiteCounts], counted["sites"], "sites"),
+        outside_sites=counted["outside_sites"],
+        warnings=[notice.text for notice in every],
+        notices=every,
+        blocks=ledger,
+        run=run,
+        rates=[dict(r) for r in rates],
+    )
 
 
-def run_facts(key: str, options: Mapping[str, Any], grid: WorkGrid, profile: StructureProfile) -> dict[str, Any]:
+def run_facts(key: str, options: Mapping[str, Any], grid: WorkGrid, profile: StructureProfile) -> RunFacts:
     """How a result was made: the hash and the options of the run, versions, work grid and structure profile."""
-    return {
-        "key": key,
-        "options": dict(options),
-        "versions": _versions(),
-        "work_gsd_m": round(grid.gsd_m, 5),
-        "work_size_px": list(grid.size_hw),
-        "structure": plain(profile),
-    }
+    return RunFacts(
+        key=key,
+        options=dict(options),
+        versions=_versions(),
+        work_gsd_m=round(grid.gsd_m, 5),
+        work_size_px=list(grid.size_hw),
+        structure=plain(profile),
+    )
 
 
-def _model(weights: Weights, scene: Scene) -> dict[str, Any]:
-    """Which weights, what they rest on, and how good they are on places that no training saw."""
+def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+    """Write summary.json; refuses NaN, which is no JSON."""
+    path.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _scene(scene: Scene, sites: Sites) -> SceneFacts:
+    return SceneFacts(
+        name=scene.name,
+        path=scene.path,
+        sha256=scene.sha256,
+        date=scene.date,
+        sun=scene.sun,
+        simulated=scene.simulated,
+        crs=None if scene.crs is None else scene.crs.to_string(),
+        size_px=list(scene.size_hw),
+        gsd_m=round(scene.gsd_m, 4),
+        bands=list(scene.bands),
+        area_km2=round(area_km2(scene.outline, scene.crs), 6),
+        whole_scene_is_the_site=sites.is_whole_scene,
+        sites_are=sites.kind,
+    )
+
+
+def _model(weights: Weights, scene: Scene) -> ModelFacts:
     card = weights.card
     means = {"IoU": card.get("metrics", {}).get("mean_iou"), "F1": card.get("metrics", {}).get("mean_f1")}
-    return {
-        "name": weights.name,
-        "sha256": weights.sha256,
-        "stage_sha256": weights.stage_sha256 if looks_again(weights, scene) else None,
-        "gsd_m": round(weights.read_gsd_m(scene.gsd_m), 5),
-        "licence": card.get("licence"),
-        "data": [
-            {"data_set": d["data_set"], "licence": d["licence"], "places": len(d["trained_on"])} for d in card.get("data", [])
-        ],
-        "accuracy": {name: value for name, value in means.items() if value is not None},
-    }
+    return ModelFacts(
+        name=weights.name,
+        sha256=weights.sha256,
+        stage_sha256=weights.stage_sha256 if looks_again(weights, scene) else None,
+        gsd_m=round(weights.read_gsd_m(scene.gsd_m), 5),
+        licence=card.get("licence"),
+        data=[{"data_set": d["data_set"], "licence": d["licence"], "places": len(d["trained_on"])} for d in card.get("data", [])],
+        accuracy={name: value for name, value in means.items() if value is not None},
+    )
 
 
-def _unlike_training(scene: Scene, card: Mapping[str, Any]) -> Iterator[str]:
+def _unlike_training(scene: Scene, card: Mapping[str, Any]) -> Iterator[Notice]:
     """Warnings where a scene is unlike what the weights were trained on."""
     low, high = card["gsd_range_m"]
     if not low <= scene.gsd_m <= high:
-        yield (
+        yield Notice(
+            Code.UNLIKE_TRAINING,
             f"the scene's pixel is {scene.gsd_m:.2f} m on the ground, the weights were trained on {low:g} to {high:g} m: "
-            "expect more errors than the intervals say"
+            "expect more errors than the intervals say",
         )
     seen = card.get("brightness")
     if not seen:
@@ -123,22 +304,19 @@ def _unlike_training(scene: Scene, card: Mapping[str, Any]) -> Iterator[str]:
         far = [(v, m, s) for v, m, s in zip(values, means, spreads, strict=True) if abs(v - m) > FAR_SD * s]
         if far:
             value, mean, spread = max(far, key=lambda f: abs(f[0] - f[1]) / f[2])
-            yield f"the scene's {what} is {value:.2f} (0–1), the training images had {mean:.2f} ± {spread:.2f}: expect more errors"
+            text = (
+                f"the scene's {what} is {value:.2f} (0–1), the training images had {mean:.2f} ± {spread:.2f}: expect more errors"
+            )
+            yield Notice(Code.UNLIKE_TRAINING, text)
 
 
-def _failures(ledger: Ledger) -> Iterator[str]:
+def _failures(ledger: Ledger) -> Iterator[Notice]:
     failed = ledger.failed
     if failed:
-        yield f"{len(failed)} of {ledger.blocks} blocks failed and were not counted: " + "; ".join(
-            f"block {f['index']} ({f['error']})" for f in failed[:5]
-        )
+        first = "; ".join(f"block {f['index']} ({f['error']})" for f in failed[:5])
+        yield Notice(Code.FAILED_BLOCKS, f"{len(failed)} of {ledger.blocks} blocks failed and were not counted: {first}")
 
 
 def _versions() -> dict[str, str]:
     packages = ("numpy", "scipy", "scikit-image", "opencv-python-headless", "rasterio", "shapely", "geopandas", "onnxruntime")
     return {"detect": package_version()} | {name: version(name) for name in packages}
-
-
-def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
-    """summary.json; refuses NaN, which is no JSON."""
-    path.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ import geopandas as gpd
 import numpy as np
 
 from detect.base.memory import trim
+from detect.base.notices import Code, Notice
 from detect.census.count import take_census, with_beds
 from detect.census.gaps import GAPS_PX, with_gaps
 from detect.census.ground import survey
@@ -26,10 +27,10 @@ from detect.runs.finish import finish, placed
 from detect.runs.job import Job
 from detect.scene.scene import Scene
 
-NO_CLUSTER = "no cluster of new construction was found; the whole scene is the site"
+NO_CLUSTER = Notice(Code.NOTHING_PROPOSED, "no cluster of new construction was found; the whole scene is the site")
 
 
-def count(found: Found, buildings: gpd.GeoDataFrame, notes: Sequence[str], key: str, job: Job) -> Result:
+def count(found: Found, buildings: gpd.GeoDataFrame, notes: Sequence[Notice], key: str, job: Job) -> Result:
     """Count buildings and write the result.
 
     Args:
@@ -58,7 +59,7 @@ def count(found: Found, buildings: gpd.GeoDataFrame, notes: Sequence[str], key: 
         buildings=table,
         sites=sites,
         ground=ground,
-        summary=summary_of(scene, weights, sites, counted, run, rates, found.heads.ledger, notes),
+        summary=summary_of(scene, weights, sites, counted, run, rates, found.heads.ledger, notes).to_json(),
         scene=scene,
         overall=found.overall,
         stage=found.stage,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.base.errors import DetectError, InputError
+from detect.base.notices import Code, Notice
 from detect.base.options import takes
 from detect.census.overlaps import counted_once, groups, overlapping
 from detect.census.sites import load_sites
@@ -221,7 +222,7 @@ def _clear_up(group: _Group, job: Job) -> None:
         job.report(scene)("done already", 1, 1)
 
 
-def _counted_here(found: dict[int, Found], group: _Group) -> dict[int, tuple[gpd.GeoDataFrame, list[str]]]:
+def _counted_here(found: dict[int, Found], group: _Group) -> dict[int, tuple[gpd.GeoDataFrame, list[Notice]]]:
     """For each scene the buildings that no other scene of the call counts, and one note per scene that counts the rest."""
     numbers = list(found)
     pairs = [(numbers.index(a), numbers.index(b)) for a, b in group.pairs if a in found and b in found]
@@ -232,10 +233,11 @@ def _counted_here(found: dict[int, Found], group: _Group) -> dict[int, tuple[gpd
     }
 
 
-def _without(buildings: gpd.GeoDataFrame, instead: NDArray[np.int64], group: _Group) -> tuple[gpd.GeoDataFrame, list[str]]:
+def _without(buildings: gpd.GeoDataFrame, instead: NDArray[np.int64], group: _Group) -> tuple[gpd.GeoDataFrame, list[Notice]]:
     """Buildings less those that another scene counts ``instead`` (its number, else −1), and the notes on it."""
     others, counts = np.unique(instead[instead >= 0], return_counts=True)
     notes = [
-        f"{n} buildings stand in {group.scenes[i].name} too and are counted there" for i, n in zip(others, counts, strict=True)
+        Notice(Code.COUNTED_ELSEWHERE, f"{n} buildings stand in {group.scenes[i].name} too and are counted there")
+        for i, n in zip(others, counts, strict=True)
     ]
     return buildings[instead < 0].reset_index(drop=True), notes

@@ -20,29 +20,31 @@ from shapely import Polygon
 
 from detect.base.errors import DetectError, InputError
 from detect.base.geometry import measure
+from detect.base.notices import Code, Notice, as_json, notices_of
 from detect.base.options import takes
 from detect.base.values import NO_DATA
 from detect.base.vectors import geometries_of, read_vector
-from detect.census.count import SHADOWS_SAY, storeys_warning, take_census, with_beds
+from detect.census.count import storeys_notices, take_census, with_beds
 from detect.census.gaps import with_gaps
 from detect.census.ground import survey
 from detect.census.profiles import StructureProfile, load_profile, plain, profile_from, profile_path
 from detect.census.review import Review, apply_review, read_corrections
-from detect.census.sites import PROPOSED, Kind, Sites, load_sites, with_cut
+from detect.census.sites import Sites, load_sites, with_cut
 from detect.network.weights import sha256_of
 from detect.results.files import Content
 from detect.results.folder import ResultFolder
 from detect.results.picture import read_picture, read_whole
 from detect.results.repaint import repainted
 from detect.results.result import Result
+from detect.results.summary import Summary
 from detect.results.tables import GROUND, with_schema
 from detect.runs.finish import finish, placed
 from detect.runs.options import CensusOptions
 from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.scene.sun import Sun
 
-REVIEWED = "corrected by a reviewer:"
-NOT_DRAWN = "overview.png and the picture of the page are the earlier ones:"
+REPLACED = (Code.REVIEWED, Code.NOT_REDRAWN, Code.STOREYS_DIFFER)
+"""What is said of this census, and not of an earlier one."""
 NEEDED = ("buildings.gpkg", "stage.tif", "mask.tif", "probability.tif", "report.html")
 
 
@@ -130,9 +132,7 @@ def _read(folder: Path) -> _Earlier:
 
 
 def _read_summary(folder: Path) -> dict[str, Any]:
-    summary = ResultFolder(folder).summary(
-        "run.structure", "run.work_gsd_m", "rates", "scene.sun"
-    )  # earlier versions left some out
+    summary = Summary.read(ResultFolder(folder), "rates", "scene.sun").to_json()  # earlier versions left these out
     for name in NEEDED:
         if not (folder / name).is_file():
             raise InputError(f"{folder}: {name} is missing; run detect predict again")
@@ -147,17 +147,7 @@ def _outline(grid: WorkGrid) -> Polygon:
 def _old_sites(folder: Path, before: dict[str, Any]) -> Sites:
     table = read_vector(folder / "buildings.gpkg", "sites")
     warnings = tuple(tuple(site["warnings"]) for site in before["sites"])
-    return Sites(table, warnings, _kind(before))
-
-
-def _kind(before: dict[str, Any]) -> Kind:
-    """What the sites of a result are; results from before it was stored tell it by a flag and a warning."""
-    kind: Kind | None = before["scene"].get("sites_are")
-    if kind is not None:
-        return kind
-    if before["scene"].get("whole_scene_is_the_site"):
-        return "whole"
-    return "proposed" if any(PROPOSED in site["warnings"] for site in before["sites"]) else "plots"
+    return Sites(table, warnings, before["scene"]["sites_are"])
 
 
 def _profile(earlier: _Earlier, file: str | Path | None) -> StructureProfile:
@@ -202,11 +192,14 @@ def _summary(
     """The summary of the result, with what was counted now and from which files."""
     before = earlier.summary
     scene, reason = earlier.scene
-    not_drawn = [] if scene else [f"{NOT_DRAWN} the scene cannot be read ({reason})"]
+    notices = [*_notices(before, checked), *storeys_notices(counted)]
+    if scene is None:
+        text = f"overview.png and the picture of the page are the earlier ones: the scene cannot be read ({reason})"
+        notices.append(Notice(Code.NOT_REDRAWN, text))
     return {
         **before,
         **counted,
-        "warnings": [*_warnings(before, checked), *storeys_warning(dict(counted)), *not_drawn],
+        **as_json(notices),
         "scene": {**before["scene"], "whole_scene_is_the_site": sites.is_whole_scene, "sites_are": sites.kind},
         "review": checked.to_json(),
         "recounted": dict(recounted),
@@ -236,13 +229,14 @@ def _classified(
     return with_schema(with_beds(placed(measured, sites, profile, review), profile))
 
 
-def _warnings(before: dict[str, Any], review: Review) -> list[str]:
-    kept = [w for w in before["warnings"] if not w.startswith((REVIEWED, NOT_DRAWN, SHADOWS_SAY))]
+def _notices(before: dict[str, Any], review: Review) -> list[Notice]:
+    kept = [notice for notice in notices_of(before) if notice.code not in REPLACED]
     if review.checked or review.deleted:
-        kept.append(
-            f"{REVIEWED} {len(review.changed)} buildings changed, {len(review.added)} added, {len(review.deleted)} deleted; "
+        text = (
+            f"corrected by a reviewer: {len(review.changed)} buildings changed, {len(review.added)} added, {len(review.deleted)} deleted; "
             "those that stand count as certain"
         )
+        kept.append(Notice(Code.REVIEWED, text))
     return kept
 
 

@@ -16,6 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
 from detect.base.geometry import area_km2, measure
+from detect.base.notices import Code, Notice, as_json
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
 from detect.census.count import take_census
@@ -23,7 +24,7 @@ from detect.census.profiles import profile_from
 from detect.census.rates import Rates, of_kind, overall_recall
 from detect.census.sites import assign
 from detect.network.weights import load_weights
-from detect.results.folder import is_simulated
+from detect.results.summary import Summary
 from detect.tracks.events import CHANGES, changes, forecast, monthly
 from detect.tracks.histories import ASSUMED_FOUND, STATES, Evidence, Histories, found_rates
 from detect.tracks.link import Links
@@ -85,7 +86,7 @@ def count(found: Found, base: int) -> Tracks:
         "total": total,
         "sites": told,
         "outside_sites": int((~inside & histories.standing[:, -1]).sum()),
-        "warnings": [*series.warnings, *_warnings(found)],
+        **as_json([*(Notice(Code.SERIES, text) for text in series.warnings), *_notices(found)]),
     }
     return Tracks(buildings, _sites_layer(sites, told), timeline, summary)
 
@@ -144,7 +145,7 @@ def _census(found: Found, buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, 
         **{f"p_{name}": p[:, k] for k, name in enumerate(STAGES)},
     )
     last = found.series.summaries[-1]
-    return take_census(table, sites, profile_from(last["run"]["structure"], last["scene"]["name"]), _rates(last))
+    return take_census(table, sites, profile_from(last.run.structure, last.scene.name), _rates(last))
 
 
 def _timeline(found: Found, sites: gpd.GeoDataFrame, censuses: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -183,7 +184,7 @@ def _results(found: Found) -> list[dict[str, Any]]:
     rates = found_rates(found.evidence, recall(found.series) or ASSUMED_FOUND)
     by_date: dict[str, list[str]] = {}
     for summary in found.series.summaries:
-        by_date.setdefault(summary["scene"]["date"], []).append(summary["scene"]["name"])
+        by_date.setdefault(str(summary.scene.date), []).append(summary.scene.name)
     return [
         {
             "date": s.date,
@@ -197,19 +198,19 @@ def _results(found: Found) -> list[dict[str, Any]]:
     ]
 
 
-def _warnings(found: Found) -> Iterator[str]:
-    models = {s["model"]["sha256"] for s in found.series.summaries}
-    if len(models) > 1:
-        yield "the results were made with different weights: a change may be one of the weights"
-    if any(map(is_simulated, found.series.summaries)):
-        yield "SIMULATED: a scene is drawn and shows no real place"
+def _notices(found: Found) -> Iterator[Notice]:
+    if len({s.model.sha256 for s in found.series.summaries}) > 1:
+        yield Notice(Code.SERIES, "the results were made with different weights: a change may be one of the weights")
+    if any(s.scene.simulated for s in found.series.summaries):
+        yield Notice(Code.SIMULATED, "SIMULATED: a scene is drawn and shows no real place")
     for t, snapshot in enumerate(found.snapshots):
         stands = found.histories.standing[:, t] & found.evidence.seen[:, t]
         share = found.evidence.found[stands, t].mean() if stands.sum() >= 10 else 1.0
         if not found.evidence.seen[:, t].any():
-            yield f"{snapshot.date}: nothing was observed (no data); the states before were kept"
+            yield Notice(Code.HARDLY_SEEN, f"{snapshot.date}: nothing was observed (no data); the states before were kept")
         elif share < HAZY:
-            yield f"{snapshot.date}: only {share:.0%} of the buildings that stand were found; is the scene hazy or dark?"
+            text = f"{snapshot.date}: only {share:.0%} of the buildings that stand were found; is the scene hazy or dark?"
+            yield Notice(Code.HARDLY_SEEN, text)
 
 
 def _sites_layer(sites: gpd.GeoDataFrame, told: list[dict[str, Any]]) -> gpd.GeoDataFrame:
@@ -231,14 +232,14 @@ def recall(series: Series) -> float | None:
     return overall_recall([r for s in series.summaries for r in _rates(s) or ()])
 
 
-def _rates(summary: dict[str, Any]) -> Rates | None:
+def _rates(summary: Summary) -> Rates | None:
     """Rates of the weights that made a result; of results from before they were stored, those of the same weights on this machine."""
-    if "rates" in summary:
-        return list(summary["rates"] or []) or None
+    if summary.rates is not None:
+        return summary.rates or None
     try:
-        weights = load_weights(summary["model"]["name"])
+        weights = load_weights(summary.model.name)
     except InputError:
         return None
-    if weights.sha256 != summary["model"]["sha256"]:
+    if weights.sha256 != summary.model.sha256:
         return None
-    return of_kind(weights.card.get("rates") or [], simulated=is_simulated(summary)) or None
+    return of_kind(weights.card.get("rates") or [], simulated=summary.scene.simulated) or None

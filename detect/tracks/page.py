@@ -23,7 +23,6 @@ from shapely.geometry.base import BaseGeometry
 from detect.base.errors import InputError
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
-from detect.results.folder import is_simulated
 from detect.results.page import write_page as fill_template
 from detect.results.picture import TILE_PX, Picture, read_picture
 from detect.tracks.histories import STATES
@@ -91,7 +90,7 @@ def write_page(
         dates=dates,
         sites=summary["sites"],
         warnings=list(summary["warnings"]) + [f"{s['name']}: {w}" for s in summary["sites"] for w in s["warnings"]],
-        simulated=any(map(is_simulated, series.summaries)),
+        simulated=any(s.scene.simulated for s in series.summaries),
         timeline=timeline.to_dict("records"),
         charts=[_chart(str(name), rows) for (_, name), rows in parts],
         frame={"width": frame.size_wh[0], "height": frame.size_wh[1], "px_per_m": frame.px_per_m},

@@ -28,6 +28,7 @@ from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, re
 from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.observed import observed_ground
 from detect.results.result import Result
+from detect.results.summary import Summary
 
 SAME_PLACE = 0.1
 """Share of the smaller scene that two dates of one place have in common, at least."""
@@ -86,8 +87,8 @@ class Series:
     """Of the earliest result; that of the outputs."""
     sites: gpd.GeoDataFrame
     """``name``, ``planned_buildings`` and geometry in ``crs``, of the latest result."""
-    summaries: tuple[dict[str, Any], ...]
-    """summary.json of each result, by date."""
+    summaries: tuple[Summary, ...]
+    """Of each result, by date."""
     whole: bool = False
     """The one site is all that the scenes show; no result has sites of its own."""
     warnings: tuple[str, ...] = ()
@@ -107,7 +108,7 @@ class _Loaded:
     observed: gpd.GeoDataFrame
     outline: gpd.GeoDataFrame
     """Of the scene, clouded or not."""
-    summary: dict[str, Any]
+    summary: Summary
 
 
 def load_series(results: Sequence[Result | str | Path]) -> Series:
@@ -140,7 +141,7 @@ def load_series(results: Sequence[Result | str | Path]) -> Series:
     if plane is None:
         notes.append("the scenes have no georeference: that they show one place, from one corner, was taken for granted")
     summaries = tuple(r.summary for r in loaded)
-    whole = all(_whole(s) for s in summaries)
+    whole = all(s.scene.sites_are == "whole" for s in summaries)
     return Series(tuple(merged), plane, loaded[0].buildings.crs, sites, summaries, whole, tuple(notes))
 
 
@@ -157,8 +158,11 @@ def _folder(result: Result | Path) -> Path:
 
 def _load(result: Result | Path) -> _Loaded:
     folder = _folder(result)
-    summary = result.summary if isinstance(result, Result) else ResultFolder(folder).summary("scene.date")
-    date = summary["scene"]["date"]
+    if isinstance(result, Result):
+        summary = Summary.from_json(result.summary, str(folder))
+    else:
+        summary = Summary.read(ResultFolder(folder))
+    date = summary.scene.date
     if date is None:
         raise InputError(f"{folder}: its scene has no date; run detect predict again with --date YYYY-MM-DD --overwrite")
     if isinstance(result, Result):
@@ -230,7 +234,7 @@ def _one_per_date(snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot], list[s
 def _sites(loaded: list[_Loaded], plane: pyproj.CRS | None) -> tuple[gpd.GeoDataFrame, list[str]]:
     """Sites of the latest result in the CRS of the first; what any scene shows where no result has sites of its own."""
     crs = loaded[0].buildings.crs
-    given = [r for r in loaded if not _whole(r.summary)]
+    given = [r for r in loaded if r.summary.scene.sites_are != "whole"]
     if not given:
         table = loaded[-1].sites.iloc[:1][["name", "planned_buildings", "geometry"]].copy()
         outlines = [_into(r.outline, plane).geometry.iloc[0] for r in loaded]
@@ -243,10 +247,6 @@ def _sites(loaded: list[_Loaded], plane: pyproj.CRS | None) -> tuple[gpd.GeoData
     if len(given) < len(loaded) or any(n != names[-1] for n in names):
         notes.append(f"the results have different sites; those of {given[-1].folder.name} ({given[-1].date}) were counted in")
     return (latest if crs is None else latest.to_crs(crs)).reset_index(drop=True), notes
-
-
-def _whole(summary: dict[str, Any]) -> bool:
-    return bool(summary["scene"].get("whole_scene_is_the_site"))
 
 
 def probability_within(snapshot: Snapshot, geometries: NDArray[np.object_], plane: pyproj.CRS | None) -> NDArray[np.float64]:

@@ -21,7 +21,9 @@ from detect.base.geometry import measure
 from detect.base.stages import STAGES
 from detect.base.values import NO_DATA
 from detect.base.vectors import geometries_of
+from detect.census.count import take_census
 from detect.census.profiles import load_profile
+from detect.network.probabilities import Ledger
 from detect.results.tables import with_schema, write_gpkg
 from detect.tracks.histories import ABSENT, COMPLETE, DEMOLISHED, FOUNDATION, INCOMPLETE
 from detect.tracks.series import Snapshot
@@ -182,9 +184,9 @@ def write_result(
     )
     layers = {"buildings": with_schema(table), "rows": table.iloc[:0][["row", "geometry"]], "sites": sites}
     write_gpkg(folder / "buildings.gpkg", layers)
-    (folder / "summary.json").write_text(
-        json.dumps(_summary(folder.name, snapshot.date, not given) | {"rates": rates}), encoding="utf-8"
-    )
+    counted = take_census(layers["buildings"], sites.assign(area_km2=1.0), load_profile(None), rates)
+    summary = _summary(folder.name, snapshot.date, not given) | counted | {"rates": rates}
+    (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     return folder
 
 
@@ -211,9 +213,16 @@ def _write_mask(path: Path, snapshot: Snapshot, outline: shapely.Polygon, crs: s
 
 def _summary(name: str, date: str | None, whole: bool) -> dict[str, Any]:
     return {
-        "scene": {"name": name, "path": f"{name}.tif", "date": date, "gsd_m": 0.5, "whole_scene_is_the_site": whole},
+        "scene": {
+            "name": name, "path": f"{name}.tif", "sha256": "0" * 64, "date": date, "crs": None, "size_px": [1, 1], "gsd_m": 0.5,
+            "bands": [1, 2, 3], "area_km2": 1.0, "whole_scene_is_the_site": whole,
+        },
         "model": {"name": "drawn", "sha256": "0" * 64, "gsd_m": 0.3},
-        "run": {"structure": asdict(load_profile(None))},
+        "run": {
+            "key": "", "options": {}, "versions": {}, "work_gsd_m": 0.5, "work_size_px": [1, 1],
+            "structure": asdict(load_profile(None)),
+        },
+        "blocks": asdict(Ledger()),
         "rates": None,
         "warnings": [],
-    }
+    }  # fmt: skip
