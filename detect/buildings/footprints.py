@@ -25,8 +25,8 @@ from scipy import ndimage
 from shapely import Polygon
 
 from detect.base.grid import Span
-from detect.base.pixels import TOP
 from detect.base.stages import STAGES, pool
+from detect.base.values import TOP
 from detect.buildings.instances import Group, InstanceParams, batches, groups_mask, split_group
 from detect.buildings.squaring import square_all
 from detect.network.heads import BOUNDARY, FOOTPRINT, STAGE_HEADS

@@ -17,7 +17,7 @@ from skimage.segmentation import watershed
 
 from detect.base.grid import Span
 from detect.base.matching import connected
-from detect.base.pixels import TOP
+from detect.base.values import TOP
 
 _STRIP_AREA_PX = 4_000_000
 _CELL_PX = 512

@@ -1,7 +1,7 @@
 """Stream a scene through the network: read → predict → drop the halo → store, block by block, resumable.
 
 Each finished block is one file in the scene's work folder, written aside and renamed, so a kill at any instant loses at most the blocks
-in flight. Heads are stored as bytes (``detect.base.pixels``): all later steps start from those integers and replay without the network.
+in flight. Heads are stored as bytes (``detect.base.values``): all later steps start from those integers and replay without the network.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rasterio.windows import Window
 
 from detect.base.files import whole_file, write_whole
 from detect.base.grid import Span
-from detect.base.pixels import NO_DATA, TOP
+from detect.base.values import NO_DATA, TOP
 from detect.network.backends import Backend
 from detect.network.heads import HEADS
 from detect.network.lattice import Block, Lattice

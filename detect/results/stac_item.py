@@ -19,8 +19,8 @@ import numpy as np
 import shapely
 
 from detect.base.geometry import to_degrees
-from detect.base.pixels import NO_DATA, TOP
 from detect.base.stages import STAGES
+from detect.base.values import NO_DATA, TOP
 from detect.network.heads import HEAD_NAMES
 from detect.network.weights import Weights
 from detect.results.files import FILES

@@ -23,7 +23,7 @@ from detect.base.geometry import measure, span_outline
 from detect.base.grid import Span
 from detect.base.notices import Code, Notice, as_json, notices_of
 from detect.base.options import takes
-from detect.base.pixels import NO_DATA
+from detect.base.values import NO_DATA
 from detect.base.vectors import geometries_of, read_vector
 from detect.census.count import storeys_notices, take_census, with_beds
 from detect.census.gaps import with_gaps

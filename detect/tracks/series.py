@@ -25,7 +25,7 @@ from detect.base.errors import InputError
 from detect.base.geometry import span_outline
 from detect.base.grid import Span
 from detect.base.matching import covered_by
-from detect.base.pixels import NO_DATA, TOP
+from detect.base.values import NO_DATA, TOP
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.observed import observed_ground

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from affine import Affine
-from detect.base.pixels import NO_DATA, TOP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import correlate
 
 from detect.base.grid import Span
+from detect.base.values import NO_DATA, TOP
 from detect.network.lattice import Block, Lattice
 from detect.network.probabilities import Probabilities, Threads, predict_probabilities
 from detect.scene.scene import Scene, WorkGrid, open_scene

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from detect.base.pixels import NO_DATA
 from numpy.typing import NDArray
 
 from detect.base.grid import Span
+from detect.base.values import NO_DATA
 from detect.network.heads import HEADS
 from detect.network.lattice import Lattice
 from detect.network.probabilities import (
