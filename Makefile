@@ -13,7 +13,7 @@ DEMO := demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo yardstick test check format bench clean
+.PHONY: help demo yardstick test check docs format bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,10 +29,15 @@ yardstick: $(CORE)  ## draw three plots of worker housing, 100 blocks planned, a
 test: $(DEV)  ## install everything and run the tests
 	@$(BIN)/python -m pytest -q
 
-check: $(DEV)  ## style and types
+check: $(DEV) docs  ## style, types, who imports whom, documentation
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+docs: $(DEV)  ## build the documentation into build/docs; a broken link or an outdated page fails
+	@$(BIN)/python scripts/docs_reference.py --check
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 format: $(DEV)  ## put the code into its style
 	@$(BIN)/ruff check --fix .

@@ -31,7 +31,7 @@ import shapely
 from affine import Affine
 from rasterio.features import shapes
 
-from detect.base.geometry import measure
+from detect.base.geometry import measure, moved
 from detect.base.matching import covered_by, match, overlaps
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, polygons_only, read_vector
@@ -202,7 +202,7 @@ def staged(data: Path, image: Path, gsd: float | None, *, marks: bool = False) -
             stages, pixels = [*stages, mark["stage"]], [*pixels, polygon]
     with rasterio.open(source) as opened:
         transform, crs = (opened.transform, opened.crs) if gsd is None else (Affine.scale(gsd, -gsd), None)
-    polygons = shapely.transform(np.array([*pixels, None], object)[:-1], lambda x, y: transform * (x, y), interleaved=False)
+    polygons = moved(np.array([*pixels, None], object)[:-1], transform)
     return gpd.GeoDataFrame({"stage": np.array(stages, object)}, geometry=list(polygons), crs=crs)
 
 

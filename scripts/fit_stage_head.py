@@ -40,8 +40,8 @@ from detect.datasets.images import vector
 from detect.network.stage_head import crop_reader
 from detect.network.weights import Weights, load_weights, sha256_of
 from detect.scene.scene import open_scene
-from detect.training.calibration import temper
-from detect.training.stage_head import Components, Linear, best_temperature, measured, varied
+from detect.training.calibration import best_temperature, temper
+from detect.training.stage_head import Components, Linear, measured, varied
 from detect.training.stage_network import StageNetwork, features_of, stage_onnx
 
 GSDS_M, CROP_PX = (0.3, 0.15), 128
@@ -156,7 +156,7 @@ class Answers:
         """Take the training buildings and their features (n, views, F)."""
         self.table, self.features = table, features
         self.components = Components.of(features.reshape(-1, features.shape[2]), COMPONENTS)
-        self.truth = table["stage"].map({s: i for i, s in enumerate(STAGES)}).to_numpy(np.int64)
+        self.truth = stage_numbers(table)
         self.weight = table["weight"].to_numpy(float)
         # What is sure and not taken for granted says how good a choice is.
         self.counts = table["source"].isin(["annotators", "mark"]).to_numpy()
@@ -228,91 +228,132 @@ class HeldOut:
 
 
 def fit(data: Path, work: Path | None) -> tuple[onnx.ModelProto, dict[str, Any], HeldOut]:
-    """The network, what the card says of it, and what measured it."""
-    store = None if work is None else work / "stage_crops.npz"
-    if store is not None and store.is_file():
-        table, crops = pd.read_parquet(store.with_suffix(".parquet")), np.load(store)["crops"]
-    else:
-        table, crops = crops_of(data, labelled(data))
-        if store is not None:
-            store.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(store, crops=crops)
-            table.to_parquet(store.with_suffix(".parquet"))
+    """The network, its part of the card, and the buildings that measured it."""
+    table, crops = _kept_crops(data, work)
     held_out = table["place"].isin(HELD_OUT).to_numpy()
     network = StageNetwork(ENCODER, len(GSDS_M))
     seen = _features(network, crops, 0, work)
     others = [_features(network, crops[~held_out], view, work) for view in range(1, VIEWS)]
     train = Answers(table[~held_out], np.stack([seen[~held_out], *others], axis=1))
+    choice = choose(train)
+    layer = train.fit(np.ones(len(train.table), bool), choice.strength, choice.balance)
+    _set_layer(network, layer, choice.temperature)
+    firm = held_out & table["source"].isin(["annotators", "mark"]).to_numpy()
+    p = temper(layer.probabilities(seen[firm]), choice.temperature)
+    measures = HeldOut(crops[firm][:, 0], p, stage_numbers(table[firm]))
+    card = card_of(train, choice, table[firm], measures)
+    return stage_onnx(network, len(GSDS_M), CROP_PX), rounded(card), measures
+
+
+def _kept_crops(data: Path, work: Path | None) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
+    """``crops_of`` all labelled buildings, kept in the folder ``work`` for another run."""
+    store = None if work is None else work / "stage_crops.npz"
+    if store is not None and store.is_file():
+        return pd.read_parquet(store.with_suffix(".parquet")), np.load(store)["crops"]
+    table, crops = crops_of(data, labelled(data))
+    if store is not None:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(store, crops=crops)
+        table.to_parquet(store.with_suffix(".parquet"))
+    return table, crops
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the training places chose, each answered by a layer that saw none of its labels."""
+
+    strength: float
+    balance: float
+    temperature: float
+    p: NDArray[np.float64]
+    """(n, 3): those answers, before the temperature."""
+    truth: NDArray[np.int64]
+    """(n,) stages 0–2."""
+
+
+def choose(train: Answers) -> Choice:
+    """Try every penalty and balance, one place left out at a time.
+
+    The least changed of those within one standard error of the best (Hastie et al. 2009, 7.10): rare stages weighed up least, then the
+    strongest penalty.
+    """
     truth = train.truth[train.counts]
     tried = {}
     for strength, balance in itertools.product(STRENGTHS, BALANCES):
         p = train.out_of_place(strength, balance)
         tried[strength, balance] = measured(p, truth), p
         print(f"C {strength:g}, balance {balance:g}: macro-F1 {tried[strength, balance][0]['macro_f1']:.3f}", file=sys.stderr)
-    # The least changed of those within one standard error of the best (Hastie et al. 2009, 7.10): rare stages weighed up least, then
-    # the strongest penalty.
     best = max(score["macro_f1"] - _standard_error(score) for score, _ in tried.values())
     balance, strength = min((b, s) for (s, b), (score, _) in tried.items() if score["macro_f1"] >= best)
-    out_of_place = tried[strength, balance][1]
-    temperature = best_temperature(out_of_place, truth)
-    layer = train.fit(np.ones(len(train.table), bool), strength, balance)
+    p = tried[strength, balance][1]
+    return Choice(strength, balance, best_temperature(p, truth), p, truth)
+
+
+def _set_layer(network: StageNetwork, layer: Linear, temperature: float) -> None:
+    """Put the linear layer and its temperature into the network."""
     with torch.no_grad():
         network.mean.copy_(torch.from_numpy(layer.components.mean))
         network.sd.copy_(torch.from_numpy(layer.components.sd))
         network.linear.weight.copy_(torch.from_numpy(layer.matrix / temperature))
         network.linear.bias.copy_(torch.from_numpy(layer.bias / temperature))
-    firm = held_out & table["source"].isin(["annotators", "mark"]).to_numpy()
-    test = table[firm]
-    p = temper(layer.probabilities(seen[firm]), temperature)
-    test_truth = test["stage"].map({s: i for i, s in enumerate(STAGES)}).to_numpy(np.int64)
+
+
+def stage_numbers(table: pd.DataFrame) -> NDArray[np.int64]:
+    """(n,) stages 0–2 of a table of buildings."""
+    return table["stage"].map({s: i for i, s in enumerate(STAGES)}).to_numpy(np.int64)
+
+
+def card_of(train: Answers, choice: Choice, test: pd.DataFrame, held_out: HeldOut) -> dict[str, Any]:
+    """``stage_head`` of a card: how to cut crops, what trained the head, and its scores on the held-out buildings ``test``."""
     agreed = (test["source"] == "annotators").to_numpy()
-    tempered = temper(out_of_place, temperature)
-    card = {
+    return {
         "gsds_m": list(GSDS_M),
         "crop_px": CROP_PX,
         "stages": list(STAGES),
         "bands": ["red", "green", "blue", "footprint"],
         "encoder": f"{ENCODER}, ImageNet, not trained further",
         "licence": LICENCE,
-        "calibration": {"temperature": temperature, "fitted_on": "out-of-place answers of the training places; part of the file"},
-        "data": {"trained_on": describe(table[~held_out]), "measured_on": describe(test)},
+        "calibration": {
+            "temperature": choice.temperature,
+            "fitted_on": "out-of-place answers of the training places; part of the file",
+        },
+        "data": {"trained_on": describe(train.table), "measured_on": describe(test)},
         "recipe": {
             "script": "scripts/fit_stage_head.py", "seed": SEED, "views": VIEWS, "components": COMPONENTS,
-            "strength": strength, "balance": balance,
+            "strength": choice.strength, "balance": choice.balance,
             "versions": {name: version(name) for name in ("scikit-learn", "torch", "onnxruntime", "opencv-python-headless")},
         },
         "metrics": {
             "measured": "real crops of places that trained neither network, reference outlines",
-            "held_out": measured(p, test_truth),
-            "held_out_two_annotators_agree": measured(p[agreed], test_truth[agreed]),
-            "places": by_place(test, p, test_truth),
-            "training_places_left_out_in_turn": measured(tempered, truth),
+            "held_out": measured(held_out.p, held_out.truth),
+            "held_out_two_annotators_agree": measured(held_out.p[agreed], held_out.truth[agreed]),
+            "places": by_place(test, held_out.p, held_out.truth),
+            "training_places_left_out_in_turn": measured(temper(choice.p, choice.temperature), choice.truth),
             "annotators": {"agreement_on_three_stages": 0.99, "cohen_kappa": 0.91},
         },
         "limits": LIMITS,
     }  # fmt: skip
-    return stage_onnx(network, len(GSDS_M), CROP_PX), rounded(card), HeldOut(crops[firm][:, 0], p, test_truth)
 
 
 def first_look(weights: Weights, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
     """(n, 3): what the network's own stage heads say of crops at its pixels, pooled over the footprint as predict does."""
     mean, sd = (np.asarray(weights.card["normalisation"][k], np.float32)[:, None, None] for k in ("mean", "std"))
     backend = onnxruntime.InferenceSession(weights.onnx, providers=["CPUExecutionProvider"])
-    told = []
+    stages = []
     for crop in crops:
         values = (crop[..., :3].astype(np.float32).transpose(2, 0, 1) / 255 - mean) / sd
         heads = backend.run(None, {"image": values[None]})[0][0]
         footprint = crop[..., 3] > 0
         labels = footprint[footprint].astype(np.int32)
         class_weights = tuple(weights.card["calibration"]["stage_class_weights"])
-        told.append(
+        stages.append(
             pool((heads[2:][:, footprint] * 254).astype(np.uint8), labels, 1, weights.temperature("stage"), class_weights)[0]
         )
-    return np.stack(told)
+    return np.stack(stages)
 
 
 def both_looks(weights: Weights, held_out: HeldOut) -> dict[str, Any]:
-    """``measured`` of what predict tells: the head where the network's own stage heads are not sure of a finished roof."""
+    """``measured`` as predict answers: by this head where the network's own stage heads are not sure of a finished roof."""
     first = first_look(weights, held_out.crops)
     again = first[:, STAGES.index("complete")] < SURE_FROM
     scores = measured(np.where(again[:, None], held_out.p, first), held_out.truth)

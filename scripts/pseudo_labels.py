@@ -20,7 +20,7 @@ import rasterio
 from affine import Affine
 
 from detect.base.errors import DetectError, InputError
-from detect.base.values import NO_DATA, TOP
+from detect.base.pixels import NO_DATA, TOP
 from detect.base.vectors import equal_area_crs, read_vector
 from detect.datasets.chips import UNKNOWN
 from detect.datasets.cutting import prepare_images

@@ -1,11 +1,11 @@
-"""Put what benchmarks/accuracy.py measured into the card of shipped weights, and for the default ones into the README's table.
+"""Put what benchmarks/accuracy.py measured into the card of shipped weights, and for the default ones into README.md and docs/accuracy.md.
 
     python benchmarks/accuracy.py --weights base
     python benchmarks/census.py
     python scripts/publish_metrics.py base
 
-The card's ``metrics`` and ``rates`` are then those of footprints as a user gets them, through the whole of predict, instead of those of
-chips that ``detect fit`` left there.
+The card's ``metrics`` and ``rates`` then describe footprints as a user gets them, from the whole of predict. ``detect fit`` leaves those of
+chips there.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ BEGIN, END = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
 
 
 def main() -> int:
-    """Rewrite the card and the README; the exit code."""
-    parser = argparse.ArgumentParser(description="Put measured accuracy into a card and the README.")
-    parser.add_argument("name", help="of shipped weights")
+    """Rewrite the card and the pages; the exit code."""
+    parser = argparse.ArgumentParser(description="Put measured accuracy into a card, README.md and docs/accuracy.md.")
+    parser.add_argument("name", help="name of shipped weights")
     name = parser.parse_args().name
     card_path = ROOT / "weights" / f"{name}.json"
     card = json.loads(card_path.read_text(encoding="utf-8"))
@@ -37,12 +38,11 @@ def main() -> int:
     card["metrics"] = {"measured": "footprints, by benchmarks/accuracy.py", **_rounded(measured)}
     card["rates"] = [*real_rates(measured), *simulated_rates(card)]
     card_path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    if name != (ROOT / "weights" / "default.txt").read_text(encoding="utf-8").strip():
-        return 0  # the README tells of the weights that are used unasked
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    readme.write_text(f"{before}{BEGIN}\n\n{table(card['metrics'])}\n\n{END}{after}", encoding="utf-8")
+    if name == (ROOT / "weights" / "default.txt").read_text(encoding="utf-8").strip():  # the pages show the default weights
+        for page, write in PAGES.items():
+            path = ROOT / page
+            before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+            path.write_text(f"{before}{BEGIN}\n\n{write(card['metrics'])}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
     return 0
 
 
@@ -66,7 +66,7 @@ def simulated_rates(card: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def table(metrics: dict[str, Any]) -> str:
-    """The README's table: a row per data set, the mean over them, and the blocks that came out single."""
+    """A row per data set, the mean over them, and the blocks that came out single."""
     lines = ["| data set | held-out places | footprint IoU | F1 at IoU 0.5 | found | true |", "|---|---|---|---|---|---|"]
     for name, s in metrics["sets"].items():
         places = ", ".join(place.partition("/")[2] for place in metrics["places"] if place.startswith(f"{name}/"))
@@ -75,6 +75,20 @@ def table(metrics: dict[str, Any]) -> str:
     lines += ["", "| long blocks in rows | came out as one building each |", "|---|---|"]
     lines += [f"| {name} | {a} of {b} ({a / b:.0%}) |" for name, (a, b) in metrics["separation"].items()]
     return "\n".join(lines)
+
+
+def summary(metrics: dict[str, Any]) -> str:
+    """Two lines: the means over data sets, and their range."""
+    sets = metrics["sets"].values()
+    ious, f1s = ([s[key] for s in sets if s[key] is not None] for key in ("iou", "f1"))
+    return (
+        f"- footprint IoU {_number(metrics['mean_iou'])} (mean over {len(ious)} data sets; {min(ious):.2f} to {max(ious):.2f})\n"
+        f"- F1 of single buildings at IoU 0.5: {_number(metrics['mean_f1'])} (mean over {len(f1s)}; {min(f1s):.2f} to {max(f1s):.2f})"
+    )
+
+
+PAGES: dict[str, Callable[[dict[str, Any]], str]] = {"README.md": summary, "docs/accuracy.md": table}
+"""Page with the marks ``BEGIN`` and ``END`` → what stands between them."""
 
 
 def _number(value: float | None) -> str:

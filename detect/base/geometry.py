@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,12 @@ import pyproj
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
+from detect.base.grid import Span
+
+Geometry = TypeVar("Geometry", BaseGeometry, NDArray[np.object_])
 GEOD = pyproj.Geod(ellps="WGS84")
 _AT_A_TIME = 20_000
 MEASURES = ("area_m2", "length_m", "width_m", "orientation_deg", "rectangularity")
@@ -34,6 +39,35 @@ def ground_size_m(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS |
     lon, lat = pyproj.Transformer.from_crs(crs, 4326, always_xy=True).transform(x, y)
     _, _, metres = GEOD.inv([lon[0], lon[2]], [lat[0], lat[2]], [lon[1], lon[3]], [lat[1], lat[3]])
     return float(metres[0]), float(metres[1])
+
+
+def moved(geometries: Geometry, transform: Affine) -> Geometry:
+    """A geometry or an array of them with an affine applied to each corner: from pixels to the CRS, or back with ``~transform``."""
+    return shapely.transform(geometries, lambda x, y: transform * (x, y), interleaved=False)
+
+
+def span_outline(transform: Affine, span: Span) -> Polygon:
+    """The rectangle of some pixels in the CRS, from its first corner along the first row.
+
+    Args:
+        transform: pixels (x = column, y = row) → CRS.
+        span: which pixels.
+    """
+    corners = ((span.col0, span.row0), (span.col1, span.row0), (span.col1, span.row1), (span.col0, span.row1))
+    return Polygon([transform * corner for corner in corners])
+
+
+def rectangle_corners(
+    middle: NDArray[np.float64], half_long: NDArray[np.float64], half_wide: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Corners (4, 2) around a middle (2,), given half of two sides that meet as vectors (2,); the first side is the long one."""
+    return middle + np.array([-half_long - half_wide, half_long - half_wide, half_long + half_wide, -half_long + half_wide])
+
+
+def smallest_rectangle_sides(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Two sides that meet (n, 2, 2), as vectors, of the smallest rotated rectangle around each polygon."""
+    boxes = shapely.minimum_rotated_rectangle(geometries)
+    return np.diff(np.stack([shapely.get_coordinates(box)[:3] for box in boxes]), axis=1)
 
 
 def north_px(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS | None) -> tuple[float, float]:
@@ -110,9 +144,7 @@ def measure(geometries: Sequence[BaseGeometry], crs: pyproj.CRS | None) -> pd.Da
         return pd.concat([measure(part, crs) for part in parts], ignore_index=True)
     local = to_local_metres(planar, crs)
     area = shapely.area(local)
-    boxes = shapely.minimum_rotated_rectangle(local)
-    corners = np.stack([shapely.get_coordinates(b)[:3] for b in boxes])  # (N, 3, 2): two sides that meet
-    sides = np.diff(corners, axis=1)
+    sides = smallest_rectangle_sides(local)
     lengths = np.hypot(sides[..., 0], sides[..., 1])
     longest = lengths.argmax(axis=1)
     every = np.arange(len(local))

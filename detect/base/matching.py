@@ -1,4 +1,4 @@
-"""Pairing two sets of polygons by overlap."""
+"""Pairing two sets of polygons by overlap, and what belongs together through pairs."""
 
 from __future__ import annotations
 
@@ -51,10 +51,16 @@ def match(
     return left[index], right[index], values[index]
 
 
+def connected(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """The number of the connected set (count,) that each thing belongs to, given pairs (2, n) of things that belong together."""
+    graph = coo_array((np.ones(pairs.shape[1], bool), tuple(pairs)), shape=(count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int64) if count else np.zeros(0, np.int64)
+
+
 def best_match(
     left: NDArray[np.int64], right: NDArray[np.int64], reward: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """One-to-one pairs with the largest sum of rewards (Kuhn 1955), each connected group of pairs for itself.
+    """One-to-one pairs with the largest sum of rewards (Kuhn 1955), each connected group of pairs on its own.
 
     Args:
         left: index in ours of each possible pair.
@@ -64,9 +70,7 @@ def best_match(
     if not len(left):
         return left, right
     first_right = int(left.max()) + 1
-    nodes = first_right + int(right.max()) + 1
-    graph = coo_array((np.ones(len(left)), (left, right + first_right)), shape=(nodes, nodes))
-    group = connected_components(graph, directed=False)[1][left]
+    group = connected(np.stack([left, right + first_right]), first_right + int(right.max()) + 1)[left]
     chosen_left, chosen_right = [], []
     order = np.argsort(group, kind="stable")
     for pairs in np.split(order, np.nonzero(np.diff(group[order]))[0] + 1):

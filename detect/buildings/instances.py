@@ -1,13 +1,13 @@
 """Probabilities → instances: which pixels form one building.
 
-First the connected groups of footprint pixels are found strip by strip and joined over seams with a union-find; then each group is split
-in a window of its own by a watershed on the heads. What a group becomes depends on its own pixels alone, so block size, strips and
-order change nothing.
+First the connected groups of footprint pixels are found strip by strip, so that a scene of any size passes by, and joined over the seams;
+then each group is split in a window of its own by a watershed on the heads. What a group becomes depends on its own pixels alone, so
+block size, strips and order change nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from skimage.segmentation import watershed
 
 from detect.base.grid import Span
-from detect.base.values import TOP
+from detect.base.matching import connected
+from detect.base.pixels import TOP
 
 _STRIP_AREA_PX = 4_000_000
 _CELL_PX = 512
@@ -81,48 +82,40 @@ def find_groups(
         strip_px: rows read at a time, by default so many as hold some millions of pixels; changes nothing but memory.
     """
     strip_px = strip_px or max(1, _STRIP_AREA_PX // size_hw[1])
-    parents: list[int] = []
     found: list[Group] = []
-    above = np.zeros(size_hw[1], np.int64)  # group number + 1 of each pixel of the last row of the strip above
+    seams: list[NDArray[np.int64]] = []
+    above = np.zeros(size_hw[1], np.int64)
     for row0 in range(0, size_hw[0], strip_px):
         span = Span(row0, 0, min(row0 + strip_px, size_hw[0]), size_hw[1])
         mask = footprint_mask(read_footprint(span), threshold_u8).astype(np.uint8)
-        if not mask.any():
-            above = np.zeros(size_hw[1], np.int64)
-            continue
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-        first = len(found)
-        for label in range(1, count):
-            left, top, width, height, area = (int(v) for v in stats[label])
-            col = left + int((labels[top, left : left + width] == label).argmax())
-            box = Span(row0 + top, left, row0 + top + height, left + width)
-            found.append(Group(box, (row0 + top, col), area))
-            parents.append(len(parents))
-        top_row, last_row = (np.where(row > 0, row.astype(np.int64) + first, 0) for row in (labels[0], labels[-1]))
-        touching = (above > 0) & (top_row > 0)
-        for upper, lower in np.unique(np.stack([above[touching], top_row[touching]], axis=1), axis=0):
-            _join(parents, int(upper) - 1, int(lower) - 1)
-        above = last_row
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+        # Group number + 1 of each pixel of the strip's first and last row.
+        first, last = (np.where(row > 0, row.astype(np.int64) + len(found), 0) for row in (labels[0], labels[-1]))
+        touching = (above > 0) & (first > 0)
+        seams.append(np.unique(np.stack([above[touching], first[touching]]) - 1, axis=1))
+        found += _groups_of_strip(labels, stats, row0)
+        above = last
+    return sorted(_joined(found, np.concatenate([np.zeros((2, 0), np.int64), *seams], axis=1)), key=lambda g: g.seed_rc)
+
+
+def _groups_of_strip(labels: NDArray[np.int32], stats: NDArray[np.int32], row0: int) -> Iterator[Group]:
+    """The groups of one strip by label, whose first row is ``row0`` of the scene; ``stats`` (label, 5) as OpenCV gives them."""
+    for label, (left, top, width, height, area) in enumerate(stats.tolist()):
+        if label == 0:
+            continue  # what is no building
+        col = left + int((labels[top, left : left + width] == label).argmax())
+        yield Group(Span(row0 + top, left, row0 + top + height, left + width), (row0 + top, col), area)
+
+
+def _joined(groups: list[Group], seams: NDArray[np.int64]) -> Iterable[Group]:
+    """Groups of the scene from those of its strips; ``seams`` (2, n) are pairs that touch."""
     merged: dict[int, Group] = {}
-    for number, group in enumerate(found):
-        root = _root(parents, number)
-        known = merged.get(root)
-        merged[root] = group if known is None else Group(
+    for group, whole in zip(groups, connected(seams, len(groups)).tolist(), strict=True):
+        known = merged.get(whole)
+        merged[whole] = group if known is None else Group(
             known.span.union(group.span), min(known.seed_rc, group.seed_rc), known.area_px + group.area_px
         )  # fmt: skip
-    return sorted(merged.values(), key=lambda g: g.seed_rc)
-
-
-def _root(parents: list[int], number: int) -> int:
-    while parents[number] != number:
-        parents[number] = parents[parents[number]]
-        number = parents[number]
-    return number
-
-
-def _join(parents: list[int], a: int, b: int) -> None:
-    a, b = _root(parents, a), _root(parents, b)
-    parents[max(a, b)] = min(a, b)
+    return merged.values()
 
 
 def batches(groups: list[Group]) -> list[list[int]]:
@@ -215,17 +208,15 @@ def _merge_weak(
     if not len(unique):
         return labels
     strength = np.bincount(inverse, weights=np.concatenate(walls)) / np.bincount(inverse)
-    parents = list(range(total))
-    for pair in unique[strength < params.merge_below * TOP]:
-        _join(parents, *divmod(int(pair), total))
-    return np.array([_root(parents, n) for n in range(total)], np.int32)[labels]
+    weak = unique[strength < params.merge_below * TOP]
+    return connected(np.stack(np.divmod(weak, total)), total).astype(np.int32)[labels]
 
 
 def _drop_doubtful(labels: NDArray[np.int32], footprint: NDArray[np.uint8], params: InstanceParams) -> NDArray[np.int32]:
     """Labels numbered 1… in the order of their first pixel, without the small ones and those in doubt throughout."""
     where = np.flatnonzero(labels)
-    values, firsts, of, sizes = np.unique(labels.ravel()[where], return_index=True, return_inverse=True, return_counts=True)
-    sums = np.bincount(of, weights=footprint.ravel()[where], minlength=len(values))
+    values, firsts, index, sizes = np.unique(labels.ravel()[where], return_index=True, return_inverse=True, return_counts=True)
+    sums = np.bincount(index, weights=footprint.ravel()[where], minlength=len(values))
     lowest = params.footprint_threshold + params.mean_margin * (1 - params.footprint_threshold) if params.mean_margin else 0.0
     stays = (sizes >= params.min_area_px) & (sums >= lowest * TOP * sizes)
     kept = values[np.argsort(firsts)]

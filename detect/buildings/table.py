@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import geopandas as gpd
 import numpy as np
 import pyproj
-import shapely
 from affine import Affine
 
-from detect.base.geometry import measure
+from detect.base.geometry import measure, moved
 from detect.base.stages import STAGES
 from detect.buildings.footprints import RawBuilding
 
@@ -26,11 +25,9 @@ def building_table(found: Sequence[RawBuilding], transform: Affine, crs: pyproj.
     Returns:
         The measures of ``detect.base.geometry.measure``, ``stage``, ``stage_score``, ``p_<stage>``, ``score``, ``touches_edge``, geometry.
     """
-    t = transform
-    pixels = np.array([b.polygon_px for b in found] + [None], dtype=object)[:-1]
-    polygons = shapely.transform(pixels, lambda x, y: (t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f), interleaved=False)
+    polygons = moved(np.array([b.polygon_px for b in found] + [None], dtype=object)[:-1], transform)
     p = np.array([b.stage_p for b in found], float).reshape(-1, 3)
-    table = gpd.GeoDataFrame(measure(polygons, crs), geometry=gpd.GeoSeries(list(polygons), crs=crs), crs=crs)
+    table = gpd.GeoDataFrame(measure(list(polygons), crs), geometry=gpd.GeoSeries(list(polygons), crs=crs), crs=crs)
     return table.assign(
         stage=[STAGES[i] for i in p.argmax(axis=1)] if len(p) else [],
         stage_score=p.max(axis=1, initial=0.0),

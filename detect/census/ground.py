@@ -23,7 +23,7 @@ from scipy.spatial import cKDTree
 from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
-from detect.base.geometry import heading_px, measure
+from detect.base.geometry import heading_px, measure, rectangle_corners
 from detect.base.grid import Span
 from detect.base.vectors import equal_area_crs, geometries_of
 from detect.census.dormitories import mean_heading_deg
@@ -164,8 +164,7 @@ class _Design:
 
     def outline(self, middle: NDArray[np.float64]) -> NDArray[np.float64]:
         """(4, 2) corners of a block."""
-        a, b = self.along * self.sides_px[0] / 2, self.across * self.sides_px[1] / 2
-        return middle + np.array([-a - b, a - b, a + b, -a + b])
+        return rectangle_corners(middle, self.along * self.sides_px[0] / 2, self.across * self.sides_px[1] / 2)
 
 
 def _designs(

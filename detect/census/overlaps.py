@@ -8,11 +8,9 @@ import geopandas as gpd
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from detect.base.geometry import to_degrees
-from detect.base.matching import same_buildings
+from detect.base.matching import connected, same_buildings
 from detect.base.vectors import geometries_of
 from detect.scene.scene import Scene
 
@@ -36,8 +34,7 @@ def overlapping(scenes: Sequence[Scene]) -> list[tuple[int, int]]:
 
 def groups(count: int, pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
     """Scenes 0 … count − 1 that are linked by pairs, directly or through others; in the order of their first ones."""
-    a, b = np.array(pairs, np.int64).reshape(-1, 2).T
-    _, group = connected_components(coo_array((np.ones(len(a)), (a, b)), shape=(count, count)), directed=False)
+    group = connected(np.array(pairs, np.int64).reshape(-1, 2).T, count)
     members: dict[int, list[int]] = {}
     for scene, number in enumerate(group.tolist()):
         members.setdefault(number, []).append(scene)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from scipy.ndimage import map_coordinates, uniform_filter1d
 
-from detect.base.geometry import heading_px
+from detect.base.geometry import heading_px, moved
 from detect.base.grid import Span
 from detect.base.vectors import geometries_of
 from detect.scene.reader import SceneReader
@@ -68,9 +68,7 @@ def heights(scene: Scene, grid: WorkGrid, buildings: gpd.GeoDataFrame) -> NDArra
     if not len(chosen):
         return result
     away = heading_px(scene.sun.azimuth_deg + 180, grid.transform, grid.size_hw, scene.crs)  # along which shadows fall
-    outlines = shapely.transform(
-        geometries_of(buildings), lambda x, y: ~grid.transform * (x, y), interleaved=False
-    )  # in pixels of the work grid
+    outlines = moved(geometries_of(buildings), ~grid.transform)  # in pixels of the work grid
     tree = shapely.STRtree(outlines)
     with scene.reader(grid) as reader:
         for i in chosen:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
+import geopandas as gpd
 import numpy as np
 import pyproj
 import shapely
@@ -78,59 +79,113 @@ def prepare_images(
         InputError: a piece of the layout is missing, no image is under such a licence, the store holds this data set already, or
             holds something else.
     """
-    known = read_index(store) if (store / INDEX).is_file() else None
-    if known is None and store.exists() and any(store.iterdir()):
-        raise InputError(f"{store}: is not empty and holds no chip store; give a new folder for the chips")
-    declared = (
-        replace(i, licence=licence or i.licence, gsd_m=i.gsd_m if gsd_m is None else gsd_m) for i in data_set.images(source)
-    )
-    all_images = list(with_splits(declared))
-    images = [(i, split) for i, split in all_images if allowed(i.licence or data_set.licence, licences)]
-    if all_images and not images:
-        others = ", ".join(sorted({i.licence or data_set.licence for i, _ in all_images}))
-        raise InputError(
-            f"{source}: the licence of all of it is: {others}; --licences {licences} leaves that out (--licence NAME says what it is)"
-        )
-    names = _names([image for image, _ in images], source)
+    known = _index_so_far(store)
+    all_images = _split_images(data_set, source, licence, gsd_m)
+    images = _admitted(all_images, data_set, source, licences)
+    named = _named(images, source)
     if known is not None and (taken := set(known["data_set"]) & {i.data_set or data_set.name for i, _ in images}):
         raise InputError(f"{store}: holds {', '.join(sorted(taken))} already; give another folder for the chips")
+    report = Report(images=len(images), other_licence=len(all_images) - len(images))
     aside = store.parent / f".{store.name}.part"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    report, rows = Report(), []
     try:
-        for number, ((image, split), name) in enumerate(zip(images, names, strict=True)):
-            for chip, row in chips_of(image, split, f"{data_set.name}_{name}", data_set, source):
-                report.problems.update([row.problem] if row.problem else [])
-                if chip is None or row.problem in drop:
-                    report.dropped += 1
-                    continue
-                write_chip(aside, row.chip, chip)
-                rows.append(row)
-            if progress:
-                progress(number + 1, len(images))
-        if not rows:
-            raise InputError(f"{source}: gives no chips; is it a whole {data_set.title}?")
-        store.mkdir(parents=True, exist_ok=True)
-        for path in sorted(aside.iterdir()):
-            path.replace(store / path.name)
+        rows = _cut_all(named, data_set, source, aside, report, drop, progress)
+        _move_in(aside, store)
         write_index(store, rows, known)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    report.images, report.other_licence = len(images), len(all_images) - len(images)
     report.chips, report.buildings = len(rows), sum(row.buildings for row in rows)
     return report
 
 
-def _names(images: list[LabelledImage], source: Path) -> list[str]:
-    """A name for each image's chips: its path below the source, without what would make it awkward in a file name."""
-    named = []
-    for image in images:
+def _index_so_far(store: Path) -> gpd.GeoDataFrame | None:
+    """The index of a store that chips are added to; None for a new one."""
+    if (store / INDEX).is_file():
+        return read_index(store)
+    if store.exists() and any(store.iterdir()):
+        raise InputError(f"{store}: is not empty and holds no chip store; give a new folder for the chips")
+    return None
+
+
+def _split_images(data_set: DataSet, source: Path, licence: str | None, gsd_m: float | None) -> list[tuple[LabelledImage, str]]:
+    """Every image of the source with its split, its licence and pixel size replaced by those that the caller states."""
+    declared = (
+        replace(i, licence=licence or i.licence, gsd_m=i.gsd_m if gsd_m is None else gsd_m) for i in data_set.images(source)
+    )
+    return list(with_splits(declared))
+
+
+def _admitted(
+    images: list[tuple[LabelledImage, str]], data_set: DataSet, source: Path, licences: str
+) -> list[tuple[LabelledImage, str]]:
+    """The images whose licence the choice admits.
+
+    Raises:
+        InputError: there are images, but none under such a licence.
+    """
+    admitted = [(i, split) for i, split in images if allowed(i.licence or data_set.licence, licences)]
+    if images and not admitted:
+        others = ", ".join(sorted({i.licence or data_set.licence for i, _ in images}))
+        raise InputError(
+            f"{source}: the licence of all of it is: {others}; --licences {licences} leaves that out (--licence NAME says what it is)"
+        )
+    return admitted
+
+
+def _cut_all(
+    images: dict[str, tuple[LabelledImage, str]],
+    data_set: DataSet,
+    source: Path,
+    folder: Path,
+    report: Report,
+    drop: Collection[str],
+    progress: Callable[[int, int], None] | None,
+) -> list[ChipRow]:
+    """Write the chips of all images into a folder and count problems in the report; the rows of the chips kept.
+
+    Raises:
+        InputError: no chip is left.
+    """
+    rows = []
+    for number, (name, (image, split)) in enumerate(images.items(), start=1):
+        for chip, row in chips_of(image, split, f"{data_set.name}_{name}", data_set, source):
+            if row.problem:
+                report.problems[row.problem] += 1
+            if chip is None or row.problem in drop:
+                report.dropped += 1
+            else:
+                write_chip(folder, row.chip, chip)
+                rows.append(row)
+        if progress:
+            progress(number, len(images))
+    if not rows:
+        raise InputError(f"{source}: gives no chips; is it a whole {data_set.title}?")
+    return rows
+
+
+def _move_in(folder: Path, store: Path) -> None:
+    """Move every file of a folder into the store, which is made where there is none."""
+    store.mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.iterdir()):
+        path.replace(store / path.name)
+
+
+def _named(images: list[tuple[LabelledImage, str]], source: Path) -> dict[str, tuple[LabelledImage, str]]:
+    """The images by the name of their chips: the path below the source, without what would make it awkward in a file name.
+
+    Raises:
+        InputError: two images get one name.
+    """
+    named: dict[str, tuple[LabelledImage, str]] = {}
+    for image, split in images:
         path = image.path.relative_to(source) if image.path.is_relative_to(source) else Path(image.path.name)
-        named.append("".join(c if c.isalnum() or c in "-." else "_" for c in path.with_suffix("").as_posix()))
-    if twice := next((name for name, count in Counter(named).items() if count > 1), None):
-        one, two, *_ = (i.path for i, name in zip(images, named, strict=True) if name == twice)
-        raise InputError(f"{two}: its chips would be named as those of {one.name}; rename one of the files")
+        name = "".join(c if c.isalnum() or c in "-." else "_" for c in path.with_suffix("").as_posix())
+        if name in named:
+            raise InputError(
+                f"{image.path}: its chips would be named as those of {named[name][0].path.name}; rename one of the files"
+            )
+        named[name] = image, split
     return named
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
+from detect.base.geometry import moved
 from detect.base.stages import CODES
 from detect.datasets.chips import UNKNOWN
 from detect.datasets.images import DataSet, LabelledImage, Labels, Mask, Outlines, burn, raster, vector
@@ -173,11 +174,7 @@ def _refine(stages: _Stages, image: str, mostly_complete: bool, labels: Labels, 
 
 def _window_of(polygon: BaseGeometry, to_work: Affine, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
     """(H, W): whether a work pixel's middle lies in a polygon of native pixels."""
-    return burn(np.array([_affine(polygon, to_work)], dtype=object), np.ones(1, np.uint8), size_hw) == 1
-
-
-def _affine(polygon: BaseGeometry, transform: Affine) -> BaseGeometry:
-    return shapely.transform(polygon, lambda xy: np.column_stack(transform * xy.T))
+    return burn(np.array([moved(polygon, to_work)], dtype=object), np.ones(1, np.uint8), size_hw) == 1
 
 
 class _Stages:

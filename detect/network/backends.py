@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,26 +23,6 @@ class Backend(Protocol):
 
     def rest(self) -> None:
         """Give back memory until the next call."""
-
-
-def open_backend(weights: Weights, device: str = "auto", threads: int | None = None) -> Backend:
-    """The backend for a device: ONNX Runtime on ``cpu``, torch on ``cuda`` or ``cuda:N``; ``auto`` takes CUDA where torch sees one.
-
-    Raises:
-        InputError: unknown device, or one that this installation cannot use.
-    """
-    if device == "auto":
-        device = "cuda" if weights.safetensors is not None and _cuda_is_there() else "cpu"
-    if device == "cpu":
-        return OnnxBackend(weights, threads)
-    kind, _, number = device.partition(":")
-    if kind != "cuda" or (":" in device and not number.isdigit()):
-        raise InputError(f"--device {device}: unknown; give auto, cpu, cuda or cuda:N")
-    if not _cuda_is_there():
-        raise InputError(
-            f"--device {device}: no CUDA device that torch can use; install detect-buildings[train] or give --device cpu"
-        )
-    return TorchBackend(weights, device)
 
 
 class OnnxBackend:
@@ -64,11 +45,11 @@ class OnnxBackend:
         return self._session(halo_px).run(None, {"image": batch})[0][0]
 
     def rest(self) -> None:
-        """See ``Backend.rest``: the memory of a session is as large as its largest tile wants."""
+        """See ``Backend.rest``: a session keeps as much memory as its largest tile needed."""
         self._sessions.clear()
 
     def _session(self, halo_px: int) -> Any:
-        """The session whose graph answers for what lies inside that halo."""
+        """The session whose graph answers for the pixels inside that halo."""
         with self._lock:
             if halo_px not in self._sessions:
                 self._sessions[halo_px] = self._open(halo_px)
@@ -96,7 +77,11 @@ class TorchBackend:
     """Torch on a CUDA device, float32 sums without TF32, so that it agrees with the CPU to 1e-3."""
 
     def __init__(self, weights: Weights, device: str) -> None:
-        """Load the safetensors onto the device."""
+        """Load the safetensors onto the device, ``cuda`` or ``cuda:N``."""
+        if not _cuda_is_there():
+            raise InputError(
+                f"--device {device}: no CUDA device that torch can use; install detect-buildings[train] or give --device cpu"
+            )
         import torch
 
         from detect.network.model import load_network
@@ -115,11 +100,11 @@ class TorchBackend:
             return _core(self._network(batch)[0], halo_px).float().cpu().numpy()
 
     def rest(self) -> None:
-        """See ``Backend.rest``: what torch keeps lies on the device."""
+        """See ``Backend.rest``: torch keeps its memory on the device."""
 
 
 class FlipAveraged:
-    """Another backend, asked four times (as it is, mirrored either way, and both) and averaged: test-time augmentation."""
+    """The mean of another backend's answers to four views, plain, mirrored either way, and both: test-time augmentation."""
 
     def __init__(self, backend: Backend) -> None:
         """Wrap a backend."""
@@ -138,6 +123,28 @@ class FlipAveraged:
         self._backend.rest()
 
 
+BACKENDS: dict[str, Callable[[Weights, str, int | None], Backend]] = {
+    "cpu": lambda weights, device, threads: OnnxBackend(weights, threads),
+    "cuda": lambda weights, device, threads: TorchBackend(weights, device),
+}
+"""What runs the network on a kind of device: called with weights, the device as the user wrote it, and threads of one forward pass. A new
+backend is a class with the methods of ``Backend`` and a row here."""
+
+
+def open_backend(weights: Weights, device: str = "auto", threads: int | None = None) -> Backend:
+    """The backend for a device: ONNX Runtime on ``cpu``, torch on ``cuda`` or ``cuda:N``; ``auto`` takes CUDA where torch sees one.
+
+    Raises:
+        InputError: unknown device, or one that this installation cannot use.
+    """
+    if device == "auto":
+        device = "cuda" if weights.safetensors is not None and _cuda_is_there() else "cpu"
+    kind, colon, number = device.partition(":")
+    if kind not in BACKENDS or (colon and (kind == "cpu" or not number.isdigit())):
+        raise InputError(f"--device {device}: unknown; give auto, cpu, cuda or cuda:N")
+    return BACKENDS[kind](weights, device, threads)
+
+
 def _core(heads: Any, halo_px: int) -> Any:
     """(…, H, W) without a margin on each side."""
     height, width = heads.shape[-2:]
@@ -145,8 +152,8 @@ def _core(heads: Any, halo_px: int) -> Any:
 
 
 def _normalisation(weights: Weights) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    chosen = weights.card["normalisation"]
-    mean, sd = (np.asarray(chosen[k], np.float32)[:, None, None] for k in ("mean", "std"))
+    chosen = weights.card.normalisation
+    mean, sd = (np.asarray(values, np.float32)[:, None, None] for values in (chosen.mean, chosen.sd))
     return mean, sd
 
 

@@ -1,8 +1,8 @@
 """Blocks as tasks on a Dask cluster: many machines, the same bytes.
 
-Each worker process opens the weights and the scene once, computes blocks with all the threads it was given, and writes each block's file
-straight into the work folder, which all machines share. What this process gets back is a number, so a scene of any size passes by. A
-worker that dies takes the blocks in flight with it; Dask gives those to others.
+Each worker process opens the weights and the scene once, computes blocks with all its threads, and writes each block's file straight into
+the work folder, which all machines share. This process gets nothing back but that a block has ended, so a scene of any size passes by.
+When a worker dies, Dask gives its blocks in flight to others.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _SECONDS_TO_CONNECT = 20
 
 
 class DaskCluster:
-    """A cluster of others at an address, or one of this machine's own; use as a context manager."""
+    """A cluster that runs elsewhere, or one of processes on this machine; use as a context manager."""
 
     def __init__(self, address: str, weights: Weights, *, device: str, tta: bool, workers: int | None = None) -> None:
         """Connect.
 
         Args:
-            address: of a scheduler, such as ``tcp://10.0.0.1:8786``, or ``local`` for processes on this machine.
+            address: address of a scheduler, such as ``tcp://10.0.0.1:8786``, or ``local`` for processes on this machine.
             weights: every worker must find the same under the same name or path.
-            device: that each worker computes on.
+            device: where each worker computes.
             tta: whether mirrored reads are averaged.
-            workers: processes of a ``local`` cluster, default one per core; ignored for others.
+            workers: processes of a ``local`` cluster, default one per core; ignored for other clusters.
 
         Raises:
             InputError: Dask is not installed, or nothing answers at the address.
@@ -78,7 +78,7 @@ class DaskCluster:
         self._open.close()
 
     def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Iterator[tuple[Block, Exception | None]]:
-        """See ``detect.network.probabilities.Cluster``; a few blocks per thread are with the cluster at a time."""
+        """See ``detect.network.probabilities.Runner``; a few blocks per thread are with the cluster at a time."""
         from distributed import as_completed
 
         if Path(scene.path).exists():  # workers may stand in another folder

@@ -135,6 +135,6 @@ def load_network(weights: Any) -> nn.Module:
 
     if weights.safetensors is None:
         raise InputError(f"weights {weights.name}: there is no .safetensors beside the card; torch needs one")
-    network = build_network(weights.card["architecture"])
+    network = build_network(weights.card.architecture)
     network.load_state_dict({k: v.float() for k, v in load_file(weights.safetensors).items()}, strict=False)
     return ProbabilityNetwork(network).eval()

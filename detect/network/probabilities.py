@@ -1,8 +1,7 @@
 """Stream a scene through the network: read → predict → drop the halo → store, block by block, resumable.
 
 Each finished block is one file in the scene's work folder, written aside and renamed, so a kill at any instant loses at most the blocks
-in flight. Heads are stored as uint8 (p × 254 rounded, 255 no data): whatever follows starts from those integers and replays without
-the network.
+in flight. Heads are stored as bytes (``detect.base.pixels``): all later steps start from those integers and replay without the network.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from rasterio.windows import Window
 
 from detect.base.files import whole_file, write_whole
 from detect.base.grid import Span
-from detect.base.values import NO_DATA, TOP
+from detect.base.pixels import NO_DATA, TOP
 from detect.network.backends import Backend
 from detect.network.heads import HEADS
 from detect.network.lattice import Block, Lattice
@@ -38,31 +37,38 @@ Progress = Callable[[str, int, int], None]
 def calibrated(temperature: float) -> NDArray[np.uint8]:
     """(256,) table from a stored footprint probability to a calibrated one: its logit divided by a temperature; 255 stays no data.
 
-    Masks are cut from the stored ones, whose thresholds were chosen with them; the table is for what a user reads.
+    Masks are cut from the stored ones, whose thresholds were chosen with them; the table serves what a user reads.
     """
     p = np.clip(np.arange(TOP + 1) / TOP, 1e-6, 1 - 1e-6)
-    told = np.floor(TOP / (1 + np.exp(-np.log(p / (1 - p)) / temperature)) + 0.5)
-    return np.append(told, NO_DATA).astype(np.uint8)
+    shown = np.floor(TOP / (1 + np.exp(-np.log(p / (1 - p)) / temperature)) + 0.5)
+    return np.append(shown, NO_DATA).astype(np.uint8)
 
 
-class Cluster(Protocol):
-    """Computes blocks elsewhere; see ``detect.network.cluster``."""
+class Runner(Protocol):
+    """Computes blocks and stores each in its file: threads of this process (``Threads``), or a cluster (``detect.network.cluster``)."""
 
     def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Iterator[tuple[Block, Exception | None]]:
-        """Blocks as they end, in any order, with what went wrong."""
+        """Blocks as they end, in any order, each with what went wrong or None."""
 
 
 @dataclass
 class Ledger:
-    """What became of each block."""
+    """How many blocks are done, and which failed."""
 
     blocks: int = 0
     done: int = 0
     skipped_nodata: int = 0
-    """Blocks without a valid pixel; the network was not asked."""
+    """Blocks without a valid pixel, for which the network did not run."""
     resumed: int = 0
     """Of the done ones, those that an earlier run had finished."""
     failed: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, block: Block, error: Exception | None) -> None:
+        """Count a block that has ended."""
+        if error is None:
+            self.done += 1
+        else:
+            self.failed.append({"index": block.index, "span": asdict(block.span), "error": f"{type(error).__name__}: {error}"})
 
 
 @dataclass(frozen=True)
@@ -109,14 +115,12 @@ class HeadReader:
 def predict_probabilities(
     scene: Scene,
     grid: WorkGrid,
-    backend: Backend,
     lattice: Lattice,
+    runner: Runner,
     folder: Path,
     *,
     run_key: str,
     block_px: int = 1024,
-    workers: int = 1,
-    cluster: Cluster | None = None,
     progress: Progress | None = None,
 ) -> Probabilities:
     """The heads of a scene on its work grid, in ``folder/heads.tif``.
@@ -124,13 +128,12 @@ def predict_probabilities(
     Args:
         scene: what to read.
         grid: its work grid at the network's GSD.
-        backend: runs the network.
         lattice: of the tiles; from the weights' card.
-        folder: keeps finished blocks between runs; those of another ``run_key`` are thrown away.
+        runner: computes the blocks.
+        folder: keeps finished blocks between runs; those of another ``run_key`` are thrown away. All workers of a cluster see it under the
+            same path.
         run_key: hash of everything that decides a pixel: scene, weights, options.
         block_px: side of a block; decides what a kill loses and how much memory is held, nothing else.
-        workers: blocks in flight.
-        cluster: computes the blocks instead of this process's threads; its workers see ``folder`` under the same path.
         progress: called as (stage, done, total).
     """
     blocks = lattice.blocks(grid.size_hw, block_px)
@@ -140,18 +143,8 @@ def predict_probabilities(
     waiting = [b for b in blocks if not _file(folder, b).exists()]
     ledger.resumed = ledger.done = len(blocks) - len(waiting)
     report("network", ledger.done, len(blocks))
-    run = (
-        _run_here(waiting, scene, grid, backend, folder, workers)
-        if cluster is None
-        else cluster.run(waiting, scene, grid, folder)
-    )
-    for block, outcome in run:
-        if isinstance(outcome, Exception):
-            ledger.failed.append(
-                {"index": block.index, "span": asdict(block.span), "error": f"{type(outcome).__name__}: {outcome}"}
-            )
-        else:
-            ledger.done += 1
+    for block, error in runner.run(waiting, scene, grid, folder):
+        ledger.note(block, error)
         report("network", ledger.done + len(ledger.failed), len(blocks))
     ledger.failed.sort(key=lambda f: f["index"])
     for part in (folder / "blocks").glob(".*.part.npy"):  # of a run, or of a worker, that was killed
@@ -161,7 +154,7 @@ def predict_probabilities(
 
 
 def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArray[np.uint8]:
-    """Heads (5, H, W) of one block as uint8; 255 where the scene holds no observation; (5, 0, 0) where all of it is so."""
+    """Heads (5, H, W) of one block as stored; NO_DATA where the scene holds no observation; (5, 0, 0) where it holds none at all."""
     heads: NDArray[np.uint8] | None = None
     for tile in block.tiles:
         if reader.is_unstored(tile.core):
@@ -184,44 +177,50 @@ def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArra
 
 
 def _as_stored(p: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Probabilities 0–1 → 0–254, rounded half up."""
+    """Probabilities 0–1 → 0–TOP, rounded half up."""
     scaled = np.clip(p, 0, 1)
     scaled *= np.float32(TOP)
     scaled += np.float32(0.5)
     return scaled.astype(np.uint8)
 
 
-def _run_here(
-    blocks: list[Block], scene: Scene, grid: WorkGrid, backend: Backend, folder: Path, workers: int
-) -> Iterator[tuple[Block, Exception | None]]:
-    """Blocks as they end, at most ``workers`` + 1 of them in flight; each is tried twice.
+@dataclass(frozen=True)
+class Threads:
+    """Computes blocks with threads of this process.
 
     While one thread reads or stores, the others compute: GDAL and the network let go of Python's lock.
     """
-    own = threading.local()
-    with ExitStack() as open_files, ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
 
-        def work(block: Block) -> None:
-            if not hasattr(own, "reader"):
-                own.reader = open_files.enter_context(scene.reader(grid))
-            try:
-                compute_block(block, own.reader, backend, folder)
-            except Exception:  # whatever it was, a second try costs little and a hole costs a count
-                with scene.reader(grid) as reader:
-                    compute_block(block, reader, backend, folder)
+    backend: Backend
+    workers: int = 1
+    """Threads; one block more than that is in flight."""
 
-        flying: dict[Future[None], Block] = {}
-        queue = iter(blocks)
-        while True:
-            while len(flying) <= workers and (block := next(queue, None)) is not None:
-                flying[pool.submit(work, block)] = block
-            if not flying:
-                return
-            for ended in wait(flying, return_when=FIRST_COMPLETED).done:
-                cause = ended.exception()
-                if cause is not None and not isinstance(cause, Exception):
-                    raise cause
-                yield flying.pop(ended), cause
+    def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Iterator[tuple[Block, Exception | None]]:
+        """See ``Runner.run``; each block is tried twice."""
+        own = threading.local()
+        with ExitStack() as open_files, ThreadPoolExecutor(max_workers=max(1, self.workers)) as pool:
+
+            def work(block: Block) -> None:
+                if not hasattr(own, "reader"):
+                    own.reader = open_files.enter_context(scene.reader(grid))
+                try:
+                    compute_block(block, own.reader, self.backend, folder)
+                except Exception:  # whatever it was, a second try costs little and a hole costs a count
+                    with scene.reader(grid) as reader:
+                        compute_block(block, reader, self.backend, folder)
+
+            flying: dict[Future[None], Block] = {}
+            queue = iter(blocks)
+            while True:
+                while len(flying) <= self.workers and (block := next(queue, None)) is not None:
+                    flying[pool.submit(work, block)] = block
+                if not flying:
+                    return
+                for ended in wait(flying, return_when=FIRST_COMPLETED).done:
+                    cause = ended.exception()
+                    if cause is not None and not isinstance(cause, Exception):
+                        raise cause
+                    yield flying.pop(ended), cause
 
 
 def compute_block(block: Block, reader: SceneReader, backend: Backend, folder: Path) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from detect.base.errors import InputError
+from detect.base.geometry import moved
 from detect.base.grid import Span
 from detect.base.stages import STAGES
 from detect.network.weights import Weights
@@ -37,7 +38,7 @@ class CropReader:
 
     def read(self, polygon: Any) -> NDArray[np.float32]:
         """(scales, 4, S, S) of 0–1: red, green, blue as the network sees them, and the footprint."""
-        return np.stack([self._crop(reader, shapely.transform(polygon, _by(to_px))) for reader, to_px in self._readers])
+        return np.stack([self._crop(reader, moved(polygon, to_px)) for reader, to_px in self._readers])
 
     def _crop(self, reader: SceneReader, polygon: Any) -> NDArray[np.float32]:
         west, north, east, south = polygon.bounds
@@ -120,13 +121,9 @@ def looks_again(weights: Weights, scene: Scene) -> bool:
 @contextmanager
 def open_stage_head(weights: Weights, scene: Scene, grid: WorkGrid) -> Iterator[StageHead | None]:
     """The stage head of weights on a scene; None where the weights have none, and on drawn scenes, which it has never seen."""
-    if not looks_again(weights, scene):
+    look = weights.card.second_look
+    if look is None or not looks_again(weights, scene):
         yield None
         return
-    spec = weights.card["stage_head"]
-    with crop_reader(scene, grid, spec["gsds_m"], spec["crop_px"]) as reader:
+    with crop_reader(scene, grid, look.gsds_m, look.crop_px) as reader:
         yield StageHead(weights, reader)
-
-
-def _by(transform: Affine) -> Any:
-    return lambda xy: np.column_stack(transform * xy.T)

@@ -11,7 +11,7 @@ import shapely
 from affine import Affine
 from rasterio.features import shapes
 
-from detect.base.values import NO_DATA
+from detect.base.pixels import NO_DATA
 from detect.results.folder import buildings_file
 
 OBSERVED_PX = 4096

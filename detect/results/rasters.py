@@ -16,8 +16,8 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio import shutil as raster_shutil
 
+from detect.base.pixels import NO_DATA
 from detect.base.stages import STAGES
-from detect.base.values import NO_DATA
 from detect.results import styles
 from detect.scene.scene import WorkGrid
 

@@ -9,8 +9,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
+from detect.base.pixels import NO_DATA
 from detect.base.stages import CODES
-from detect.base.values import NO_DATA
 from detect.base.vectors import geometries_of
 from detect.census.review import Review
 

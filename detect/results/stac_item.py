@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import shapely
-from affine import Affine
 
 from detect.base.geometry import to_degrees
+from detect.base.pixels import NO_DATA, TOP
 from detect.base.stages import STAGES
-from detect.base.values import NO_DATA, TOP
+from detect.network.heads import HEAD_NAMES
 from detect.network.weights import Weights
 from detect.results.files import FILES
 from detect.results.styles import STAGE_COLOURS_RGB
@@ -46,7 +46,7 @@ def stac_item(scene: Scene, grid: WorkGrid, weights: Weights) -> dict[str, Any]:
     """The item as a dictionary; arguments as in ``write_item``."""
     place: dict[str, Any] = {"geometry": None}
     if scene.crs is not None:
-        outline = to_degrees(np.array([_outline(scene.transform, scene.size_hw)], dtype=object), scene.crs)[0]
+        outline = to_degrees(np.array([scene.outline], dtype=object), scene.crs)[0]
         outline = shapely.orient_polygons(shapely.set_precision(outline, 1e-7))
         place = {"geometry": shapely.geometry.mapping(outline), "bbox": list(outline.bounds)}
     return {
@@ -68,11 +68,6 @@ def stac_item(scene: Scene, grid: WorkGrid, weights: Weights) -> dict[str, Any]:
     }
 
 
-def _outline(transform: Affine, size_hw: tuple[int, int]) -> shapely.Polygon:
-    height, width = size_hw
-    return shapely.Polygon([transform * corner for corner in ((0, 0), (0, height), (width, height), (width, 0))])
-
-
 def _time(date: str | None) -> dict[str, str | None]:
     if date is None:
         return {"datetime": None, "start_datetime": "1900-01-01T00:00:00Z", "end_datetime": "9999-12-31T23:59:59Z"}
@@ -91,24 +86,21 @@ def _projection(scene: Scene) -> dict[str, Any]:
 
 def _bands(weights: Weights) -> list[dict[str, str]]:
     """What the network reads; MLM's input refers to these by name."""
-    return [{"name": str(name)} for name in weights.card.get("bands", ("red", "green", "blue"))]
+    return [{"name": name} for name in weights.card.bands]
 
 
 def _model(weights: Weights, gsd_m: float) -> dict[str, Any]:
     """MLM: what goes in, what comes out. The network takes tiles of any whole number of strides; the shape is the one that it is fed."""
     card = weights.card
-    side = card["tile"]["core_px"] + 2 * card["tile"]["halo_px"]
+    side = card.lattice.core_px + 2 * card.lattice.halo_px
     order = ["batch", "channel", "height", "width"]
-    normalisation = card["normalisation"]
     scaling = [
         {"type": "z-score", "mean": mean, "stddev": sd}
-        for mean, sd in zip(normalisation["mean"], normalisation["std"], strict=True)
+        for mean, sd in zip(card.normalisation.mean, card.normalisation.sd, strict=True)
     ]
-    architecture = card["architecture"]
-    heads = list(card["heads"])
     return {
         "mlm:name": "detect-" + re.sub(r"[^A-Za-z0-9]+", "-", weights.name).strip("-"),
-        "mlm:architecture": f"{architecture['decoder']} {architecture['encoder']}",
+        "mlm:architecture": f"{card.architecture['decoder']} {card.architecture['encoder']}",
         "mlm:tasks": ["semantic-segmentation", "instance-segmentation"],
         "mlm:framework": "ONNX" if weights.onnx else "PyTorch",
         "mlm:pretrained": True,
@@ -125,11 +117,11 @@ def _model(weights: Weights, gsd_m: float) -> dict[str, Any]:
         ],
         "mlm:output": [
             {
-                "name": "probabilities of " + ", ".join(heads),
+                "name": "probabilities of " + ", ".join(HEAD_NAMES),
                 "bands": [],
                 "tasks": ["semantic-segmentation"],
-                "result": {"shape": [-1, len(heads), side, side], "dim_order": order, "data_type": "float32"},
-                "classification:classes": [{"value": i, "name": head, "description": head} for i, head in enumerate(heads)],
+                "result": {"shape": [-1, len(HEAD_NAMES), side, side], "dim_order": order, "data_type": "float32"},
+                "classification:classes": [{"value": i, "name": head, "description": head} for i, head in enumerate(HEAD_NAMES)],
                 "post_processing_function": None,
             }
         ],

@@ -15,11 +15,11 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from detect.base.grid import Span
 from detect.base.memory import trim
-from detect.buildings.footprints import RawBuilding, extract_buildings
+from detect.buildings.footprints import RawBuilding, Reading, extract_buildings
 from detect.buildings.instances import find_groups
 from detect.buildings.table import building_table
 from detect.buildings.thresholds import instance_params
-from detect.network.probabilities import Probabilities, calibrated, predict_probabilities
+from detect.network.probabilities import Probabilities, Threads, calibrated, predict_probabilities
 from detect.network.stage_head import open_stage_head
 from detect.results.picture import read_whole
 from detect.results.rasters import forget
@@ -59,13 +59,11 @@ def find(scene: Scene, job: Job) -> Found:
     heads = predict_probabilities(
         scene,
         grid,
-        job.backend,
         job.weights.lattice,
+        job.cluster or Threads(job.backend, job.threads),
         work,
         run_key=job.key(scene, []),  # other scenes change nothing that the network sees
         block_px=job.options.block_px,
-        workers=job.threads,
-        cluster=job.cluster,
         progress=job.report(scene),
     )
     job.backend.rest()  # what follows needs the memory
@@ -99,13 +97,15 @@ def _outline(heads: Probabilities, scene: Scene, grid: WorkGrid, job: Job) -> tu
             reader.read,
             find_groups(lambda span: reader.read(span, (0,))[0], grid.size_hw, params.threshold_u8),
             grid.size_hw,
-            params,
+            Reading(
+                params,
+                scores=calibrated(weights.temperature("footprint")),
+                temperature=weights.temperature("stage"),
+                class_weights=weights.card.calibration.stage_class_weights,
+                classify=stage_head,
+                sure_from=weights.stage_sure_from,
+            ),
             paint=paint,
-            temperature=weights.temperature("stage"),
-            class_weights=tuple(weights.card.get("calibration", {}).get("stage_class_weights", (1.0, 1.0, 1.0))),
-            told=calibrated(weights.temperature("footprint")),
-            classify=stage_head,
-            sure_from=weights.stage_sure_from,
         )
     report("buildings", 1, 1)
     return raw, stage

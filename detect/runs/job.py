@@ -16,7 +16,7 @@ from detect.base.vectors import read_vector
 from detect.census.profiles import StructureProfile, load_profile
 from detect.network.backends import Backend, FlipAveraged, open_backend
 from detect.network.cluster import DaskCluster
-from detect.network.probabilities import Cluster
+from detect.network.probabilities import Runner
 from detect.network.weights import Weights, load_weights, sha256_of
 from detect.results.folder import ResultFolder
 from detect.results.remote import RemoteFolder, is_remote
@@ -38,7 +38,7 @@ class Job:
     backend: Backend
     threads: int
     """Blocks computed at a time."""
-    cluster: Cluster | None
+    cluster: Runner | None
 
     def folder(self, scene: Scene) -> ResultFolder:
         """Where the result of a scene goes."""

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 from detect.base.errors import DetectError, InputError
-from detect.base.geometry import measure
+from detect.base.geometry import measure, span_outline
+from detect.base.grid import Span
 from detect.base.notices import Code, Notice, as_json, notices_of
 from detect.base.options import takes
-from detect.base.values import NO_DATA
+from detect.base.pixels import NO_DATA
 from detect.base.vectors import geometries_of, read_vector
 from detect.census.count import storeys_notices, take_census, with_beds
 from detect.census.gaps import with_gaps
@@ -140,8 +141,7 @@ def _read_summary(folder: Path) -> dict[str, Any]:
 
 
 def _outline(grid: WorkGrid) -> Polygon:
-    height, width = grid.size_hw
-    return Polygon([grid.transform * corner for corner in ((0, 0), (width, 0), (width, height), (0, height))])
+    return span_outline(grid.transform, Span(0, 0, *grid.size_hw))
 
 
 def _old_sites(folder: Path, before: dict[str, Any]) -> Sites:

@@ -1,16 +1,14 @@
-"""The day a scene was taken: from the option, a STAC item beside the file, the file's tags, or its name, in that order."""
+"""Days in texts, tags, file names and STAC items; ``detect.scene.sources`` says which one a scene takes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date as Date
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from detect.base.errors import InputError
-from detect.scene.stac import items_beside
 
 FIRST_YEAR = 1940
 """Digits before it, and days that are still to come, are no date of a scene: 19201080 are pixels, 20481024 too."""
@@ -26,24 +24,16 @@ _TAGS = (
 )
 
 
-def scene_date(dataset: Any, path: str, given: str | None = None) -> str | None:
-    """ISO day of a scene; None where nothing tells it.
-
-    Args:
-        dataset: open rasterio dataset.
-        path: of the scene, or its URL.
-        given: the option ``--date``.
+def given_date(text: str) -> str:
+    """ISO day of the option ``--date``.
 
     Raises:
-        InputError: ``given`` is no day.
+        InputError: it is no day.
     """
-    if given is not None:
-        try:
-            return Date.fromisoformat(given).isoformat()
-        except ValueError as cause:
-            raise InputError(f"--date '{given}': no day; write it as YYYY-MM-DD") from cause
-    name = Path(path.split("?")[0]).stem
-    return next((d for d in (_from_item(Path(path)), _from_tags(dataset), day_in(name), month_in(name)) if d), None)
+    try:
+        return Date.fromisoformat(text).isoformat()
+    except ValueError as cause:
+        raise InputError(f"--date '{text}': no day; write it as YYYY-MM-DD") from cause
 
 
 def day_in(text: str) -> str | None:
@@ -82,7 +72,8 @@ def _real(year: int, month: int, day: int) -> str | None:
     return date.isoformat() if FIRST_YEAR <= year and date <= tomorrow else None
 
 
-def _from_tags(dataset: Any) -> str | None:
+def tagged_date(dataset: Any) -> str | None:
+    """The day in the tags of an open rasterio dataset, the most trustworthy tag first."""
     for space, key in _TAGS:
         tags = {k.upper(): v for k, v in dataset.tags(ns=space).items()}
         found = day_in(tags.get(key, ""))
@@ -91,6 +82,9 @@ def _from_tags(dataset: Any) -> str | None:
     return None
 
 
-def _from_item(path: Path) -> str | None:
-    """The day in a STAC item beside a file."""
-    return next((found for item in items_beside(path) if (found := item_date(item))), None)
+def named_date(name: str, others: Iterable[str | None] = ()) -> str | None:
+    """The day in a file's name. A month alone stands for that one of ``others`` which lies in it, else for its first day."""
+    day, month = day_in(name), month_in(name)
+    if day is not None or month is None:
+        return day
+    return next((other for other in others if other is not None and other[:7] == month[:7]), month)

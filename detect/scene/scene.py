@@ -24,10 +24,10 @@ from shapely import Polygon
 
 from detect.base.errors import InputError
 from detect.base.geometry import ground_size_m
-from detect.scene.dates import scene_date
 from detect.scene.reader import SceneReader, fingerprint, has_mask, opened, read_native
+from detect.scene.sources import Source, known_of, stem_of
 from detect.scene.stretch import measure_brightness
-from detect.scene.sun import Sun, scene_sun
+from detect.scene.sun import Sun
 
 COARSEST_GSD_M = 3.0
 """A house has fewer than 20 pixels at 3 m; counting coarser images would only pretend."""
@@ -112,7 +112,7 @@ class Scene:
 
 
 def open_scene(
-    path: str | Path,
+    scene: str | Path | Source,
     *,
     bands: Sequence[int] | None = None,
     gsd_m: float | None = None,
@@ -123,17 +123,18 @@ def open_scene(
     """Look at a raster: georeference, GSD, bands, date, brightness stretch.
 
     Args:
-        path: a file, ``/vsi…`` path or URL that GDAL opens.
+        scene: a file, ``/vsi…`` path or URL that GDAL opens, or one of ``detect.scene.sources``.
         bands: 1-based bands to show as red, green, blue, or one band; default by number and meaning of the bands.
         gsd_m: ground size of a pixel, only for an image without usable georeference.
-        date: ISO day; default from a STAC item beside the file, its tags or its name (see ``detect.scene.dates``).
-        sun_deg: elevation and azimuth of the sun; default from a STAC item beside the file or its tags (see ``detect.scene.sun``).
+        date: ISO day; default from a STAC item, the file's name or its tags (see ``detect.scene.sources``).
+        sun_deg: elevation and azimuth of the sun; default from a STAC item or the file's tags.
         coarsest_gsd_m: largest pixel that is taken, metres.
 
     Raises:
         InputError: not a raster, no or complex bands, no georeference and no ``gsd_m`` (or both), too coarse.
     """
-    path = str(path)
+    source = scene if isinstance(scene, Source) else Source(str(scene))
+    path = source.path
     with opened(path) as dataset:
         _refuse_unusable(dataset, path)
         notes: list[str] = []
@@ -151,20 +152,21 @@ def open_scene(
         simulated = SIMULATED in dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", "")
         if simulated:
             notes.append(f"{SIMULATED}: the scene is drawn and shows no real place")
+        known = known_of(source, dataset, date, sun_deg)
         dtype = dataset.dtypes[chosen[0] - 1]
         black, sample = _sample(dataset, chosen)
         brightness = measure_brightness(sample, dtype)
         return Scene(
             path=path,
-            name=Path(path.split("?")[0]).stem,
+            name=source.name or stem_of(path),
             crs=crs,
             transform=transform,
             size_hw=size_hw,
             gsd_rc_m=gsd_rc_m,
             bands=chosen,
             dtype=dtype,
-            date=scene_date(dataset, path, date),
-            sun=scene_sun(dataset, path, *sun_deg),
+            date=known.date,
+            sun=known.sun,
             stretch_lo=brightness.lo,
             stretch_hi=brightness.hi,
             gamma=brightness.gamma,
@@ -173,7 +175,7 @@ def open_scene(
             black_is_nodata=black,
             sha256=fingerprint(dataset, path),
             simulated=simulated,
-            warnings=tuple(notes),
+            warnings=(*notes, *known.notes),
         )
 
 

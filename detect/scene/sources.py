@@ -1,4 +1,7 @@
-"""What a user names → the scenes it stands for: files, URLs, patterns, lists, STAC items and collections.
+"""What a user names → the scenes it stands for: files, URLs, patterns, lists, STAC items and collections; and what is known of each.
+
+Date and sun come from the strongest source that gives them: an option, a STAC item, the file's name, its tags, in this order. Software
+overwrites tags when it saves a file; names and items are someone's word.
 
 STAC (SpatioTemporal Asset Catalog 1.0) is read as plain JSON: an item is a scene of one date with named assets; one is the picture.
 """
@@ -9,15 +12,18 @@ import glob
 import json
 import re
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 from detect.base.errors import InputError
-from detect.scene.sun import Sun, item_sun
+from detect.scene.dates import given_date, item_date, named_date, tagged_date
+from detect.scene.stac import items_beside
+from detect.scene.sun import Sun, given_sun, item_sun, tagged_sun
 
+T = TypeVar("T")
 _PICTURES = ("image/tiff", "image/jp2", "image/vrt", "image/jpeg", "image/png")
 _NO_PICTURES = {"thumbnail", "overview", "metadata", "cloud", "data-mask", "snow-ice"}
 
@@ -33,6 +39,76 @@ class Source:
     """ISO day; None: what the file says."""
     sun: Sun | None = None
     """None: what the file says."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """When a scene was taken, and where the sun stood."""
+
+    date: str | None
+    """ISO day."""
+    sun: Sun | None
+    notes: tuple[str, ...]
+    """One line on each that sources contradict each other in."""
+
+
+def known_of(
+    source: Source, dataset: Any, date: str | None = None, sun_deg: tuple[float | None, float | None] = (None, None)
+) -> Known:
+    """Date and sun of a scene by the strongest source that gives them; None where none does.
+
+    Args:
+        source: the scene.
+        dataset: the same, an open rasterio dataset.
+        date: the option ``--date``.
+        sun_deg: the options ``--sun-elevation`` and ``--sun-azimuth``.
+
+    Raises:
+        InputError: an option is no day, or no place in the sky.
+    """
+    beside = list(items_beside(Path(source.path)))
+    item_day = source.date or _first(map(item_date, beside))
+    tag_day = tagged_date(dataset)
+    day, day_note = _strongest(
+        "date",
+        {
+            "--date": None if date is None else given_date(date),
+            "STAC item": item_day,
+            "file name": named_date(stem_of(source.path), (item_day, tag_day)),
+            "tag": tag_day,
+        },
+        str.__eq__,
+    )
+    sun, sun_note = _strongest(
+        "sun",
+        {
+            "--sun-elevation and --sun-azimuth": given_sun(*sun_deg),
+            "STAC item": source.sun or _first(map(item_sun, beside)),
+            "tag": tagged_sun(dataset),
+        },
+        Sun.is_near,
+    )
+    return Known(day, sun, tuple(note for note in (day_note, sun_note) if note))
+
+
+def stem_of(path: str) -> str:
+    """The name of a file or URL without its folder, ending and query."""
+    return Path(path.split("?")[0]).stem
+
+
+def _first(values: Iterable[T | None]) -> T | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _strongest(what: str, said: Mapping[str, T | None], agree: Callable[[Any, Any], bool]) -> tuple[T | None, str]:
+    """The first value that a source gives, and a line on those that contradict it, or nothing."""
+    given = [(where, value) for where, value in said.items() if value is not None]
+    if not given:
+        return None, ""
+    (strongest, taken), *weaker = given
+    against = [f"{value} ({where})" for where, value in weaker if not agree(taken, value)]
+    note = f"{what}: {taken} ({strongest}) was taken; {' and '.join(against)} {'contradicts' if len(against) == 1 else 'contradict'} it"
+    return taken, note if against else ""
 
 
 def sources(given: Sequence[str | Path], asset: str | None = None) -> list[Source]:
@@ -89,9 +165,8 @@ def _catalogued(place: str, asset: str | None) -> Iterator[Source]:
 
 
 def _source(item: dict[str, Any], here: str, asset: str | None) -> Source:
-    moment = item.get("properties", {}).get("datetime") or item.get("properties", {}).get("start_datetime")
     name = re.sub(r"[^\w.-]+", "_", str(item.get("id", "item"))).strip(".") or "item"
-    return Source(_resolved(here, _chosen(item, here, asset)["href"]), name, moment[:10] if moment else None, item_sun(item))
+    return Source(_resolved(here, _chosen(item, here, asset)["href"]), name, item_date(item), item_sun(item))
 
 
 def _chosen(item: dict[str, Any], here: str, asset: str | None) -> dict[str, Any]:

@@ -1,16 +1,16 @@
-"""Where the sun stood when a scene was taken: from options, a STAC item beside the file, or the file's tags, in that order."""
+"""Where the sun stood, by options, tags and STAC items; ``detect.scene.sources`` says which one a scene takes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from detect.base.errors import InputError
-from detect.scene.stac import items_beside
 
+SAME_SUN_DEG = 2.0
+"""Metadata give the sun at the start, the middle or the end of an image; it moves about a degree in four minutes."""
 _ITEM_KEYS = ("view:sun_elevation", "view:sun_azimuth")  # STAC view extension
 _TAGS = (
     ("IMD", "IMAGE_1.MEANSUNEL", "IMAGE_1.MEANSUNAZ"),  # DigitalGlobe and Maxar
@@ -29,6 +29,15 @@ class Sun:
     azimuth_deg: float
     """Clockwise from north."""
 
+    def __str__(self) -> str:
+        """As in a notice: ``41.5° above the horizon at 150° from north``."""
+        return f"{self.elevation_deg:g}° above the horizon at {self.azimuth_deg:g}° from north"
+
+    def is_near(self, other: Sun) -> bool:
+        """Whether both differ by less than ``SAME_SUN_DEG`` in each angle."""
+        turn = abs(self.azimuth_deg - other.azimuth_deg) % 360
+        return abs(self.elevation_deg - other.elevation_deg) < SAME_SUN_DEG and min(turn, 360 - turn) < SAME_SUN_DEG
+
     def shadow_m(self, height_m: float) -> float:
         """Length of the shadow of something that high on level ground."""
         return height_m / math.tan(math.radians(self.elevation_deg))
@@ -38,29 +47,23 @@ class Sun:
         return shadow_m * math.tan(math.radians(self.elevation_deg))
 
 
-def scene_sun(dataset: Any, path: str, elevation_deg: float | None = None, azimuth_deg: float | None = None) -> Sun | None:
-    """The sun of a scene; None where nothing tells it.
-
-    Args:
-        dataset: open rasterio dataset.
-        path: of the scene, or its URL.
-        elevation_deg: the option ``--sun-elevation``.
-        azimuth_deg: the option ``--sun-azimuth``.
+def given_sun(elevation_deg: float | None, azimuth_deg: float | None) -> Sun | None:
+    """The sun of the options ``--sun-elevation`` and ``--sun-azimuth``; None without them.
 
     Raises:
         InputError: one option without the other, or no place in the sky.
     """
     if (elevation_deg is None) != (azimuth_deg is None):
         raise InputError("--sun-elevation and --sun-azimuth: give both, or neither")
-    if elevation_deg is not None and azimuth_deg is not None:
-        given = _in_the_sky(elevation_deg, azimuth_deg)
-        if given is None:
-            raise InputError(
-                f"--sun-elevation {elevation_deg:g} --sun-azimuth {azimuth_deg:g}: "
-                "expects 0 to 90 degrees above the horizon and 0 to 360 from north"
-            )
-        return given
-    return next((sun for pair in _told(dataset, path) if (sun := _in_the_sky(*pair)) is not None), None)
+    if elevation_deg is None or azimuth_deg is None:
+        return None
+    given = _in_the_sky(elevation_deg, azimuth_deg)
+    if given is None:
+        raise InputError(
+            f"--sun-elevation {elevation_deg:g} --sun-azimuth {azimuth_deg:g}: "
+            "expects 0 to 90 degrees above the horizon and 0 to 360 from north"
+        )
+    return given
 
 
 def item_sun(item: Mapping[str, Any]) -> Sun | None:
@@ -69,14 +72,14 @@ def item_sun(item: Mapping[str, Any]) -> Sun | None:
     return _in_the_sky(*(properties.get(key) for key in _ITEM_KEYS)) if isinstance(properties, Mapping) else None
 
 
-def _told(dataset: Any, path: str) -> Iterable[tuple[Any, Any]]:
-    for item in items_beside(Path(path)):
-        sun = item_sun(item)
-        if sun is not None:
-            yield sun.elevation_deg, sun.azimuth_deg
+def tagged_sun(dataset: Any) -> Sun | None:
+    """The sun in the tags of an open rasterio dataset."""
     for space, elevation, azimuth in _TAGS:
         tags = {k.upper(): v for k, v in dataset.tags(ns=space).items()}
-        yield tags.get(elevation), tags.get(azimuth)
+        sun = _in_the_sky(tags.get(elevation), tags.get(azimuth))
+        if sun is not None:
+            return sun
+    return None
 
 
 def _in_the_sky(elevation: Any, azimuth: Any) -> Sun | None:

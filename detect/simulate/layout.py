@@ -15,6 +15,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from detect.base.geometry import rectangle_corners
 from detect.simulate.blocks import ROOF_COLOURS_RGB, STAGES
 
 Kind = Literal["dormitory", "hall", "house", "hut"]
@@ -425,8 +426,7 @@ def _trees(rng: np.random.Generator, layout: Layout) -> Points:
 def rectangle(middle_m: Points, length_m: float, width_m: float, heading: float) -> Points:
     """(4, 2) corners; the first side is a long one."""
     along, across = _axes(heading)
-    a, b = along * length_m / 2, across * width_m / 2
-    return np.asarray(middle_m) + np.array([-a - b, a - b, a + b, -a + b])
+    return rectangle_corners(np.asarray(middle_m), along * length_m / 2, across * width_m / 2)
 
 
 def _axes(heading: float) -> tuple[Points, Points]:

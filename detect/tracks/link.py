@@ -15,6 +15,7 @@ import shapely
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from detect.base.geometry import smallest_rectangle_sides
 from detect.base.matching import best_match, overlaps
 from detect.base.vectors import geometries_of
 from detect.tracks.series import Snapshot
@@ -148,9 +149,7 @@ def _near(footprints: NDArray[np.object_]) -> list[tuple[int, int]]:
 
 def _width(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
     """Shorter side of the smallest rectangle around each, metres of the plane."""
-    boxes = shapely.minimum_rotated_rectangle(geometries)
-    corners = np.stack([shapely.get_coordinates(b)[:3] for b in boxes])  # (N, 3, 2): two sides that meet
-    return np.asarray(np.hypot(*np.diff(corners, axis=1).transpose(2, 0, 1)).min(axis=1))
+    return np.asarray(np.hypot(*smallest_rectangle_sides(geometries).transpose(2, 0, 1)).min(axis=1))
 
 
 def _covering(footprints: NDArray[np.object_], drawn: NDArray[np.object_]) -> NDArray[np.int64]:

@@ -22,8 +22,10 @@ from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
+from detect.base.geometry import span_outline
+from detect.base.grid import Span
 from detect.base.matching import covered_by
-from detect.base.values import NO_DATA, TOP
+from detect.base.pixels import NO_DATA, TOP
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.observed import observed_ground
@@ -180,8 +182,7 @@ def _load(result: Result | Path) -> _Loaded:
 
 def _outline(folder: Path) -> gpd.GeoDataFrame:
     with rasterio.open(folder / "mask.tif") as mask:
-        corners = [mask.transform * c for c in ((0, 0), (mask.width, 0), (mask.width, mask.height), (0, mask.height))]
-        return gpd.GeoDataFrame(geometry=[shapely.Polygon(corners)], crs=mask.crs)
+        return gpd.GeoDataFrame(geometry=[span_outline(mask.transform, Span(0, 0, *mask.shape))], crs=mask.crs)
 
 
 def _refuse_mixed(loaded: Sequence[_Loaded]) -> None:

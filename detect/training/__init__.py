@@ -3,8 +3,9 @@
 ``config``   everything a run is made of, from one YAML file
 ``data``     the chip store → batches
 ``augment``  what a chip goes through before the network sees it
-``losses``   what the network is punished for
-``metrics``  footprint IoU and instance F1 on whole validation images
+``heads``    each head's targets, losses, weight and metric
+``losses``   the heads' losses summed, and those that need no labels
+``metrics``  the scores of whole validation images
 ``task``     the LightningModule
 ``fit``      the run: fit, test, and the weights it leaves
 """

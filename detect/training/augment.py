@@ -21,10 +21,6 @@ from torch import Tensor
 from detect.datasets.chips import UNKNOWN, Chip
 from detect.simulate import CAMP, STAGES, TERRACE, TERRACE_RANGES, draw_compound, draw_ground, draw_houses, paint_compound
 
-BOUNDARY_M = 1.75
-"""Half the widest gap that counts as a boundary between neighbours: 3.5 m, some ten pixels."""
-
-
 MOST_COARSER = 1.4
 """By which a resampled batch may lose resolution along an axis."""
 TERRACE_SHARE = 0.35
@@ -327,39 +323,6 @@ def resampled(image: Tensor, seed: tuple[int, ...]) -> Tensor:
         smaller = F.interpolate(moved, coarse, mode="bicubic", antialias=True)
         moved = F.interpolate(smaller, (height, width), mode="bicubic")
     return moved.clamp(-1, 1)  # the range of normalised pixels
-
-
-def boundaries(instances: NDArray[np.uint16], gsd_m: float) -> NDArray[np.uint8]:
-    """1 on gaps of up to 3.5 m between two buildings and on their shared walls, one pixel into each; else 0.
-
-    A pixel counts when two grown buildings meet on it, unless it lies inside one of them.
-    """
-    reach = max(2, round(BOUNDARY_M / gsd_m))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    small = np.ones((3, 3), np.uint8)
-    grown = np.zeros(instances.shape, np.uint8)
-    interior = np.zeros(instances.shape, bool)
-    height, width = instances.shape
-    for label, found in enumerate(ndimage.find_objects(instances), start=1):
-        if found is None:
-            continue
-        rows, cols = found
-        window = (
-            slice(max(0, rows.start - reach - 1), min(height, rows.stop + reach + 1)),
-            slice(max(0, cols.start - reach - 1), min(width, cols.stop + reach + 1)),
-        )
-        mask = (instances[window] == label).astype(np.uint8)
-        grown[window] += cv2.dilate(mask, kernel)
-        interior[window] |= cv2.erode(mask, small).astype(bool)
-    return ((grown >= 2) & ~interior).astype(np.uint8)
-
-
-def gap_weights(footprint: NDArray[np.uint8], gsd_m: float, gap_m: float, weight: float) -> NDArray[np.float32]:
-    """``weight`` on background within ``gap_m`` of a building, 1 elsewhere."""
-    reach = max(1, round(gap_m / gsd_m))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    near = cv2.dilate((footprint == 1).astype(np.uint8), kernel).astype(bool) & (footprint == 0)
-    return np.where(near, np.float32(weight), np.float32(1))
 
 
 def _filled(corners_px: NDArray[np.float64], size_hw: tuple[int, int]) -> NDArray[np.bool_]:

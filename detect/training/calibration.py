@@ -1,7 +1,7 @@
-"""Are the probabilities true? A temperature for footprint and stage, and the diagrams that show what it mends.
+"""Whether the probabilities are true: a temperature for footprint and stage, and the diagrams that show what it changes.
 
 Temperature scaling (Guo et al. 2017, arXiv:1706.04599): logits are divided by one number, chosen on held-out places by least cross entropy.
-It changes no order, so masks stay as they are; what changes is what a probability of 0.8 means.
+It keeps the order of probabilities, and so the masks; it changes what a probability of 0.8 means.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from scipy.optimize import minimize_scalar
 from detect.training.metrics import Tally
 
 BINS = 10
-_LIMITS = (0.25, 4.0)  # a temperature outside speaks of a broken network, not of a confident one
+_LIMITS = (0.25, 4.0)  # a temperature outside is the mark of a broken network
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a network said of some things, and what they are."""
+    """Probabilities that a network gave to pixels or buildings, and their true classes."""
 
     p: NDArray[np.float64]
     """(n, classes), rows sum to one."""
@@ -37,7 +37,7 @@ def calibration_of(tallies: Mapping[str, Tally], coarse: Collection[str] = ()) -
 
     Each head has ``temperature`` (fitted on all data sets), ``ece_before`` and ``ece_after`` (expected calibration error, mean over data
     sets; after: each with the temperature of the others, so that it holds for places that chose nothing) and ``reliability``, a row
-    (mean probability said, observed share, share of all) per tenth of probability, after scaling. A head without labels has null.
+    (mean probability stated, observed share, share of all) per tenth of probability, after scaling. A head without labels has null.
 
     Args:
         tallies: by ``data_set/place``.
@@ -65,8 +65,8 @@ def _footprint(tally: Tally) -> Answers | None:
     counts = tally.confidence  # (255, 2): pixels by stored probability and truth
     if not counts.any():
         return None
-    said = np.repeat(np.arange(255) / 254, 2)
-    return Answers(np.stack([1 - said, said], axis=1), np.tile([0, 1], 255), counts.ravel() / counts.sum())
+    stated = np.repeat(np.arange(255) / 254, 2)
+    return Answers(np.stack([1 - stated, stated], axis=1), np.tile([0, 1], 255), counts.ravel() / counts.sum())
 
 
 def _stage(tally: Tally) -> Answers | None:
@@ -80,13 +80,15 @@ def _stage(tally: Tally) -> Answers | None:
 def _report(sets: Sequence[Answers], *, top: bool) -> dict[str, Any] | None:
     if not sets:
         return None
-    temperature = _best_temperature(sets)
-    others = [_best_temperature([*sets[:i], *sets[i + 1 :]]) if len(sets) > 1 else 1.0 for i in range(len(sets))]
+    temperature = _temperature_of(sets)
+    others = [_temperature_of([*sets[:i], *sets[i + 1 :]]) if len(sets) > 1 else 1.0 for i in range(len(sets))]
     rows = _reliability(_joined(sets), temperature, top)
+    before = [calibration_error(_reliability(s, 1.0, top)) for s in sets]
+    after = [calibration_error(_reliability(s, t, top)) for s, t in zip(sets, others, strict=True)]
     return {
         "temperature": round(temperature, 3),
-        "ece_before": round(float(np.mean([_ece(_reliability(s, 1.0, top)) for s in sets])), 4),
-        "ece_after": round(float(np.mean([_ece(_reliability(s, t, top)) for s, t in zip(sets, others, strict=True)])), 4),
+        "ece_before": round(float(np.mean(before)), 4),
+        "ece_after": round(float(np.mean(after)), 4),
         "reliability": rows.round(4).tolist(),
     }
 
@@ -96,27 +98,53 @@ def _joined(sets: Sequence[Answers]) -> Answers:
     return Answers(np.concatenate([s.p for s in sets]), np.concatenate([s.truth for s in sets]), weight)
 
 
-def _best_temperature(sets: Sequence[Answers]) -> float:
+def _temperature_of(sets: Sequence[Answers]) -> float:
     one = _joined(sets)
+    return best_temperature(one.p, one.truth, one.weight)
+
+
+def best_temperature(p: NDArray[np.float64], truth: NDArray[np.int64], weight: NDArray[np.float64] | None = None) -> float:
+    """The number that divides logits for least cross entropy.
+
+    Args:
+        p: (n, classes) probabilities.
+        truth: (n,) class.
+        weight: (n,); None: all weigh the same.
+    """
 
     def cross_entropy(log_temperature: float) -> float:
-        p = temper(one.p, float(np.exp(log_temperature)))
-        return float(-(one.weight * np.log(np.maximum(p[np.arange(len(p)), one.truth], 1e-12))).sum())
+        right = temper(p, float(np.exp(log_temperature)))[np.arange(len(p)), truth]
+        return float(-np.average(np.log(np.maximum(right, 1e-12)), weights=weight))
 
     return float(np.exp(minimize_scalar(cross_entropy, bounds=np.log(_LIMITS), method="bounded").x))
 
 
 def _reliability(answers: Answers, temperature: float, top: bool) -> NDArray[np.float64]:
-    """(bins with anything in them, 3): mean probability said, observed share, weight. Of the likeliest class, or of the second of two."""
+    """``reliability`` of the likeliest class (``top``), or of the second of two."""
     p = temper(answers.p, temperature)
-    said = p.max(axis=1) if top else p[:, 1]
+    stated = p.max(axis=1) if top else p[:, 1]
     right = (p.argmax(axis=1) == answers.truth) if top else (answers.truth == 1)
-    bins = np.minimum((said * BINS).astype(int), BINS - 1)
-    weight = np.bincount(bins, answers.weight, BINS)
-    here = weight > 0
-    means = [np.bincount(bins, answers.weight * v, BINS)[here] / weight[here] for v in (said, right)]
-    return np.stack([*means, weight[here]], axis=1)
+    return reliability(stated, right, answers.weight, BINS)
 
 
-def _ece(rows: NDArray[np.float64]) -> float:
+def reliability(
+    stated: NDArray[np.floating], right: NDArray[np.bool_], weight: NDArray[np.floating], bins: int
+) -> NDArray[np.float64]:
+    """(bins that hold something, 3): mean probability stated, share that is right, weight; in bins of equal width.
+
+    Args:
+        stated: (n,) probabilities.
+        right: (n,) whether what was stated with it is true.
+        weight: (n,).
+        bins: between 0 and 1.
+    """
+    number = np.minimum((stated * bins).astype(int), bins - 1)
+    total = np.bincount(number, weight, bins)
+    here = total > 0
+    means = [np.bincount(number, weight * v, bins)[here] / total[here] for v in (stated, right)]
+    return np.stack([*means, total[here]], axis=1)
+
+
+def calibration_error(rows: NDArray[np.float64]) -> float:
+    """Expected calibration error (Naeini et al. 2015) of rows of ``reliability``. torchmetrics has it too, but without weights."""
     return float((np.abs(rows[:, 0] - rows[:, 1]) * rows[:, 2]).sum() / rows[:, 2].sum())

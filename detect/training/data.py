@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from detect.base.errors import InputError
-from detect.datasets.chips import UNKNOWN, Chip, mapped_chip, read_index
+from detect.datasets.chips import Chip, mapped_chip, read_index
 from detect.datasets.cutting import unfinished_in
 from detect.datasets.licences import allowed
 from detect.training import augment
 from detect.training.config import TrainConfig
+from detect.training.heads import TRAINED_HEADS, Truth
 
 MEAN, SD = 0.5, 0.5
 """Normalisation of the pretrained encoder: (x − 0.5) / 0.5 for x in 0–1."""
@@ -91,18 +92,9 @@ class TrainingSamples(Dataset):
             photometry = self._strong if data.strong and rng.random() < data.strong else self._photometry
             photometry.set_random_seed(int(rng.integers(2**31)))
             image = photometry(image=image)["image"]
-        loss = self._config.loss
-        weight = augment.gap_weights(chip.footprint, gsd_m, loss.gap_m, loss.gap_weight)
-        boundary = augment.boundaries(chip.instances, gsd_m)
-        # Merged and coarse masks fill gaps, so they say nothing of gaps; unlabelled ground says nothing at all.
-        boundary[~separated | (chip.footprint == UNKNOWN)] = UNKNOWN
-        return {
-            "image": to_tensor(image),
-            "footprint": torch.from_numpy(chip.footprint),
-            "boundary": torch.from_numpy(boundary),
-            "stage": torch.from_numpy(chip.stage.astype(np.int64)),
-            "weight": torch.from_numpy(np.where(exact, weight, np.float32(1))),
-        }
+        truth = Truth(chip, gsd_m, exact, separated)
+        targets = {name: a for head in TRAINED_HEADS for name, a in head.targets(truth, self._config.loss).items()}
+        return {"image": to_tensor(image), **{name: torch.from_numpy(array) for name, array in targets.items()}}
 
     def _draw_row(self, rng: np.random.Generator) -> dict[str, Any]:
         """A row of the index; with ``seeks`` where the sample is to show an unfinished building."""

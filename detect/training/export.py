@@ -51,7 +51,8 @@ def write_weights(
 ) -> Path:
     """Write ``<name>.safetensors``, ``<name>.onnx`` and ``<name>.json`` into a folder; the folder.
 
-    Weights that start from others keep their stage head (``<name>.stage.onnx``), which looks at the scene for itself, and name their data.
+    Weights that start from others keep the stage head of those (``<name>.stage.onnx``), which needs nothing of the network, and name
+    their data.
 
     Args:
         network: answers in logits; rounded in place.
@@ -62,48 +63,66 @@ def write_weights(
         tallies: of each validation place.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    files = _write_network(network, settings.name, folder)
+    card = _card(files, settings, index, recipe, tallies)
+    if settings.network.start:
+        _take_over(card, load_weights(settings.network.start), folder)
+    (folder / f"{settings.name}.json").write_text(json.dumps(_without_nan(card), indent=1) + "\n", encoding="utf-8")
+    return folder
+
+
+def _write_network(network: nn.Module, name: str, folder: Path) -> dict[str, dict[str, str]]:
+    """Round a network in place and write it as safetensors and ONNX; name and hash of the files by kind."""
     network = network.cpu().eval()
     tensors = {
         k: v.detach().clone().contiguous() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")
     }
     tensors = {k: v.half() if v.ndim > 1 else v for k, v in tensors.items()}
     network.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
-    names = {kind: f"{settings.name}.{kind}" for kind in ("onnx", "safetensors")}
-    save_file(tensors, folder / names["safetensors"])
-    (folder / names["safetensors"]).chmod(0o644)  # safetensors writes for the owner alone
-    onnx.save(to_onnx(ProbabilityNetwork(network)), folder / names["onnx"])
+    paths = {kind: folder / f"{name}.{kind}" for kind in ("onnx", "safetensors")}
+    save_file(tensors, paths["safetensors"])
+    paths["safetensors"].chmod(0o644)  # safetensors writes for the owner alone
+    onnx.save(to_onnx(ProbabilityNetwork(network)), paths["onnx"])
+    return {kind: {"name": path.name, "sha256": sha256_of(path)} for kind, path in paths.items()}
+
+
+def _card(
+    files: dict[str, dict[str, str]],
+    settings: TrainConfig,
+    index: pd.DataFrame,
+    recipe: Mapping[str, Any],
+    tallies: Mapping[str, Tally],
+) -> dict[str, Any]:
+    """The card of weights: their files, how predict reads a scene with them, which data trained them, and their scores."""
     coarse = coarse_sets(index)
     scores, calibration = scores_of(tallies, coarse), calibration_of(tallies, coarse)
-    card: dict[str, Any] = {
+    data, network = settings.data, settings.network
+    return {
         "name": settings.name,
         "version": recipe["config_sha256"][:8],
-        "files": {kind: {"name": name, "sha256": sha256_of(folder / name)} for kind, name in names.items()},
+        "files": files,
         "heads": list(HEAD_NAMES),
-        "gsd_m": settings.data.gsd_m,
-        "finest_gsd_m": settings.data.read_gsd_m(0),
-        "gsd_range_m": [FINEST_GSD_M, settings.data.max_gsd_m],
+        "gsd_m": data.gsd_m,
+        "finest_gsd_m": data.read_gsd_m(0),
+        "gsd_range_m": [FINEST_GSD_M, data.max_gsd_m],
         "tile": {"core_px": CORE_PX, "halo_px": HALO_PX, "stride_px": STRIDE},
         "normalisation": {"mean": [MEAN] * 3, "std": [SD] * 3},
         "bands": ["red", "green", "blue"],
         "architecture": {
             "decoder": "unet",
-            "encoder": settings.network.encoder,
-            "decoder_channels": list(settings.network.decoder_channels),
-            "batch_norm_eps": settings.network.batch_norm_eps,
+            "encoder": network.encoder,
+            "decoder_channels": list(network.decoder_channels),
+            "batch_norm_eps": network.batch_norm_eps,
         },
         "thresholds": _thresholds(),
         "calibration": {**calibration, "stage_class_weights": list(STAGE_WEIGHTS)},
-        "brightness": brightness_of(index[index["split"] == "train"], Path(settings.data.chips)),
+        "brightness": brightness_of(index[index["split"] == "train"], Path(data.chips)),
         "rates": rates_of(scores),
         "data": _data(index),
         "licence": LICENCE,
         "recipe": dict(recipe),
         "metrics": {"measured": "on chips, by detect fit", **scores},
     }
-    if settings.network.start:
-        _take_over(card, load_weights(settings.network.start), folder)
-    (folder / f"{settings.name}.json").write_text(json.dumps(_without_nan(card), indent=1) + "\n", encoding="utf-8")
-    return folder
 
 
 def _take_over(card: dict[str, Any], start: Weights, folder: Path) -> None:
@@ -162,7 +181,7 @@ def export(weights: str | Path, out: str | Path, tile_px: int | None = None) -> 
 def _metadata(weights: Weights, tile_px: int | None) -> dict[str, str]:
     """What a model says of itself; with a tile, in the keys that Deepness defined and GeoDeep took over (JSON, resolution in cm)."""
     card = weights.card
-    told = {
+    common = {
         "detect_weights": weights.name,
         "heads": json.dumps(card["heads"]),
         "gsd_m": json.dumps(card["gsd_m"]),
@@ -170,8 +189,8 @@ def _metadata(weights: Weights, tile_px: int | None) -> dict[str, str]:
         "licence": str(card.get("licence", "")),
     }
     if tile_px is None:
-        return told
-    return told | {
+        return common
+    return common | {
         "heads": json.dumps(["background", "building"]),
         "model_type": json.dumps("Segmentor"),
         "class_names": json.dumps({"0": "background", "1": "building"}),

@@ -28,6 +28,7 @@ from detect.base.errors import InputError
 from detect.network.weights import load_weights
 from detect.training.config import TrainConfig, load_config
 from detect.training.data import ChipData
+from detect.training.heads import METRICS
 from detect.training.task import SegmentationTask
 
 CHECKPOINT = "last.ckpt"
@@ -104,11 +105,14 @@ def test(config: str | Path, *, weights: str | None = None, overrides: Sequence[
 
 def format_scores(scores: dict[str, Any]) -> str:
     """The scores of ``test`` as a table."""
-    lines = [f"{'place':<40}{'IoU':>7}{'F1@0.5':>8}{'found':>8}{'true':>8}"]
-    means = {"iou": scores["mean_iou"], "f1": scores["mean_f1"]}
+    widths = {metric: max(7, len(metric.title) + 2) for metric in METRICS}
+    titles = "".join(f"{metric.title:>{width}}" for metric, width in widths.items())
+    lines = [f"{'place':<40}{titles}{'found':>8}{'true':>8}"]
+    means = {metric.key: scores[f"mean_{metric.key}"] for metric in METRICS}
     for place, score in [*scores["places"].items(), *scores["sets"].items(), ("mean over data sets", means)]:
-        counts = "".join(f"{score[k]:>8.0f}" if k in score else f"{'':>8}" for k in ("predicted", "reference"))
-        lines.append(f"{place:<40}{score['iou']:>7.3f}{score['f1']:>8.3f}{counts}")
+        values = "".join(f"{score[metric.key]:>{width}.3f}" for metric, width in widths.items())
+        counts = "".join(f"{score[k]:>8.0f}" for k in ("predicted", "reference") if k in score)
+        lines.append(f"{place:<40}{values}{counts}")
     return "\n".join(lines)
 
 

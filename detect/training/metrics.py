@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from detect.base.stages import STAGE_WEIGHTS, pool
 from detect.buildings.instances import InstanceParams, split_group
 from detect.datasets.chips import UNKNOWN, Chip
+from detect.training.heads import METRICS
 
 MIN_REFERENCE_PX = 20
 """Smaller remnants of outlines, cut by a chip's edge, are not counted either way."""
@@ -63,9 +64,24 @@ class Tally:
         return self.overlap / self.union if self.union else float("nan")
 
     @property
+    def stage_f1(self) -> float:
+        """Mean F1 of the stages that occur, over the pixels of buildings whose stage is known."""
+        there = self.stages.sum(axis=1) > 0
+        return float(class_f1(self.stages)[there].mean()) if there.any() else float("nan")
+
+    @property
     def f1(self) -> float:
         """F1 of instances matched at IoU ≥ 0.5 (SpaceNet; Van Etten et al. 2018)."""
         return 2 * self.matched / (self.predicted + self.reference) if self.predicted + self.reference else float("nan")
+
+
+def class_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """F1 of each class (…, classes) of confusion matrices (…, classes, classes) by (truth, answer); 0 where a class never occurs.
+
+    scikit-learn takes single answers, thousands of times slower than this on the matrices of a bootstrap.
+    """
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    return 2 * right / np.maximum(confusion.sum(axis=-1) + confusion.sum(axis=-2), 1)
 
 
 def _stage_answers(heads: NDArray[np.uint8], chip: Chip) -> list[tuple[float, float, float, int]]:
@@ -139,31 +155,27 @@ def evaluate_chips(
 
 
 def scores_of(tallies: Mapping[str, Tally], coarse: Container[str] = ()) -> dict[str, Any]:
-    """``places`` and ``sets`` (places pooled), each name → iou, f1 and counts; ``mean_iou`` and ``mean_f1`` over sets.
+    """``places`` and ``sets`` (places pooled), each name → the heads' metrics and counts; ``mean_`` + metric, the mean over sets.
 
     Args:
         tallies: by ``data_set/place``.
-        coarse: data sets whose labels join neighbours; they say nothing of single buildings, so their F1 is NaN.
+        coarse: data sets whose labels join neighbours; what needs outlines (``f1``) is NaN there.
     """
     sets: dict[str, Tally] = defaultdict(Tally)
     for place, tally in sorted(tallies.items()):
         sets[place.partition("/")[0]] += tally
 
-    def table(rows: Mapping[str, Tally]) -> dict[str, dict[str, float]]:
-        return {
-            name: {
-                "iou": t.iou,
-                "f1": float("nan") if name.partition("/")[0] in coarse else t.f1,
-                "predicted": t.predicted,
-                "reference": t.reference,
-                "matched": t.matched,
-            }
-            for name, t in sorted(rows.items())
-        }
+    def row(name: str, tally: Tally) -> dict[str, float]:
+        blind = name.partition("/")[0] in coarse
+        metrics = {m.key: float("nan") if blind and m.needs_outlines else m.score(tally) for m in METRICS}
+        return metrics | {"predicted": tally.predicted, "reference": tally.reference, "matched": tally.matched}
 
-    by_set = table(sets)
-    means = {f"mean_{key}": _mean(s[key] for s in by_set.values()) for key in ("iou", "f1")}
-    return {"places": table(tallies), "sets": by_set, **means}
+    by_set = {name: row(name, tally) for name, tally in sorted(sets.items())}
+    return {
+        "places": {name: row(name, tally) for name, tally in sorted(tallies.items())},
+        "sets": by_set,
+        **{f"mean_{m.key}": _mean(s[m.key] for s in by_set.values()) for m in METRICS},
+    }
 
 
 def coarse_sets(index: pd.DataFrame) -> set[str]:

@@ -12,10 +12,10 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from detect.training.calibration import temper
+from detect.training.calibration import calibration_error, reliability
+from detect.training.metrics import class_f1
 
 ECE_BINS = 15
 _OUTLINE_M = 0.6
@@ -117,16 +117,6 @@ class Linear:
         return np.asarray(softmax(logits, axis=1))
 
 
-def best_temperature(p: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
-    """The number that divides logits for least cross entropy (Guo et al. 2017, arXiv:1706.04599)."""
-
-    def cross_entropy(log_temperature: float) -> float:
-        right = temper(p, float(np.exp(log_temperature)))[np.arange(len(p)), truth]
-        return float(-np.log(np.maximum(right, 1e-12)).mean())
-
-    return float(np.exp(minimize_scalar(cross_entropy, bounds=np.log((0.25, 4.0)), method="bounded").x))
-
-
 def measured(p: NDArray[np.float64], truth: NDArray[np.int64], *, draws: int = 1000, seed: int = 0) -> dict[str, Any]:
     """Confusion, F1 per stage and their mean with a 90 % bootstrap interval over buildings, calibration error; for a card.
 
@@ -140,32 +130,25 @@ def measured(p: NDArray[np.float64], truth: NDArray[np.int64], *, draws: int = 1
         ``macro_f1`` over the stages that occur; ``ece`` of the likeliest stage in 15 bins of equal width, over buildings as they
         occur; ``ece_balanced`` with every stage weighing the same.
     """
+    from sklearn.metrics import confusion_matrix
+
     given = p.argmax(axis=1)
-    confusion = np.zeros((3, 3), np.int64)
-    np.add.at(confusion, (truth, given), 1)
+    confusion = confusion_matrix(truth, given, labels=range(3)).astype(np.int64)
     rng = np.random.default_rng(seed)
     tables = rng.multinomial(len(truth), confusion.ravel() / max(len(truth), 1), draws).reshape(-1, 3, 3)
-    low, high = np.quantile([_f1(t).mean() for t in tables], [0.05, 0.95])
-    there = confusion.sum(axis=1) > 0
-    f1 = _f1(confusion)
-    rarity = 1 / np.maximum(confusion.sum(axis=1), 1)[truth]
+    low, high = np.quantile(class_f1(tables).mean(axis=1), [0.05, 0.95])
+    counts = confusion.sum(axis=1)
+    f1 = class_f1(confusion)
+
+    def ece(weight: NDArray[np.float64]) -> float:
+        return calibration_error(reliability(p.max(axis=1), given == truth, weight, ECE_BINS))
+
     return {
-        "buildings": confusion.sum(axis=1).tolist(),
-        "macro_f1": float(f1[there].mean()),
+        "buildings": counts.tolist(),
+        "macro_f1": float(f1[counts > 0].mean()),
         "macro_f1_90": [float(low), float(high)],
         "f1": f1.tolist(),
         "confusion": confusion.tolist(),
-        "ece": _ece(p, truth, np.ones(len(p))),
-        "ece_balanced": _ece(p, truth, rarity),
+        "ece": ece(np.ones(len(p))),
+        "ece_balanced": ece(1 / np.maximum(counts, 1)[truth]),
     }
-
-
-def _f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    return 2 * np.diagonal(confusion) / np.maximum(confusion.sum(axis=0) + confusion.sum(axis=1), 1)
-
-
-def _ece(p: NDArray[np.float64], truth: NDArray[np.int64], weight: NDArray[np.float64]) -> float:
-    """Expected calibration error of the likeliest stage (Naeini et al. 2015)."""
-    said, right = p.max(axis=1), p.argmax(axis=1) == truth
-    bins = np.minimum((said * ECE_BINS).astype(int), ECE_BINS - 1)
-    return float(np.abs(np.bincount(bins, weight * (said - right), ECE_BINS)).sum() / weight.sum())

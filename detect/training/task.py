@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from detect.network.weights import load_weights
 from detect.training.augment import mix, resampled
 from detect.training.config import TrainConfig
 from detect.training.data import to_tensor
+from detect.training.heads import METRICS
 from detect.training.losses import disagreement, distance, network_loss
 from detect.training.metrics import Tally, coarse_sets, evaluate_chips, scores_of
 
@@ -43,6 +45,19 @@ def spare_depthwise(network: nn.Module) -> None:
     for module in network.modules():
         if type(module) is nn.Conv2d and module.groups > 1:
             module.__class__ = _SingleOnCpu
+
+
+def rate_factor(config: TrainConfig, step: int) -> float:
+    """What the learning rate is multiplied by at a step: a linear rise, a stretch at 1, then half a cosine.
+
+    torch's SequentialLR of LinearLR, ConstantLR and CosineAnnealingLR gives the same numbers, but each step from the one before: its
+    checkpoints carry the state of three schedules, and it could not go on from those of earlier versions.
+    """
+    warm = max(1, round(config.steps * config.optimizer.warmup))
+    falls = warm + round(config.steps * config.optimizer.hold)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, max(0, step - falls) / max(1, config.steps - falls))))
 
 
 class SegmentationTask(lightning.LightningModule):
@@ -134,7 +149,7 @@ class SegmentationTask(lightning.LightningModule):
                     module.eval()
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a slower encoder; linear warm-up, then half a cosine."""
+        """AdamW with a slower encoder, its rate multiplied by ``rate_factor``."""
         chosen = self.config.optimizer
         whole: Any = self.network
         encoder = list(whole.encoder.parameters())
@@ -144,25 +159,16 @@ class SegmentationTask(lightning.LightningModule):
             [{"params": encoder, "lr": chosen.encoder_lr}, {"params": rest, "lr": chosen.decoder_lr}],
             weight_decay=chosen.weight_decay,
         )
-        steps, warm = self.config.steps, max(1, round(self.config.steps * chosen.warmup))
-        falls = warm + round(steps * chosen.hold)
-
-        def factor(step: int) -> float:
-            if step < warm:
-                return (step + 1) / warm
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, max(0, step - falls) / max(1, steps - falls))))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(rate_factor, self.config))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def validation_step(self, _batch: Any, _index: int) -> None:
         """Score all validation chips at once; the loader holds a single empty batch."""
         tallies = self.score(self._val_rows)
         for place, tally in tallies.items():
-            self.log_dict({f"val/{place}/iou": tally.iou, f"val/{place}/f1": tally.f1})
+            self.log_dict({f"val/{place}/{metric.key}": metric.score(tally) for metric in METRICS})
         scores = scores_of(tallies, self._coarse)
-        self.log("val/iou", scores["mean_iou"], prog_bar=True)
-        self.log("val/f1", scores["mean_f1"], prog_bar=True)
+        self.log_dict({f"val/{metric.key}": scores[f"mean_{metric.key}"] for metric in METRICS}, prog_bar=True)
 
     def score(self, rows: pd.DataFrame) -> dict[str, Tally]:
         """Tallies by place of validation chips."""

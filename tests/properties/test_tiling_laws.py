@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate
 
 from detect.base.grid import Span
-from detect.base.values import NO_DATA, TOP
+from detect.base.pixels import NO_DATA, TOP
 from detect.network.lattice import Block, Lattice
-from detect.network.probabilities import Probabilities, predict_probabilities
+from detect.network.probabilities import Probabilities, Threads, predict_probabilities
 from detect.scene.scene import Scene, WorkGrid, open_scene
 
 Network = Callable[[NDArray[np.int64]], NDArray[np.float64]]
@@ -169,7 +169,7 @@ def test_tiled_equals_whole(
     network, lattice, size_hw = case
     with drawn_scene(size_hw, seed, gsd_m) as (scene, grid, work):
         result = predict_probabilities(
-            scene, grid, Toy(network), lattice, work / "work", run_key="key", block_px=block_px, workers=workers
+            scene, grid, lattice, Threads(Toy(network), workers), work / "work", run_key="key", block_px=block_px
         )
         assert result.ledger.done == result.ledger.blocks
         np.testing.assert_array_equal(heads_of(result, grid), whole(scene, grid, network, lattice))
@@ -187,7 +187,7 @@ def test_a_run_that_was_cut_off_and_resumed_gives_the_same_bytes(
     with drawn_scene(size_hw, seed) as (scene, grid, folder):
 
         def run(name: str, toy: Toy) -> Probabilities:
-            return predict_probabilities(scene, grid, toy, lattice, folder / name, run_key="key", block_px=16, workers=workers)
+            return predict_probabilities(scene, grid, lattice, Threads(toy, workers), folder / name, run_key="key", block_px=16)
 
         straight = Toy(network)
         good = run("good", straight)

@@ -1,6 +1,6 @@
-"""The files that the pages name as the reader's own, such as ``scene.tif`` and ``plots.geojson``, drawn where a command wants them.
+"""Draw the files that the pages name as the reader's own, such as ``scene.tif`` and ``plots.geojson``, where a command needs them.
 
-All of them show one place: twelve long blocks in rows, of which fewer stand in a picture whose name tells an earlier month.
+All of them show one place: twelve long blocks in rows. Fewer stand in a picture whose name holds an earlier month.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ SERIES = ("january", "april", "june")
 
 
 def provide(word: str, folder: Path) -> None:
-    """Draw what a command names, unless it is there: made by a command before, or drawn for one.
+    """Draw what a command names, unless it exists: written by an earlier command, or drawn for one.
 
     Args:
-        word: as it stands on the command line; one that fits no pattern below is left alone.
+        word: from the command line; one that fits no pattern below is ignored.
         folder: where the command runs.
     """
     path = folder / word
@@ -66,18 +66,18 @@ def draw_blocks(standing: int = BLOCKS) -> tuple[NDArray[np.uint8], list[shapely
 
 
 def day_of(name: str) -> str | None:
-    """ISO day that the name of a picture tells: that in it, or the fifth of a month that it names."""
+    """ISO day in the name of a picture, or the fifth of a month that it names; None without either."""
     month = next((number for month, number in MONTHS.items() if month in name), None)
     return day_in(name) or (None if month is None else f"{YEAR}-{month:02d}-05")
 
 
 def standing_on(day: str | None) -> int:
-    """How many blocks stand on a day; all of them where none is told."""
+    """How many blocks stand on a day; all of them without a day."""
     return BLOCKS if day is None else min(BLOCKS, 3 + int(day[5:7]))
 
 
 def outlines_on(day: str | None) -> gpd.GeoDataFrame:
-    """What stands, as a reference."""
+    """The blocks that stand on a day, as a reference."""
     shapes = draw_blocks(standing_on(day))[1]
     return gpd.GeoDataFrame({"id": range(1, len(shapes) + 1), "stage": "complete"}, geometry=shapes, crs=CRS)
 
@@ -178,7 +178,7 @@ def _inria(path: Path) -> None:
 
 
 def _result(path: Path) -> None:
-    """Of a page that goes on from what another page made: ``out/scene`` is that of ``scene.tif``."""
+    """A result that a page takes from another page: ``out/scene`` is that of ``scene.tif``."""
     scene = path.parents[1] / f"{path.name}.tif"
     provide(scene.name, scene.parent)
     assert cli.main(["predict", str(scene), "--out", str(path.parent), "-q"]) == 0

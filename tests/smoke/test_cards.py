@@ -10,13 +10,21 @@ import pytest
 
 from detect.base.stages import STAGES
 from detect.census.rates import SIZES_M2
-from detect.network.weights import CARD_KEYS, load_weights
+from detect.network.weights import load_weights
 
 FOLDER = Path(__file__).resolve().parents[2] / "weights"
 CARDS = sorted(path.stem for path in FOLDER.glob("*.json"))
 KEYS = {
     "": [
-        *CARD_KEYS,
+        "name",
+        "files",
+        "heads",
+        "gsd_m",
+        "gsd_range_m",
+        "tile",
+        "normalisation",
+        "architecture",
+        "thresholds",
         "version",
         "bands",
         "brightness",

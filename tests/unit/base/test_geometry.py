@@ -10,7 +10,18 @@ import shapely
 from affine import Affine
 from shapely import MultiPolygon, Polygon, affinity, box
 
-from detect.base.geometry import MEASURES, area_km2, ground_size_m, measure, to_local_metres
+from detect.base.geometry import (
+    MEASURES,
+    area_km2,
+    ground_size_m,
+    measure,
+    moved,
+    rectangle_corners,
+    smallest_rectangle_sides,
+    span_outline,
+    to_local_metres,
+)
+from detect.base.grid import Span
 
 DEGREES = pyproj.CRS(4326)
 UTM = pyproj.CRS(32631)
@@ -119,3 +130,29 @@ def test_many_are_measured_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
     together = measure(blocks, crs)
     monkeypatch.setattr("detect.base.geometry._AT_A_TIME", 3)
     pd.testing.assert_frame_equal(measure(blocks, crs), together)
+
+
+def test_geometries_move_to_the_ground_and_back() -> None:
+    transform = Affine(0.5, 0.1, 300, -0.1, -0.5, 700)
+    pixels = np.array([box(0, 0, 4, 2), box(10, 20, 11, 25)], dtype=object)
+    there = moved(pixels, transform)
+    assert shapely.get_coordinates(there[0])[0] == pytest.approx([0.5 * 4 + 300, -0.1 * 4 + 700])
+    assert shapely.equals_exact(moved(there, ~transform), pixels, tolerance=1e-9).all()
+    assert moved(pixels[1], transform).equals(there[1])
+    assert len(moved(pixels[:0], transform)) == 0
+
+
+def test_the_outline_of_some_pixels_begins_at_the_first_and_follows_the_first_row() -> None:
+    outline = span_outline(Affine(0.5, 0, 300, 0, -0.5, 700), Span(2, 4, 12, 24))
+    assert list(outline.exterior.coords)[:4] == [(302, 699), (312, 699), (312, 694), (302, 694)]
+
+
+def test_the_smallest_rectangle_around_one_of_known_corners_has_its_sides() -> None:
+    turn = np.radians(30)
+    along, across = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
+    corners = rectangle_corners(np.array([100.0, 50.0]), 8 * along, 3 * across)
+    assert corners.mean(axis=0) == pytest.approx([100, 50])
+    assert corners[1] - corners[0] == pytest.approx(16 * along), "the first side is the long one"
+    sides = smallest_rectangle_sides(np.array([shapely.Polygon(corners)], dtype=object))
+    assert sides.shape == (1, 2, 2)
+    assert np.sort(np.hypot(*sides[0].T)) == pytest.approx([6, 16])

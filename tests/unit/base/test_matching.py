@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from shapely import Polygon, box
 
-from detect.base.matching import covered_by, match, overlaps
+from detect.base.matching import connected, covered_by, match, overlaps
 
 law = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
@@ -122,3 +122,10 @@ def test_covered_says_the_same_of_every_order(seed: int, share: float) -> None:
     order = rng.permutation(len(ours))
     assert covered_by(ours, theirs, share).tolist() == known
     assert covered_by([ours[i] for i in order], theirs[::-1], share).tolist() == [known[i] for i in order]
+
+
+def test_connected_sets_are_numbered_by_their_first_member() -> None:
+    pairs = np.array([[5, 1, 3], [2, 3, 1]])
+    assert connected(pairs, 6).tolist() == [0, 1, 2, 1, 3, 2]
+    assert connected(pairs[:, :0], 3).tolist() == [0, 1, 2]
+    assert connected(pairs[:, :0], 0).tolist() == []

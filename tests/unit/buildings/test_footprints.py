@@ -13,8 +13,9 @@ from shapely import Polygon, affinity, box
 
 from detect.base.grid import Span
 from detect.base.stages import STAGES, pool
-from detect.buildings.footprints import extract_buildings, polygonise, square
+from detect.buildings.footprints import Reading, extract_buildings, polygonise
 from detect.buildings.instances import InstanceParams, find_groups
+from detect.buildings.squaring import square
 
 L_SHAPE = Polygon([(0, 0), (60, 0), (60, 20), (22, 20), (22, 50), (0, 50)])
 SIZE_HW = (110, 140)
@@ -93,14 +94,16 @@ def test_extracted_buildings_know_score_stage_and_edge() -> None:
         np.copyto(painted[span.slices()], codes, where=codes > 0)
 
     groups = find_groups(lambda span: heads[0][span.slices()], painted.shape, params.threshold_u8)
-    found = list(extract_buildings(lambda span: heads[(slice(None), *span.slices())], groups, painted.shape, params, paint=paint))
+    found = list(
+        extract_buildings(lambda span: heads[(slice(None), *span.slices())], groups, painted.shape, Reading(params), paint=paint)
+    )
     assert [round(b.polygon_px.area) for b in found] == [600, 400, 200]
     assert [int(np.argmax(b.stage_p)) for b in found] == [2, 0, 1]
     assert [b.touches_edge for b in found] == [False, True, False]
     assert found[0].score == pytest.approx(240 / 254)
     assert [(painted == code).sum() for code in (1, 2, 3)] == [400, 200, 600]
     heads[:, 30:60, 9] = 255
-    again = list(extract_buildings(lambda span: heads[(slice(None), *span.slices())], groups, painted.shape, params))
+    again = list(extract_buildings(lambda span: heads[(slice(None), *span.slices())], groups, painted.shape, Reading(params)))
     assert [b.touches_edge for b in again] == [False, True, True], "beside what was not observed"
 
 
@@ -119,7 +122,7 @@ def test_a_classifier_replaces_the_pooled_stages_of_buildings_and_pixels() -> No
 
     groups = find_groups(lambda span: heads[0][span.slices()], painted.shape, params.threshold_u8)
     found = extract_buildings(
-        lambda span: heads[(slice(None), *span.slices())], groups, painted.shape, params, paint=paint, classify=classify
+        lambda span: heads[(slice(None), *span.slices())], groups, painted.shape, Reading(params, classify=classify), paint=paint
     )
     assert [b.stage_p for b in found] == [(0.2, 0.7, 0.1)] * 2
     assert sorted(asked) == [400, 600], "not of what is too small"
@@ -142,9 +145,7 @@ def test_a_building_that_is_surely_complete_is_not_classified_again() -> None:
             lambda span: heads[(slice(None), *span.slices())],
             groups,
             heads.shape[1:],
-            params,
-            classify=classify,
-            sure_from=sure_from,
+            Reading(params, classify=classify, sure_from=sure_from),
         )
         return [STAGES[int(np.argmax(b.stage_p))] for b in buildings]
 

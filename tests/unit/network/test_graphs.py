@@ -10,6 +10,7 @@ import pytest
 
 from detect.base.errors import InputError
 from detect.network.backends import OnnxBackend
+from detect.network.card import card_from
 from detect.network.graphs import kept_margins, without_halo
 from detect.network.weights import load_weights
 
@@ -53,4 +54,4 @@ def test_a_graph_made_for_one_halo_refuses_another() -> None:
     weights = load_weights("deep-int8")
     card = weights.card | {"tile": {"core_px": 1024, "halo_px": 64, "stride_px": 32}}
     with pytest.raises(InputError, match="made for tiles with a halo of 128 px, not 64"):
-        OnnxBackend(replace(weights, card=card))
+        OnnxBackend(replace(weights, card=card_from(card, "card")))

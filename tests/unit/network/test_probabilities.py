@@ -15,12 +15,13 @@ import rasterio
 from numpy.typing import NDArray
 
 from detect.base.grid import Span
-from detect.base.values import NO_DATA
+from detect.base.pixels import NO_DATA
 from detect.network.heads import HEADS
 from detect.network.lattice import Lattice
 from detect.network.probabilities import (
     Ledger,
     Probabilities,
+    Threads,
     calibrated,
     drop_blocks,
     predict_block,
@@ -80,9 +81,9 @@ def draw(hole: tuple[slice, slice] | None = None) -> NDArray[np.uint8]:
 
 
 def run(path: Path, folder: Path, backend: Toy, **options: Any) -> Probabilities:
-    scene = open_scene(path)
+    scene, runner = open_scene(path), Threads(backend, options.pop("workers", 1))
     return predict_probabilities(
-        scene, scene.work_grid(0.5), backend, LATTICE, folder, **({"run_key": "key", "block_px": 32} | options)
+        scene, scene.work_grid(0.5), LATTICE, runner, folder, **({"run_key": "key", "block_px": 32} | options)
     )
 
 
@@ -219,7 +220,7 @@ def test_progress_counts_every_block_to_the_end(scene_path: Path, tmp_path: Path
 
 def test_a_scene_without_georeference_keeps_its_metres(write_scene: WriteScene, tmp_path: Path) -> None:
     scene = replace(open_scene(write_scene(draw())), crs=None)
-    result = predict_probabilities(scene, scene.work_grid(0.5), Toy(), LATTICE, tmp_path / "work", run_key="key")
+    result = predict_probabilities(scene, scene.work_grid(0.5), LATTICE, Threads(Toy()), tmp_path / "work", run_key="key")
     with rasterio.open(result.path) as heads:
         assert heads.crs is None
         assert heads.transform == scene.transform

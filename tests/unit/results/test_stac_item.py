@@ -15,6 +15,7 @@ from pystac.extensions.mlm import MLMExtension
 from pystac.extensions.projection import ProjectionExtension
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
+from detect.network.card import card_from
 from detect.network.weights import load_weights, sha256_of
 from detect.results.files import OUTPUTS
 from detect.results.stac_item import stac_item, write_item
@@ -78,7 +79,7 @@ def test_the_model_is_described(tiny_scene: Path) -> None:
     assert told.result.shape[1] == len(weights.card["heads"])
     (asset,) = [a for a in item.assets.values() if "mlm:model" in (a.roles or [])]
     assert asset.extra_fields["file:checksum"] == "1220" + sha256_of(Path(asset.href)) == "1220" + weights.sha256
-    odd = replace(weights, card=weights.card | {"name": "my weights: 2"})
+    odd = replace(weights, card=card_from(weights.card | {"name": "my weights: 2"}, "card"))
     scene = open_scene(tiny_scene)
     assert stac_item(scene, scene.work_grid(0.3), odd)["properties"]["mlm:name"] == "detect-my-weights-2"
 

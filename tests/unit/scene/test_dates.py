@@ -13,6 +13,7 @@ import rasterio
 from detect.base.errors import InputError
 from detect.scene.dates import day_in, item_date, month_in
 from detect.scene.scene import open_scene
+from detect.scene.sources import Source
 from tests.conftest import WriteScene
 
 
@@ -77,17 +78,44 @@ def _item(path: Path, day: str, href: str = "elsewhere.tif") -> None:
 
 
 def test_each_source_gives_way_to_the_one_before(write_scene: WriteScene, tmp_path: Path) -> None:
-    path = write_scene(name="camp_2020-01-01.tif")
+    plain, named = write_scene(name="camp.tif"), write_scene(name="camp_2022-01-01.tif")
+    for path in (plain, named):
+        with rasterio.open(path, "r+") as target:
+            target.update_tags(TIFFTAG_DATETIME="2020:01:01 10:11:12")
+    assert open_scene(plain).date == "2020-01-01"
+    with rasterio.open(plain, "r+") as target:
+        target.update_tags(ACQUISITIONDATETIME="2021-01-01 10:11:12")
+    assert open_scene(plain).date == "2021-01-01"
+    assert open_scene(named).date == "2022-01-01"
+    _item(tmp_path / "camp_2022-01-01.json", "2023-01-01")
+    assert open_scene(named).date == "2023-01-01"
+    assert open_scene(Source(str(named), date="2023-02-02")).date == "2023-02-02", "the item that the user named"
+    assert open_scene(named, date="2024-01-01").date == "2024-01-01"
+
+
+def test_one_line_names_what_contradicts_the_day(write_scene: WriteScene, tmp_path: Path) -> None:
+    path = write_scene(name="camp_2022-01-01.tif")
+    assert open_scene(path).warnings == ()
+    with rasterio.open(path, "r+") as target:
+        target.update_tags(TIFFTAG_DATETIME="2020:01:01 10:11:12")
+    assert open_scene(path).warnings == ("date: 2022-01-01 (file name) was taken; 2020-01-01 (tag) contradicts it",)
+    assert open_scene(path, date="2020-01-01").warnings == (
+        "date: 2020-01-01 (--date) was taken; 2022-01-01 (file name) contradicts it",
+    )
+    _item(tmp_path / "camp_2022-01-01.json", "2023-01-01")
+    assert open_scene(path).warnings == (
+        "date: 2023-01-01 (STAC item) was taken; 2022-01-01 (file name) and 2020-01-01 (tag) contradict it",
+    )
+
+
+def test_a_month_in_the_name_agrees_with_its_days(write_scene: WriteScene) -> None:
+    path = write_scene(name="mosaic_2020_01.tif")
     assert open_scene(path).date == "2020-01-01"
-    with rasterio.open(path, "r+") as target:
-        target.update_tags(TIFFTAG_DATETIME="2021:01:01 10:11:12")
-    assert open_scene(path).date == "2021-01-01"
-    with rasterio.open(path, "r+") as target:
-        target.update_tags(ACQUISITIONDATETIME="2022-01-01 10:11:12")
-    assert open_scene(path).date == "2022-01-01"
-    _item(tmp_path / "camp_2020-01-01.json", "2023-01-01")
-    assert open_scene(path).date == "2023-01-01"
-    assert open_scene(path, date="2024-01-01").date == "2024-01-01"
+    for tag, day, count in (("2020:01:17 10:11:12", "2020-01-17", 0), ("2021:01:17 10:11:12", "2020-01-01", 1)):
+        with rasterio.open(path, "r+") as target:
+            target.update_tags(TIFFTAG_DATETIME=tag)
+        assert open_scene(path).date == day
+        assert len(open_scene(path).warnings) == count
 
 
 def test_acquisition_metadata_of_a_provider(write_scene: WriteScene, tmp_path: Path) -> None:

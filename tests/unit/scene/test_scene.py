@@ -165,7 +165,7 @@ def test_date(write_scene: WriteScene) -> None:
     assert open_scene(write_scene(name="no_20241341.tif")).date is None
     with pytest.raises(InputError, match="--date"):
         open_scene(write_scene(name="b.tif"), date="2023-02-31")
-    path = write_scene(name="tagged_20200101.tif")
+    path = write_scene(name="tagged.tif")
     with rasterio.open(path, "r+") as target:
         target.update_tags(TIFFTAG_DATETIME="2024:06:02 10:11:12")
     assert open_scene(path).date == "2024-06-02"

@@ -10,6 +10,7 @@ import rasterio
 
 from detect.base.errors import InputError
 from detect.scene.scene import open_scene
+from detect.scene.sources import Source
 from detect.scene.sun import Sun, item_sun
 from tests.conftest import WriteScene
 
@@ -24,7 +25,19 @@ def test_options_come_before_the_item_and_the_item_before_tags(write_scene: Writ
     item = {"stac_version": "1.0.0", "type": "Feature", "assets": {"visual": {"href": path.name}}, "properties": properties}
     path.with_name("item.json").write_text(json.dumps(item))
     assert open_scene(path).sun == Sun(42.0, 151.0)
+    assert open_scene(Source(str(path), sun=Sun(42.5, 151.5))).sun == Sun(42.5, 151.5)
     assert open_scene(path, sun_deg=(43.0, 152.0)).sun == Sun(43.0, 152.0)
+
+
+def test_one_line_names_a_sun_that_stands_elsewhere(write_scene: WriteScene) -> None:
+    path = write_scene()
+    with rasterio.open(path, "r+") as scene:
+        scene.update_tags(SUN_ELEVATION="41.5", SUN_AZIMUTH="359.5")
+    assert open_scene(path, sun_deg=(42.0, 0.5)).warnings == (), "a degree, across north"
+    assert open_scene(path, sun_deg=(42.0, 3.0)).warnings == (
+        "sun: 42° above the horizon at 3° from north (--sun-elevation and --sun-azimuth) was taken; "
+        "41.5° above the horizon at 359.5° from north (tag) contradicts it",
+    )
 
 
 def test_metadata_of_providers(write_scene: WriteScene) -> None:

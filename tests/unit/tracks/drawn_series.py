@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from rasterio.features import geometry_mask
 
 from detect.base.geometry import measure
+from detect.base.pixels import NO_DATA
 from detect.base.stages import STAGES
-from detect.base.values import NO_DATA
 from detect.base.vectors import geometries_of
 from detect.census.count import take_census
 from detect.census.profiles import load_profile

@@ -6,9 +6,11 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from sklearn.metrics import f1_score
+from torchmetrics.functional.classification import multiclass_calibration_error
 
-from detect.training.calibration import temper
-from detect.training.stage_head import Components, Linear, best_temperature, measured, varied
+from detect.training.calibration import best_temperature, temper
+from detect.training.stage_head import ECE_BINS, Components, Linear, measured, varied
 from detect.training.stage_network import StageNetwork, features_of, stage_onnx
 
 
@@ -64,6 +66,17 @@ def test_what_is_measured() -> None:
     assert found["macro_f1_90"][0] < found["macro_f1"] < found["macro_f1_90"][1]
     assert found["ece"] == pytest.approx(abs(0.8 - 6 / 8))
     assert found["ece_balanced"] == pytest.approx(abs(0.8 - (1 / 2 + 1 + 3 / 4) / 3))
+
+
+def test_scores_are_those_of_the_libraries() -> None:
+    rng = np.random.default_rng(4)
+    p = rng.dirichlet([1, 1, 1], 400)
+    truth = np.where(rng.random(400) < 0.6, p.argmax(axis=1), rng.integers(0, 3, 400))
+    found = measured(p, truth, draws=10)
+    assert found["f1"] == pytest.approx(f1_score(truth, p.argmax(axis=1), average=None))
+    assert found["macro_f1"] == pytest.approx(f1_score(truth, p.argmax(axis=1), average="macro"))
+    error = multiclass_calibration_error(torch.from_numpy(p), torch.from_numpy(truth), 3, ECE_BINS)
+    assert found["ece"] == pytest.approx(error.item(), abs=1e-6)
 
 
 def test_the_graph_answers_as_the_network_does_for_any_number_of_buildings() -> None:

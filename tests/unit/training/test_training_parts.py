@@ -5,27 +5,29 @@ from __future__ import annotations
 import json
 from copy import deepcopy
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from torch.optim import lr_scheduler
 from torch.utils.data import default_collate
 
 from detect.base.errors import InputError
 from detect.buildings.instances import InstanceParams
 from detect.datasets.chips import UNKNOWN, Chip, ChipRow, mapped_chip, read_chip, read_index, write_chip, write_index
+from detect.network.heads import HEADS
 from detect.network.weights import load_weights, sha256_of
 from detect.training import augment
 from detect.training.config import LossConfig, load_config
 from detect.training.data import ChipData, TrainingSamples
 from detect.training.export import write_weights
 from detect.training.fit import recipe_of
+from detect.training.heads import TRAINED_HEADS, boundaries
 from detect.training.losses import disagreement, distance, network_loss
 from detect.training.metrics import Tally, at_gsd, coarse_sets, match_labels, scores_of
-from detect.training.task import SegmentationTask, spare_depthwise
+from detect.training.task import SegmentationTask, rate_factor, spare_depthwise
 
 SMALL = "name: t\nout: o\ndata: {chips: c, chip_px: 64, batch: 2, samples: 8, simulated: 0.5, tinted: 0.5}\n"
 
@@ -191,7 +193,7 @@ def test_labels_that_fuse_say_nothing_of_gaps(store: Path, tmp_path: Path) -> No
 
 
 def test_boundary_lies_between_neighbours_only() -> None:
-    found = augment.boundaries(chip().instances, 0.5)
+    found = boundaries(chip().instances, 0.5)
     assert found[40, 52] == 1
     assert found[40, 15] == 0 and found[90, 95] == 0, "a free wall is no boundary"
     assert found[40, 35] == 0
@@ -273,16 +275,42 @@ def test_strong_photometry_changes_more_and_only_where_the_recipe_says_so(store:
     assert change(1.0) > 1.5 * change(0.0)
 
 
-def test_the_rate_stays_before_it_falls(store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("warmup", "hold"), [(0.1, 0.6), (0.08, 0.0), (0.0, 0.0)])
+def test_the_rate_rises_stays_and_falls_as_torchs_schedules_do(tmp_path: Path, warmup: float, hold: float) -> None:
     (tmp_path / "c.yaml").write_text(SMALL)
-    values = [f"data.chips={store}", "data.samples=200", "optimizer.warmup=0.1", "optimizer.hold=0.6"]
-    recipe = load_config(tmp_path / "c.yaml", values)
-    task = SegmentationTask(replace(recipe, network=replace(recipe.network, pretrained=False)), read_index(store))
+    config = load_config(tmp_path / "c.yaml", ["data.samples=200", f"optimizer.warmup={warmup}", f"optimizer.hold={hold}"])
+    factors = [rate_factor(config, step) for step in range(config.steps)]
+    warm, stays = max(1, round(100 * warmup)), round(100 * hold)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    parts = [
+        lr_scheduler.LinearLR(optimizer, 1 / warm, total_iters=warm - 1),
+        lr_scheduler.ConstantLR(optimizer, 1.0, total_iters=stays),
+        lr_scheduler.CosineAnnealingLR(optimizer, T_max=100 - warm - stays),
+    ]
+    if not stays:
+        del parts[1]
+    schedule = lr_scheduler.SequentialLR(optimizer, parts, [warm, warm + stays][: len(parts) - 1])
+    rates = []
+    for _ in range(config.steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert len(factors) == 100 and factors == pytest.approx(rates, abs=1e-9)
+    assert factors[warm - 1] == 1.0
+
+
+def test_the_encoder_has_a_rate_of_its_own(store: Path, tmp_path: Path) -> None:
+    task = small_task(store, tmp_path, "norms_at_rest: false")
     schedule = task.configure_optimizers()["lr_scheduler"]["scheduler"]
-    (factor, *_) = schedule.lr_lambdas
-    factors = [factor(step) for step in range(recipe.steps)]
-    assert recipe.steps == 100 and factors[9:70] == [1.0] * 61
-    assert factors[0] == 0.1 and all(a > b for a, b in pairwise(factors[70:])) and factors[-1] < 0.01
+    rates = task.config.optimizer
+    assert schedule.base_lrs == [rates.encoder_lr, rates.decoder_lr]
+    assert schedule.get_last_lr() == [lr * rate_factor(task.config, 0) for lr in schedule.base_lrs]
+
+
+def test_each_channel_of_the_network_is_taught_by_one_head() -> None:
+    taught = [channel for head in TRAINED_HEADS for channel in range(len(HEADS))[head.channels]]
+    assert sorted(taught) == list(range(len(HEADS)))
+    assert len({head.metric.key for head in TRAINED_HEADS}) == len({head.name for head in TRAINED_HEADS}) == len(TRAINED_HEADS)
 
 
 def test_depthwise_convolutions_stay_in_single_precision_on_a_cpu() -> None:
@@ -366,13 +394,19 @@ def test_chips_are_seen_at_the_networks_pixel() -> None:
 
 def test_places_are_pooled_by_data_set_and_coarse_ones_have_no_f1(store: Path) -> None:
     tallies = {
-        "a/north": Tally(overlap=6, union=8, matched=3, predicted=4, reference=5),
+        "a/north": Tally(
+            overlap=6, union=8, matched=3, predicted=4, reference=5, stages=np.array([[4, 2, 0], [0, 6, 0], [0, 0, 0]])
+        ),
         "a/south": Tally(overlap=0, union=4, matched=0, predicted=1, reference=0),
         "b/town": Tally(overlap=9, union=10, matched=1, predicted=9, reference=2),
     }
     scores = scores_of(tallies, {"b"})
     assert list(scores["places"]) == ["a/north", "a/south", "b/town"]
-    assert scores["sets"]["a"] == {"iou": 6 / 12, "f1": 2 * 3 / (5 + 5), "predicted": 5, "reference": 5, "matched": 3}
+    stage_f1 = pytest.approx((2 * 4 / (6 + 4) + 2 * 6 / (6 + 8)) / 2)  # of the two stages that occur
+    assert scores["sets"]["a"] == {
+        "iou": 6 / 12, "f1": 2 * 3 / (5 + 5), "stage_f1": stage_f1, "predicted": 5, "reference": 5, "matched": 3,
+    }  # fmt: skip
+    assert np.isnan(scores["sets"]["b"]["stage_f1"]) and scores["mean_stage_f1"] == stage_f1
     assert np.isnan(scores["sets"]["b"]["f1"])
     assert (scores["mean_iou"], scores["mean_f1"]) == (pytest.approx((0.5 + 0.9) / 2), 0.6)
     assert tallies["a/north"].predicted == 4, "pooling changes no place"
@@ -538,8 +572,9 @@ def test_part_of_the_start_and_its_stage_head_are_kept(store: Path, tmp_path: Pa
     card = json.loads((folder / "t.json").read_text())
     (folder / "t.stage.onnx").write_bytes(b"looks again")
     card["files"]["stage"] = {"name": "t.stage.onnx", "sha256": sha256_of(folder / "t.stage.onnx")}
+    head = {"gsds_m": [0.3], "crop_px": 64, "sure_from": 0.9}
     earlier = {"data_set": "elsewhere", "licence": ["CC0-1.0"], "trained_on": ["a town"], "measured_on": [], "chips": 3}
-    (folder / "t.json").write_text(json.dumps(card | {"stage_head": {"sure_from": 0.9}, "data": [earlier, *card["data"]]}))
+    (folder / "t.json").write_text(json.dumps(card | {"stage_head": head, "data": [earlier, *card["data"]]}))
     task = small_task(store, tmp_path, f"start: {folder}, keep: 0.75")
     start = {k: v.clone() for k, v in task.network.state_dict().items()}
     with torch.no_grad():
@@ -550,7 +585,7 @@ def test_part_of_the_start_and_its_stage_head_are_kept(store: Path, tmp_path: Pa
         torch.testing.assert_close(value.data, start[name] + 0.25)
     left = load_weights(write_weights(task.network, task.config, read_index(store), recipe, tmp_path / "left", {}))
     assert left.stage_onnx is not None and left.stage_onnx.read_bytes() == b"looks again"
-    assert left.card["stage_head"] == {"sure_from": 0.9, "taken_from": "t"}
+    assert left.card["stage_head"] == head | {"taken_from": "t"}
     assert left.card["data"] == [*card["data"], earlier | {"through": "t"}]
     with pytest.raises(InputError, match="name them in"):
         small_task(store, tmp_path, "keep: 0.5")

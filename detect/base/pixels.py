@@ -1,4 +1,4 @@
-"""How the rasters store a probability in one byte."""
+"""How a pixel of the rasters stores a probability in one byte."""
 
 from __future__ import annotations
 

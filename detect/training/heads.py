@@ -1,0 +1,209 @@
+"""The heads as training sees them, one row each: what a head learns from, its losses, its weight, and the score that judges it.
+
+``detect.network.heads`` says which channels the network answers with; each of them belongs to one row of ``TRAINED_HEADS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from detect.base.stages import STAGE_WEIGHTS
+from detect.datasets.chips import UNKNOWN, Chip
+from detect.network.heads import BOUNDARY, FOOTPRINT, STAGE_HEADS
+from detect.training.config import LossConfig
+
+if TYPE_CHECKING:
+    from detect.training.metrics import Tally
+
+BOUNDARY_M = 1.75
+"""Half the widest gap that counts as a boundary between neighbours: 3.5 m, some ten pixels."""
+BOUNDARY_WEIGHT = 4.0
+"""Weight of a boundary pixel in the cross entropy of its head; that of all other pixels is 1."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known about one training sample."""
+
+    chip: Chip
+    gsd_m: float
+    """Ground size of its pixel, metres."""
+    exact: NDArray[np.bool_]
+    """(H, W): outlines lie on their walls, so that the edges of the gaps between them can be trusted."""
+    separated: NDArray[np.bool_]
+    """(H, W): each building has an outline of its own."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score of validation chips."""
+
+    key: str
+    """In logs, cards and the result of ``detect test``."""
+    title: str
+    """In the table of ``detect test``."""
+    score: Callable[[Tally], float]
+    """NaN where there is nothing to judge."""
+    needs_outlines: bool = False
+    """Masks that join neighbours cannot judge it."""
+
+
+@dataclass(frozen=True)
+class TrainedHead:
+    """How one answer of the network is taught and judged."""
+
+    name: str
+    """In logs and messages."""
+    channels: slice
+    """Of the network's output."""
+    targets: Callable[[Truth, LossConfig], Mapping[str, NDArray]]
+    """Arrays (H, W) that join the batch, by name."""
+    loss: Callable[[Tensor, Mapping[str, Tensor]], Tensor]
+    """Logits (N, channels, H, W) and batch → loss; 0, with a gradient of 0, where nothing is known."""
+    distance: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """Logits and probabilities of teachers (N, channels, H, W), their footprint probability (N, H, W) → loss."""
+    weight: Callable[[LossConfig], float]
+    """In the sum of losses."""
+    metric: Metric
+
+
+# Targets.
+
+
+def _footprint_targets(truth: Truth, config: LossConfig) -> dict[str, NDArray]:
+    weight = gap_weights(truth.chip.footprint, truth.gsd_m, config.gap_m, config.gap_weight)
+    return {"footprint": truth.chip.footprint, "weight": np.where(truth.exact, weight, np.float32(1))}
+
+
+def _boundary_targets(truth: Truth, _config: LossConfig) -> dict[str, NDArray]:
+    boundary = boundaries(truth.chip.instances, truth.gsd_m)
+    # Merged and coarse masks fill gaps, so they say nothing about gaps; unlabelled ground says nothing at all.
+    boundary[~truth.separated | (truth.chip.footprint == UNKNOWN)] = UNKNOWN
+    return {"boundary": boundary}
+
+
+def _stage_targets(truth: Truth, _config: LossConfig) -> dict[str, NDArray]:
+    return {"stage": truth.chip.stage.astype(np.int64)}
+
+
+def boundaries(instances: NDArray[np.uint16], gsd_m: float) -> NDArray[np.uint8]:
+    """1 on gaps of up to 3.5 m between two buildings and on their shared walls, one pixel into each; else 0.
+
+    A pixel counts when two grown buildings meet on it, unless it lies inside one of them.
+    """
+    reach = max(2, round(BOUNDARY_M / gsd_m))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    small = np.ones((3, 3), np.uint8)
+    grown = np.zeros(instances.shape, np.uint8)
+    interior = np.zeros(instances.shape, bool)
+    height, width = instances.shape
+    for label, found in enumerate(ndimage.find_objects(instances), start=1):
+        if found is None:
+            continue
+        rows, cols = found
+        window = (
+            slice(max(0, rows.start - reach - 1), min(height, rows.stop + reach + 1)),
+            slice(max(0, cols.start - reach - 1), min(width, cols.stop + reach + 1)),
+        )
+        mask = (instances[window] == label).astype(np.uint8)
+        grown[window] += cv2.dilate(mask, kernel)
+        interior[window] |= cv2.erode(mask, small).astype(bool)
+    return ((grown >= 2) & ~interior).astype(np.uint8)
+
+
+def gap_weights(footprint: NDArray[np.uint8], gsd_m: float, gap_m: float, weight: float) -> NDArray[np.float32]:
+    """``weight`` on background within ``gap_m`` of a building, 1 elsewhere."""
+    reach = max(1, round(gap_m / gsd_m))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    near = cv2.dilate((footprint == 1).astype(np.uint8), kernel).astype(bool) & (footprint == 0)
+    return np.where(near, np.float32(weight), np.float32(1))
+
+
+# Losses.
+
+
+def _binary(logit: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Weighted binary cross entropy + soft Dice over the batch (Milletari et al. 2016), on known pixels; all (N, H, W).
+
+    segmentation-models-pytorch's DiceLoss is no substitute: it drops batches without a building, which teach open ground here, and its
+    ``smooth`` changed its meaning between versions.
+    """
+    known = (truth != UNKNOWN).to(logit.dtype)
+    target = (truth == 1).to(logit.dtype)
+    weight = weight.to(logit.dtype) * known
+    entropy = F.binary_cross_entropy_with_logits(logit, target, weight, reduction="sum") / weight.sum().clamp_min(1)
+    probability = logit.sigmoid() * known
+    dice = 1 - (2 * (probability * target).sum() + 1) / (probability.sum() + target.sum() + 1)
+    # A batch in which nothing is known must not pull anything.
+    return entropy + dice * (known.sum() > 0)
+
+
+def _footprint_loss(logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    return _binary(logits[:, 0], batch["footprint"], batch["weight"])
+
+
+def _boundary_loss(logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    truth = batch["boundary"]
+    return _binary(logits[:, 0], truth, 1 + (BOUNDARY_WEIGHT - 1) * (truth == 1))
+
+
+def _stage_loss(logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    """Class-weighted cross entropy over pixels of buildings whose stage is known."""
+    truth = batch["stage"]
+    if not bool((truth > 0).any()):
+        return logits.sum() * 0
+    weights = torch.tensor(STAGE_WEIGHTS, device=logits.device, dtype=logits.dtype)
+    return F.cross_entropy(logits, truth - 1, weight=weights, ignore_index=-1)
+
+
+def _binary_distance(logits: Tensor, answer: Tensor, _built: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, answer)
+
+
+def _stage_distance(logits: Tensor, answer: Tensor, built: Tensor) -> Tensor:
+    """Cross entropy as far as the teachers see a building."""
+    entropy = -(answer * logits.log_softmax(dim=1)).sum(dim=1)
+    return (entropy * built).sum() / built.sum().clamp_min(1)
+
+
+TRAINED_HEADS = (
+    TrainedHead(
+        "footprint",
+        slice(FOOTPRINT, FOOTPRINT + 1),
+        targets=_footprint_targets,
+        loss=_footprint_loss,
+        distance=_binary_distance,
+        weight=lambda config: 1.0,
+        metric=Metric("iou", "IoU", lambda tally: tally.iou),
+    ),
+    TrainedHead(
+        "boundary",
+        slice(BOUNDARY, BOUNDARY + 1),
+        targets=_boundary_targets,
+        loss=_boundary_loss,
+        distance=_binary_distance,
+        weight=lambda config: config.boundary,
+        metric=Metric("f1", "F1@0.5", lambda tally: tally.f1, needs_outlines=True),
+    ),
+    TrainedHead(
+        "stage",
+        STAGE_HEADS,
+        targets=_stage_targets,
+        loss=_stage_loss,
+        distance=_stage_distance,
+        weight=lambda config: config.stage,
+        metric=Metric("stage_f1", "stage F1", lambda tally: tally.stage_f1),
+    ),
+)
+"""A new head is one more row; its weight is a key of ``LossConfig``, its metric a property of ``Tally``."""
+METRICS = tuple(head.metric for head in TRAINED_HEADS)
