@@ -1,7 +1,7 @@
 """Counts and beds per site, with 90 % intervals and every assumption named.
 
 An estimate is what was counted. Its interval says what the true number may be, by simulation with fixed seeds (same input, same numbers).
-One draw goes:
+Each draw has these steps:
 
 1. precision and recall of this place, from those of held-out places (``detect.census.rates``), by size of building, and precision by
    whether a footprint is doubtful;
@@ -65,7 +65,7 @@ def take_census(
         profile: of the structure that is counted.
         rates: of the weights' card, per validation place; see ``detect.census.rates``.
         site_warnings: one list per site.
-        ground: cleared ground and pads of the sites (``detect.census.ground.survey``); None where it was not looked at.
+        ground: cleared ground and pads of the sites (``detect.census.ground.survey``); None where no ground was surveyed.
 
     Returns:
         ``total`` sums the sites; every building counts once. A count is ``{"estimate", "low", "high"}``, whole numbers, 90 %.
@@ -151,7 +151,7 @@ def _assumptions(profile: StructureProfile, measured: Storeys | None) -> dict[st
 
 
 class _Place:
-    """What is unknown about every count of one census, drawn once: precision, recall, true stages, beds per building."""
+    """Draws that all counts of one census share: precision, recall, true stages, beds per building."""
 
     def __init__(self, rates: Rates, profile: StructureProfile, measured: Storeys | None) -> None:
         rng = np.random.default_rng(SEED)
@@ -206,7 +206,7 @@ def _true_numbers(own: gpd.GeoDataFrame, place: _Place) -> _True:
 def _add_stage(
     own: gpd.GeoDataFrame, stage: int, place: _Place, rng: np.random.Generator, buildings: Draws, dormitories: Draws
 ) -> None:
-    """Add what the buildings of one given stage may be."""
+    """Add draws of the true numbers behind the buildings of one given stage."""
     if not len(own):
         return
     shares = _true_stages(own, stage, place, rng)
@@ -243,7 +243,7 @@ def _missed(real: Draws, recall: Draws, rng: np.random.Generator) -> Draws:
 
 
 def _add_unseen(own: gpd.GeoDataFrame, place: _Place, rng: np.random.Generator, buildings: Draws) -> None:
-    """Where nothing of a size was found, something may have been missed all the same: half a success before the first."""
+    """Add buildings that may have been missed where nothing was found: half a success before the first."""
     absent = set(SIZES_M2) - set(size_classes(own["area_m2"].to_numpy(float)))
     if len(absent) < len(SIZES_M2):
         return

@@ -29,18 +29,18 @@ def learn(
     name: str | None = None,
     structure: str | Path | None = None,
 ) -> StructureProfile:
-    """Write a profile of the type that some found buildings are of.
+    """Learn a profile from examples among found buildings, and write it.
 
     Args:
         buildings: vector file with a column ``id``, such as a result's buildings.gpkg.
         ids: of the examples.
         out: YAML file to write.
         name: of the type; by default the name of the file.
-        structure: profile (YAML file or a name that ships) whose storeys, rooms and beds are taken, which cannot be seen from above; by
-            default the dormitory.
+        structure: profile (YAML file or a name that ships) from which storeys, rooms and beds are taken, since these cannot be seen from
+            above; by default the dormitory.
 
     Raises:
-        InputError: a file that cannot be used, an ``id`` that is not there, or ``out`` exists.
+        InputError: a file that cannot be used, an ``id`` that is absent, or an ``out`` that exists.
     """
     out = Path(out)
     if out.exists():
@@ -54,7 +54,7 @@ def learn(
         raise InputError(f"{buildings}: has no building with id {', '.join(map(str, missing))}; it has {len(table)} buildings")
     chosen = table["id"].isin(ids).to_numpy()
     alone = learn_profile(table[chosen], np.ones(int(chosen.sum()), np.int64), name or out.stem, base)
-    # Who stands with the examples is known only once it is known what they look like.
+    # Group sizes depend on which buildings look like the examples, so shapes come first.
     _, sizes = find_rows(table, _within(table, alone), base.group)
     profile = learn_profile(table[chosen], sizes[chosen], name or out.stem, base)
     write_whole(out, profile_text(profile))
@@ -76,7 +76,7 @@ def _within(table: gpd.GeoDataFrame, profile: StructureProfile) -> NDArray[np.bo
 def learn_profile(
     examples: gpd.GeoDataFrame, group_sizes: NDArray[np.int64], name: str, base: StructureProfile
 ) -> StructureProfile:
-    """A profile whose likely ranges hold all examples and fall to never at twice the distance.
+    """Make a profile whose likely ranges hold all examples and whose limits lie at thrice their spread.
 
     Args:
         examples: with ``length_m``, ``width_m``, ``rectangularity``.

@@ -23,13 +23,13 @@ MOVED_SHARE = 0.005
 
 @dataclass(frozen=True)
 class Review:
-    """Numbers (``id``) of buildings that a user has checked, and what was done to them."""
+    """Buildings that a user has corrected, by ``id``."""
 
     changed: tuple[int, ...] = ()
     added: tuple[int, ...] = ()
     deleted: tuple[int, ...] = ()
     likeness: Mapping[int, bool] = field(default_factory=dict)
-    """Buildings of which the user said whether they are of the structure that is counted."""
+    """By building: whether the user called it dormitory-like."""
 
     @property
     def checked(self) -> frozenset[int]:
@@ -66,7 +66,7 @@ class Review:
 
 
 def read_corrections(path: str | Path, crs: pyproj.CRS | None) -> gpd.GeoDataFrame:
-    """Corrected buildings in the scene's CRS: ``id`` (0 where there is none), ``stage``, ``dormitory_like`` (None where not said).
+    """Corrected buildings in the scene's CRS: ``id`` (0 where there is none), ``stage``, ``dormitory_like`` (None where unsaid).
 
     The layer ``buildings`` is read, or the first one. A building in several pieces becomes several, of which the first keeps the ``id``.
 
@@ -106,7 +106,7 @@ def _stage(value: Any, row: int, path: str | Path) -> str:
 
 
 def _yes_or_no(value: Any) -> bool | None:
-    """A truth value, also as the words and numbers that file formats make of it; None where there is none."""
+    """A truth value, also as the words and numbers in which file formats store it; None where there is none."""
     text = "" if pd.isna(value) else str(value).strip().lower()
     return {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}.get(text)
 
@@ -115,7 +115,7 @@ def apply_review(before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame) -> tuple
     """The buildings as corrected, and what was corrected.
 
     Columns: ``id``, ``stage``, ``stage_score``, ``p_*``, ``score``, ``height_m`` (NaN where the outline has moved), ``touches_edge``.
-    An ``id`` that is gone was deleted; a row without one, or with one that never was, was added. Who was checked is sure of its stage.
+    An ``id`` that is gone was deleted; a row without one, or with one that never was, was added. A checked building is sure of its stage.
 
     Args:
         before: buildings as predict found them.

@@ -1,4 +1,4 @@
-"""SCOT, the SpaceNet Change and Object Tracking score: are buildings followed, and are new ones found when they appear?
+"""SCOT, the SpaceNet Change and Object Tracking score: how well buildings are followed, and new ones found when they appear.
 
 Van Etten, Hogan, Martinez Manso, Shermeyer, Weir & Lewis (2021), The Multi-Temporal Urban Development SpaceNet Dataset, CVPR; the same as
 the authors' published code. At each date footprints are matched one to one at an IoU above 0.25, as many as can be and then with the

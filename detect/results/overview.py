@@ -50,7 +50,7 @@ def write_overview(
     Args:
         path: PNG to write.
         scene: for its name, date and scale; its file is not read.
-        overall: all of it in colours (H, W, 3), such as ``detect.results.picture.read_whole`` gives.
+        overall: the whole scene in colours (H, W, 3), such as ``detect.results.picture.read_whole`` gives.
         buildings: in the scene's CRS.
         sites: in the scene's CRS.
         draw_sites: False where the whole scene is the one site.

@@ -66,7 +66,7 @@ class Picture:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """For the page's script, and for ``read_picture``."""
+        """JSON for the page's script and for ``read_picture``."""
         height, width = self.size_hw
         placed = {"transform": list(self.transform)[:6], "gsd_m": self.gsd_m}
         return {"width": width, "height": height, "tile": TILE_PX, "whole": self.whole, **placed, "tiles": self.tiles}

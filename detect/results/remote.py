@@ -44,7 +44,7 @@ class RemoteFolder:
         self.local = STAGING / hashlib.sha256(self.url.encode()).hexdigest()[:12]
 
     def store(self, folder: Path, *, overwrite: bool = False) -> str:
-        """Copy a result's folder whole; what is there already of this very result is left.
+        """Copy a result's folder whole; a copy of the same result is left as it is.
 
         Returns:
             Its URL.

@@ -1,4 +1,4 @@
-"""report.html: one page that shows the scene, what was found in it, and how sure that is; for an analyst to check and to publish."""
+"""report.html: one page with the scene, its buildings and how sure each is, for an analyst to check and publish."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def write_report(
         rows: layer ``rows``, in the scene's CRS.
         sites: with ``name``, in the scene's CRS.
         summary: what is in summary.json; timings are left out.
-        ground: cleared ground and pads of the sites, in the scene's CRS; None where it was not looked at.
+        ground: cleared ground and pads of the sites, in the scene's CRS; None where no ground was surveyed.
     """
     whole = summary["scene"].get("whole_scene_is_the_site", False)
     worst = doubt(buildings).head(CHECK_ME)
@@ -78,10 +78,10 @@ def write_report(
 
 
 def doubt(buildings: gpd.GeoDataFrame) -> pd.DataFrame:
-    """How likely something that is said of each building is wrong, the most doubtful first.
+    """Rank buildings by how likely one of three claims about each is wrong, the most doubtful first.
 
-    Three things are said: that it is a building, its stage, and whether it is dormitory-like. With their probabilities as if they were
-    independent, ``doubt`` is 1 − their product.
+    The claims: it is a building, it is of its stage, it is (or is not) dormitory-like. ``doubt`` is 1 − the product of their
+    probabilities, as if they were independent.
 
     Returns:
         ``doubt`` (0–1) and ``why``, the weakest of the three in words, with the index of ``buildings``.

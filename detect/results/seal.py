@@ -1,4 +1,4 @@
-"""Are the outputs of predict whole, unchanged, and do they cover the scene?
+"""Check that the outputs of predict are whole and unchanged, and cover the scene.
 
 ``sealed`` puts the SHA-256 of every file into the summary when a result is written (or rewritten); ``verify`` compares. The summary seals
 itself too: its own hash is that of its content without that hash.
@@ -33,7 +33,7 @@ def sealed(summary: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def verify(folder: str | Path) -> list[str]:
-    """What is wrong with a result, or with each of those in a folder, a line each; empty where all is well.
+    """List what is wrong with a result, or with each result in a folder; empty where all is well.
 
     Raises:
         InputError: there is no result of predict.

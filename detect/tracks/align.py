@@ -1,6 +1,6 @@
-"""The shift between dates: images of one place lie some metres beside each other, and each date as a whole is moved back.
+"""Remove the shift between dates: images of one place lie some metres apart, and each date is moved back as a whole.
 
-A shift is voted for by pairs of footprints of like size and refined by the median over the pairs that agree. Votes find a shift larger than
+Pairs of footprints of like size vote for a shift; the median over the pairs that agree refines it. Votes find a shift larger than
 the buildings, where the nearest neighbour would be the wrong one; in regular rows the true shift wins over one by a whole row, since only
 it lets the buildings at the ends vote too. Medians stand errors and new buildings (Huber 1981, § 1.4).
 """
@@ -30,7 +30,7 @@ FEWEST = 5
 def align(snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot], list[int]]:
     """The snapshots moved onto each other, and how many pairs of footprints agree on each one's shift.
 
-    All are laid on the date with the most buildings; then the median shift is taken off again, so that no date counts for more.
+    All are moved onto the date with the most buildings; then the median shift is subtracted, so that no date counts for more.
     """
     most = int(np.argmax([len(s.buildings) for s in snapshots]))
     estimates = [estimate_shift(s, snapshots[most]) for s in snapshots]

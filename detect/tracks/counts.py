@@ -168,7 +168,7 @@ def _timeline(found: Found, sites: gpd.GeoDataFrame, censuses: list[dict[str, An
 
 
 def _changes(own: gpd.GeoDataFrame, state: NDArray[np.int64], dates: list[str], base: int, planned: float) -> dict[str, Any]:
-    """What became of a site's buildings."""
+    """Changes of a site's buildings, their pace, and the forecast."""
     kinds = {kind: own["id"][own["change"] == kind] for kind in CHANGES}
     return {
         "changes": {kind: len(ids) for kind, ids in kinds.items()},
@@ -180,7 +180,7 @@ def _changes(own: gpd.GeoDataFrame, state: NDArray[np.int64], dates: list[str], 
 
 
 def _results(found: Found) -> list[dict[str, Any]]:
-    """What each date was made from and how it fits the others."""
+    """Scenes and buildings of each date, and how well it fits the others."""
     rates = found_rates(found.evidence, recall(found.series) or ASSUMED_FOUND)
     by_date: dict[str, list[str]] = {}
     for summary in found.series.summaries:

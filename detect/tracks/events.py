@@ -47,7 +47,7 @@ def base_date(dates: Sequence[str], since: str | None) -> int:
 
 
 def changes(state: NDArray[np.int64], base: int) -> NDArray[np.object_]:
-    """(N,) of ``CHANGES``: what became of each building between a date and the last one.
+    """(N,) of ``CHANGES``: how each building changed between a date and the last one.
 
     A building that was razed and built anew in between is new; one that was gone by then is unchanged.
     """
@@ -64,7 +64,7 @@ def changes(state: NDArray[np.int64], base: int) -> NDArray[np.object_]:
 def monthly(state: NDArray[np.int64], dates: Sequence[str]) -> dict[str, dict[str, float]]:
     """Buildings started and finished in each month of the series.
 
-    What happened between two dates is spread over the days between them, as nobody saw on which it was.
+    Events between two dates are spread evenly over the days between them.
     """
     standing = ~np.isin(state, (ABSENT, DEMOLISHED))
     started = (standing[:, 1:] & ~standing[:, :-1]).sum(axis=0)

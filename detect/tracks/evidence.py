@@ -14,7 +14,7 @@ from detect.tracks.series import Snapshot, probability_within
 
 
 def gather(snapshots: Sequence[Snapshot], links: Links, plane: Any) -> Evidence:
-    """What each date says of each building; where it found none, its probability map is asked."""
+    """What each date says of each building; where it found none, its probability map is read."""
     found = links.detection >= 0
     seen = np.zeros_like(found)
     score = np.full(found.shape, np.nan)

@@ -1,4 +1,4 @@
-"""report.html of a series: a map with a slider over the dates, timelines, what became of each building."""
+"""report.html of a series: a map with a slider over the dates, timelines, and the history of each building."""
 
 from __future__ import annotations
 
@@ -144,9 +144,6 @@ def _unseen(snapshot: Snapshot, frame: Frame, snapshots: Sequence[Snapshot]) -> 
     return [frame.rings(p) for p in shapely.get_parts(hidden) if p.geom_type == "Polygon" and p.area > least]
 
 
-# Pictures.
-
-
 def _picture(snapshot: Snapshot, frame: Frame, plane: pyproj.CRS | None) -> str | None:
     """The date's scene laid on the frame, as JPEG in base64; None where its page is not there."""
     canvas = None
@@ -207,9 +204,6 @@ def _stitched(picture: Picture, level: int) -> NDArray[np.uint8]:
         part = whole[row * TILE_PX : (row + 1) * TILE_PX, column * TILE_PX : (column + 1) * TILE_PX]
         part[:] = tile[: part.shape[0], : part.shape[1]]
     return whole
-
-
-# Charts.
 
 
 def _chart(name: str, rows: pd.DataFrame) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Series:
-    """Snapshots of one place and what their results say of it."""
+    """Snapshots of one place, with sites and summaries of their results."""
 
     snapshots: tuple[Snapshot, ...]
     """By date; each date once."""

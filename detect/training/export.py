@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from detect.base.errors import InputError
+from detect.base.files import whole_file, write_whole
 from detect.base.stages import STAGE_WEIGHTS
 from detect.buildings.instances import InstanceParams
 from detect.datasets.chips import read_chip
@@ -67,7 +68,7 @@ def write_weights(
     card = _card(files, settings, index, recipe, tallies)
     if settings.network.start:
         _take_over(card, load_weights(settings.network.start), folder)
-    (folder / f"{settings.name}.json").write_text(json.dumps(_without_nan(card), indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / f"{settings.name}.json", json.dumps(_without_nan(card), indent=1) + "\n")
     return folder
 
 
@@ -167,15 +168,14 @@ def export(weights: str | Path, out: str | Path, tile_px: int | None = None) -> 
     network = load_network(chosen)
     model = to_onnx(network) if tile_px is None else to_onnx(ClassNetwork(network, chosen.card), tile_px, ("image", "classes"))
     helper.set_model_props(model, _metadata(chosen, tile_px))
-    aside = path.with_name(path.name + ".part")
-    onnx.save(model, aside)
-    files = {"onnx": {"name": path.name, "sha256": sha256_of(aside)}}
-    if tile_px is None and chosen.stage_onnx is not None:
-        shutil.copyfile(chosen.stage_onnx, stage_path)
-        files["stage"] = {"name": stage_path.name, "sha256": sha256_of(stage_path)}
-    aside.replace(path)
+    with whole_file(path) as aside:
+        onnx.save(model, aside)
+        files = {"onnx": {"name": path.name, "sha256": sha256_of(aside)}}
+        if tile_px is None and chosen.stage_onnx is not None:
+            shutil.copyfile(chosen.stage_onnx, stage_path)
+            files["stage"] = {"name": stage_path.name, "sha256": sha256_of(stage_path)}
     if tile_px is None:
-        card_path.write_text(json.dumps(chosen.card | {"files": files}, indent=1) + "\n", encoding="utf-8")
+        write_whole(card_path, json.dumps(chosen.card | {"files": files}, indent=1) + "\n")
 
 
 def _metadata(weights: Weights, tile_px: int | None) -> dict[str, str]:

@@ -5,7 +5,7 @@ const readData = (id) => JSON.parse(document.getElementById(id).textContent);
 const toLatLng = ([x, y]) => [-y, x]; // Leaflet's y points up
 
 class Picture {
-  /** @param data {width, height, tile, whole, gsd_m, tiles}: see detect/picture.py */
+  /** @param data {width, height, tile, whole, gsd_m, tiles}: see detect/results/picture.py */
   constructor(data) {
     Object.assign(this, data);
     this.images = new Map();
