@@ -22,7 +22,7 @@ Images that are mosaics of separate crops train as they are: leave the seams out
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import shapely
+from shapely import Polygon
 
 from detect.base.errors import InputError
 from detect.base.stages import CODES
@@ -39,6 +40,8 @@ from detect.datasets.images import DataSet, LabelledImage, Outlines
 LAYOUT = "*.json (image, outlines with polygon_px, complete_windows_xywh, gsd_m), images beside them or in the folder above"
 _FAR_PX = 1e7
 """Beyond the edges of any image."""
+Wrong = Callable[[str], InputError]
+"""Makes the error that says what is wrong with a file, which it names."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,10 @@ class Drawing:
     path: Path
     image: str
     """As the file names it."""
-    polygons: list[shapely.Polygon]
+    polygons: list[Polygon]
     """Native pixels (x = column, y = row)."""
     stages: list[str | None]
-    windows: list[shapely.Polygon]
+    windows: list[Polygon]
     place: str
     split: str | None = None
     gsd_m: float | None = None
@@ -136,6 +139,25 @@ def read_drawing(path: Path) -> Drawing:
         raise wrong("needs the lists outlines and complete_windows_xywh (which may be empty)")
     if not outlines and not windows:
         raise wrong("holds neither an outline nor a window; delete it, or say in which window there is nothing")
+    polygons, stages, kinds = _outlines(outlines, wrong)
+    split, gsd_m, bands = _about_the_image(said, wrong)
+    return Drawing(
+        path,
+        said["image"],
+        polygons,
+        stages,
+        _windows(windows, wrong),
+        place=str(said.get("place") or Path(said["image"]).stem),
+        split=split,
+        gsd_m=gsd_m,
+        bands=bands,
+        licence=said.get("licence"),
+        kinds=kinds,
+    )
+
+
+def _outlines(outlines: list[Any], wrong: Wrong) -> tuple[list[Polygon], list[str | None], list[str]]:
+    """Polygon, stage and kind of each outline."""
     polygons, stages, kinds = [], [], []
     for number, outline in enumerate(outlines, start=1):
         corners = _numbers(outline.get("polygon_px") if isinstance(outline, dict) else None)
@@ -144,9 +166,13 @@ def read_drawing(path: Path) -> Drawing:
         stage = outline.get("stage") or None
         if stage is not None and stage not in CODES:
             raise wrong(f"outline {number}: stage is {stage!r}; it can be {', '.join(CODES)} or be left out")
-        polygons.append(shapely.Polygon(corners))
+        polygons.append(Polygon(corners))
         stages.append(stage)
         kinds.append(str(outline.get("kind") or ""))
+    return polygons, stages, kinds
+
+
+def _windows(windows: list[Any], wrong: Wrong) -> list[Polygon]:
     boxes = []
     for number, window in enumerate(windows, start=1):
         sides = _numbers(window)
@@ -154,28 +180,21 @@ def read_drawing(path: Path) -> Drawing:
             raise wrong(f"window {number}: complete_windows_xywh holds [x0, y0, width, height], not {window!r}")
         x0, y0, width, height = sides.tolist()
         boxes.append(shapely.box(x0, y0, x0 + width, y0 + height))
+    return boxes
+
+
+def _about_the_image(said: dict[str, Any], wrong: Wrong) -> tuple[str | None, float | None, tuple[int, int, int] | None]:
+    """Split, ground size of a pixel and band numbers; None where the file leaves them out."""
     split, gsd_m, bands = said.get("split"), said.get("gsd_m"), said.get("bands")
     if split not in (None, "train", "val"):
         raise wrong(f"split is {split!r}; it can be train or val, or be left out")
     if gsd_m is not None and not (isinstance(gsd_m, int | float) and 0 < gsd_m < np.inf):
         raise wrong(f"gsd_m is {gsd_m!r}; give the metres on the ground of one pixel, such as 0.5")
-    if bands is not None and not (
-        isinstance(bands, list) and len(bands) == 3 and all(isinstance(b, int) and b > 0 for b in bands)
-    ):
+    if bands is None:
+        return split, gsd_m, None
+    if not (isinstance(bands, list) and len(bands) == 3 and all(isinstance(b, int) and b > 0 for b in bands)):
         raise wrong(f"bands is {bands!r}; give the numbers of red, green and blue, such as [3, 2, 1]")
-    return Drawing(
-        path,
-        said["image"],
-        polygons,
-        stages,
-        boxes,
-        place=str(said.get("place") or Path(said["image"]).stem),
-        split=split,
-        gsd_m=gsd_m,
-        bands=None if bands is None else (bands[0], bands[1], bands[2]),
-        licence=said.get("licence"),
-        kinds=kinds,
-    )
+    return split, gsd_m, (bands[0], bands[1], bands[2])
 
 
 def _wrong(path: Path, what: str) -> InputError:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from detect.base.values import TOP
 from detect.training.metrics import Tally
 
 BINS = 10
@@ -62,11 +63,11 @@ def temper(p: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
 
 
 def _footprint(tally: Tally) -> Answers | None:
-    counts = tally.confidence  # (255, 2): pixels by stored probability and truth
+    counts = tally.confidence  # (TOP + 1, 2): pixels by stored probability and truth
     if not counts.any():
         return None
-    stated = np.repeat(np.arange(255) / 254, 2)
-    return Answers(np.stack([1 - stated, stated], axis=1), np.tile([0, 1], 255), counts.ravel() / counts.sum())
+    stated = np.repeat(np.arange(TOP + 1) / TOP, 2)
+    return Answers(np.stack([1 - stated, stated], axis=1), np.tile([0, 1], TOP + 1), counts.ravel() / counts.sum())
 
 
 def _stage(tally: Tally) -> Answers | None:

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from detect.base.stages import STAGE_WEIGHTS, pool
+from detect.base.values import TOP
 from detect.buildings.instances import InstanceParams, split_group
 from detect.datasets.chips import UNKNOWN, Chip
 from detect.training.heads import METRICS
@@ -32,8 +33,8 @@ class Tally:
     reference: int = 0
     stages: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 3), np.int64))
     """Pixels by (true, predicted) stage, on buildings whose stage is known."""
-    confidence: NDArray[np.int64] = field(default_factory=lambda: np.zeros((255, 2), np.int64))
-    """Known pixels by (footprint probability × 254, truth)."""
+    confidence: NDArray[np.int64] = field(default_factory=lambda: np.zeros((TOP + 1, 2), np.int64))
+    """Known pixels by (footprint probability × TOP, truth)."""
     stage_answers: list[tuple[float, float, float, int]] = field(default_factory=list)
     """Of each building whose stage is known: its three stage probabilities as predict pools them, and the true stage, 0–2."""
 
@@ -42,10 +43,10 @@ class Tally:
         return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def feed(self, probabilities: NDArray[np.uint8], chip: Chip, params: InstanceParams) -> None:
-        """Add one chip; probabilities (5, H, W) as uint8, p × 254, on the chip's pixels."""
+        """Add one chip; probabilities (5, H, W) as uint8, p × TOP, on the chip's pixels."""
         known = chip.footprint != UNKNOWN
         truth = chip.footprint == 1
-        mask = (probabilities[0] >= round(params.footprint_threshold * 254)) & known
+        mask = (probabilities[0] >= round(params.footprint_threshold * TOP)) & known
         self.overlap += int((mask & truth).sum())
         self.union += int((mask | (truth & known)).sum())
         labels = split_group(probabilities[0], probabilities[1], mask, params)
@@ -53,7 +54,9 @@ class Tally:
         self.matched, self.predicted, self.reference = (
             self.matched + matched, self.predicted + predicted, self.reference + reference
         )  # fmt: skip
-        self.confidence += np.bincount(probabilities[0][known].astype(np.int64) * 2 + truth[known], minlength=510).reshape(255, 2)
+        self.confidence += np.bincount(
+            probabilities[0][known].astype(np.int64) * 2 + truth[known], minlength=2 * (TOP + 1)
+        ).reshape(-1, 2)
         self.stage_answers += _stage_answers(probabilities[2:], chip)
         at = chip.stage > 0
         np.add.at(self.stages, (chip.stage[at] - 1, probabilities[2:].argmax(axis=0)[at]), 1)

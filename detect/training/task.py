@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from detect.base.values import TOP
 from detect.buildings.instances import InstanceParams
 from detect.datasets.chips import read_chip
 from detect.network.model import STRIDE, build_network, load_imagenet, load_network, start_from, to_probabilities
@@ -179,10 +180,10 @@ class SegmentationTask(lightning.LightningModule):
 
     @torch.no_grad()
     def heads(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Image (H, W, 3) of any size → heads (5, H, W) as uint8, p × 254."""
+        """Image (H, W, 3) of any size → heads (5, H, W) as uint8, p × TOP."""
         height, width = image.shape[:2]
         bottom, right = -height % STRIDE, -width % STRIDE
         padded = np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="symmetric")
         batch = to_tensor(padded)[None].to(self.device, memory_format=torch.channels_last)
         probabilities = to_probabilities(self.network(batch).float())[0, :, :height, :width]
-        return (probabilities.cpu().numpy() * 254 + 0.5).astype(np.uint8)
+        return (probabilities.cpu().numpy() * TOP + 0.5).astype(np.uint8)
