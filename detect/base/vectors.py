@@ -1,8 +1,10 @@
-"""Vector files in: any polygon layer that GDAL opens, cleaned."""
+"""Read vector files: any polygon layer that GDAL opens, cleaned."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 
 from detect.base.errors import InputError
 
+_NO_POLYGONS = ("Point", "MultiPoint", "LineString", "MultiLineString")
+
 
 def read_vector(path: str | Path, layer: str | None = None, preferred: str | None = None) -> gpd.GeoDataFrame:
     """A layer of a vector file with every column: the one named, else ``preferred`` where it is there, else the first.
@@ -22,24 +26,49 @@ def read_vector(path: str | Path, layer: str | None = None, preferred: str | Non
         InputError: missing, no vector file, or without that layer.
     """
     path = Path(path)
+    with _reading(path):
+        if path.suffix.lower() == ".parquet":
+            return gpd.read_parquet(path)
+        layers = [str(name) for name, _ in pyogrio.list_layers(path)]
+        if layer is not None and layer not in layers:
+            raise InputError(f"{path}: has no layer '{layer}'; it holds {', '.join(layers)}")
+        table = gpd.read_file(path, layer=layer or (preferred if preferred in layers else layers[0]))
+    if not isinstance(table, gpd.GeoDataFrame):
+        raise InputError(f"{path}: holds a table without geometries; polygons are needed")
+    return table
+
+
+def polygon_layers(path: str | Path) -> list[str]:
+    """Names of the layers of a vector file that may hold polygons, in the file's order; none for a file with one unnamed table.
+
+    Raises:
+        InputError: missing, or no vector file.
+    """
+    path = Path(path)
+    with _reading(path):
+        if path.suffix.lower() == ".parquet":
+            return []
+        return [str(name) for name, kind in pyogrio.list_layers(path) if _may_hold_polygons(kind)]
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Within it, what the libraries raise becomes one line about the file, and what they warn of is not shown."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pyogrio warns of several layers, of unnamed fields and the like
-            if path.suffix.lower() == ".parquet":
-                return gpd.read_parquet(path)
-            layers = [str(name) for name, _ in pyogrio.list_layers(path)]
-            if layer is not None and layer not in layers:
-                raise InputError(f"{path}: has no layer '{layer}'; it holds {', '.join(layers)}")
-            table = gpd.read_file(path, layer=layer or (preferred if preferred in layers else layers[0]))
+            yield
     except InputError:
         raise
     except Exception as cause:  # pyogrio and pyarrow raise classes of their own
         raise InputError(f"{path}: is no vector file that GDAL can open ({' '.join(str(cause).split())[:120]})") from cause
-    if not isinstance(table, gpd.GeoDataFrame):
-        raise InputError(f"{path}: holds a table without geometries; polygons are needed")
-    return table
+
+
+def _may_hold_polygons(kind: str | None) -> bool:
+    """Whether a layer of OGR's geometry type does; ``2.5D Point``, ``LineString ZM`` and tables without geometries do not."""
+    return kind is not None and not set(kind.split()) & set(_NO_POLYGONS)
 
 
 def polygons_only(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +18,15 @@ from shapely import Polygon
 
 from detect.base.errors import InputError
 from detect.base.geometry import area_km2
-from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
+from detect.base.vectors import equal_area_crs, geometries_of, polygon_layers, polygons_only, read_vector
 
+SITES_LAYER = "sites"
+OTHER_LAYERS = ("buildings", "rows", "ground")
+"""How the names of other layers begin in GeoPackages of predict and simulate."""
+FIELDS = ("name", "planned_buildings")
+SHAPEFILE_LETTERS = 10
+"""A Shapefile cuts the names of fields to this length."""
+_CROSSED = "ring crosses itself"
 WHOLE_SCENE = "scene"
 """Name of the site that is the whole scene; a plot may be called so too."""
 Kind = Literal["whole", "proposed", "plots"]
@@ -50,8 +58,8 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
     """Sites of a vector file in the scene's CRS; without a file the whole scene is one site.
 
     Args:
-        path: any vector file with a polygon layer; of several layers ``sites``, else the first. Fields ``name`` and
-            ``planned_buildings`` are used whatever their case.
+        path: any vector file with polygons: of its layer ``sites``, where it has one, else of all its layers. Fields ``name`` and
+            ``planned_buildings`` are used whatever their case, also when cut to the ten letters of a Shapefile.
         crs: of the scene.
         outline: of the scene, in its CRS.
 
@@ -59,52 +67,90 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
         InputError: no readable file, no polygons in it, or coordinate systems that cannot be brought together.
     """
     if path is None:
-        table = gpd.GeoDataFrame(
-            {"name": [WHOLE_SCENE], "planned_buildings": [np.nan], "area_km2": [area_km2(outline, crs)]},
-            geometry=gpd.GeoSeries([outline], crs=crs),
-        )
-        return Sites(table, ((),), "whole")
-    raw = read_vector(path, preferred="sites")
-    crossed = ~shapely.is_valid(geometries_of(raw))
-    table = polygons_only(raw.assign(**{_CROSSED: crossed}))
-    if not len(table):
-        kinds = ", ".join(sorted({g.geom_type for g in raw.geometry if g is not None})) or "nothing"
-        raise InputError(f"{path}: holds no polygon ({kinds}); draw each site as a polygon")
-    notes: list[list[str]] = [[] for _ in range(len(table))]
-    if crs is None and table.crs is not None and not _is_lonlat_default(path, table):
-        raise InputError(
-            f"{path}: has a coordinate system but the scene has none; give sites in metres from its upper left corner"
-        )
-    if crs is None:
-        table = table.set_crs(None, allow_override=True)
-    elif table.crs is None:
-        table = table.set_crs(crs)
-        for note in notes:
-            note.append("the file names no coordinate system; that of the scene was assumed")
+        return _whole_scene(crs, outline)
+    table, left_out = _read_plots(path)
+    notes = [[left_out] if left_out else [] for _ in range(len(table))]
+    table = _with_crs(table, crs, path, notes)
     for note, was_crossed in zip(notes, table[_CROSSED], strict=True):
         if was_crossed:
             note.append("its ring crosses itself; the parts it encloses were taken")
-    areas = [area_km2(g, table.crs) for g in geometries_of(table)]
-    moved = _to_crs(table, crs)
-    for note, geometry in zip(notes, moved, strict=True):
-        inside = geometry.intersection(outline).area / geometry.area
+    areas_km2 = [area_km2(g, table.crs) for g in geometries_of(table)]
+    shapes = _to_crs(table, crs)
+    _note_beyond(shapes, outline, notes)
+    names = _names(table["name"])
+    planned = [_planned(value, note) for value, note in zip(table["planned_buildings"], notes, strict=True)]
+    _note_overlaps(shapes, names, notes)
+    return Sites(_sites_table(names, planned, areas_km2, gpd.GeoSeries(list(shapes), crs=crs)), tuple(map(tuple, notes)))
+
+
+def _sites_table(names: list[str], planned: list[float], areas_km2: list[float], shapes: gpd.GeoSeries) -> gpd.GeoDataFrame:
+    return gpd.GeoDataFrame({"name": names, "planned_buildings": planned, "area_km2": areas_km2}, geometry=shapes)
+
+
+def _whole_scene(crs: pyproj.CRS | None, outline: Polygon) -> Sites:
+    shapes = gpd.GeoSeries([outline], crs=crs)
+    return Sites(_sites_table([WHOLE_SCENE], [math.nan], [area_km2(outline, crs)], shapes), ((),), "whole")
+
+
+def _read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
+    """Polygons of a file with ``name`` and ``planned_buildings`` as they stand there, and a line on layers that were left out."""
+    layers = polygon_layers(path)
+    chosen = [SITES_LAYER] if SITES_LAYER in layers else layers
+    raw = [read_vector(path, layer) for layer in chosen] if chosen else [read_vector(path)]
+    tables = [table for table in map(_plots_of, raw) if len(table)]
+    if not tables:
+        kinds = ", ".join(sorted({g.geom_type for table in raw for g in geometries_of(table) if g is not None})) or "nothing"
+        raise InputError(f"{path}: holds no polygon ({kinds}); draw each site as a polygon")
+    crs = tables[0].crs
+    if any((table.crs is None) != (crs is None) for table in tables):
+        raise InputError(f"{path}: only some of its layers name a coordinate system; give all of them the same one")
+    moved = [table if table.crs == crs else table.to_crs(crs) for table in tables]
+    columns = {name: [value for table in moved for value in table[name]] for name in (*FIELDS, _CROSSED)}
+    shapes = gpd.GeoSeries([g for table in moved for g in geometries_of(table)], crs=crs)
+    return gpd.GeoDataFrame(columns, geometry=shapes), _left_out(layers, chosen)
+
+
+def _plots_of(raw: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Polygons of one layer: the fields that count, empty where the layer lacks one, and whether the ring of each crossed itself."""
+    columns = {str(column).lower(): column for column in raw.columns}
+    found = {name: columns.get(name, columns.get(name[:SHAPEFILE_LETTERS])) for name in FIELDS}
+    values: dict[str, list[Any]] = {
+        name: [None] * len(raw) if column is None else list(raw[column]) for name, column in found.items()
+    }
+    values[_CROSSED] = list(~shapely.is_valid(geometries_of(raw)))
+    kept = {name: pd.Series(column, dtype=object) for name, column in values.items()}
+    return polygons_only(gpd.GeoDataFrame(kept, geometry=gpd.GeoSeries(geometries_of(raw), crs=raw.crs)))
+
+
+def _left_out(layers: list[str], chosen: list[str]) -> str:
+    """A line on layers beside ``sites`` that may hold plots too; those that detect itself writes hold none."""
+    others = [layer for layer in layers if layer not in chosen and not layer.startswith(OTHER_LAYERS)]
+    return f"read from the layer '{SITES_LAYER}' of the file; left out: {', '.join(others)}" if others else ""
+
+
+def _with_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None, path: str | Path, notes: list[list[str]]) -> gpd.GeoDataFrame:
+    """Plots in the coordinate system that they mean; None for a scene without one."""
+    if crs is None:
+        if table.crs is not None and not _is_lonlat_default(path, table):
+            raise InputError(
+                f"{path}: has a coordinate system but the scene has none; give sites in metres from its upper left corner"
+            )
+        return table.set_crs(None, allow_override=True)
+    if table.crs is not None:
+        return table
+    for note in notes:
+        note.append("the file names no coordinate system; that of the scene was assumed")
+    return table.set_crs(crs)
+
+
+def _note_beyond(sites: NDArray[np.object_], outline: Polygon, notes: list[list[str]]) -> None:
+    """Say of each site how much of it lies within the scene, if not all."""
+    for note, site in zip(notes, sites, strict=True):
+        inside = site.intersection(outline).area / site.area
         if inside <= 0:
             note.append("the site lies outside the scene; nothing was counted")
         elif inside < 0.999:
             note.append(f"{inside:.0%} of the site lies within the scene; what is beyond was not counted")
-    lower = {str(c).lower(): c for c in table.columns}
-    names = _names(table[lower["name"]] if "name" in lower else None, len(table))
-    planned = [math.nan] * len(table)
-    if "planned_buildings" in lower:
-        planned = [_planned(v, note) for v, note in zip(table[lower["planned_buildings"]], notes, strict=True)]
-    _note_overlaps(moved, names, notes)
-    result = gpd.GeoDataFrame(
-        {"name": names, "planned_buildings": planned, "area_km2": areas}, geometry=gpd.GeoSeries(list(moved), crs=crs)
-    )
-    return Sites(result, tuple(tuple(n) for n in notes))
-
-
-_CROSSED = "_ring crosses itself"
 
 
 def _note_overlaps(sites: NDArray[np.object_], names: list[str], notes: list[list[str]]) -> None:
@@ -218,17 +264,16 @@ def _to_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None) -> NDArray[np.objec
     return shapely.make_valid(moved)
 
 
-def _names(column: Any, count: int) -> list[str]:
+def _names(column: Iterable[Any]) -> list[str]:
     """Given names, ``site 1``… where there are none; a repeated one gets a number."""
-    given = ["" if column is None or pd.isna(v) else str(v).strip() for v in (column if column is not None else [None] * count)]
-    names: list[str] = []
-    for number, name in enumerate(given, start=1):
-        wanted = name or f"site {number}"
+    names: dict[str, None] = {}
+    for number, value in enumerate(column, start=1):
+        wanted = ("" if pd.isna(value) else str(value).strip()) or f"site {number}"
         unique, again = wanted, 2
         while unique in names:
             unique, again = f"{wanted} ({again})", again + 1
-        names.append(unique)
-    return names
+        names[unique] = None
+    return list(names)
 
 
 def _planned(value: Any, notes: list[str]) -> float:

@@ -61,6 +61,47 @@ def test_of_several_layers_the_one_named_sites(tmp_path: Path) -> None:
     assert list(sites.table["name"]) == ["sites"]
 
 
+def test_without_a_layer_sites_all_polygon_layers_count(tmp_path: Path) -> None:
+    path = tmp_path / "plots.gpkg"
+    polygons(box(0, 0, 40, 40), name=["A"]).set_geometry([Point(5, 5)]).set_crs(CRS).to_file(path, layer="pins")
+    first, second = here(box(10, 10, 40, 40), box(60, 10, 90, 40))
+    gpd.GeoDataFrame({"name": ["A"]}, geometry=[first], crs=CRS).to_file(path, layer="north")
+    gpd.GeoDataFrame({"name": ["B"]}, geometry=[second], crs=CRS).to_file(path, layer="south")
+    assert list(load_sites(path, CRS, OUTLINE).table["name"]) == ["A", "B"]
+
+
+def test_layers_beside_sites_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "plots.gpkg"
+    first, second = here(box(10, 10, 40, 40), box(60, 10, 90, 40))
+    gpd.GeoDataFrame({"name": ["A"]}, geometry=[first], crs=CRS).to_file(path, layer="sites")
+    gpd.GeoDataFrame({"name": ["B"]}, geometry=[second], crs=CRS).to_file(path, layer="others")
+    sites = load_sites(path, CRS, OUTLINE)
+    assert list(sites.table["name"]) == ["A"]
+    assert sites.warnings == (("read from the layer 'sites' of the file; left out: others",),)
+
+
+def test_every_folder_of_a_kml_counts(tmp_path: Path) -> None:
+    lonlat = gpd.GeoSeries(here(box(10, 10, 40, 40), box(60, 10, 90, 40)), crs=CRS).to_crs(4326)
+    folders = "".join(
+        f"<Folder><name>folder {name}</name><Placemark><name>{name}</name><Polygon><outerBoundaryIs><LinearRing><coordinates>"
+        + " ".join(f"{x},{y},0" for x, y in shape.exterior.coords)
+        + "</coordinates></LinearRing></outerBoundaryIs></Polygon></Placemark></Folder>"
+        for name, shape in zip("AB", lonlat, strict=True)
+    )
+    path = tmp_path / "plots.kml"
+    path.write_text(f'<kml xmlns="http://www.opengis.net/kml/2.2"><Document>{folders}</Document></kml>')
+    assert list(load_sites(path, CRS, OUTLINE).table["name"]) == ["A", "B"]
+
+
+def test_a_shapefile_keeps_its_plans(tmp_path: Path) -> None:
+    path = tmp_path / "plots.shp"
+    with pytest.warns(RuntimeWarning, match="planned_bu"):
+        gpd.GeoDataFrame({"name": ["A"], "planned_buildings": [7]}, geometry=here(box(10, 10, 40, 40)), crs=CRS).to_file(
+            path, engine="pyogrio"
+        )
+    assert list(load_sites(path, CRS, OUTLINE).table["planned_buildings"]) == [7]
+
+
 @pytest.mark.parametrize("epsg", [4326, 3857, 32638])
 def test_another_coordinate_system_keeps_place_and_area(tmp_path: Path, epsg: int) -> None:
     path = write_sites(tmp_path / "s.gpkg", box(0, 0, 700, 500), box(800, 0, 1400, 500))
