@@ -27,7 +27,7 @@ yardstick: $(CORE)  ## draw three plots of worker housing, 100 blocks planned, a
 	@$(BIN)/detect predict $(DEMO)/yardstick/scene.tif --sites $(DEMO)/yardstick/truth.gpkg --out $(DEMO)/yardstick/out --overwrite
 
 test: $(DEV)  ## install everything and run the tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 check: $(DEV) docs  ## style, types, who imports whom, documentation
 	@$(BIN)/ruff check .

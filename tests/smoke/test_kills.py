@@ -61,7 +61,7 @@ def start(place: Path, out: str, *options: str) -> subprocess.Popen[bytes]:
 
 
 def blocks(place: Path, out: str) -> int:
-    return len(list((place / out / ".scene.work" / "blocks").glob("*.npy")))
+    return len(list((place / out / ".scene.work" / "blocks").glob("[!.]*.npy")))
 
 
 def wait_for(place: Path, out: str, count: int, process: subprocess.Popen[bytes]) -> None:

@@ -81,7 +81,9 @@ class Watched:
                 and the same, what is not whole yet.
         """
         allowed = [
-            str(path) for result in map(self.work.joinpath, results) for path in (result, result.with_name(f".{result.name}"))
+            str(path)
+            for result in map(self.work.joinpath, results)
+            for path in (result, result.with_name(f".{result.name}"), result.with_name(f".{result.stem}."))
         ]
         before = self._files(allowed)
         for old in self._calls.iterdir():
