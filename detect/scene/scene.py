@@ -141,14 +141,7 @@ def open_scene(
         chosen = _choose_bands(dataset, path, bands, notes)
         crs, transform = _georeference(dataset, path, gsd_m)
         size_hw = (dataset.height, dataset.width)
-        gsd_rc_m = ground_size_m(transform, size_hw, crs)
-        mean_gsd_m = sum(gsd_rc_m) / 2
-        if not math.isfinite(mean_gsd_m) or mean_gsd_m <= 0:
-            raise InputError(f"{path}: its georeference gives no ground size; check it with gdalinfo")
-        if mean_gsd_m > coarsest_gsd_m:
-            raise InputError(
-                f"{path}: its pixels are {mean_gsd_m:.2f} m on the ground; buildings need {coarsest_gsd_m:g} m or finer"
-            )
+        gsd_rc_m = _ground_size(path, transform, size_hw, crs, coarsest_gsd_m)
         simulated = SIMULATED in dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", "")
         if simulated:
             notes.append(f"{SIMULATED}: the scene is drawn and shows no real place")
@@ -177,6 +170,19 @@ def open_scene(
             simulated=simulated,
             warnings=(*notes, *known.notes),
         )
+
+
+def _ground_size(
+    path: str, transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS | None, coarsest_gsd_m: float
+) -> tuple[float, float]:
+    """Ground size of a pixel (row, col), metres, if it is one that buildings can be seen with."""
+    gsd_rc_m = ground_size_m(transform, size_hw, crs)
+    mean_gsd_m = sum(gsd_rc_m) / 2
+    if not math.isfinite(mean_gsd_m) or mean_gsd_m <= 0:
+        raise InputError(f"{path}: its georeference gives no ground size; check it with gdalinfo")
+    if mean_gsd_m > coarsest_gsd_m:
+        raise InputError(f"{path}: its pixels are {mean_gsd_m:.2f} m on the ground; buildings need {coarsest_gsd_m:g} m or finer")
+    return gsd_rc_m
 
 
 def _refuse_unusable(dataset: Any, path: str) -> None:
