@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from detect.base import checks
@@ -92,26 +92,20 @@ def _profile(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    score: Callable[..., dict[str, Any]]
     if arguments.track:
-        return _evaluate_track(arguments)
-    from detect.evaluation.footprints import evaluate, format_table
+        from detect.evaluation import tracks
 
-    metrics = evaluate(arguments.predicted, arguments.reference, area=arguments.area, out=arguments.out)
+        score, in_words = tracks.evaluate_tracks, tracks.format_table
+    else:
+        from detect.evaluation import footprints
+
+        score, in_words = footprints.evaluate, footprints.format_table
+    metrics = score(arguments.predicted, arguments.reference, area=arguments.area, out=arguments.out)
     if arguments.json:
         print_json(metrics)
     else:
-        print(format_table(metrics))
-    return EXIT_DONE
-
-
-def _evaluate_track(arguments: argparse.Namespace) -> int:
-    from detect.evaluation.tracks import evaluate_tracks, format_table
-
-    metrics = evaluate_tracks(arguments.predicted, arguments.reference, area=arguments.area, out=arguments.out)
-    if arguments.json:
-        print_json(metrics)
-    else:
-        print(format_table(metrics))
+        print(in_words(metrics))
     return EXIT_DONE
 
 
