@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import geopandas as gpd
+import pandas as pd
 import pytest
 import rasterio
 
@@ -238,6 +239,27 @@ def test_the_ablation_scores_the_fullest_held_out_chips(chips: Path, tmp_path: P
     for _ in range(2):  # a second run of the benchmark finds it there
         fewer_held_out(tmp_path / "store", tmp_path / "fewer", 2)
         assert list(read_index(tmp_path / "fewer")["chip"]) == ["a", "c", "d"]
+
+
+def test_sets_left_out_are_scored_and_never_train(chips: Path, tmp_path: Path) -> None:
+    from benchmarks.leave_out import CHIPS_PER_SET, fold_store
+
+    count = CHIPS_PER_SET + 6
+    kept = [("vegas", "train", "outlines", 3), ("rio", "val", "outlines", 3)]
+    left = [("dubai", "train", "coarse", 9), ("dubai", "train", "outlines", 0)]
+    left += [("dubai", "val" if n % 2 else "train", "outlines", 1 + n) for n in range(count)]
+    rows = pd.DataFrame([*kept, *left], columns=["data_set", "split", "label_kind", "buildings"])
+    store = tmp_path / "all"
+    store.mkdir()
+    one = read_index(chips).iloc[[0] * len(rows)].reset_index(drop=True)
+    one.assign(**rows, chip=[f"c{n}" for n in rows.index], place=rows["data_set"]).to_parquet(store / "index.parquet")
+    for _ in range(2):  # a second run of the benchmark finds it there
+        fold_store(store, store, tmp_path / "fold", ("dubai",))
+    fold = read_index(tmp_path / "fold")
+    assert list(fold.loc[fold["split"] == "train", "data_set"]) == ["vegas"]
+    scored = fold[fold["split"] == "val"]
+    assert set(scored["data_set"]) == {"dubai"}
+    assert sorted(scored["buildings"]) == list(range(count - CHIPS_PER_SET + 1, count + 1)), "the fullest, coarse masks aside"
 
 
 def test_without_held_out_chips_there_is_nothing_to_measure(
