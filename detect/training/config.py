@@ -137,6 +137,9 @@ class TrainConfig:
     seed: int = 0
     validate_every: int = 200
     """Optimizer steps between two validations (and checkpoints)."""
+    minutes: float = 0.0
+    """Time for the steps of the run: their number follows from the speed measured on the device at hand, ``data.samples`` being the most;
+    0 sets no limit."""
     trainer: dict[str, Any] = field(default_factory=dict)
     """Passed to Lightning's Trainer: accelerator, devices, strategy, precision…"""
     data: DataConfig = field(default_factory=DataConfig)
@@ -226,6 +229,8 @@ def _check(config: TrainConfig, path: Path) -> None:
         raise InputError(f"{path}: data.chip_px is {data.chip_px}; the network needs a multiple of 32")
     if data.batch < 1 or data.samples < data.batch:
         raise InputError(f"{path}: data.samples ({data.samples}) is less than one batch (data.batch {data.batch})")
+    if config.minutes < 0:
+        raise InputError(f"{path}: minutes is {config.minutes}; it is a time, or 0 for no limit")
     if not 0.05 <= data.gsd_m <= 3:
         raise InputError(f"{path}: data.gsd_m is {data.gsd_m}; the network's pixel is 0.05 to 3 m")
     if data.finest_gsd_m and not 0.05 <= data.finest_gsd_m <= data.gsd_m:

@@ -20,6 +20,7 @@ from detect.datasets.chips import read_chip
 from detect.network.model import STRIDE, build_network, load_imagenet, load_network, start_from, to_probabilities
 from detect.network.weights import load_weights
 from detect.training.augment import mix, resampled
+from detect.training.budget import LAST_MEASURED, TimeBudget
 from detect.training.config import TrainConfig
 from detect.training.data import to_tensor
 from detect.training.heads import METRICS
@@ -48,17 +49,20 @@ def spare_depthwise(network: nn.Module) -> None:
             module.__class__ = _SingleOnCpu
 
 
-def rate_factor(config: TrainConfig, step: int) -> float:
+def rate_factor(config: TrainConfig, step: int, budget: TimeBudget | None = None) -> float:
     """What the learning rate is multiplied by at a step: a linear rise, a stretch at 1, then half a cosine.
+
+    With a budget, the rise ends when the steps of the run are fixed.
 
     torch's SequentialLR of LinearLR, ConstantLR and CosineAnnealingLR gives the same numbers, but each step from the one before: its
     checkpoints carry the state of three schedules, and it could not go on from those of earlier versions.
     """
-    warm = max(1, round(config.steps * config.optimizer.warmup))
-    falls = warm + round(config.steps * config.optimizer.hold)
+    steps = config.steps if budget is None or budget.steps is None else budget.steps
+    warm = max(1, round(steps * config.optimizer.warmup)) if budget is None else LAST_MEASURED
+    falls = warm + round(steps * config.optimizer.hold)
     if step < warm:
         return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, max(0, step - falls) / max(1, config.steps - falls))))
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, max(0, step - falls) / max(1, steps - falls))))
 
 
 class SegmentationTask(lightning.LightningModule):
@@ -68,6 +72,7 @@ class SegmentationTask(lightning.LightningModule):
         """Build the network; ``index`` is that of the chip store."""
         super().__init__()
         self.config = config
+        self.budget = TimeBudget(config) if config.minutes else None
         network = config.network
         self.network = build_network(
             {
@@ -149,6 +154,10 @@ class SegmentationTask(lightning.LightningModule):
                 if isinstance(module, torch.nn.BatchNorm2d):
                     module.eval()
 
+    def configure_callbacks(self) -> list[lightning.Callback]:
+        """The budget, where the run has one."""
+        return [] if self.budget is None else [self.budget]
+
     def configure_optimizers(self) -> Any:
         """AdamW with a slower encoder, its rate multiplied by ``rate_factor``."""
         chosen = self.config.optimizer
@@ -160,7 +169,7 @@ class SegmentationTask(lightning.LightningModule):
             [{"params": encoder, "lr": chosen.encoder_lr}, {"params": rest, "lr": chosen.decoder_lr}],
             weight_decay=chosen.weight_decay,
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(rate_factor, self.config))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(rate_factor, self.config, budget=self.budget))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def validation_step(self, _batch: Any, _index: int) -> None:

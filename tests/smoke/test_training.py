@@ -229,6 +229,22 @@ def test_licences_decide_what_may_train(simulated: Path, chips: Path, tmp_path: 
         assert f"{{{','.join(CHOICES)}}}" in capsys.readouterr().out
 
 
+def test_a_run_with_a_budget_ends_by_itself_and_says_how_long_it_was(
+    chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from detect.training import budget, task
+
+    monkeypatch.setattr(budget, "FIRST_MEASURED", 1)
+    monkeypatch.setattr(budget, "SPARED", 0.995)  # of ten minutes, so that a slow machine has them
+    for module in (budget, task):
+        monkeypatch.setattr(module, "LAST_MEASURED", 3)
+    run = tmp_path / "run"
+    assert fit(chips, run, "minutes=10", "data.samples=400000", "validate_every=100000", "trainer.limit_val_batches=0") == 0
+    recipe = json.loads(next((run / "weights").glob("*.json")).read_text(encoding="utf-8"))["recipe"]
+    assert 3 < recipe["steps"] < 1000
+    assert recipe["config"]["minutes"] == 10
+
+
 def test_the_ablation_scores_the_fullest_held_out_chips(chips: Path, tmp_path: Path) -> None:
     from benchmarks.ablation import fewer_held_out
 
