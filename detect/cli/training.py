@@ -117,11 +117,16 @@ def _simulate_options(parser: argparse.ArgumentParser) -> None:
         "--preset",
         choices=("compound", "rows", "yardstick"),
         default="compound",
-        help="compound: dormitories at all stages with all that surrounds them (default); rows: rows of blocks alone among a few houses, to train on; "
-        "yardstick: three plots of 1.39 km² together, 50 dormitories at mixed stages, 100 planned",
+        help="compound: dormitories at all stages with all that surrounds them (default); rows: rows of blocks alone among a few houses, "
+        "to train on; yardstick: three plots of 1.39 km² together, 50 dormitories at mixed stages, 100 planned",
     )
     add("--compounds", type=argument(checks.whole_number), default=1, metavar="N", help="compounds in the scene (default: 1)")
-    add("--dormitories", type=argument(checks.whole_number), metavar="N", help="of each compound; default: drawn from 5 to 40, with --preset rows from 3 to 18")
+    add(
+        "--dormitories",
+        type=argument(checks.whole_number),
+        metavar="N",
+        help="of each compound; default: drawn from 5 to 40, with --preset rows from 3 to 18",
+    )
     add("--storeys", type=argument(checks.whole_number), metavar="N", help="of the dormitories, 128 beds each; default: 2")
     add("--gap", type=argument(checks.positive), metavar="METRES", help="between neighbouring blocks; default: drawn")
     add("--gsd", type=argument(checks.positive), default=0.5, metavar="METRES", help="ground size of a pixel (default: 0.5)")

@@ -22,4 +22,16 @@ from detect.simulate.scenes import simulate_compounds
 from detect.simulate.structures import Sun
 from detect.simulate.surroundings import surround
 
-__all__ = ["CAMP", "STAGES", "TERRACES", "TOUCHING", "Layout", "Sun", "draw_plot", "render", "render_on", "simulate_compounds", "surround"]
+__all__ = [
+    "CAMP",
+    "STAGES",
+    "TERRACES",
+    "TOUCHING",
+    "Layout",
+    "Sun",
+    "draw_plot",
+    "render",
+    "render_on",
+    "simulate_compounds",
+    "surround",
+]

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from detect.simulate.parts import Points
 
 Canvas = NDArray[np.float32]
+Plane = NDArray[np.float32]
+"""(H, W)."""
 _FINE = 4
 """Samples along a pixel's side when its cover is counted."""
 
@@ -34,19 +36,18 @@ def grain(rng: np.random.Generator, size_hw: Sequence[int], gsd_m: float, scale_
     return np.asarray(cv2.resize(noise, tuple(size_hw[::-1]), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def cover(canvas: Canvas, polygons: Sequence[Points]) -> tuple[Canvas, NDArray[np.float32]]:
-    """The part of the canvas around polygons, as a view, and the share of each of its pixels (h, w, 1) that they cover."""
+def cover(canvas: Canvas, polygons: Sequence[Points]) -> tuple[Canvas, Plane]:
+    """The part of the canvas around polygons, as a view, and the share of each of its pixels (h, w) that they cover; both may be empty."""
     points = np.concatenate(list(polygons))
     low = np.maximum(np.floor(points.min(axis=0)).astype(int) - 1, 0)
     high = np.maximum(np.minimum(np.ceil(points.max(axis=0)).astype(int) + 1, canvas.shape[1::-1]), low)
     view = canvas[low[1] : high[1], low[0] : high[0]]
-    share = np.zeros((*view.shape[:2], 1), np.float32)
-    if view.size:
-        fine = np.zeros((view.shape[0] * _FINE, view.shape[1] * _FINE), np.uint8)
-        for polygon in polygons:  # one by one: where two overlap, OpenCV would leave a hole
-            cv2.fillPoly(fine, [np.round(((polygon - low) * _FINE - 0.5) * 16).astype(np.int32)], 255, shift=4)
-        share[..., 0] = cv2.resize(fine, view.shape[1::-1], interpolation=cv2.INTER_AREA) / np.float32(255)
-    return view, share
+    if not view.size:
+        return view, np.zeros(view.shape[:2], np.float32)
+    fine = np.zeros((view.shape[0] * _FINE, view.shape[1] * _FINE), np.uint8)
+    for polygon in polygons:  # one by one: where two overlap, OpenCV would leave a hole
+        cv2.fillPoly(fine, [np.round(((polygon - low) * _FINE - 0.5) * 16).astype(np.int32)], 255, shift=4)
+    return view, cv2.resize(fine, view.shape[1::-1], interpolation=cv2.INTER_AREA) / np.float32(255)
 
 
 def fill(
@@ -56,13 +57,34 @@ def fill(
     view, share = cover(canvas, polygons)
     if not view.size:
         return
-    share *= opacity
-    paint = np.broadcast_to(np.asarray(tone, np.float32)[: canvas.shape[2]], view.shape)
+    grains: Plane | None = None
     if roughness:
         fine = rng.standard_normal(view.shape[:2], dtype=np.float32)
-        blotches = cv2.GaussianBlur(fine, (0, 0), 2.5) * 3
-        paint = paint + ((fine * 0.7 + blotches) * roughness)[..., None]
-    view += (paint - view) * share
+        grains = (fine * 0.7 + cv2.GaussianBlur(fine, (0, 0), 2.5) * 3) * roughness
+    blend(view, tone, share * opacity, grains)
+
+
+def scalar(values: Points) -> tuple[float, ...]:
+    """One value per band as OpenCV takes it, in single precision."""
+    return tuple(float(value) for value in np.asarray(values, np.float32))
+
+
+def blend(view: Canvas, tone: Points, share: Plane, grains: Plane | None = None) -> None:
+    """Mix a tone into a part of a canvas that is not empty, by a share per pixel; ``grains`` are added to the tone."""
+    # OpenCV is several times as fast here as NumPy, whose inner loop would run over the bands.
+    bands = view.shape[2]
+    colour = scalar(tone[:bands])
+    if grains is None:
+        change = cv2.subtract(colour, view)
+    else:
+        change = cv2.subtract(cv2.add(cv2.merge([grains] * bands), colour), view)
+    cv2.add(view, cv2.multiply(change, cv2.merge([share] * bands)), dst=view)
+
+
+def light(view: Canvas, factor: Plane) -> None:
+    """Multiply all bands of a part of a canvas by a factor per pixel (h, w)."""
+    if view.size:
+        cv2.multiply(view, cv2.merge([factor] * view.shape[2]), dst=view)
 
 
 def stroke(
@@ -88,4 +110,4 @@ def stroke(
 def shade(canvas: Canvas, polygons: Sequence[Points], factor: float) -> None:
     """Darken (below 1) or brighten what lies in polygons."""
     view, share = cover(canvas, polygons)
-    view *= 1 - share * (1 - factor)
+    light(view, 1 - share * (1 - factor))

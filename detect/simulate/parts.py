@@ -120,7 +120,7 @@ class Layout:
         self.fields += [corners + shift_m for corners in part.fields]
         self.roads += [(line + shift_m, width, paved) for line, width, paved in part.roads]
         self.walls += [wall + shift_m for wall in part.walls]
-        self.trees = np.concatenate([self.trees, part.trees + [*shift_m, 0.0]])
+        self.trees = np.concatenate([self.trees, part.trees + np.append(shift_m, 0.0)])
         self.sites += [replace(s, corners_m=s.corners_m + shift_m) for s in part.sites]
 
 

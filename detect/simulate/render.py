@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.simulate.brushes import Canvas, cover, fill, grain, mineral, shade, stroke
+from detect.simulate.brushes import Canvas, blend, cover, fill, grain, light, mineral, scalar, shade, stroke
 from detect.simulate.parts import Layout, Pad, Points, rectangle
 from detect.simulate.structures import CONCRETE_RGB, Sun, View, paint_structures
 
@@ -78,14 +78,21 @@ def _ground(layout: Layout, gsd_m: float, seed: int) -> Canvas:
     size_hw = tuple(round(n / gsd_m) for n in layout.size_m)
     soil = mineral(SOILS_RGB[rng.integers(len(SOILS_RGB))] * rng.uniform(0.85, 1.1))
     green = _plants(rng)
-    cover = rng.uniform(-0.8, 1.2) + sum(grain(rng, size_hw, gsd_m, s) * a for s, a in ((120, 0.9), (35, 0.7), (9, 0.4)))
-    share = (1 / (1 + np.exp(-2.2 * cover)))[..., None].astype(np.float32)
-    canvas = np.asarray(soil, np.float32) * (1 - share) + np.asarray(green, np.float32) * share
-    light = sum(grain(rng, size_hw, gsd_m, s) * a for s, a in ((60, 0.05), (12, 0.035), (3, 0.03), (1, 0.025)))
-    canvas *= (1 + np.asarray(light, np.float32))[..., None]
+    overgrown = rng.uniform(-0.8, 1.2) + sum(grain(rng, size_hw, gsd_m, s) * a for s, a in ((120, 0.9), (35, 0.7), (9, 0.4)))
+    share = (1 / (1 + np.exp(-2.2 * overgrown))).astype(np.float32)
+    light = 1 + sum(grain(rng, size_hw, gsd_m, s) * a for s, a in ((60, 0.05), (12, 0.035), (3, 0.03), (1, 0.025)))
+    tones = zip(np.asarray(soil, np.float32), np.asarray(green, np.float32), strict=True)
+    canvas = cv2.merge([(bare * (1 - share) + grass * share) * np.asarray(light, np.float32) for bare, grass in tones])
     for number in range(len(layout.fields)):
         tone = mineral(SOILS_RGB[rng.integers(len(SOILS_RGB))]) if rng.random() < 0.4 else _plants(rng)
-        fill(canvas, [layout.fields[number] / gsd_m], tone * rng.uniform(0.85, 1.1), rng, roughness=4, opacity=rng.uniform(0.4, 0.9))
+        fill(
+            canvas,
+            [layout.fields[number] / gsd_m],
+            tone * rng.uniform(0.85, 1.1),
+            rng,
+            roughness=4,
+            opacity=rng.uniform(0.4, 0.9),
+        )
     return canvas
 
 
@@ -102,9 +109,9 @@ def _yard(canvas: Canvas, corners_px: Points, gsd_m: float, earth: Points, rng: 
         return
     size_hw, roughness = view.shape[:2], rng.uniform(0.6, 1.6)
     mottle = sum(grain(rng, size_hw, gsd_m, s) * a for s, a in ((25, 0.05), (8, 0.05), (2, 0.03)))
-    view *= 1 + share * (np.asarray(mottle, np.float32) * np.float32(roughness))[..., None]
-    green = np.clip(grain(rng, size_hw, gsd_m, 18) - rng.uniform(0.3, 1.6), 0, 0.7)[..., None] * share
-    view += (np.asarray(_plants(rng), np.float32)[: view.shape[2]] - view) * green
+    light(view, 1 + share * (np.asarray(mottle, np.float32) * np.float32(roughness)))
+    green = np.clip(grain(rng, size_hw, gsd_m, 18) - rng.uniform(0.3, 1.6), 0, 0.7) * share
+    blend(view, _plants(rng), green)
     low, high = corners_px.min(axis=0), corners_px.max(axis=0)
     for at in rng.uniform(low, high, (int(rng.integers(0, 16)), 2)):
         turn = rng.uniform(0, np.pi)
@@ -146,4 +153,8 @@ def _seen(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.uint8]:
     blurred = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.35, 0.65))
     gain, haze = rng.uniform(0.88, 1.08) * rng.uniform(0.97, 1.03, 4), rng.uniform(0, 12)
     noise = rng.standard_normal(canvas.shape, dtype=np.float32) * np.float32(rng.uniform(1.0, 3.0))
-    return np.clip(blurred * np.asarray(gain, np.float32) + np.float32(haze) + noise + 0.5, 1, 255).astype(np.uint8)
+    bright = cv2.multiply(blurred, scalar(gain))
+    bright += np.float32(haze)
+    bright += noise
+    bright += 0.5
+    return np.clip(bright, 1, 255, out=bright).astype(np.uint8)

@@ -191,7 +191,13 @@ def draw_stages(rng: np.random.Generator, count: int, per_row: int, waiting: int
 
 
 def draw_plot(
-    rng: np.random.Generator, style: Style, name: str, *, count: int | None = None, gap_m: float | None = None, storeys: int | None = None
+    rng: np.random.Generator,
+    style: Style,
+    name: str,
+    *,
+    count: int | None = None,
+    gap_m: float | None = None,
+    storeys: int | None = None,
 ) -> Layout:
     """Rows of a style around the origin, with the yard, the strips and the wall that a plot of this style may have.
 
@@ -210,6 +216,8 @@ def draw_plot(
     if style.many_roofs:
         roofs = rng.permutation(style.roofs)
         blocks = [replace(b, roof=str(roofs[number // rows.per_row % len(roofs)])) for number, b in enumerate(blocks)]
+    # First the unfinished ones: what is painted around a building site must not cover a neighbour's roof.
+    blocks.sort(key=lambda block: block.stage(0.0) == "complete")
     long_m, wide_m = rows.extent_m(many)
     margin = rng.uniform(4, 15)
     yard = rectangle(rows.middle_m, long_m + 2 * margin, wide_m + 2 * margin, rows.heading)

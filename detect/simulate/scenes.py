@@ -57,10 +57,11 @@ def simulate_compounds(
     Args:
         out: folder; created.
         seed: of everything drawn.
-        preset: ``compound``; ``rows``: rows of blocks without halls, huts and pads; ``yardstick``: three plots of 1.39 km² together, 50 dormitories at mixed stages, 100 planned.
+        preset: ``compound``; ``rows``: rows of blocks without halls, huts and pads; ``yardstick``: three plots of 1.39 km² together, 50
+            dormitories at mixed stages, 100 planned.
         compounds: number of compounds, side by side.
-        dormitories: of each compound; drawn from 5 to 40 without.
-        gap_m: between the long sides of neighbouring dormitories; drawn from 4 to 16 m without.
+        dormitories: of each compound; drawn from 5 to 40 without, with ``rows`` from 3 to 18.
+        gap_m: between the long sides of neighbouring dormitories; drawn from 4 to 16 m without, with ``rows`` from 2 to 8 m.
         storeys: of the dormitories; each has 128 beds.
         margin_m: ground shown around a compound.
         gsd_m: ground size of a pixel, metres.

@@ -75,12 +75,12 @@ def _is_near(canvas: Canvas, structure: Structure, view: View) -> bool:
     """Whether a building, its shadow or what lies around it may reach the canvas."""
     around_px = (view.sun.shadow_m(structure.height_m) + _LITTER_M) / view.gsd_m
     corners = structure.corners_m / view.gsd_m
-    return bool((corners.max(axis=0) > -around_px).all() and (corners.min(axis=0) < canvas.shape[1::-1] + np.array(around_px)).all())
+    return bool(
+        (corners.max(axis=0) > -around_px).all() and (corners.min(axis=0) < canvas.shape[1::-1] + np.array(around_px)).all()
+    )
 
 
-def _roof(
-    canvas: Canvas, structure: Structure, view: View, rng: np.random.Generator
-) -> None:
+def _roof(canvas: Canvas, structure: Structure, view: View, rng: np.random.Generator) -> None:
     a, b, c, d = corners = structure.corners_m / view.gsd_m
     tone = mineral(np.array(ROOF_COLOURS_RGB[structure.roof], float) * rng.uniform(0.9, 1.06))
     if structure.pitch_deg:
@@ -100,9 +100,7 @@ def _roof(
         fill(canvas, [box], tone * rng.choice([0.6, 1.25]), rng, roughness=0)
 
 
-def _shell(
-    canvas: Canvas, structure: Structure, view: View, rng: np.random.Generator
-) -> None:
+def _shell(canvas: Canvas, structure: Structure, view: View, rng: np.random.Generator) -> None:
     """Walls around dark rooms, then a bare deck with columns, then the roof from one end; sometimes a steel frame."""
     corners = structure.corners_m / view.gsd_m
     a, b, c, d = corners
@@ -124,9 +122,7 @@ def _shell(
         fill(canvas, [laid], mineral(np.array(ROOF_COLOURS_RGB[structure.roof], float)), rng, roughness=4)
 
 
-def _foundation(
-    canvas: Canvas, structure: Structure, view: View, rng: np.random.Generator
-) -> None:
+def _foundation(canvas: Canvas, structure: Structure, view: View, rng: np.random.Generator) -> None:
     """Trenches and footings on scraped ground, later a slab."""
     corners = structure.corners_m / view.gsd_m
     a, b, c, d = corners

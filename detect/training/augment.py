@@ -199,28 +199,31 @@ def add_rows(rng: np.random.Generator, chip: Chip, gsd_m: float, sun: Sun) -> tu
         ground |= _filled(yard / gsd_m, size_hw)
     for line, width_m, _ in layout.roads:
         ground |= _filled(shapely.get_coordinates(shapely.LineString(line / gsd_m).buffer(width_m / 2 / gsd_m)), size_hw)
+    _forget(painted, ground)
     painted.instances[ground], painted.footprint[ground], painted.stage[ground] = 0, 0, 0
     return painted, ground | _label(painted, layout, gsd_m)
 
 
 def _label(chip: Chip, layout: Layout, gsd_m: float) -> NDArray[np.bool_]:
-    """Write the buildings of a layout into the labels of a sample; returns the pixels that they cover.
-
-    Older buildings that one covers in part would leave slivers with labels of their own; what is left of them is unknown.
-    """
+    """Write the buildings of a layout into the labels of a sample; returns the pixels that they cover."""
     first, covered = int(chip.instances.max()) + 1, np.zeros(chip.footprint.shape, bool)
     for number, structure in enumerate(layout.structures, start=first):
         stage = structure.stage(0.0)
         if stage is None:
             continue
         inside = _filled(structure.corners_m / gsd_m, chip.footprint.shape)
-        for older in np.unique(chip.instances[inside]):
-            if 0 < older < first:
-                rest = chip.instances == older
-                chip.footprint[rest], chip.instances[rest], chip.stage[rest] = UNKNOWN, 0, 0
+        _forget(chip, inside & (chip.instances < first))
         chip.instances[inside], chip.footprint[inside], chip.stage[inside] = number, 1, STAGES.index(stage) + 1
         covered |= inside
     return covered
+
+
+def _forget(chip: Chip, painted: NDArray[np.bool_]) -> None:
+    """Make unknown what is left of buildings that were painted over in part: slivers would have labels of their own."""
+    for older in np.unique(chip.instances[painted]):
+        if older:
+            rest = chip.instances == older
+            chip.footprint[rest], chip.instances[rest], chip.stage[rest] = UNKNOWN, 0, 0
 
 
 def tint_roofs(rng: np.random.Generator, chip: Chip) -> Chip:
