@@ -44,7 +44,7 @@ from detect.results.observed import observed_ground
 from detect.results.result import Result
 from detect.runs.options import PredictOptions
 from detect.runs.predict import predict_scenes
-from detect.simulate import simulate
+from detect.simulate import simulate_compounds
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 SIMULATED_SEEDS = range(100, 110)
@@ -292,7 +292,7 @@ def run(data: Path, weights: Path, *, quick: bool) -> dict[str, Any]:
         rates["rows/nairobi_0"] = [row_rates("rows/nairobi_0", camp, blocks, doubtful)]
         found = drawn = 0
         for seed in SIMULATED_SEEDS if not quick else SIMULATED_SEEDS[:3]:
-            scene, truth = simulate(scratch / f"simulated_{seed}", seed=seed, gap_m=GAP_M)
+            (scene,), truth = simulate_compounds(scratch / f"simulated_{seed}", seed=seed, preset="rows", gap_m=GAP_M)
             result = predict_one(scene, scratch / "out" / f"simulated_{seed}", weights=weights)
             table = gpd.read_file(truth, layer="buildings")
             blocks = list(table.geometry[table["dormitory"]])

@@ -22,7 +22,7 @@ from detect.network.backends import OnnxBackend
 from detect.network.lattice import Lattice
 from detect.network.weights import load_weights
 from detect.scene.scene import open_scene
-from detect.simulate import simulate
+from detect.simulate import simulate_compounds
 
 RESULTS = Path(__file__).parent / "results" / "halo.json"
 HALOS_PX = (0, 32, 64, 96, 128, 192)
@@ -40,7 +40,7 @@ def main() -> int:
     backend = OnnxBackend(weights)
     threshold = weights.card["thresholds"]["footprint"]
     with tempfile.TemporaryDirectory() as temporary:
-        path = options.scene or simulate(Path(temporary) / "drawn", seed=1, compounds=4)[0]
+        path = options.scene or simulate_compounds(Path(temporary) / "drawn", seed=1, preset="rows", compounds=4)[0][0]
         scene = open_scene(path, gsd_m=options.gsd)
         grid = scene.work_grid(weights.read_gsd_m(scene.gsd_m))
         with scene.reader(grid) as reader:

@@ -38,7 +38,7 @@ from onnx import TensorProto, helper
 
 from detect.network.weights import Weights, load_weights
 from detect.scene.scene import open_scene
-from detect.simulate import simulate
+from detect.simulate import simulate_compounds
 
 RESULTS = Path(__file__).parent / "results" / "inference.json"
 PEERS_HOME = RESULTS.parent / "peers"
@@ -58,6 +58,11 @@ print(json.dumps(told | {f"{k}_s": v for k, v in result.summary["timings_s"].ite
 """
 
 
+def _drawn(folder: Path, gsd_m: float, compounds: int) -> Path:
+    (path,), _ = simulate_compounds(folder, seed=1, preset="rows", gsd_m=gsd_m, compounds=compounds)
+    return path
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scene", type=Path)
@@ -72,7 +77,7 @@ def main() -> int:
     peers = PEERS if options.peers == [] else tuple(options.peers or ())
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        path = options.scene or simulate(folder / "drawn", seed=1, gsd_m=weights.gsd_m, compounds=options.compounds)[0]
+        path = options.scene or _drawn(folder / "drawn", weights.gsd_m, options.compounds)
         megapixels = float(np.prod(open_scene(path).work_grid(weights.gsd_m).size_hw) / 1e6)
         if peers:
             _prepare_peers(folder / "tile", weights)

@@ -34,7 +34,7 @@ from rasterio.transform import from_origin
 from rasterio.windows import Window
 
 from detect.network.weights import Weights, load_weights, sha256_of
-from detect.simulate import simulate
+from detect.simulate import simulate_compounds
 
 RESULTS = Path(__file__).parent / "results" / "memory.json"
 _PREDICT = """
@@ -95,7 +95,7 @@ def draw_town() -> NDArray[np.uint8]:
 
 def draw_compound(folder: Path, gsd_m: float) -> NDArray[np.uint8]:
     """(3, H, W) of a drawn compound, cut to whole tiles of the file."""
-    path, _ = simulate(folder / "patch", seed=3, gsd_m=gsd_m)
+    (path,), _ = simulate_compounds(folder / "patch", seed=3, preset="rows", gsd_m=gsd_m)
     with rasterio.open(path) as raster:
         values = raster.read()
     height, width = (n // 256 * 256 for n in values.shape[1:])

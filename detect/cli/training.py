@@ -36,27 +36,25 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
-    from detect.simulate import simulate, simulate_compounds
+    from detect.simulate import simulate_compounds
 
-    wide = {
-        "dormitories": arguments.dormitories,
+    given = {
         "bands": arguments.bands,
         "dates": arguments.dates,
         "storeys": arguments.storeys,
         "sun_elevation_deg": arguments.sun_elevation,
         "sun_azimuth_deg": arguments.sun_azimuth,
     }
-    given = {name: value for name, value in wide.items() if value is not None}
-    common = {"seed": arguments.seed, "gsd_m": arguments.gsd, "gap_m": arguments.gap, "compounds": arguments.compounds}
-    if arguments.preset == "rows":
-        if given:
-            raise InputError(
-                "--preset rows: takes --seed, --gsd, --gap and --compounds alone; the others go with --preset compound"
-            )
-        scene, truth = simulate(arguments.out, **common)
-        scenes = [scene]
-    else:
-        scenes, truth = simulate_compounds(arguments.out, preset=arguments.preset, **common, **given)
+    scenes, truth = simulate_compounds(
+        arguments.out,
+        seed=arguments.seed,
+        preset=arguments.preset,
+        compounds=arguments.compounds,
+        dormitories=arguments.dormitories,
+        gap_m=arguments.gap,
+        gsd_m=arguments.gsd,
+        **{name: value for name, value in given.items() if value is not None},
+    )
     print(f"{arguments.out}: {', '.join(path.name for path in scenes)} and {truth.name} (SIMULATED)")
     return EXIT_DONE
 
@@ -119,11 +117,16 @@ def _simulate_options(parser: argparse.ArgumentParser) -> None:
         "--preset",
         choices=("compound", "rows", "yardstick"),
         default="compound",
-        help="compound: dormitories at all stages with all that surrounds them (default); rows: long blocks and a few houses, to train on; "
-        "yardstick: three plots of 1.39 km² together, 50 dormitories at mixed stages, 100 planned",
+        help="compound: dormitories at all stages with all that surrounds them (default); rows: rows of blocks alone among a few houses, "
+        "to train on; yardstick: three plots of 1.39 km² together, 50 dormitories at mixed stages, 100 planned",
     )
     add("--compounds", type=argument(checks.whole_number), default=1, metavar="N", help="compounds in the scene (default: 1)")
-    add("--dormitories", type=argument(checks.whole_number), metavar="N", help="of each compound; default: drawn from 5 to 40")
+    add(
+        "--dormitories",
+        type=argument(checks.whole_number),
+        metavar="N",
+        help="of each compound; default: drawn from 5 to 40, with --preset rows from 3 to 18",
+    )
     add("--storeys", type=argument(checks.whole_number), metavar="N", help="of the dormitories, 128 beds each; default: 2")
     add("--gap", type=argument(checks.positive), metavar="METRES", help="between neighbouring blocks; default: drawn")
     add("--gsd", type=argument(checks.positive), default=0.5, metavar="METRES", help="ground size of a pixel (default: 0.5)")

@@ -1,31 +1,37 @@
 """Compounds with known truth, drawn. Everything here is simulated and says so in the picture, its metadata and the truth.
 
-    blocks, paint     rows of long blocks on any picture: what training paints on its samples
-    rows              a scene of them
-    layout            whole compounds in metres and months: dormitories, halls, houses, roads, trees, pads
-    render            a layout as a sensor sees it on a date: sun, shadows, pixel size, bands
-    scenes            pictures and truth as files
+    parts         what stands and lies in a scene, in metres and months
+    rows          buildings of one style in rows: dormitories, camps, terraces
+    layout        compounds side by side, the yardstick
+    surroundings  roads, fields, hamlets, trees around them
+    brushes       polygons and lines that cover pixels in part
+    structures    buildings at their stages, sun and shadows
+    render        a layout as a sensor sees it, on drawn ground or on a given picture
+    scenes        pictures and truth as files
 
-Simulated chips train the network to keep blocks apart that stand a few metres from each other; they are never part of a test that is
-called real.
+What is painted on training samples teaches the network to keep blocks apart that stand a few metres from each other; drawn scenes are
+never part of a test that is called real.
 """
 
 from __future__ import annotations
 
-from detect.simulate.blocks import CAMP, STAGES, TERRACE, TERRACE_RANGES, draw_compound, draw_houses
-from detect.simulate.paint import draw_ground, paint_compound
-from detect.simulate.rows import simulate
+from detect.simulate.parts import STAGES, Layout
+from detect.simulate.render import render, render_on
+from detect.simulate.rows import CAMP, TERRACES, TOUCHING, draw_plot
 from detect.simulate.scenes import simulate_compounds
+from detect.simulate.structures import Sun
+from detect.simulate.surroundings import surround
 
 __all__ = [
     "CAMP",
     "STAGES",
-    "TERRACE",
-    "TERRACE_RANGES",
-    "draw_compound",
-    "draw_ground",
-    "draw_houses",
-    "paint_compound",
-    "simulate",
+    "TERRACES",
+    "TOUCHING",
+    "Layout",
+    "Sun",
+    "draw_plot",
+    "render",
+    "render_on",
     "simulate_compounds",
+    "surround",
 ]

@@ -4,46 +4,31 @@ from __future__ import annotations
 
 import datetime
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import geopandas as gpd
 import numpy as np
-import pyproj
 import rasterio
-import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from detect.base.errors import InputError
 from detect.base.files import whole_file
-from detect.base.geometry import area_km2
 from detect.scene.scene import SIMULATED
-from detect.simulate.blocks import STAGES
-from detect.simulate.layout import (
-    STOREY_M,
-    Layout,
-    Pad,
-    Points,
-    Site,
-    Structure,
-    countryside,
-    draw_dormitories,
-    draw_rows,
-    rectangle,
-    surround,
-)
-from detect.simulate.render import Sun, render
-from detect.simulate.rows import BEDS, CRS, ORIGIN_XY
+from detect.simulate.layout import country_of_rows, countryside, yardstick
+from detect.simulate.parts import BEDS_PER_STOREY, CRS, ORIGIN_XY, STOREY_M, Layout, Structure, on_map
+from detect.simulate.render import render
+from detect.simulate.structures import Sun
 
 GSD_RANGE_M = (0.1, 3.0)
 DAYS_BETWEEN = 60
 COLOURS = {1: ("gray",), 2: ("gray", "nir"), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "nir")}
 """Bands of a scene by their number; the single one is panchromatic."""
-PRESETS = ("compound", "yardstick")
+PRESETS = ("compound", "rows", "yardstick")
 
 
 def simulate_compounds(
@@ -72,10 +57,11 @@ def simulate_compounds(
     Args:
         out: folder; created.
         seed: of everything drawn.
-        preset: ``compound``, or ``yardstick``: three plots of 1.39 km² together, 50 dormitories at mixed stages, 100 planned.
+        preset: ``compound``; ``rows``: rows of blocks without halls, huts and pads; ``yardstick``: three plots of 1.39 km² together, 50
+            dormitories at mixed stages, 100 planned.
         compounds: number of compounds, side by side.
-        dormitories: of each compound; drawn from 5 to 40 without.
-        gap_m: between the long sides of neighbouring dormitories; drawn from 4 to 16 m without.
+        dormitories: of each compound; drawn from 5 to 40 without, with ``rows`` from 3 to 18.
+        gap_m: between the long sides of neighbouring dormitories; drawn from 4 to 16 m without, with ``rows`` from 2 to 8 m.
         storeys: of the dormitories; each has 128 beds.
         margin_m: ground shown around a compound.
         gsd_m: ground size of a pixel, metres.
@@ -91,7 +77,8 @@ def simulate_compounds(
     Raises:
         InputError: an option out of range, or the folder holds such files already.
     """
-    _check(preset, compounds, dormitories, gsd_m, bands, dates, sun_elevation_deg, gap_m, storeys)
+    options = _Options(preset, compounds, dormitories, gap_m, storeys, margin_m, gsd_m, bands, dates, sun_elevation_deg)
+    _check(options)
     days = [datetime.date.fromisoformat(first_date) + datetime.timedelta(days=DAYS_BETWEEN * k) for k in range(dates)]
     names = ["scene.tif"] if dates == 1 else [f"scene_{day}.tif" for day in days]
     folder = Path(out)
@@ -100,11 +87,7 @@ def simulate_compounds(
         if path.exists():
             raise InputError(f"{path}: exists already; give another --out")
     rng = np.random.default_rng(seed)
-    layout = (
-        _yardstick(rng)
-        if preset == "yardstick"
-        else countryside(rng, compounds, dormitories, gap_m, margin_m, later=dates > 1, storeys=storeys)
-    )
+    layout = _layout(rng, options)
     sun = Sun(
         rng.uniform(30, 65) if sun_elevation_deg is None else sun_elevation_deg,
         rng.uniform(100, 260) if sun_azimuth_deg is None else sun_azimuth_deg,
@@ -124,76 +107,55 @@ def simulate_compounds(
     return paths, truth
 
 
-def _check(
-    preset: str,
-    compounds: int,
-    dormitories: int | None,
-    gsd_m: float,
-    bands: int,
-    dates: int,
-    elevation_deg: float | None,
-    gap_m: float | None,
-    storeys: int,
-) -> None:
-    if preset not in PRESETS:
-        raise InputError(f"--preset {preset}: not one of {', '.join(PRESETS)}")
-    if preset == "yardstick" and (compounds != 1 or dormitories is not None or gap_m is not None or storeys != 2):
+@dataclass(frozen=True)
+class _Options:
+    """What was asked for, but files, light and colours; see ``simulate_compounds``."""
+
+    preset: str
+    compounds: int
+    dormitories: int | None
+    gap_m: float | None
+    storeys: int
+    margin_m: float
+    gsd_m: float
+    bands: int
+    dates: int
+    sun_elevation_deg: float | None
+
+
+def _check(given: _Options) -> None:
+    if given.preset not in PRESETS:
+        raise InputError(f"--preset {given.preset}: not one of {', '.join(PRESETS)}")
+    numbers = (given.compounds, given.dormitories, given.gap_m, given.storeys)
+    if given.preset == "yardstick" and numbers != (1, None, None, 2):
         raise InputError(
             "--preset yardstick: is three plots with 50 two-storey dormitories; leave out --compounds, --dormitories, --gap and --storeys"
         )
-    if not GSD_RANGE_M[0] <= gsd_m <= GSD_RANGE_M[1]:
-        raise InputError(f"--gsd {gsd_m:g}: scenes are drawn with pixels of {GSD_RANGE_M[0]:g} to {GSD_RANGE_M[1]:g} m")
+    if not GSD_RANGE_M[0] <= given.gsd_m <= GSD_RANGE_M[1]:
+        raise InputError(f"--gsd {given.gsd_m:g}: scenes are drawn with pixels of {GSD_RANGE_M[0]:g} to {GSD_RANGE_M[1]:g} m")
     for option, value, low, high in (
-        ("--bands", bands, 1, 4),
-        ("--dates", dates, 1, 60),
-        ("--dormitories", dormitories, 1, 1000),
-        ("--storeys", storeys, 1, 30),
+        ("--bands", given.bands, 1, 4),
+        ("--dates", given.dates, 1, 60),
+        ("--dormitories", given.dormitories, 1, 1000),
+        ("--storeys", given.storeys, 1, 30),
     ):
         if value is not None and not low <= value <= high:
             raise InputError(f"{option} {value}: expects {low} to {high}")
-    if elevation_deg is not None and not 5 <= elevation_deg <= 90:
-        raise InputError(f"--sun-elevation {elevation_deg:g}: expects 5 to 90 degrees")
+    if given.sun_elevation_deg is not None and not 5 <= given.sun_elevation_deg <= 90:
+        raise InputError(f"--sun-elevation {given.sun_elevation_deg:g}: expects 5 to 90 degrees")
 
 
-YARDSTICK_KM2 = 1.39
-_PLOTS = (("plot A", 0.52, (20, 40), (7, 6, 7)), ("plot B", 0.46, (17, 35), (5, 6, 6)), ("plot C", 0.41, (13, 25), (3, 4, 6)))
-"""Name, km², (dormitories seen, planned), of which foundation, incomplete, complete."""
-
-
-def _yardstick(rng: np.random.Generator) -> Layout:
-    """Three plots side by side, each built up from one end."""
-    layout = Layout((960.0, 2480.0))
-    for number, (name, km2, (seen, planned), shares) in enumerate(_PLOTS):
-        middle = np.array([430.0 + 810 * number, 480.0])
-        heading, wide_m = rng.uniform(-0.08, 0.08), rng.uniform(660, 700)
-        plot = _of_area(rectangle(middle, wide_m, km2 * 1e6 / wide_m, heading), km2)
-        rows = replace(draw_rows(rng, planned, rng.uniform(8, 14)), per_row=7, heading=heading)
-        stages: list[str | None] = [s for s, n in zip(reversed(STAGES), reversed(shares), strict=True) for _ in range(n)]
-        stages += [None] * (planned - seen)
-        rows = replace(rows, middle_m=middle)
-        built = draw_dormitories(rng, rows, stages, name)
-        layout.structures += built
-        layout.pads += [Pad(d.corners_m, d.begun - 3) for d in built]  # the next ones' ground is cleared already
-        long_m, wide_m = rows.extent_m(planned)
-        layout.yards.append(rectangle(middle, long_m + 30, wide_m + 30, heading))
-        layout.sites.append(Site(name, plot, planned))
-    for x in (835.0, 1645.0):
-        layout.roads.append((np.array([[x, -10.0], [x, 970.0]]), 8.0, True))
-    surround(rng, layout)
-    return layout
-
-
-def _of_area(corners_m: Points, km2: float) -> Points:
-    """A plot shrunk or grown about its middle until it has that area on the ellipsoid."""
-    middle = corners_m.mean(axis=0)
-    return middle + (corners_m - middle) * np.sqrt(km2 / area_km2(_on_map(corners_m), pyproj.CRS(CRS)))
+def _layout(rng: np.random.Generator, given: _Options) -> Layout:
+    """What stands in the scene, by its preset."""
+    if given.preset == "yardstick":
+        return yardstick(rng)
+    place = (given.compounds, given.dormitories, given.gap_m, given.margin_m)
+    if given.preset == "rows":
+        return country_of_rows(rng, *place, storeys=given.storeys)
+    return countryside(rng, *place, later=given.dates > 1, storeys=given.storeys)
 
 
 # Files.
-
-
-def _on_map(corners_m: Points) -> shapely.Polygon:
-    return shapely.Polygon(np.asarray(ORIGIN_XY) + corners_m * [1, -1])
 
 
 def _buildings(layout: Layout, month: float) -> gpd.GeoDataFrame:
@@ -204,7 +166,7 @@ def _buildings(layout: Layout, month: float) -> gpd.GeoDataFrame:
             "id": i,
             "stage": stage,
             "dormitory": s.kind == "dormitory",
-            "beds": BEDS * _storeys(s) // 2,
+            "beds": BEDS_PER_STOREY * _storeys(s),
             "kind": s.kind,
             "storeys": max(1, _storeys(s)),
             "site": s.site,
@@ -212,7 +174,7 @@ def _buildings(layout: Layout, month: float) -> gpd.GeoDataFrame:
         }
         for i, s, stage in standing
     ]
-    return gpd.GeoDataFrame(records, geometry=[_on_map(s.corners_m) for _, s, _ in standing], crs=CRS)
+    return gpd.GeoDataFrame(records, geometry=[on_map(s.corners_m) for _, s, _ in standing], crs=CRS)
 
 
 def _storeys(structure: Structure) -> int:
@@ -224,7 +186,7 @@ def _sites(layout: Layout) -> gpd.GeoDataFrame:
     records: list[dict[str, Any]] = [
         {"name": s.name, "planned_buildings": s.planned_buildings, "simulated": True} for s in layout.sites
     ]
-    return gpd.GeoDataFrame(records, geometry=[_on_map(s.corners_m) for s in layout.sites], crs=CRS)
+    return gpd.GeoDataFrame(records, geometry=[on_map(s.corners_m) for s in layout.sites], crs=CRS)
 
 
 def _chosen(rgbn: NDArray[np.uint8], bands: int) -> NDArray[np.uint8]:

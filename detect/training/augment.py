@@ -12,6 +12,7 @@ from dataclasses import replace
 import albumentations as A
 import cv2
 import numpy as np
+import shapely
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -19,12 +20,16 @@ from scipy import ndimage
 from torch import Tensor
 
 from detect.datasets.chips import UNKNOWN, Chip
-from detect.simulate import CAMP, STAGES, TERRACE, TERRACE_RANGES, draw_compound, draw_ground, draw_houses, paint_compound
+from detect.simulate import CAMP, STAGES, TERRACES, TOUCHING, Layout, Sun, draw_plot, render, render_on, surround
 
 MOST_COARSER = 1.4
 """By which a resampled batch may lose resolution along an axis."""
-TERRACE_SHARE = 0.35
-"""Of the simulated samples; the others show camps."""
+STYLES = ((CAMP, 0.65), (TERRACES, 0.25), (TOUCHING, 0.1))
+"""Of rows painted on samples, and their shares."""
+BLURRED = 0.2
+"""Share of the samples with painted rows that are blurred as a coarser sensor would."""
+COARSEST_M = 1.2
+"""Pixel of the coarsest sensor that such a sample imitates."""
 
 
 def photometry() -> A.Compose:
@@ -156,53 +161,69 @@ def _turned(rng: np.random.Generator, size_hw: tuple[int, int], corner_rc: tuple
     return resample
 
 
-def drawn(rng: np.random.Generator, gsd_m: float, size_px: int) -> Chip:
-    """Drawn ground with a few drawn houses, all of it known; a camp comes on top with ``add_compound``.
+def draw_sun(rng: np.random.Generator) -> Sun:
+    """The one sun of a sample."""
+    return Sun(elevation_deg=rng.uniform(25, 75), azimuth_deg=rng.uniform(0, 360))
+
+
+def drawn(rng: np.random.Generator, gsd_m: float, size_px: int, sun: Sun) -> Chip:
+    """Drawn ground with roads, fields, trees and a few drawn buildings, all of it known; a camp comes on top with ``add_rows``.
 
     A fifth show a graded yard on which nothing stands yet: open ground is no building, however neat its edges.
     """
-    size_hw = (size_px, size_px)
-    chip = Chip(draw_ground(rng, size_hw, gsd_m), *(np.zeros(size_hw, t) for t in (np.uint16, np.uint8, np.uint8)))
-    centre = tuple(rng.uniform(0.15, 0.85, 2) * size_px)
-    plot = draw_compound(rng, (centre[0], centre[1]), gsd_m)
+    side_m = size_px * gsd_m
+    layout = Layout((side_m, side_m))
     if rng.random() < 0.2:
-        image, _ = paint_compound(rng, chip.image, replace(plot, blocks=()), gsd_m, look=replace(CAMP, yard_share=1.0))
-        chip = replace(chip, image=image)
-    houses = draw_houses(rng, (size_px / 2, size_px / 2), size_px, plot, gsd_m)
-    if houses.blocks:
-        image, _ = paint_compound(rng, chip.image, houses, gsd_m, look=replace(CAMP, yard_share=0.0))
-        chip = replace(chip, image=image)
-        for number, block in enumerate(houses.blocks, start=1):
-            inside = _filled(block.corners_px, size_hw)
-            chip.instances[inside], chip.footprint[inside], chip.stage[inside] = number, 1, STAGES.index(block.stage) + 1
+        plot = draw_plot(rng, CAMP, "yard")
+        layout.add(Layout((0.0, 0.0), yards=[plot.sites[0].corners_m], walls=plot.walls), rng.uniform(0.15, 0.85, 2) * side_m)
+    surround(rng, layout)
+    ground, sensor = (int(seed) for seed in rng.integers(2**31, size=2))
+    image = np.ascontiguousarray(render(layout, gsd_m, sun, 0.0, ground, [sensor])[..., :3])
+    chip = Chip(image, *(np.zeros((size_px, size_px), t) for t in (np.uint16, np.uint8, np.uint8)))
+    _label(chip, layout, gsd_m)
     return chip
 
 
-def add_compound(rng: np.random.Generator, chip: Chip, gsd_m: float) -> tuple[Chip, NDArray[np.bool_]]:
+def add_rows(rng: np.random.Generator, chip: Chip, gsd_m: float, sun: Sun) -> tuple[Chip, NDArray[np.bool_]]:
     """Rows of simulated blocks or terraces painted on a sample, their labels with them; and where they decide the label."""
-    height, width = chip.footprint.shape
-    centre = (rng.uniform(0.15, 0.85) * width, rng.uniform(0.15, 0.85) * height)
-    look, ranges = (TERRACE, TERRACE_RANGES) if rng.random() < TERRACE_SHARE else (CAMP, None)
-    compound = draw_compound(rng, centre, gsd_m, ranges)
-    image, has_yard = paint_compound(rng, chip.image, compound, gsd_m, look=look)
-    instances, footprint, stage = chip.instances.copy(), chip.footprint.copy(), chip.stage.copy()
-    decided = _filled(compound.yard_px, (height, width))
-    if has_yard:
-        instances[decided], footprint[decided], stage[decided] = 0, 0, 0
-    # Old houses that a block covers in part would leave slivers with labels of their own; what is left of them is unknown.
-    first = int(instances.max()) + 1
-    for number, block in enumerate(compound.blocks):
-        inside = _filled(block.corners_px, (height, width))
-        for covered in np.unique(instances[inside]):
-            if 0 < covered < first:
-                rest = instances == covered
-                footprint[rest], instances[rest], stage[rest] = UNKNOWN, 0, 0
-        instances[inside] = first + number
-        footprint[inside] = 1
-        stage[inside] = STAGES.index(block.stage) + 1
-        if not has_yard:
-            decided |= inside
-    return Chip(image, instances, footprint, stage), decided
+    size_hw = chip.footprint.shape
+    style = STYLES[rng.choice(len(STYLES), p=[share for _, share in STYLES])][0]
+    layout = Layout((size_hw[0] * gsd_m, size_hw[1] * gsd_m))
+    layout.add(draw_plot(rng, style, "plot"), rng.uniform(0.15, 0.85, 2) * layout.size_m[::-1])
+    image = render_on(chip.image, layout, gsd_m, sun, rng)
+    if rng.random() < BLURRED and gsd_m < COARSEST_M:
+        image = coarsen(image, gsd_m, min(COARSEST_M, gsd_m * rng.uniform(1.3, 2.5)))
+    painted = Chip(image, chip.instances.copy(), chip.footprint.copy(), chip.stage.copy())
+    ground = np.zeros(size_hw, bool)
+    for yard in layout.yards:
+        ground |= _filled(yard / gsd_m, size_hw)
+    for line, width_m, _ in layout.roads:
+        ground |= _filled(shapely.get_coordinates(shapely.LineString(line / gsd_m).buffer(width_m / 2 / gsd_m)), size_hw)
+    _forget(painted, ground)
+    painted.instances[ground], painted.footprint[ground], painted.stage[ground] = 0, 0, 0
+    return painted, ground | _label(painted, layout, gsd_m)
+
+
+def _label(chip: Chip, layout: Layout, gsd_m: float) -> NDArray[np.bool_]:
+    """Write the buildings of a layout into the labels of a sample; returns the pixels that they cover."""
+    first, covered = int(chip.instances.max()) + 1, np.zeros(chip.footprint.shape, bool)
+    for number, structure in enumerate(layout.structures, start=first):
+        stage = structure.stage(0.0)
+        if stage is None:
+            continue
+        inside = _filled(structure.corners_m / gsd_m, chip.footprint.shape)
+        _forget(chip, inside & (chip.instances < first))
+        chip.instances[inside], chip.footprint[inside], chip.stage[inside] = number, 1, STAGES.index(stage) + 1
+        covered |= inside
+    return covered
+
+
+def _forget(chip: Chip, painted: NDArray[np.bool_]) -> None:
+    """Make unknown what is left of buildings that were painted over in part: slivers would have labels of their own."""
+    for older in np.unique(chip.instances[painted]):
+        if older:
+            rest = chip.instances == older
+            chip.footprint[rest], chip.instances[rest], chip.stage[rest] = UNKNOWN, 0, 0
 
 
 def tint_roofs(rng: np.random.Generator, chip: Chip) -> Chip:

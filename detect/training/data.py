@@ -67,12 +67,13 @@ class TrainingSamples(Dataset):
         data = self._config.data
         number = self._first + item
         rng = np.random.default_rng([self._config.seed, number])
+        sun = augment.draw_sun(rng)
         row = None if rng.random() < data.drawn else self._draw_row(rng)
         own_m = rng.uniform(data.read_gsd_m(0), max(DRAWN_GSD_M, data.gsd_m)) if row is None else row["gsd_m"]
         seen_m = max(own_m, rng.uniform(data.gsd_m, data.max_gsd_m)) if rng.random() < COARSENED else own_m
         gsd_m = data.read_gsd_m(seen_m)
         if row is None:
-            label_kind, chip = "outlines", augment.drawn(rng, gsd_m, data.chip_px)
+            label_kind, chip = "outlines", augment.drawn(rng, gsd_m, data.chip_px, sun)
         else:
             label_kind, whole = row["label_kind"], self._chip(row)
             around_rc = self._unfinished_pixel(rng, row["chip"], whole) if row.get("seeks") else None
@@ -85,7 +86,7 @@ class TrainingSamples(Dataset):
         if label_kind != "coarse" and data.recoloured and rng.random() < data.recoloured:
             chip = augment.recolour_roofs(rng, chip)
         if rng.random() < data.simulated:
-            chip, decided = augment.add_compound(rng, chip, gsd_m)
+            chip, decided = augment.add_rows(rng, chip, gsd_m, sun)
             exact, separated = exact | decided, separated | decided
         image = augment.coarsen(chip.image, gsd_m, seen_m) if seen_m > max(own_m, gsd_m) else chip.image
         if rng.random() < data.coloured:

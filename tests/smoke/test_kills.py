@@ -17,7 +17,7 @@ import pytest
 
 from detect.cli.main import main
 from detect.network.weights import load_weights
-from detect.simulate import simulate
+from detect.simulate import simulate_compounds
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KILLS = 5
@@ -27,7 +27,7 @@ KILLS = 5
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A compound, weights with small tiles, and the result of one worker."""
     folder = tmp_path_factory.mktemp("kills")
-    simulate(folder, seed=101, gap_m=3.0)
+    simulate_compounds(folder, seed=101, preset="rows", gap_m=3.0)
     shipped = load_weights()
     assert shipped.onnx is not None
     (folder / "weights").mkdir()

@@ -24,10 +24,10 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> detect.Result:
     """A simulated compound with two sites, one of an unkind name."""
     import geopandas as gpd
 
-    from detect.simulate import simulate
+    from detect.simulate import simulate_compounds
 
     folder = tmp_path_factory.mktemp("compound")
-    scene, truth = simulate(folder, seed=101, gap_m=3.0)
+    (scene,), truth = simulate_compounds(folder, seed=101, preset="rows", gap_m=3.0)
     site = gpd.read_file(truth, layer="sites").assign(name="<b onload=alert(1)>", planned_buildings=40)
     site.to_file(folder / "sites.gpkg")
     return detect.predict(scene, folder / "out", sites=folder / "sites.gpkg", date="2024-06-01")

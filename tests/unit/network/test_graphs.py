@@ -39,10 +39,9 @@ def test_the_core_stays_the_same(halo_px: int) -> None:
 
 
 def test_eight_bits_answer_much_like_thirty_two() -> None:
-    from detect.simulate import draw_ground
+    from detect.simulate import Layout, Sun, render
 
-    rng = np.random.default_rng(3)
-    values = draw_ground(rng, (384, 384), 0.3).transpose(2, 0, 1).astype(np.float32) / 255
+    values = render(Layout((115.2, 115.2)), 0.3, Sun(45, 180), 0.0, 3, [3])[..., :3].transpose(2, 0, 1).astype(np.float32) / 255
     values[:, 160:200, 150:230] = 0.9
     exact, rough = (OnnxBackend(load_weights(name)).predict(values, 128) for name in ("deep", "deep-int8"))
     assert rough.shape == exact.shape == (5, 128, 128)

@@ -17,7 +17,7 @@ from detect.network.stage_head import StageHead, crop_reader, open_stage_head
 from detect.network.weights import load_weights
 from detect.runs.predict import predict
 from detect.scene.scene import open_scene
-from detect.simulate import simulate
+from detect.simulate import simulate_compounds
 
 HOUSES = [box(14, 12, 44, 36), box(40, 50, 62, 78), box(140, 30, 160, 54)]
 
@@ -104,7 +104,7 @@ def test_block_size_and_workers_change_no_stage(tiny_scene: Path, tmp_path: Path
 
 
 def test_drawn_scenes_keep_the_pooled_stages(tmp_path: Path) -> None:
-    path, _ = simulate(tmp_path, seed=1, gap_m=3.0)
+    (path,), _ = simulate_compounds(tmp_path, seed=1, preset="rows", gap_m=3.0)
     scene = open_scene(path)
     with open_stage_head(load_weights("base"), scene, scene.work_grid(0.3)) as head:
         assert head is None

@@ -27,18 +27,18 @@ from tests.conftest import HOUSES, ORIGIN_XY, WriteScene, draw_houses
 @pytest.fixture(scope="module")
 def compound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One simulated compound, 760 × 760 px, of finished and half-built blocks."""
-    from detect.simulate import simulate
+    from detect.simulate import simulate_compounds
 
-    scene, _ = simulate(tmp_path_factory.mktemp("compound"), seed=101, gap_m=3.0)
+    (scene,), _ = simulate_compounds(tmp_path_factory.mktemp("compound"), seed=101, preset="rows", gap_m=3.0)
     return scene
 
 
 @pytest.fixture(scope="module")
 def grainy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One simulated compound on ground with the noise of single pixels, which every copy in another grid smooths."""
-    from detect.simulate import simulate
+    from detect.simulate import simulate_compounds
 
-    scene, _ = simulate(tmp_path_factory.mktemp("grainy"), seed=3)
+    (scene,), _ = simulate_compounds(tmp_path_factory.mktemp("grainy"), seed=3, preset="rows")
     return scene
 
 

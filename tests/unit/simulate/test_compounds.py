@@ -16,11 +16,9 @@ from detect.base.errors import InputError
 from detect.base.geometry import area_km2
 from detect.cli import main as cli
 from detect.scene.scene import open_scene
-from detect.simulate import TERRACE, draw_compound, draw_ground, paint_compound, simulate_compounds
-from detect.simulate.layout import Layout, Structure, countryside, rectangle
-from detect.simulate.render import Sun, render
-
-STAGES = ("foundation", "incomplete", "complete")
+from detect.simulate import CAMP, STAGES, TOUCHING, Layout, Sun, draw_plot, render, render_on, simulate_compounds
+from detect.simulate.layout import countryside
+from detect.simulate.parts import Structure, rectangle
 
 
 def one(tmp_path: Path, **options: object) -> tuple[np.ndarray, gpd.GeoDataFrame, gpd.GeoDataFrame]:
@@ -110,8 +108,8 @@ def test_the_command_draws_dates_and_refuses_what_does_not_go_together(
     few = ["--dormitories", "5", "--gsd", "2"]
     assert cli.main(["simulate", "--out", str(tmp_path / "a"), *few, "--dates", "2", "--bands", "1"]) == 0
     assert "scene_2024-06-01.tif, scene_2024-07-31.tif and truth.gpkg (SIMULATED)" in capsys.readouterr().out
-    assert cli.main(["simulate", "--out", str(tmp_path / "b"), "--preset", "rows", "--dates", "2"]) == 2
-    assert "--preset rows" in capsys.readouterr().err and not (tmp_path / "b").exists()
+    assert cli.main(["simulate", "--out", str(tmp_path / "b"), "--preset", "yardstick", "--storeys", "3"]) == 2
+    assert "--preset yardstick" in capsys.readouterr().err and not (tmp_path / "b").exists()
     assert cli.main(["simulate", "--out", str(tmp_path / "b"), "--seed", "-1"]) == 2
 
 
@@ -134,14 +132,59 @@ def test_stages_follow_each_other() -> None:
     assert site.progress(2) == pytest.approx(0.5) and site.progress(4.5) == pytest.approx(0.5) and site.progress(99) == 1
 
 
-def test_training_goes_on_drawing_the_samples_it_drew() -> None:
-    rng = np.random.default_rng(11)
-    compound = draw_compound(rng, (40.0, 50.0), 0.5)
-    painted, _ = paint_compound(rng, draw_ground(rng, (80, 96), 0.5), compound, 0.5, look=TERRACE)
-    # Measured before whole compounds came; the generator's state tells of every number drawn.
-    assert (len(compound.blocks), round(float(compound.blocks[0].corners_px[0, 0]), 3)) == (4, 94.468)
-    assert int(rng.integers(1_000_000)) == 548_782
-    assert painted.mean() == pytest.approx(86.57, abs=0.05)
+def test_rows_alone_take_the_options_of_whole_compounds(tmp_path: Path) -> None:
+    picture, buildings, sites = one(tmp_path, seed=3, preset="rows", gap_m=3.0, bands=4, storeys=3)
+    assert picture.shape[0] == 4
+    own = buildings[buildings["dormitory"]]
+    assert sites["planned_buildings"].tolist() == [len(own)] == [6] and set(own["beds"]) == {3 * 128}
+    assert own.geometry.within(sites.geometry[0]).all()
+    assert not set(buildings.loc[buildings["site"].notna(), "kind"]) - {"dormitory"}, "no halls and huts beside the rows"
+
+
+def test_plots_of_training_samples_are_what_their_styles_say() -> None:
+    rng = np.random.default_rng(4)
+    stages, alike = Counter(), []
+    for _ in range(60):
+        plot = draw_plot(rng, CAMP, "camp")
+        shapes = [shapely.Polygon(s.corners_m) for s in plot.structures]
+        assert 3 <= len(shapes) <= 18
+        nearest = [min(a.distance(b) for b in shapes if b is not a) for a in shapes]
+        assert 2 <= min(nearest) and max(nearest) <= 14
+        stages.update(s.stage(0.0) for s in plot.structures)
+        alike.append((bool(plot.yards), bool(plot.roads), bool(plot.walls)))
+    assert set(stages) == set(STAGES) and stages["complete"] > 0.6 * stages.total()
+    assert all(0 < sum(column) < 60 for column in zip(*alike, strict=True)), "some have a yard, strips, a wall, some none"
+
+
+def test_houses_of_a_terrace_stand_wall_to_wall_under_roofs_that_differ() -> None:
+    plot = draw_plot(np.random.default_rng(5), TOUCHING, "street", count=12)
+    shapes = [shapely.Polygon(s.corners_m) for s in plot.structures]
+    pairs = [(a, b) for a, b in itertools.combinations(range(12), 2) if shapes[a].distance(shapes[b]) < 1e-6]
+    assert len(pairs) >= 6
+    assert all(plot.structures[a].roof != plot.structures[b].roof for a, b in pairs)
+    assert max(shapes[a].intersection(shapes[b]).area for a, b in pairs) < 1e-6
+
+
+@pytest.mark.parametrize("azimuth_deg", [0, 90, 200])
+def test_rows_painted_on_a_picture_have_its_sun_and_leave_the_rest(azimuth_deg: float) -> None:
+    picture = np.full((120, 160, 3), 150, np.uint8)
+    block = Structure(rectangle(np.array([40.0, 30.0]), 30, 8, 0.3), "dormitory", 6.0, "white", 0, None, -99, 1, 1, 7)
+    layout = Layout((60.0, 80.0), structures=[block])
+    sun = Sun(45, azimuth_deg)
+    painted = render_on(picture, layout, 0.5, sun, np.random.default_rng(1)).astype(float).mean(axis=2)
+    assert (picture == 150).all() and painted.shape == (120, 160)
+    dark = np.argwhere(painted < 110)[:, ::-1] * 0.5 - [40, 30]  # x, y in metres from the block
+    assert len(dark) > 100
+    assert (dark @ sun.away_xy).mean() > 3, "shadows fall away from the sun"
+    assert np.abs(painted[:10] - 150).max() < 1, "far from the block, the picture stays as it is"
+
+
+def test_what_lies_beside_a_picture_is_not_painted_on_it() -> None:
+    picture = np.full((50, 50, 3), 150, np.uint8)
+    plot = draw_plot(np.random.default_rng(2), CAMP, "camp")
+    layout = Layout((25.0, 25.0))
+    layout.add(plot, np.array([5000.0, 5000.0]))
+    assert (render_on(picture, layout, 0.5, Sun(45, 90), np.random.default_rng(1)) == 150).all()
 
 
 def test_a_country_of_several_compounds_keeps_them_apart() -> None:

@@ -208,17 +208,34 @@ def test_cut_keeps_labels_on_their_pixels() -> None:
         assert (bright == (part.footprint == 1)).mean() > 0.93
 
 
-def test_compound_brings_its_own_labels() -> None:
+def test_painted_rows_bring_their_own_labels() -> None:
     rng = np.random.default_rng(1)
     seen = 0
-    for _ in range(6):
-        part, decided = augment.add_compound(rng, chip((256, 256)), 0.4)
+    stages: set[int] = set()
+    for _ in range(12):
+        part, decided = augment.add_rows(rng, chip((256, 256)), 0.4, augment.draw_sun(rng))
         new = part.instances > 3
         seen += len(np.unique(part.instances[new]))
         assert (part.footprint[new] == 1).all()
         assert (part.stage[new] > 0).all()
         assert decided[new].all()
-    assert seen > 10
+        stages |= set(part.stage[new].tolist())
+    assert seen > 20 and stages == {1, 2, 3}
+
+
+def test_painted_yards_are_no_building_and_the_rest_of_an_older_one_is_unknown() -> None:
+    rng = np.random.default_rng(3)
+    whole = np.ones((256, 256), np.uint8)
+    old = Chip(np.full((256, 256, 3), 120, np.uint8), whole.astype(np.uint16), whole, whole * 3)
+    bare = 0
+    for _ in range(8):
+        part, decided = augment.add_rows(rng, old, 0.8, augment.draw_sun(rng))
+        assert decided.any() and not decided.all()
+        assert (part.footprint[~decided] == UNKNOWN).all() and (part.instances[~decided] == 0).all()
+        assert ((part.footprint == 1) == (part.instances > 0)).all() and set(np.unique(part.footprint[decided])) <= {0, 1}
+        bare += int((part.footprint == 0).sum())
+    assert bare > 1000, "yards and strips"
+    assert (old.footprint == 1).all(), "the sample that was given stays as it is"
 
 
 def test_tinted_roofs_leave_the_ground_alone() -> None:
@@ -499,7 +516,7 @@ def test_beyond_a_turned_chip_nothing_is_known() -> None:
 def test_drawn_ground_is_known_everywhere_and_its_houses_are_labelled() -> None:
     houses = 0
     for seed in range(6):
-        drawn = augment.drawn(np.random.default_rng(seed), 0.4, 256)
+        drawn = augment.drawn(np.random.default_rng(seed), 0.4, 256, augment.Sun(40, 150))
         assert set(np.unique(drawn.footprint)) <= {0, 1}
         assert ((drawn.stage > 0) == (drawn.footprint == 1)).all()
         houses += int(drawn.instances.max())
