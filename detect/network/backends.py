@@ -153,7 +153,7 @@ def _core(heads: Any, halo_px: int) -> Any:
 
 def _normalisation(weights: Weights) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     chosen = weights.card.normalisation
-    mean, sd = (np.asarray(values, np.float32)[:, None, None] for values in (chosen.mean, chosen.sd))
+    mean, sd = (np.asarray(values, np.float32)[:, None, None] for values in (chosen.mean, chosen.std))
     return mean, sd
 
 

@@ -43,8 +43,12 @@ class Lattice:
 
     def __post_init__(self) -> None:
         """Refuse lattices on which tiles could not agree with the whole."""
-        assert self.core_px > 0 and self.core_px % self.stride_px == 0, "core_px is a positive multiple of the stride"
-        assert self.halo_px >= 0 and self.halo_px % self.stride_px == 0, "halo_px is a multiple of the stride"
+        if self.stride_px <= 0:
+            raise ValueError("stride_px must be above 0")
+        if self.core_px <= 0 or self.core_px % self.stride_px:
+            raise ValueError("core_px must be a positive multiple of the stride")
+        if self.halo_px < 0 or self.halo_px % self.stride_px:
+            raise ValueError("halo_px must be a multiple of the stride")
 
     def tile(self, core: Span) -> Tile:
         """The tile of a core; a short core at the scene's edge still gets an input of whole strides.

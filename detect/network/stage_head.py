@@ -121,7 +121,7 @@ def looks_again(weights: Weights, scene: Scene) -> bool:
 @contextmanager
 def open_stage_head(weights: Weights, scene: Scene, grid: WorkGrid) -> Iterator[StageHead | None]:
     """The stage head of weights on a scene; None where the weights have none, and on drawn scenes, which it was not trained on."""
-    look = weights.card.second_look
+    look = weights.card.stage_head
     if look is None or not looks_again(weights, scene):
         yield None
         return

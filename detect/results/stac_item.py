@@ -92,11 +92,11 @@ def _bands(weights: Weights) -> list[dict[str, str]]:
 def _model(weights: Weights, gsd_m: float) -> dict[str, Any]:
     """MLM: what goes in, what comes out. The network takes tiles of any whole number of strides; the shape is the one that it is fed."""
     card = weights.card
-    side = card.lattice.core_px + 2 * card.lattice.halo_px
+    side = card.tile.core_px + 2 * card.tile.halo_px
     order = ["batch", "channel", "height", "width"]
     scaling = [
         {"type": "z-score", "mean": mean, "stddev": sd}
-        for mean, sd in zip(card.normalisation.mean, card.normalisation.sd, strict=True)
+        for mean, sd in zip(card.normalisation.mean, card.normalisation.std, strict=True)
     ]
     return {
         "mlm:name": "detect-" + re.sub(r"[^A-Za-z0-9]+", "-", weights.name).strip("-"),

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import yaml
 
 from detect.base.errors import InputError
 from detect.base.grid import reading_gsd_m
+from detect.base.schema import SchemaError, read
 from detect.datasets.licences import CHOICES
 
 
@@ -154,6 +154,13 @@ class TrainConfig:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-4 as a number; in YAML 1.1 it is a text, since it has no point."""
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))
+
+
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """The configuration in a YAML file, with ``key.key=value`` overrides.
 
@@ -162,7 +169,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as cause:
         raise InputError(f"{path}: cannot be read ({cause.strerror}); give a file such as configs/fit/smoke.yaml") from cause
     except yaml.YAMLError as cause:
@@ -179,45 +186,13 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise InputError(f"'{override}': {parent} holds no keys")
-        node[last] = yaml.safe_load(value)
-    config = _build(TrainConfig, raw, str(path))
+        node[last] = yaml.load(value, _Loader)
+    try:
+        config: TrainConfig = read(TrainConfig, raw, strict=True)
+    except SchemaError as cause:
+        raise InputError(f"{path}: {cause}") from cause
     _check(config, path)
     return config
-
-
-def _build(kind: type, raw: Mapping[str, Any], where: str) -> Any:
-    """A dataclass from plain YAML values; unknown keys and wrong types are refused by name."""
-    hints = get_type_hints(kind)
-    known = {f.name: f for f in fields(kind)}
-    for key in raw:
-        if key not in known:
-            raise InputError(f"{where}: unknown key '{key}'; known are {', '.join(known)}")
-    values = {}
-    for name, spec in known.items():
-        if name not in raw:
-            if spec.default is MISSING and spec.default_factory is MISSING:
-                raise InputError(f"{where}: key '{name}' is missing")
-            continue
-        values[name] = _convert(hints[name], raw[name], f"{where}: {name}")
-    return kind(**values)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise InputError(f"{where}: expects keys, not {value!r}")
-        return _build(hint, value, where)  # type: ignore[arg-type]
-    base = getattr(hint, "__origin__", hint)
-    if base is float and isinstance(value, int | float | str) and not isinstance(value, bool):
-        with contextlib.suppress(ValueError):
-            number = float(value)  # YAML takes 1e-4 for a text, since it has no point
-            if math.isfinite(number):
-                return number
-    if base is tuple and isinstance(value, list):
-        return tuple(value)
-    if base in (str, int, bool, dict) and isinstance(value, base) and not (base is int and isinstance(value, bool)):
-        return value
-    raise InputError(f"{where}: expects {getattr(base, '__name__', base)}, not {value!r}")
 
 
 def _check(config: TrainConfig, path: Path) -> None:
