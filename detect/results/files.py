@@ -1,6 +1,8 @@
 """The files of a result, a row each. A new file is one writer and one row.
 
-Writers import what they need when they write: whoever finds, swaps or catalogues a result reads the table alone.
+Writers import what they need when they write, so finding, replacing or cataloguing a result loads nothing but the table. The files of
+``detect track`` are not in it: they have other content (``detect.tracks``, which this folder must not import), no STAC item and no
+checksums, and no census writes them again; ``detect.runs.track`` names and writes them.
 """
 
 from __future__ import annotations
