@@ -24,11 +24,11 @@ class Must:
     be: str
     """For errors, which say "it must be" before it."""
     holds: Callable[[Any], bool]
-    """Whether a value of the type is such a one."""
+    """Whether a value of the right type is valid."""
 
 
 def read(kind: Any, value: Any, key: str = "", *, strict: bool = False) -> Any:
-    """A value as its type says.
+    """Check a value against a type and return it as that type.
 
     Args:
         kind: a dataclass, ``str``, ``int``, ``float``, ``bool``, ``Any``, a ``Literal``, a list, tuple or dict of these, one of them or

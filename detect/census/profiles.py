@@ -1,4 +1,4 @@
-"""Structure profiles: what a known type of building looks like from above, and what it holds; read and written."""
+"""Read and write structure profiles: what a known type of building looks like from above, and what it holds."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class GroupRule:
 
 @dataclass(frozen=True)
 class Calibration:
-    """From how well a building fits to the probability that it is one of the type: a logistic curve fitted on labelled buildings."""
+    """The logistic curve from fit to the probability that a building is of the type; fitted on labelled buildings."""
 
     intercept: float
     shape: Amount
@@ -63,7 +63,7 @@ class Calibration:
 
 
 DORMITORY_CURVE = Calibration(-15.47, 14.64, 5.63, source="that of configs/structures/dormitory.yaml")
-"""For profiles that nobody has calibrated."""
+"""For profiles without a calibration of their own."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,17 @@ class StructureProfile:
     rooms_per_building: InOrder
     beds_per_room: InOrder
     rooms_per_metre: InOrder | None = None
-    """Rooms per metre of length and storey; where given, rooms grow with a building instead of being ``rooms_per_building``."""
+    """Rooms per metre of length and storey; if given, it replaces ``rooms_per_building``, and longer buildings have more
+    rooms."""
     calibration: Calibration = DORMITORY_CURVE
     min_score: Amount = 0.5
-    """From here on a building is called dormitory-like."""
+    """Score from which a building is called dormitory-like."""
     description: str = ""
     sources: tuple[str, ...] = ()
 
     @property
     def beds_per_building(self) -> int:
-        """Of a finished one of the usual size, the likely number."""
+        """Likely number of beds in a finished building of the usual size."""
         return round(self.rooms_per_building.likely * self.beds_per_room.likely)
 
     def beds(self, length_m: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -109,7 +110,7 @@ def profile_path(name_or_path: str | Path | None = None) -> Path:
             dormitory.
 
     Raises:
-        InputError: there is neither.
+        InputError: there is no such file or name.
     """
     default = resource_path(DEFAULT_PROFILE)
     if name_or_path is None:
@@ -142,7 +143,7 @@ def load_profile(name_or_path: str | Path | None = None) -> StructureProfile:
 
 
 def profile_from(raw: Any, path: str) -> StructureProfile:
-    """A structure profile from plain keys and values; ``path`` is what an error names.
+    """A structure profile from plain keys and values; ``path`` names it in errors.
 
     Raises:
         InputError: unknown or missing keys, numbers out of order.
