@@ -56,14 +56,14 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Temperature:
-    """By what the logit of a probability is divided, so that it agrees with how often the answer is right; 1 changes nothing."""
+    """Temperature scaling: logits are divided by this number, so that probabilities are right as often as they say."""
 
     temperature: Positive = 1.0
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the network's probabilities become those of the world; the default changes nothing."""
+    """How the network's probabilities become true ones; the default changes nothing."""
 
     footprint: Temperature | None = None
     stage: Temperature | None = None
@@ -89,7 +89,7 @@ class SecondLook:
     """Ground size of a crop's pixel at each scale, metres."""
     crop_px: Pixels
     sure_from: float = math.inf
-    """Probability of being complete, by the first look, from which a building is not looked at again."""
+    """Probability of being complete, by the first look, from which a building gets no second look."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,12 +42,12 @@ class Weights:
 
     @property
     def stage_sure_from(self) -> float:
-        """Probability of being complete, by the first look, from which a building is not looked at again."""
+        """Probability of being complete, by the first look, from which a building gets no second look."""
         return math.inf if self.card.stage_head is None else self.card.stage_head.sure_from
 
     @property
     def gsd_m(self) -> float:
-        """Ground size of the network's pixel, metres; the coarsest, where it reads fine scenes finer."""
+        """Ground size of the network's pixel, metres; the coarsest one, if the network reads fine scenes at a finer one."""
         return self.card.gsd_m
 
     def read_gsd_m(self, seen_m: float) -> float:
@@ -67,10 +67,10 @@ class Weights:
 
 
 def load_weights(name_or_path: str | Path | None = None) -> Weights:
-    """Weights that ship with the package by name, or those in a folder, a card or a file beside a card.
+    """Load shipped weights by name, or others by folder, card, or a file beside a card.
 
     Args:
-        name_or_path: None for the default ones, which ``weights/default.txt`` names.
+        name_or_path: None for the default weights, which ``weights/default.txt`` names.
 
     Raises:
         InputError: there are none of that name, the card is broken, or a file differs from the one that the card describes.

@@ -1,4 +1,4 @@
-"""Everything a training run is made of, from one YAML file."""
+"""All settings of a training run, from one YAML file."""
 
 from __future__ import annotations
 
@@ -27,40 +27,44 @@ class DataConfig:
     gsd_m: float = 0.35
     """Ground size of the network's pixel, metres; images whose own pixel is coarser are enlarged to it."""
     finest_gsd_m: float = 0.0
-    """Where finer than ``gsd_m``: the pixel to which images are shrunk that are finer still; those between are read at about their own."""
+    """If finer than ``gsd_m``: images with still finer pixels are reduced to this one, and those between are read at about their
+    own."""
     chip_px: int = 256
     """Side of a training sample, a multiple of 32."""
     batch: int = 12
     """Samples per optimizer step and device."""
     samples: int = 12000
-    """Samples the whole run draws (steps = samples / batch); the seed fixes each of them, whatever the resume point."""
+    """Number of samples that the run draws (steps = samples / batch); the seed determines each of them, wherever a run is
+    resumed."""
     workers: int = 0
-    """Loader processes."""
+    """Number of loader processes."""
     licences: str = "any"
-    """Of the chips that may train: any, open (no ban on uses), permissive (nor share-alike); see ``detect.datasets.licences``."""
+    """Licences of the chips that may train: any, open (no use forbidden), permissive (open and not share-alike); see
+    ``detect.datasets.licences``."""
     shares: dict[str, float] = field(default_factory=dict)
-    """Data set → share of the samples; sets that are not named share what is left by area."""
+    """Data set → share of the samples; sets without a share get the rest in proportion to their area."""
     tinted: float = 0.0
-    """Share of samples whose roofs get another tone, mostly a darker one; only where outlines are known."""
+    """Share of samples whose roofs get another, mostly darker tone; only where outlines are known."""
     recoloured: float = 0.0
-    """Share of samples whose roofs get colours from anywhere on the circle; only where outlines are known."""
+    """Share of samples whose roofs get colours of any hue; only where outlines are known."""
     simulated: float = 0.3
     """Share of samples on which rows of simulated blocks are painted."""
     built: float = 0.6
-    """Share of samples that are looked for until they show a building; 0 shows ground as it comes, which keeps the network's idea of how
-    much of it is built."""
+    """Share of samples that are drawn until they show a building; with 0, samples show how much of the ground is really built
+    up."""
     unfinished: float = 0.0
     """Share of samples that show a building known to be unfinished."""
     mixed: float = 0.0
-    """Share of samples of which a rectangle shows the same place of another sample of the batch (CutMix; Yun et al. 2019)."""
+    """Share of samples in which a rectangle is copied from another sample of the batch (CutMix; Yun et al. 2019)."""
     turned: float = 0.0
     """Share of samples turned by any angle; the others turn by right angles only."""
     coloured: float = 1.0
-    """Share of samples whose colours, contrast, grain and sharpness are changed."""
+    """Share of samples whose colours, contrast, noise and sharpness are changed."""
     strong: float = 0.0
-    """Share of those whose colours are changed that are changed far more, as archives of other sensors, tints and exposures would be."""
+    """Share of the samples with changed colours that are changed far more, like archives of other sensors, tints and
+    exposures."""
     drawn: float = 0.0
-    """Share of samples whose ground is drawn too, with a few houses."""
+    """Share of samples that are drawn completely, ground and a few houses."""
     max_gsd_m: float = 1.2
     """Coarsest image that a sample imitates, metres."""
 
@@ -81,14 +85,15 @@ class NetworkConfig:
     start: str = ""
     """Name or path of trained weights to start from instead; of the same architecture."""
     teachers: tuple[str, ...] = ()
-    """Names or paths of trained weights, of any architecture, whose mean answer is learnt beside the labels (``loss.distil``)."""
+    """Names or paths of trained weights, of any architecture, whose mean answer is learnt in addition to the labels
+    (``loss.distil``)."""
     freeze: float = 0.0
-    """Share of the steps, from the first, in which the encoder is left as it is; for fine-tuning on few chips."""
+    """Share of the steps, from the first one, in which the encoder is frozen; for fine-tuning on few chips."""
     norms_at_rest: bool = False
-    """Batch norms keep the statistics with which they start: those of small batches of one place would replace the ones of many."""
+    """Batch norms keep their initial statistics, which small batches of one place would replace."""
     keep: float = 0.0
-    """Share of the starting weights in those that the run leaves: between both, a network does well on what it learnt and on what it knew
-    (Wortsman et al. 2022, arXiv:2109.01903). Needs ``start``."""
+    """Share of the starting weights in the final ones: an average of both is good on the new data and on the old (Wortsman et al.
+    2022, arXiv:2109.01903). Needs ``start``."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +104,9 @@ class OptimizerConfig:
     decoder_lr: float = 2e-3
     weight_decay: float = 1e-2
     warmup: float = 0.08
-    """Share of the steps over which the rate rises."""
+    """Share of the steps in which the learning rate rises."""
     hold: float = 0.0
-    """Share of the steps, after the warm-up, in which the rate stays, before it falls: a run that is cut short has lost little."""
+    """Share of the steps after the warm-up in which the learning rate is constant before it falls."""
     ema: float = 0.99
     """Decay of the exponential moving average of the weights, per step; the average is what is kept."""
     clip: float = 5.0
@@ -110,20 +115,21 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What weighs how much."""
+    """Weights of the parts of the loss."""
 
     gap_weight: float = 4.0
-    """Of background pixels near a building, in the cross entropy, where outlines are known."""
+    """Weight of background pixels near a building in the cross entropy, where outlines are known."""
     gap_m: float = 1.4
-    """How near that is."""
+    """Distance to a building that counts as near, metres."""
     boundary: float = 0.5
-    """Of the boundary head."""
+    """Weight of the boundary head."""
     stage: float = 0.2
-    """Of the stage heads."""
+    """Weight of the stage heads."""
     distil: float = 0.0
-    """Of the distance to the mean answer of ``network.teachers``."""
+    """Weight of the distance to the mean answer of ``network.teachers``."""
     consistency: float = 0.0
-    """Of the disagreement between a sample and the same sample resampled by a fraction of a pixel; doubles the work of a step."""
+    """Weight of the disagreement between a sample and the same sample resampled by a fraction of a pixel; doubles the work of a
+    step."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ class TrainConfig:
     """One run."""
 
     name: str
-    """Of the weights that it leaves."""
+    """Name of the weights that the run writes."""
     out: str
     """Folder for logs, checkpoints and weights."""
     seed: int = 0
