@@ -155,7 +155,7 @@ class Answers:
     def __init__(self, table: pd.DataFrame, features: NDArray[np.float32]) -> None:
         """Take the training buildings and their features (n, views, F)."""
         self.table, self.features = table, features
-        self.components = Components.of(features.reshape(-1, features.shape[2]), COMPONENTS)
+        self.components = Components.from_features(features.reshape(-1, features.shape[2]), COMPONENTS)
         self.truth = stage_numbers(table)
         self.weight = table["weight"].to_numpy(float)
         # What is sure and not taken for granted says how good a choice is.

@@ -1,1 +1,1 @@
-"""Nouns and tools that every room shares; imports no other room."""
+"""Nouns and tools that all folders of the package share; imports none of them."""

@@ -1,6 +1,6 @@
 """Values of options as a user writes them, on a command line or in Python, checked and brought into one type.
 
-Each function takes text or a value that is right already, and raises an InputError that says what is wanted.
+Each function takes a text or a value that already has the right type, and raises an InputError that says what is expected.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def ids(text: str) -> tuple[int, ...]:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Words between commas, without blanks."""
+    """The words of a comma-separated list, without blanks."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

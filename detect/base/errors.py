@@ -1,4 +1,4 @@
-"""What can go wrong, as one line that says what, where and what to do."""
+"""Errors that end a command. Each is one line that says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class DetectError(Exception):
 
     exit_code = 1
     results: Sequence[Any] = ()
-    """Of a call with several inputs, what was done all the same."""
+    """In a call with several inputs: the results of those that worked."""
 
 
 class InputError(DetectError):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A hidden neighbour to write to, of the same suffix, which takes the file's place once it is whole.
+    """Yield a hidden file in the same folder, to write to; it replaces ``path`` when the context ends.
 
-    Where the writing fails, the neighbour is removed and what was there before stays. Processes that write the same file at once, be it on
-    several machines, do not disturb each other; the last one wins.
+    If writing fails, the hidden file is removed and ``path`` stays as it was. Several processes, even on several machines, may
+    write the same file at the same time; the last one wins.
     """
     aside = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")
     try:

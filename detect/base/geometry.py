@@ -1,4 +1,4 @@
-"""True ground metres on the WGS 84 ellipsoid, whatever the CRS."""
+"""Measures in true ground metres on the WGS 84 ellipsoid, whatever the CRS."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ground_size_m(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS |
 
 
 def moved(geometries: Geometry, transform: Affine) -> Geometry:
-    """A geometry or an array of them with an affine applied to each corner: from pixels to the CRS, or back with ``~transform``."""
+    """A geometry, or an array of them, with an affine transform applied to each corner; ``~transform`` does the reverse."""
     return shapely.transform(geometries, lambda x, y: transform * (x, y), interleaved=False)
 
 
@@ -51,7 +51,7 @@ def span_outline(transform: Affine, span: Span) -> Polygon:
 
     Args:
         transform: pixels (x = column, y = row) → CRS.
-        span: which pixels.
+        span: the pixels.
     """
     corners = ((span.col0, span.row0), (span.col1, span.row0), (span.col1, span.row1), (span.col0, span.row1))
     return Polygon([transform * corner for corner in corners])
@@ -76,7 +76,7 @@ def north_px(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS | None
     Args:
         transform: pixels (x = column, y = row) → CRS.
         size_hw: of the raster, pixels.
-        crs: None for a raster without a place; up is taken for north then.
+        crs: None for a raster without georeference; then up is north.
     """
     if crs is None:
         return 0.0, -1.0
@@ -105,7 +105,7 @@ def to_local_metres(geometries: Sequence[BaseGeometry], crs: pyproj.CRS | None) 
 
     Args:
         geometries: any geometries, none of them empty.
-        crs: theirs; None when they are in metres already, with y to the north.
+        crs: CRS of the geometries; None if they are already in metres, with y to the north.
     """
     planar = np.array(geometries, dtype=object)
     if not len(planar):
@@ -139,7 +139,7 @@ def measure(geometries: Sequence[BaseGeometry], crs: pyproj.CRS | None) -> pd.Da
     planar = list(geometries)
     if not planar:
         return pd.DataFrame({name: pd.Series(dtype="float64") for name in MEASURES})
-    if len(planar) > _AT_A_TIME:  # each step makes geometries anew
+    if len(planar) > _AT_A_TIME:  # each step copies the geometries
         parts = (planar[i : i + _AT_A_TIME] for i in range(0, len(planar), _AT_A_TIME))
         return pd.concat([measure(part, crs) for part in parts], ignore_index=True)
     local = to_local_metres(planar, crs)
@@ -165,7 +165,8 @@ def measure(geometries: Sequence[BaseGeometry], crs: pyproj.CRS | None) -> pd.Da
 def area_km2(geometry: BaseGeometry, crs: pyproj.CRS | None) -> float:
     """Area of a polygon of any size on the ellipsoid, km².
 
-    Its edges are straight lines in ``crs``; they are cut into short pieces first, since a geodesic between far corners runs elsewhere.
+    Its edges are straight lines in ``crs``; they are cut into short pieces first, because the geodesic between distant corners is
+    another line.
     """
     if geometry.is_empty:
         return 0.0

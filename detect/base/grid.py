@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 READ_COARSER = 1.1
-"""How much coarser than the scene's own pixel the network's is, where it may be; this hides what resampling does to the finest grain."""
+"""The network's pixel is coarser than the scene's own by this factor, within the network's range; this hides artefacts of
+resampling."""
 
 
 def reading_gsd_m(seen_m: float, finest_m: float, coarsest_m: float) -> float:
     """The ground size of a pixel at which a network reads a scene whose own pixel is ``seen_m``, metres.
 
-    A little coarser than the scene's own, within what the network was trained for.
+    It is a little coarser than the scene's own pixel, within the range that the network was trained for.
     """
     return min(max(seen_m * READ_COARSER, finest_m), coarsest_m)
 

@@ -1,4 +1,4 @@
-"""Pairing two sets of polygons by overlap, and what belongs together through pairs."""
+"""Pair two sets of polygons by overlap, and find the sets that pairs connect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Geometries = ArrayLike
 
 
 def overlaps(ours: Geometries, theirs: Geometries) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Every pair of polygons that share ground: (index in ours, index in theirs, IoU), in no order that matters."""
+    """Every pair of polygons that share ground: (index in ours, index in theirs, IoU), in any order."""
     a, b = np.array(ours, dtype=object), np.array(theirs, dtype=object)
     if not len(a) or not len(b):
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
@@ -27,7 +27,7 @@ def overlaps(ours: Geometries, theirs: Geometries) -> tuple[NDArray[np.int64], N
 def match(
     pairs: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], iou: float = 0.5
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """One-to-one pairs of at least an IoU, best first (SpaceNet; Van Etten, Lindenbaum & Bacastow 2018).
+    """One-to-one pairs with at least the given IoU, best first (SpaceNet; Van Etten, Lindenbaum & Bacastow 2018).
 
     Args:
         pairs: from ``overlaps``.
@@ -52,7 +52,7 @@ def match(
 
 
 def connected(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """The number of the connected set (count,) that each thing belongs to, given pairs (2, n) of things that belong together."""
+    """The number (count,) of the connected set that each of ``count`` items belongs to, given pairs (2, n) of linked items."""
     graph = coo_array((np.ones(pairs.shape[1], bool), tuple(pairs)), shape=(count, count))
     return connected_components(graph, directed=False)[1].astype(np.int64) if count else np.zeros(0, np.int64)
 
@@ -86,7 +86,7 @@ def best_match(
 
 
 def same_buildings(ours: Geometries, theirs: Geometries, share: float = 0.4) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs that stand for one building, (index in ours, index in theirs): at least ``share`` of the smaller is common ground."""
+    """Pairs that show one building, (index in ours, index in theirs): they share at least ``share`` of the smaller area."""
     a, b = np.array(ours, dtype=object), np.array(theirs, dtype=object)
     if not len(a) or not len(b):
         return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -97,7 +97,7 @@ def same_buildings(ours: Geometries, theirs: Geometries, share: float = 0.4) -> 
 
 
 def covered_by(ours: Geometries, theirs: Geometries, share: float = 0.4) -> NDArray[np.bool_]:
-    """Which of ours stand for the same building as one of theirs: see ``same_buildings``."""
+    """Whether each of ours shows the same building as one of theirs; see ``same_buildings``."""
     same = np.zeros(len(np.array(ours, dtype=object)), bool)
     same[same_buildings(ours, theirs, share)[0]] = True
     return same

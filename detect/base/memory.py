@@ -9,8 +9,8 @@ import sys
 def trim() -> None:
     """Make the C library return the freed memory that it holds; does nothing where it cannot.
 
-    glibc keeps freed pieces for later, one heap for each thread. After a stage of a scene with hundreds of thousands of buildings these are
-    hundreds of megabytes, which the next stage, with pieces of other sizes, does not use.
+    glibc keeps freed blocks for later, in one heap per thread. With hundreds of thousands of buildings in a scene they take
+    hundreds of megabytes after one step, and the next step cannot use them because it needs blocks of other sizes.
     """
     if sys.platform != "linux":
         return

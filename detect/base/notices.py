@@ -12,7 +12,7 @@ class Code(StrEnum):
     """What a notice is about."""
 
     SCENE = "scene"
-    """How the scene was read, and what is odd about its file."""
+    """How the scene was read, and what is unusual about its file."""
     UNLIKE_TRAINING = "unlike-training"
     STOREYS_DIFFER = "storeys-differ"
     COUNTED_ELSEWHERE = "counted-elsewhere"
@@ -21,12 +21,12 @@ class Code(StrEnum):
     REVIEWED = "reviewed"
     NOT_REDRAWN = "not-redrawn"
     SERIES = "series"
-    """What is odd about the results of a series, or about how they fit each other."""
+    """What is unusual about the results of a series, or does not fit together."""
     SIMULATED = "simulated"
     HARDLY_SEEN = "hardly-seen"
-    """A date of a series that shows little or nothing of what stands."""
+    """A date of a series at which few or none of the existing buildings are visible."""
     OTHER = "other"
-    """Of a result from before notices had codes."""
+    """A warning in a result that was written before notices had codes."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Notice:
     """A warning."""
 
     code: str
-    """Of ``Code``, or one that a later version knows."""
+    """A value of ``Code``, or a code of a later version."""
     text: str
 
 
@@ -43,11 +43,11 @@ _BEGINNINGS = {
     "corrected by a reviewer:": Code.REVIEWED,
     "overview.png and the picture of the page are the earlier ones:": Code.NOT_REDRAWN,
 }
-"""How the texts begin that a census replaces, in results from before notices had codes."""
+"""Beginnings of the texts that a census replaces, in results that were written before notices had codes."""
 
 
 def notices_of(summary: Mapping[str, Any]) -> list[Notice]:
-    """The notices of a summary.json; those of results from before notices had codes are known by how their texts begin."""
+    """The notices of a summary.json; if it was written before notices had codes, the beginning of a text gives its code."""
     if "notices" in summary:
         return [Notice(n["code"], n["text"]) for n in summary["notices"]]
     known = _BEGINNINGS.items()
@@ -57,6 +57,6 @@ def notices_of(summary: Mapping[str, Any]) -> list[Notice]:
 
 
 def as_json(notices: Iterable[Notice]) -> dict[str, Any]:
-    """What summary.json holds of notices: ``warnings``, their texts, and ``notices``, texts with codes."""
+    """Notices as summary.json holds them: ``warnings`` has the texts, ``notices`` the texts with codes."""
     known = list(notices)
     return {"warnings": [n.text for n in known], "notices": [asdict(n) for n in known]}

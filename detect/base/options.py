@@ -1,7 +1,7 @@
 """Options that are written once: a dataclass whose fields give the command line, the Python signature, the defaults and the help.
 
-Each field says its own flag, ``gsd_m: float | None = field(default=None, metadata=flag("--gsd", "ground size …", "METRES", positive))``,
-and ``takes`` gives a function with ``**options`` their signature.
+Each field names its own flag, ``gsd_m: float | None = field(default=None, metadata=flag("--gsd", "ground size …", "METRES",
+positive))``, and ``takes`` gives a function with ``**options`` their signature.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Flag:
     metavar: str | None = None
     """What stands for the value in the help; None: a switch without a value."""
     read: Callable[[Any], Any] = _as_given
-    """Text, or a Python value, → the checked value; raises InputError."""
+    """Turns a text or a Python value into the checked value; raises InputError."""
 
     @property
     def dest(self) -> str:
@@ -74,7 +74,7 @@ class Options:
 
     @classmethod
     def from_keywords(cls, **given: Any) -> Self:
-        """From keywords.
+        """Options from keyword arguments.
 
         Raises:
             TypeError: an unknown option; the message lists the known ones.
@@ -96,7 +96,7 @@ class Options:
 
     @classmethod
     def from_flags(cls, value: Callable[[Flag], Any], **given: Any) -> Self:
-        """From the command line: ``value`` of each flag, and keywords for what has none."""
+        """Options from the command line: ``value`` gives the value of a flag, ``given`` the options without a flag."""
         for one in fields(cls):
             parts = tuple(value(flag) for flag in one.metadata["flags"])
             if parts:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SWITCHES = {
-    "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime: a device id and events in the cache folder, and a look-up of the host that takes them
-    "NO_ALBUMENTATIONS_UPDATE": "1",  # albumentations asks PyPI for its version
+    "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime stores a device id and events, and looks up the host that receives them
+    "NO_ALBUMENTATIONS_UPDATE": "1",  # albumentations asks PyPI for its newest version
 }
 """Environment variables that are read when the library is imported; afterwards it is too late. Child processes inherit them."""
 
@@ -32,7 +32,7 @@ def switch_off() -> None:
 
 @contextmanager
 def no_font_list() -> Iterator[None]:
-    """Within it, Matplotlib's first import leaves no list of the machine's fonts and no folder of settings in the user's home."""
+    """Keep the first import of Matplotlib from writing a list of fonts and a settings folder to the user's home."""
     if "MPLCONFIGDIR" in os.environ or "matplotlib" in sys.modules:
         yield
         return

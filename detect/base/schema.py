@@ -1,73 +1,136 @@
-"""JSON against dataclasses: what a file holds, checked once, with errors that name the key, what stands there and what is wanted."""
+"""JSON and YAML against dataclasses: a file's content, checked once, with errors that name the key, its value and what it must be."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, fields, is_dataclass
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-_PLAIN = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+_PLAIN = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
 
 
 class SchemaError(ValueError):
-    """JSON that does not fit; the message names the key."""
+    """Content that does not fit; the message names the key."""
 
 
-def read(kind: Any, value: Any, key: str = "") -> Any:
-    """A value as its type says.
+@dataclass(frozen=True)
+class Must:
+    """What a value must be beyond its type, as in ``Annotated[float, Must("a number above 0", lambda number: number > 0)]``."""
+
+    be: str
+    """For errors, which say "it must be" before it."""
+    holds: Callable[[Any], bool]
+    """Whether a value of the right type is valid."""
+
+
+def read(kind: Any, value: Any, key: str = "", *, strict: bool = False) -> Any:
+    """Check a value against a type and return it as that type.
 
     Args:
-        kind: a dataclass, ``str``, ``int``, ``float``, ``bool``, ``Any``, a ``Literal``, a list or dict of these, or one of them or None.
-        value: from a JSON file. Of an object, keys that the dataclass lacks are ignored; where the file lacks one, the default stands.
+        kind: a dataclass, ``str``, ``int``, ``float``, ``bool``, ``Any``, a ``Literal``, a list, tuple or dict of these, one of them or
+            None, or one of them annotated with ``Must``.
+        value: from a JSON or YAML file. Where it lacks a key of a dataclass, the default stands.
         key: under which the value stands, such as ``run.key``; for errors.
+        strict: refuse keys that the dataclass lacks, for files that people write; otherwise they are ignored.
 
     Raises:
-        SchemaError: a key is missing or holds something else.
+        SchemaError: a key is missing or unknown, or holds something else.
     """
+    return _read(kind, value, key, strict)
+
+
+def _read(kind: Any, value: Any, key: str, strict: bool, wanted: str | None = None) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
+    wanted = wanted or _wanted(kind)
     if kind is Any:
         return value
+    if origin is Annotated:
+        found = _read(arguments[0], value, key, strict, wanted)
+        return found if arguments[1].holds(found) else _refuse(value, key, wanted)
     if origin in (Union, UnionType):
         (some,) = (a for a in arguments if a is not NoneType)
-        return None if value is None else read(some, value, key)
+        return None if value is None else _read(some, value, key, strict, wanted)
     if origin is Literal:
-        return _checked(value, value in arguments, key, f"one of {', '.join(map(str, arguments))}")
-    if origin is list:
-        return [
-            read(arguments[0], v, f"{key}[{i}]") for i, v in enumerate(_checked(value, isinstance(value, list), key, "a list"))
-        ]
-    if is_dataclass(kind) or origin is dict:
-        content = _checked(value, isinstance(value, dict), key, "an object")
+        return value if value in arguments else _refuse(value, key, wanted)
+    if origin in (list, tuple):
+        return origin(_read_each(arguments, value, key, strict, wanted))
+    if origin is dict or is_dataclass(kind):
+        if not isinstance(value, dict):
+            _refuse(value, key, wanted)
         if origin is dict:
-            return {name: read(arguments[1], v, _below(key, name)) for name, v in content.items()}
-        return _read_dataclass(kind, content, key)
-    fits = isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
-    return _checked(value, fits, key, _PLAIN[kind])
+            return {name: _read(arguments[1], v, _below(key, name), strict) for name, v in value.items()}
+        return _read_dataclass(kind, value, key, strict)
+    return _read_plain(kind, value, key, wanted)
 
 
-def _read_dataclass(kind: Any, content: dict[str, Any], key: str) -> Any:
-    given = {}
-    for field in fields(kind):
-        if field.name in content:
-            given[field.name] = read(_hints(kind)[field.name], content[field.name], _below(key, field.name))
+def _read_each(kinds: tuple[Any, ...], value: Any, key: str, strict: bool, wanted: str) -> list[Any]:
+    """The items of a list; ``kinds`` is one kind for all of them, or the kind of each."""
+    if not isinstance(value, list):
+        _refuse(value, key, wanted)
+    if len(kinds) == 1 or kinds[-1] is ...:
+        kinds = kinds[:1] * len(value)
+    if len(kinds) != len(value):
+        _refuse(value, key, wanted)
+    return [_read(kind, v, f"{key}[{i}]", strict) for i, (kind, v) in enumerate(zip(kinds, value, strict=True))]
+
+
+def _read_dataclass(kind: Any, content: dict[str, Any], key: str, strict: bool) -> Any:
+    known, given = {field.name: field for field in fields(kind) if field.init}, {}
+    if strict and (unknown := [name for name in content if name not in known]):
+        raise SchemaError(f"unknown key '{_below(key, unknown[0])}'; known are {', '.join(known)}")
+    for name, field in known.items():
+        hint = _hints(kind)[name]
+        if name in content:
+            given[name] = _read(hint, content[name], _below(key, name), strict)
         elif field.default is MISSING and field.default_factory is MISSING:
-            raise SchemaError(f"it lacks '{_below(key, field.name)}'")
-    return kind(**given)
+            raise SchemaError(f"'{_below(key, name)}' is missing; it must be {_wanted(hint)}")
+    try:
+        return kind(**given)
+    except ValueError as cause:
+        raise SchemaError(f"'{key}' is impossible: {cause}") from cause
+
+
+def _read_plain(kind: Any, value: Any, key: str, wanted: str) -> Any:
+    if isinstance(value, bool) and kind is not bool:
+        _refuse(value, key, wanted)
+    if kind is float:
+        finite = isinstance(value, int | float) and abs(value) <= sys.float_info.max
+        return float(value) if finite else _refuse(value, key, wanted)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, kind) else _refuse(value, key, wanted)
+
+
+def _wanted(kind: Any) -> str:
+    """What a value of a type is, in words."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return str(arguments[1].be)
+    if origin in (Union, UnionType):
+        return _wanted(next(a for a in arguments if a is not NoneType))
+    if origin is Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin is tuple and arguments[-1] is not ...:
+        return f"a list of {len(arguments)} {'numbers' if set(arguments) <= {int, float} else 'values'}"
+    if origin in (list, tuple):
+        return {str: "a list of texts", float: "a list of numbers", int: "a list of whole numbers"}.get(arguments[0], "a list")
+    return _PLAIN.get(kind, "an object with keys")
 
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+    return get_type_hints(kind, include_extras=True)
 
 
-def _below(key: str, name: str) -> str:
-    return f"{key}.{name}" if key else name
+def _below(key: str, name: Any) -> str:
+    return f"{key}.{name}" if key else str(name)
 
 
-def _checked(value: Any, fits: bool, key: str, wanted: str) -> Any:
-    if not fits:
-        text = json.dumps(value, ensure_ascii=False)
-        raise SchemaError(f"'{key}' is {text if len(text) <= 60 else text[:57] + '…'}; it must be {wanted}")
-    return value
+def _refuse(value: Any, key: str, wanted: str) -> Any:
+    text = json.dumps(value, ensure_ascii=False, default=str, skipkeys=True)
+    name = f"'{key}'" if key else "it"
+    raise SchemaError(f"{name} is {text if len(text) <= 60 else text[:57] + '…'}; it must be {wanted}")

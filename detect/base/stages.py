@@ -21,14 +21,16 @@ def pool(
 ) -> NDArray[np.float64]:
     """Stage probabilities (count, 3) of the buildings labelled 1…count, rows summing to one.
 
-    The mean over a building's pixels, sharpened or softened by a temperature on the log scale (Guo et al. 2017): 1 leaves it as it is.
+    The mean over a building's pixels, sharpened or softened by a temperature on the log scale (Guo et al. 2017); 1 changes
+    nothing.
 
     Args:
         heads: (3, H, W) stored stage heads, p × ``TOP``.
         labels: (H, W).
         count: number of buildings; each has at least one pixel.
         temperature: temperature of the calibration, from the weights' card.
-        class_weights: weights of the stages in the training loss, which inflates their odds by as much (Saerens et al. 2002).
+        class_weights: weights of the stages in the training loss; they multiplied the odds, which is undone here (Saerens et al.
+            2002).
     """
     sums = np.stack([np.bincount(labels.ravel(), weights=h.ravel(), minlength=count + 1)[1:] for h in heads], axis=1)
     logs = np.log(np.maximum(sums, 1e-9) / np.maximum(sums.sum(axis=1, keepdims=True), 1e-9) + 1e-6) / temperature

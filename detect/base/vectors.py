@@ -20,10 +20,10 @@ _NO_POLYGONS = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 
 def read_vector(path: str | Path, layer: str | None = None, preferred: str | None = None) -> gpd.GeoDataFrame:
-    """A layer of a vector file with every column: the one named, else ``preferred`` where it is there, else the first.
+    """Read a layer of a vector file with all columns: ``layer`` if given, else ``preferred`` if the file has it, else the first.
 
     Raises:
-        InputError: missing, no vector file, or without that layer.
+        InputError: the file is missing, is no vector file, or lacks the layer.
     """
     path = Path(path)
     with _reading(path):
@@ -42,7 +42,7 @@ def polygon_layers(path: str | Path) -> list[str]:
     """Names of the layers of a vector file that may hold polygons, in the file's order; none for a file with one unnamed table.
 
     Raises:
-        InputError: missing, or no vector file.
+        InputError: the file is missing, or is no vector file.
     """
     path = Path(path)
     with _reading(path):
@@ -53,7 +53,7 @@ def polygon_layers(path: str | Path) -> list[str]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Within it, what the libraries raise becomes one line about the file, and what they warn of is not shown."""
+    """Turn errors of the libraries into one line about the file, and hide their warnings."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
     try:
@@ -67,7 +67,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _may_hold_polygons(kind: str | None) -> bool:
-    """Whether a layer of OGR's geometry type does; ``2.5D Point``, ``LineString ZM`` and tables without geometries do not."""
+    """Whether a layer of an OGR geometry type may; ``2.5D Point``, ``LineString ZM`` and tables without geometries may not."""
     return kind is not None and not set(kind.split()) & set(_NO_POLYGONS)
 
 
@@ -101,5 +101,5 @@ def equal_area_crs(table: gpd.GeoDataFrame) -> pyproj.CRS | None:
 
 
 def geometries_of(table: gpd.GeoDataFrame) -> NDArray[np.object_]:
-    """Its geometries as an array of shapely objects."""
+    """The geometries of a table, as an array of shapely objects."""
     return np.asarray(table.geometry.to_numpy(), dtype=object)

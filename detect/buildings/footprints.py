@@ -1,7 +1,7 @@
 """Groups of a scene → buildings: footprint, stage and score of each.
 
-All in pixels of the work grid (x = column, y = row, pixel corners at integers); its pixels are square on the ground to a fraction of a
-per cent. ``extract_buildings`` is the one function of ``detect.buildings`` that reads all stored heads.
+All coordinates are pixels of the work grid (x = column, y = row, pixel corners at integers); its pixels are square on the ground
+to a fraction of a per cent. ``extract_buildings`` is the one function of ``detect.buildings`` that reads all stored heads.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ class Reading:
     scores: NDArray[np.uint8] = field(default_factory=lambda: np.arange(256, dtype=np.uint8))
     """(256,) table from a stored probability to the one that a score averages; see ``detect.network.probabilities.calibrated``."""
     temperature: float = 1.0
-    """Of the stage calibration."""
+    """Temperature of the stage calibration."""
     class_weights: tuple[float, ...] = (1.0,) * len(STAGES)
-    """That the stages had in the training loss."""
+    """Weight of each stage in the training loss."""
     classify: Classify | None = None
     """Second look, for buildings that the pooled stage heads are not sure are complete; without it, the stage heads decide alone."""
     sure_from: float = math.inf
@@ -93,11 +93,11 @@ def extract_buildings(
     *,
     paint: Paint | None = None,
 ) -> list[RawBuilding]:
-    """Every building of a scene, in the order of the groups and within one of their first pixels.
+    """Every building of a scene, in the order of the groups; within a group by first pixel.
 
     Args:
         read_heads: span of the scene → heads (5, H, W) uint8; called by one thread at a time.
-        groups: of ``find_groups`` at the same threshold.
+        groups: result of ``find_groups`` at the same threshold.
         size_hw: size of the scene's work grid, pixels.
         reading: how the heads are read.
         paint: receives the pixels and stages of the buildings, window by window.
@@ -105,7 +105,7 @@ def extract_buildings(
     groups = [g for g in groups if g.area_px >= reading.params.min_area_px]
     windows = _Windows(read_heads, groups, size_hw, reading, paint)
     with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:  # each holds a window in memory
-        # rasterio hushes this while it outlines labels; shapely, in another thread, may restore the filters in the middle.
+        # rasterio hides this warning while it outlines labels, but shapely may restore the filters meanwhile, in another thread.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         found = [building for part in threads.map(windows.buildings, batches(groups)) for building in part]
     found.sort(key=lambda f: f[:2])
@@ -113,7 +113,7 @@ def extract_buildings(
 
 
 class _Windows:
-    """Turns groups into buildings, a window at a time; several threads may."""
+    """Turns groups into buildings, a window at a time; several threads may call it."""
 
     def __init__(
         self,
@@ -124,10 +124,10 @@ class _Windows:
         paint: Paint | None,
     ) -> None:
         self._read_heads, self._groups, self._size_hw, self._reading, self._paint = read_heads, groups, size_hw, reading, paint
-        self._gdal = threading.Lock()  # a GDAL file is one thread's at a time, and rasterio turns warnings off and on for all
+        self._gdal = threading.Lock()  # one thread at a time: a GDAL file needs it, and rasterio changes warning filters for all
 
     def buildings(self, numbers: list[int]) -> list[tuple[int, int, RawBuilding]]:
-        """The buildings of some groups, each after its group's number and its own place in the window."""
+        """The buildings of some groups, each with its group's number and its own place in the window before it."""
         groups, params = [self._groups[i] for i in numbers], self._reading.params
         window = reduce(Span.union, (g.span for g in groups))
         span = window.pad(1).clip(self._size_hw)  # one pixel more on each side shows whether a neighbour was observed
@@ -165,7 +165,7 @@ class _Windows:
     def _stages(
         self, heads: NDArray[np.uint8], labels: NDArray[np.int32], footprints: NDArray[np.object_], large: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        """Stage probabilities (n, 3) of each label: pooled, or those of the second look where that is wanted."""
+        """Stage probabilities (n, 3) of each label: pooled, or from the second look for those that get one."""
         reading, inside = self._reading, labels > 0
         pooled = np.minimum(heads[:, inside], TOP)
         stage_p = pool(pooled, labels[inside], len(footprints), reading.temperature, reading.class_weights)

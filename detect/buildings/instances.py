@@ -1,8 +1,8 @@
 """Probabilities → instances: which pixels form one building.
 
-First the connected groups of footprint pixels are found strip by strip, so that a scene of any size passes by, and joined over the seams;
-then each group is split in a window of its own by a watershed on the heads. What a group becomes depends on its own pixels alone, so
-block size, strips and order change nothing.
+First, connected groups of footprint pixels are found strip by strip, so that a scene of any size fits into memory, and joined
+across the seams. Then a watershed on the heads splits each group in a window of its own. The result depends only on the group's
+own pixels, so block size, strips and order change nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from detect.base.values import TOP
 
 _STRIP_AREA_PX = 4_000_000
 _CELL_PX = 512
-"""Groups that begin in one cell of a lattice are split together: large enough to spare calls, small enough for the processor's cache."""
+"""Groups that begin in one cell of a lattice are split together: large enough to need few calls, small enough for the processor's
+cache."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,13 @@ class InstanceParams:
     merge_below: float = 0.35
     """Two parts are one building when the line between them is less of a boundary than this."""
     min_seed_px: int = 12
-    """A smaller core makes no building of its own where its group has a larger one."""
+    """A smaller core does not become a building of its own if its group has a larger one."""
     min_area_px: int = 16
     """Smaller instances are dropped."""
     mean_margin: float = 0.18
-    """So are those whose mean probability is not this share of the way from the footprint threshold to 1: pixels of a building may be in
-    doubt, but not all of them (hysteresis; Canny 1986). Noise in dark water and shadow looks like that."""
+    """Instances are also dropped if their mean probability lies less than this share of the way from the footprint threshold to 1.
+    Single pixels of a building may be in doubt, but not all of them (hysteresis; Canny 1986). Noise in dark water and shadow looks
+    like that."""
 
     @property
     def threshold_u8(self) -> int:
@@ -79,7 +81,7 @@ def find_groups(
         read_footprint: span of the scene → footprint head (H, W) uint8.
         size_hw: size of the scene, pixels.
         threshold_u8: a pixel at or above (and not 255) belongs to a building.
-        strip_px: rows read at a time, by default as many as hold some millions of pixels; changes memory alone.
+        strip_px: rows read at a time, by default some millions of pixels; only the use of memory depends on it.
     """
     strip_px = strip_px or max(1, _STRIP_AREA_PX // size_hw[1])
     found: list[Group] = []
@@ -99,10 +101,10 @@ def find_groups(
 
 
 def _groups_of_strip(labels: NDArray[np.int32], stats: NDArray[np.int32], row0: int) -> Iterator[Group]:
-    """The groups of one strip by label, whose first row is ``row0`` of the scene; ``stats`` (label, 5) as OpenCV gives them."""
+    """The groups of a strip that begins at row ``row0`` of the scene, by label; ``stats`` (label, 5) come from OpenCV."""
     for label, (left, top, width, height, area) in enumerate(stats.tolist()):
         if label == 0:
-            continue  # what is no building
+            continue  # the background
         col = left + int((labels[top, left : left + width] == label).argmax())
         yield Group(Span(row0 + top, left, row0 + top + height, left + width), (row0 + top, col), area)
 
@@ -138,9 +140,9 @@ def groups_mask(
 
     Args:
         footprint: (H, W) of a window that holds the groups whole; others may reach into it.
-        groups: which.
+        groups: the groups.
         origin_rc: the window's first pixel in the scene.
-        threshold_u8: of ``find_groups``.
+        threshold_u8: as for ``find_groups``.
     """
     mask = footprint_mask(footprint, threshold_u8).astype(np.uint8)
     count, labels = cv2.connectedComponents(mask, connectivity=4)

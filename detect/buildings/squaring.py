@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 RECTANGLE_IOU = 0.84
-"""From this overlap on, a footprint is given as its rectangle: a drawn one comes back with 0.93, an L with 0.75 at most."""
+"""From this overlap (IoU) on, a footprint becomes its rectangle: drawn rectangles reach 0.93, L shapes at most 0.75."""
 RECTILINEAR_IOU = 0.82
 SIMPLIFY_PX = 0.8
 MIN_HOLE_PX = 60
@@ -25,7 +25,7 @@ def square_all(polygons: NDArray[np.object_], tolerance_px: float = 5.0) -> NDAr
 
     Tried in turn: the rectangle with the outline's area and second moments; edges snapped to the dominant direction and its normal; the
     outline simplified (Douglas & Peucker 1973). The first that overlaps the outline well and strays at most ``tolerance_px`` is taken.
-    A large building may stray 4 % of its perimeter's quarter, since its rounded corners are larger.
+    A large building may stray by 4 % of a quarter of its perimeter, because its rounded corners are larger.
     """
     polygons = np.array([_fill_small_holes(p) if n else p for p, n in zip(polygons, _holes(polygons), strict=True)], dtype=object)
     tolerance = np.maximum(tolerance_px, 0.01 * shapely.length(polygons))
@@ -201,8 +201,8 @@ def _runs(flat: NDArray[np.bool_], ring: NDArray[np.int64], rings: int) -> tuple
 
     Args:
         flat: (n,) kind of each edge, in order around its ring.
-        ring: (n,) that it belongs to, rising.
-        rings: how many there are.
+        ring: (n,) ring of each edge, in rising order.
+        rings: number of rings.
     """
     first = np.searchsorted(ring, np.arange(rings))
     last = np.searchsorted(ring, np.arange(rings), side="right") - 1

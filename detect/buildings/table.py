@@ -18,9 +18,9 @@ def building_table(found: Sequence[RawBuilding], transform: Affine, crs: pyproj.
     """A row per building.
 
     Args:
-        found: with outlines in pixels.
+        found: buildings with outlines in pixels.
         transform: pixels (x = column, y = row) → the scene's CRS.
-        crs: of the scene.
+        crs: CRS of the scene.
 
     Returns:
         The measures of ``detect.base.geometry.measure``, ``stage``, ``stage_score``, ``p_<stage>``, ``score``, ``touches_edge``, geometry.

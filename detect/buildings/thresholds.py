@@ -1,4 +1,4 @@
-"""Where buildings are cut out of probabilities: as the weights' card says, or as a user wants it."""
+"""Thresholds at which probabilities become buildings: those of the weights' card, or those that a user gives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from detect.network.weights import Weights
 
 
 def instance_params(weights: Weights, gsd_m: float, *, threshold: float | None, min_area_m2: float | None) -> InstanceParams:
-    """Thresholds and the smallest building, in pixels.
+    """Thresholds, and the size of the smallest building in pixels.
 
     Args:
         weights: whose card holds the thresholds.

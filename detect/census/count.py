@@ -10,12 +10,13 @@ Each draw has these steps:
    count as much as ``OWN_WORTH`` checked buildings; as wide as held-out places differ;
 4. of these, how many are dormitories, from the sum of the likeness probabilities (a Poisson binomial, nearly normal; Le Cam 1960) and
    from how many dormitories were missed on held-out places;
-5. rooms and beds, from the profile's ranges (triangular), and storeys from their interval where shadows tell them and rooms grow with them;
-6. how far the marked plots are filled, where nobody says how many buildings are planned: from the pads that are laid out (at least) to all
-   of the cleared ground, packed like the site's finished part (evenly in between).
+5. rooms and beds, from the profile's ranges (triangular), and storeys from their interval, if shadows give them and rooms grow
+with them;
+6. how far the marked plots will be filled, if the number of planned buildings is not given: evenly between the pads that are laid
+out and all of the cleared ground, packed like the site's finished part.
 
-A stage is a part of the same draw's buildings, so no stage's interval exceeds that of all buildings. Buildings a user has checked count as
-they are.
+A stage is a part of the same draw's buildings, so no stage's interval exceeds that of all buildings. Buildings that a user has
+checked are certain.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ LOW, HIGH = 0.05, 0.95
 SEED = 20_240_601
 OWN_WORTH = 10.0
 PACKING_SD = 0.1
-"""Relative, of how densely cleared ground will be built up."""
+"""Relative standard deviation of the density at which cleared ground will be built up."""
 # Weights without measured rates: half of what is found may be wrong and half may be missed.
 UNKNOWN_RATES = ({"place": "unknown", "matched": 1, "predicted": 2, "reference": 2},)
 Count = dict[str, int]
@@ -60,7 +61,7 @@ def take_census(
 
     Args:
         buildings: with ``site``, ``stage``, ``p_*``, ``score``, ``area_m2``, ``dormitory_like``, ``dormitory_score``, ``beds``,
-            and ``height_m`` where shadows were measured; where ``certain`` (bool) is there and set, a user has checked the building.
+            and ``height_m`` if shadows were measured; ``certain`` (bool, optional): a user has checked the building.
         sites: with ``name``, ``planned_buildings``, ``area_km2``.
         profile: of the structure that is counted.
         rates: of the weights' card, per validation place; see ``detect.census.rates``.
@@ -96,7 +97,7 @@ def take_census(
 
 
 def with_beds(buildings: gpd.GeoDataFrame, profile: StructureProfile) -> gpd.GeoDataFrame:
-    """The table with ``beds``: of finished buildings of the profile, in as many storeys as shadows tell where they tell; 0 for others."""
+    """The table with ``beds`` of finished buildings of the type, with the storeys that shadows give, if any; 0 for all others."""
     measured = storeys(buildings["height_m"].to_numpy(float))
     beds = (profile if measured is None else replace(profile, storeys=measured.estimate)).beds(
         buildings["length_m"].to_numpy(float)
@@ -162,7 +163,8 @@ class _Place:
         per_metre = profile.rooms_per_building if scaled is None else scaled
         beds = profile.beds_per_room
         self.worth = _triangular(rng, beds) / max(beds.likely, 1e-9)
-        """Beds of a building relative to the likely number; of one of the usual size and of those that are there."""
+        """Draws of the beds of a building, relative to their likely number; ``worth_usual`` is for a building of the usual
+        size."""
         self.worth_usual = (
             self.worth * _triangular(rng, profile.rooms_per_building) / max(profile.rooms_per_building.likely, 1e-9)
         )
@@ -243,7 +245,7 @@ def _missed(real: Draws, recall: Draws, rng: np.random.Generator) -> Draws:
 
 
 def _add_unseen(own: gpd.GeoDataFrame, place: _Place, rng: np.random.Generator, buildings: Draws) -> None:
-    """Add buildings that may have been missed where nothing was found: half a success before the first."""
+    """Where no building was found, add those that may have been missed, as if half a building had been found."""
     absent = set(SIZES_M2) - set(size_classes(own["area_m2"].to_numpy(float)))
     if len(absent) < len(SIZES_M2):
         return
@@ -252,7 +254,7 @@ def _add_unseen(own: gpd.GeoDataFrame, place: _Place, rng: np.random.Generator, 
 
 
 def _split(numbers: Draws, shares: Draws, rng: np.random.Generator) -> Draws:
-    """(3, D): whole numbers (D,) dealt out to the stages by their shares (D, 3)."""
+    """(3, D): whole numbers (D,) distributed over the stages by their shares (D, 3)."""
     first = rng.binomial(numbers.astype(np.int64), np.clip(shares[:, 0], 0, 1))
     rest = shares[:, 1] / np.maximum(1 - shares[:, 0], 1e-12)
     second = rng.binomial(numbers.astype(np.int64) - first, np.clip(rest, 0, 1))
@@ -276,7 +278,7 @@ class _Plan:
 
 
 def _plan(given: float, room: Room | None, seen: int, true: _True) -> _Plan | None:
-    """As many as the site's owner says, or as its ground would hold; None where neither is known."""
+    """The number given for the site, or else the number that its ground would hold; None if neither is known."""
     if not math.isnan(given):
         return _Plan(given, np.full(DRAWS, given), "given")
     if room is None or room.fits is None:
@@ -319,6 +321,6 @@ def _count(own: gpd.GeoDataFrame, true: _True, plan: _Plan | None, place: _Place
 
 
 def _interval(estimate: int, draws: Draws) -> Count:
-    """The middle 90 % of the draws, in whole numbers, and the estimate in it."""
+    """The middle 90 % of the draws in whole numbers, widened where needed to hold the estimate."""
     low, high = np.quantile(draws, [LOW, HIGH], method="inverted_cdf")
     return {"estimate": int(estimate), "low": min(estimate, math.floor(low)), "high": max(estimate, math.ceil(high))}

@@ -1,4 +1,4 @@
-"""Which buildings look like dormitories of a known type: structure profiles, groups of like buildings, a score with its reasons.
+"""Which buildings look like dormitories of a known type: profiles, groups of similar buildings, a score with reasons.
 
 From above only size, shape and repetition can be seen; the score says how well these fit, never what a building is.
 """
@@ -31,11 +31,12 @@ def add_dormitories(buildings: gpd.GeoDataFrame, profile: StructureProfile) -> g
     """The table with ``row``, ``dormitory_like``, ``dormitory_score``, ``dormitory_reasons`` and ``beds``.
 
     The score is a probability: a logistic curve (``profile.calibration``, fitted on labelled buildings) over how well the shape fits, the
-    weakest of four fuzzy memberships, and over how full the group of like neighbours is. It is 0 where the shape is out of all range.
+    weakest of four fuzzy memberships, and over how full the group of like neighbours is. It is 0 if one property of the shape
+    lies outside its range.
 
     Args:
         buildings: with ``length_m``, ``width_m``, ``orientation_deg``, ``rectangularity`` and a geometry.
-        profile: the type that is looked for.
+        profile: the type to find.
     """
     fits = shape_fits(buildings, profile)
     shape = np.minimum.reduce(list(fits.values()))
@@ -75,7 +76,7 @@ def shape_fits(buildings: gpd.GeoDataFrame, profile: StructureProfile) -> dict[s
 
 
 def group_fit(sizes: NDArray[np.int64], rule: GroupRule) -> NDArray[np.float64]:
-    """How full groups are: 0 alone, 1 from twice ``min_buildings``, in between by the logarithm; all 1 where no group is asked for."""
+    """How full groups are: 0 alone, 1 from twice ``min_buildings``, logarithmic between; all 1 if no group is required."""
     if rule.min_buildings <= 1:
         return np.ones(len(sizes))
     return np.clip(np.log(np.maximum(sizes, 1)) / np.log(2 * rule.min_buildings), 0, 1)
@@ -98,14 +99,14 @@ def _reasons(fits: Mapping[str, float], size: int, wanted: int) -> str:
 def find_rows(
     buildings: gpd.GeoDataFrame, candidates: NDArray[np.bool_], rule: GroupRule
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Groups of like buildings that stand near each other under one heading.
+    """Groups of similar buildings that stand near each other with one heading.
 
-    Two candidates are linked when their walls are at most ``max_gap_m`` apart and headings, lengths and mean widths agree; a group is what
-    is linked, directly or through others.
+    Two candidates are linked when their walls are at most ``max_gap_m`` apart and headings, lengths and mean widths agree; a
+    group is a set of buildings that are linked directly or through others.
 
     Returns:
-        Row number of each building, 1… in the order of the buildings, 0 for those that stand alone or are no candidates; and the
-        number of buildings in its group, 1 for those alone.
+        Row number of each building, 1… in the order of the buildings, 0 for single buildings and for those that are no
+        candidates; and the number of buildings in its group, 1 for a single one.
     """
     rows, sizes = np.zeros(len(buildings), np.int64), np.ones(len(buildings), np.int64)
     index = np.nonzero(candidates)[0]
@@ -136,7 +137,7 @@ def find_rows(
 
 
 def mean_heading_deg(orientations_deg: NDArray[np.float64]) -> float:
-    """Mean of directions that mean the same turned by 180°: half the direction of the sum of doubled angles (Mardia & Jupp 2000)."""
+    """Mean of directions modulo 180°: half the angle of the sum of doubled angles (Mardia & Jupp 2000)."""
     twice = np.radians(2 * orientations_deg)
     return math.degrees(math.atan2(np.sin(twice).sum(), np.cos(twice).sum())) / 2 % 180
 

@@ -1,4 +1,4 @@
-"""Sites of which the scene shows only a part."""
+"""Warnings for sites of which the scene shows only a part."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from detect.census.sites import Sites
 from detect.scene.scene import WorkGrid
 
 GAPS_PX = 2048
-"""Longer side of the picture in which gaps are looked for."""
+"""Longer side of the picture in which gaps are found."""
 SMALLEST_GAP = 0.005
 """Share of a site; a smaller gap is not worth a warning."""
 
 
 def with_gaps(sites: Sites, grid: WorkGrid, seen: NDArray[np.bool_]) -> Sites:
-    """Sites, with a warning where part of one holds no observation.
+    """Sites, with a warning for each one that was not observed completely.
 
     Args:
         sites: in the scene's CRS.
         grid: work grid of the scene.
-        seen: (h, w) whether the scene was observed; covers the grid, at any resolution.
+        seen: (h, w) whether the scene was observed; of any resolution, and as wide and high as the grid.
     """
     step_yx = (grid.size_hw[0] / seen.shape[0], grid.size_hw[1] / seen.shape[1])
     transform = grid.transform * grid.transform.scale(step_yx[1], step_yx[0])

@@ -1,9 +1,10 @@
 """What lies between the buildings of a site: cleared ground, regular pads on it, and how many more buildings would fit there.
 
-Cleared ground is bare of plants and buildings, lit, and as wide as a building of the type. Plants are told by the excess green of the
-chromatic coordinates (Woebbecke et al. 1995, doi:10.13031/2013.27838), so a panchromatic scene tells nothing, and naturally bare ground
-counts as cleared. A pad is a place on cleared ground, of the size and heading of a row that stands on the site or near it, which differs
-in brightness from the ground around it; found by a matched filter, and counted where pads and like buildings make a group.
+Cleared ground is bare of plants and buildings, lit, and as wide as a building of the type. Plants are recognised by the excess
+green of the chromatic coordinates (Woebbecke et al. 1995, doi:10.13031/2013.27838), so a panchromatic scene shows none of this,
+and naturally bare ground counts as cleared. A pad is a place on cleared ground that has the size and heading of the blocks in a
+row on the site or near it, and another brightness than the ground around it. A matched filter finds pads; they count if they form
+a group with each other and with similar buildings.
 """
 
 from __future__ import annotations
@@ -33,24 +34,24 @@ from detect.scene.scene import Scene, WorkGrid
 
 PIXEL_M = 1.0
 LARGEST_PX = 3072
-"""Longer side of the picture of a site; larger sites are looked at with larger pixels."""
+"""Longer side of the picture of a site; larger sites get larger pixels."""
 COARSEST_FOR_PADS_M = 2.0
 EXCESS_GREEN = 0.06
-"""2g − r − b of chromatic coordinates; from here on a pixel shows plants. Of 66 patches that were marked as cleared or laid-out ground in
-sample imagery, 19 in 20 pixels lie below."""
+"""2g − r − b of chromatic coordinates; from this value on, a pixel shows plants. In 66 patches of cleared or laid-out ground,
+marked in sample imagery, 95 % of the pixels lie below it."""
 DARKEST = 0.16
 """Mean of red, green and blue, 0–1, below which a pixel lies in shadow."""
 DISTINCT = 0.5
-"""A pad's brightness differs from the ground beside it by at least as many standard deviations (Cohen's d)."""
+"""A pad's brightness differs from the ground beside it by at least this many standard deviations (Cohen's d)."""
 NEIGHBOURS = 13
-"""Blocks next to one, itself among them, that tell the steps of its row."""
+"""Number of blocks nearest to a block, including itself, from which the steps of its row are measured."""
 FALSE_PADS = 0.05
-"""Share of all places on the cleared ground of a site that are as distinct as a pad must be."""
+"""Share of all places on the cleared ground of a site that may be as distinct as a pad by chance."""
 
 
 @dataclass(frozen=True)
 class _Look:
-    """A site seen from above, at a pixel of ``metres``."""
+    """The picture of a site, with pixels of ``metres``."""
 
     light: NDArray[np.float32]
     """(H, W), 0–1."""
@@ -69,11 +70,11 @@ def survey(
         grid: work grid of the scene.
         sites: with ``name``; in the scene's CRS.
         buildings: with the columns of the schema; in the scene's CRS.
-        profile: of the buildings that pads may be for.
+        profile: the type of building that pads may be for.
 
     Returns:
         ``kind`` (``cleared`` or ``pad``), ``site``, ``area_m2`` and a polygon in the scene's CRS, a row each. Memory is bounded by
-        ``LARGEST_PX``. None for a panchromatic scene, which does not tell plants from bare ground.
+        ``LARGEST_PX``. None for a panchromatic scene, in which plants look like bare ground.
     """
     if len(set(scene.bands)) == 1:
         return None
@@ -170,7 +171,7 @@ class _Design:
 def _designs(
     look: _Look, grid: WorkGrid, scene: Scene, site: BaseGeometry, buildings: gpd.GeoDataFrame, profile: StructureProfile
 ) -> Iterator[_Design]:
-    """Of the rows that stand on the site."""
+    """The designs of the rows on the site."""
     like = buildings[buildings["dormitory_like"] & (buildings["row"] > 0)]
     own = like[shapely.intersects(geometries_of(like), site)]
     for _, members in own.groupby("row", sort=True):
@@ -200,7 +201,7 @@ def _steps(middles: NDArray[np.float64], along: NDArray[np.float64], sides: tupl
 def _pads(
     look: _Look, grid: WorkGrid, scene: Scene, site: BaseGeometry, buildings: gpd.GeoDataFrame, profile: StructureProfile
 ) -> list[Polygon]:
-    """Places that continue a row and differ from the ground beside them as few places on this ground do."""
+    """Places that continue a row and differ from the ground beside them more than nearly all other places do."""
     kept: list[Polygon] = []
     for design in _designs(look, grid, scene, site, buildings, profile):
         score = _distinctness(look, design)
@@ -236,7 +237,7 @@ def _neighbours(design: _Design) -> Iterator[NDArray[np.float64]]:
 
 
 def _best_near(score: NDArray[np.float32], at: NDArray[np.float64], limit: float, reach: int) -> NDArray[np.float64] | None:
-    """Where the score is highest within a few pixels, when it is high enough."""
+    """Where the score is highest within a few pixels; None if it is too low."""
     col, row = (int(v) for v in at)
     row0, col0 = max(0, row - reach), max(0, col - reach)
     near = score[row0 : row + reach + 1, col0 : col + reach + 1]
@@ -249,7 +250,8 @@ def _best_near(score: NDArray[np.float32], at: NDArray[np.float64], limit: float
 def _distinctness(look: _Look, design: _Design) -> NDArray[np.float32]:
     """(H, W): how far the ground under a block with its middle there differs from the strips along both its long sides.
 
-    In standard deviations of the strips (Cohen's d), the weaker side counts; 0 where the two sides disagree or the ground is not cleared.
+    In standard deviations of the strips (Cohen's d). The weaker side counts; 0 if the two sides disagree or the ground is not
+    cleared.
     """
     length, width = design.sides_px
     strip = max(2.0, 3.0 / look.metres)
@@ -303,7 +305,7 @@ class Room:
     cleared_km2: float
     pads: int
     fits: float | None
-    """Buildings that fit on its cleared ground, those on pads included; None where no finished row tells how densely they stand."""
+    """Buildings that fit on its cleared ground, those on pads included; None if no row shows how densely buildings stand."""
     packing_per_km2: float | None
     packing_from: str | None
     """``site``, or ``all sites`` where the site itself has no row."""
@@ -315,13 +317,14 @@ def rooms(
     """What each site's ground would hold, packed as its finished part is.
 
     The finished part is the ground under the complete buildings of the type that stand in rows and between them, closed over gaps of
-    ``max_gap_m``, with half the usual gap around it; where fewer than ``min_buildings`` are complete, those of all stages tell.
+    ``max_gap_m``, with half the usual gap around it; if fewer than ``min_buildings`` are complete, buildings of all stages are
+    used.
 
     Args:
-        ground: of ``survey``.
+        ground: result of ``survey``.
         sites: with ``name``.
         buildings: with the columns of the schema; all three in one CRS.
-        profile: of the buildings that are to come.
+        profile: the type of the buildings to come.
     """
     plane = equal_area_crs(sites)
     ground, sites, buildings = (t if plane is None else t.to_crs(plane) for t in (ground, sites, buildings))
@@ -377,7 +380,7 @@ def _half_gap_m(shapes: NDArray[np.object_], profile: StructureProfile) -> float
 
 
 def _free(cleared: BaseGeometry, near: gpd.GeoDataFrame, profile: StructureProfile) -> BaseGeometry:
-    """Cleared ground beside what stands, as wide as a building of the type."""
+    """Cleared ground away from the existing buildings, at least as wide as a building of the type."""
     like = near["dormitory_like"].to_numpy(bool)
     shapes = geometries_of(near)
     if like.any():

@@ -18,7 +18,7 @@ from detect.census.dormitories import find_rows, mean_width_m, shape_fits
 from detect.census.profiles import StructureProfile, Trapezoid, load_profile, profile_text
 
 SPREAD = 0.08
-"""Relative spread of lengths and widths among buildings of one type, at least, as measured footprints have it."""
+"""Least relative spread of lengths and widths among buildings of one type, as in measured footprints."""
 
 
 def learn(
@@ -29,7 +29,7 @@ def learn(
     name: str | None = None,
     structure: str | Path | None = None,
 ) -> StructureProfile:
-    """Learn a profile from examples among found buildings, and write it.
+    """Learn a profile from examples among the detected buildings, and write it.
 
     Args:
         buildings: vector file with a column ``id``, such as a result's buildings.gpkg.
@@ -76,7 +76,7 @@ def _within(table: gpd.GeoDataFrame, profile: StructureProfile) -> NDArray[np.bo
 def learn_profile(
     examples: gpd.GeoDataFrame, group_sizes: NDArray[np.int64], name: str, base: StructureProfile
 ) -> StructureProfile:
-    """Make a profile whose likely ranges hold all examples and whose limits lie at thrice their spread.
+    """Make a profile whose likely ranges hold all examples, and whose outer limits lie at three times their spread.
 
     Args:
         examples: with ``length_m``, ``width_m``, ``rectangularity``.

@@ -15,11 +15,11 @@ from detect.base.vectors import geometries_of
 from detect.scene.scene import Scene
 
 _SHARED = 1e-4
-"""Of the smaller scene: tiles that only touch share less, and no building fits into so little."""
+"""Share of the smaller scene from which scenes overlap: adjacent tiles share less, and no building fits into less."""
 
 
 def overlapping(scenes: Sequence[Scene]) -> list[tuple[int, int]]:
-    """Pairs (a < b) of scenes that share ground and may be of one date; pictures without a place share none."""
+    """Pairs (a < b) of scenes that share ground and may be of one date; pictures without georeference share none."""
     degrees = {i: to_degrees(np.array([s.outline]), s.crs)[0] for i, s in enumerate(scenes) if s.crs is not None}
     placed, outlines = list(degrees), np.array(list(degrees.values()), dtype=object)
     areas = shapely.area(outlines)
@@ -42,15 +42,15 @@ def groups(count: int, pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
 
 
 def counted_once(tables: Sequence[gpd.GeoDataFrame], pairs: Sequence[tuple[int, int]]) -> list[NDArray[np.int64]]:
-    """For each building of each scene the scene that counts it in its stead, −1 where it counts itself.
+    """For each building of each scene, the number of the scene that counts it instead; −1 if its own scene counts it.
 
-    Buildings of two scenes are the same where they share 40 % of the smaller one. They are asked in turn, whole ones before those that a
-    scene's edge cuts, then by falling score, then in the order of the scenes: a building counts unless the same one was asked before and
-    counts.
+    Buildings of two scenes are the same where they share 40 % of the smaller one. They are taken in this order: whole ones before
+    those that a scene's edge cuts, then by falling score, then by the order of the scenes. A building counts unless the same
+    building in another scene counts already.
 
     Args:
         tables: of all scenes, with ``score`` and ``touches_edge``, each in its own CRS.
-        pairs: of ``overlapping``.
+        pairs: result of ``overlapping``.
     """
     if not tables:
         return []
@@ -64,10 +64,10 @@ def counted_once(tables: Sequence[gpd.GeoDataFrame], pairs: Sequence[tuple[int, 
             links[firsts[b] + j].append(int(firsts[a] + i))
     score, cut = (np.concatenate([t[name].to_numpy() for t in tables]) for name in ("score", "touches_edge"))
     instead = np.full(len(scene_of), -1)
-    asked = np.zeros(len(scene_of), bool)
+    visited = np.zeros(len(scene_of), bool)
     for building in np.lexsort((np.arange(len(score)), -score, cut)):
-        asked[building] = True
-        counting = [other for other in links[building] if asked[other] and instead[other] < 0]
+        visited[building] = True
+        counting = [other for other in links[building] if visited[other] and instead[other] < 0]
         if counting:
             instead[building] = scene_of[min(counting)]
     return np.split(instead, firsts[1:-1])

@@ -1,12 +1,10 @@
-"""Structure profiles: what a known type of building looks like from above, and what it holds; read and written."""
+"""Read and write structure profiles: what a known type of building looks like from above, and what it holds."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import yaml
@@ -14,47 +12,58 @@ from numpy.typing import NDArray
 
 from detect.base.errors import InputError
 from detect.base.resources import resource_path
+from detect.base.schema import Must, SchemaError, read
 
 DEFAULT_PROFILE = "configs/structures/dormitory.yaml"
-Trapezoid = tuple[float, float, float, float]
+Amount = Annotated[float, Must("a number of at least 0", lambda number: number >= 0)]
+WholeAmount = Annotated[int, Must("a whole number of at least 0", lambda number: number >= 0)]
+Trapezoid = Annotated[
+    tuple[Amount, Amount, Amount, Amount],
+    Must("a list of 4 numbers that do not fall from left to right", lambda numbers: list(numbers) == sorted(numbers)),
+]
 
 
 @dataclass(frozen=True)
 class Assumed:
     """A number that cannot be seen from above: what is likely, and the range it may lie in."""
 
-    low: float
-    likely: float
-    high: float
+    low: Amount
+    likely: Amount
+    high: Amount
+
+
+InOrder = Annotated[
+    Assumed, Must("an object with low ≤ likely ≤ high", lambda assumed: assumed.low <= assumed.likely <= assumed.high)
+]
 
 
 @dataclass(frozen=True)
 class GroupRule:
     """When buildings belong together."""
 
-    min_buildings: int
+    min_buildings: WholeAmount
     """Smaller groups count for less."""
-    max_gap_m: float
+    max_gap_m: Amount
     """Between neighbours' walls."""
-    heading_tolerance_deg: float
-    size_tolerance: float
+    heading_tolerance_deg: Amount
+    size_tolerance: Amount
     """Largest difference of lengths and of widths, relative to the larger."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """From how well a building fits to the probability that it is one of the type: a logistic curve fitted on labelled buildings."""
+    """The logistic curve from fit to the probability that a building is of the type; fitted on labelled buildings."""
 
     intercept: float
-    shape: float
+    shape: Amount
     """Log-odds that a perfect shape adds to one that hardly fits."""
-    group: float
+    group: Amount
     """Log-odds that a full group adds to a building that stands alone."""
     source: str = ""
 
 
 DORMITORY_CURVE = Calibration(-15.47, 14.64, 5.63, source="that of configs/structures/dormitory.yaml")
-"""For profiles that nobody has calibrated."""
+"""For profiles without a calibration of their own."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +78,21 @@ class StructureProfile:
     """Length / mean width."""
     rectangularity: Trapezoid
     group: GroupRule
-    storeys: int
-    rooms_per_building: Assumed
-    beds_per_room: Assumed
-    rooms_per_metre: Assumed | None = None
-    """Rooms per metre of length and storey; where given, rooms grow with a building instead of being ``rooms_per_building``."""
+    storeys: WholeAmount
+    rooms_per_building: InOrder
+    beds_per_room: InOrder
+    rooms_per_metre: InOrder | None = None
+    """Rooms per metre of length and storey; if given, it replaces ``rooms_per_building``, and longer buildings have more
+    rooms."""
     calibration: Calibration = DORMITORY_CURVE
-    min_score: float = 0.5
-    """From here on a building is called dormitory-like."""
+    min_score: Amount = 0.5
+    """Score from which a building is called dormitory-like."""
     description: str = ""
     sources: tuple[str, ...] = ()
 
     @property
     def beds_per_building(self) -> int:
-        """Of a finished one of the usual size, the likely number."""
+        """Likely number of beds in a finished building of the usual size."""
         return round(self.rooms_per_building.likely * self.beds_per_room.likely)
 
     def beds(self, length_m: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -100,7 +110,7 @@ def profile_path(name_or_path: str | Path | None = None) -> Path:
             dormitory.
 
     Raises:
-        InputError: there is neither.
+        InputError: there is no such file or name.
     """
     default = resource_path(DEFAULT_PROFILE)
     if name_or_path is None:
@@ -133,69 +143,16 @@ def load_profile(name_or_path: str | Path | None = None) -> StructureProfile:
 
 
 def profile_from(raw: Any, path: str) -> StructureProfile:
-    """A structure profile from plain keys and values; ``path`` is what an error names.
+    """A structure profile from plain keys and values; ``path`` names it in errors.
 
     Raises:
         InputError: unknown or missing keys, numbers out of order.
     """
-    top = _keys(StructureProfile, raw, path)
-    values: dict[str, Any] = {"name": str(top["name"]), "description": str(top.get("description", ""))}
-    sources = top.get("sources", [])
-    if not isinstance(sources, list):
-        raise InputError(f"{path}: sources: expects a list of texts, not {sources!r}")
-    values["sources"] = tuple(str(s) for s in sources)
-    for key in ("length_m", "width_m", "aspect", "rectangularity"):
-        values[key] = _numbers(top[key], 4, f"{path}: {key}")
-    rule = _keys(GroupRule, top["group"], f"{path}: group")
-    values["group"] = GroupRule(
-        int(_number(rule["min_buildings"], f"{path}: group.min_buildings")),
-        *(_number(rule[k], f"{path}: group.{k}") for k in ("max_gap_m", "heading_tolerance_deg", "size_tolerance")),
-    )
-    for key in ("rooms_per_building", "beds_per_room", "rooms_per_metre"):
-        if top.get(key) is not None or key != "rooms_per_metre":
-            assumed = _keys(Assumed, top[key], f"{path}: {key}")
-            values[key] = Assumed(*_numbers([assumed[k] for k in ("low", "likely", "high")], 3, f"{path}: {key}"))
-    if "calibration" in top:
-        values["calibration"] = _calibration(top["calibration"], f"{path}: calibration")
-    values["storeys"] = int(_number(top["storeys"], f"{path}: storeys"))
-    values["min_score"] = _number(top.get("min_score", 0.5), f"{path}: min_score")
-    return StructureProfile(**values)
-
-
-def _calibration(raw: Any, where: str) -> Calibration:
-    curve = _keys(Calibration, raw, where)
-    intercept = curve["intercept"]
-    if isinstance(intercept, bool) or not isinstance(intercept, int | float) or not math.isfinite(intercept):
-        raise InputError(f"{where}.intercept: expects a number, not {intercept!r}")
-    shape, group = (_number(curve[k], f"{where}.{k}") for k in ("shape", "group"))
-    return Calibration(float(intercept), shape, group, str(curve.get("source", "")))
-
-
-def _keys(kind: type, raw: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(raw, dict):
-        raise InputError(f"{where}: expects keys; {DEFAULT_PROFILE} is an example")
-    known = {f.name for f in fields(kind)}
-    needed = {f.name for f in fields(kind) if f.default is MISSING}
-    if unknown := sorted(map(str, set(raw) - known)):
-        raise InputError(f"{where}: unknown key '{unknown[0]}'; known are {', '.join(sorted(known))}")
-    if missing := sorted(needed - set(raw)):
-        raise InputError(f"{where}: key '{missing[0]}' is missing")
-    return raw
-
-
-def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise InputError(f"{where}: expects a number of at least 0, not {value!r}")
-    return float(value)
-
-
-def _numbers(value: Any, count: int, where: str) -> tuple[float, ...]:
-    if not isinstance(value, list) or len(value) != count:
-        raise InputError(f"{where}: expects {count} numbers, not {value!r}")
-    numbers = tuple(_number(v, where) for v in value)
-    if list(numbers) != sorted(numbers):
-        raise InputError(f"{where}: {value!r} must not fall from left to right")
-    return numbers
+    try:
+        profile: StructureProfile = read(StructureProfile, raw, strict=True)
+    except SchemaError as cause:
+        raise InputError(f"{path}: {cause}; {DEFAULT_PROFILE} is an example") from cause
+    return profile
 
 
 def plain(profile: StructureProfile) -> dict[str, Any]:
@@ -206,7 +163,5 @@ def plain(profile: StructureProfile) -> dict[str, Any]:
 
 def profile_text(profile: StructureProfile) -> str:
     """The profile as YAML that ``load_profile`` reads back."""
-    head = (
-        "# Four numbers are [never below, likely from, likely to, never above]; README.md and docs/census.md explain the keys.\n"
-    )
+    head = f"# Four numbers are [never below, likely from, likely to, never above]; the comments in {DEFAULT_PROFILE} explain the keys.\n"
     return head + yaml.safe_dump(plain(profile), sort_keys=False, allow_unicode=True, width=120)

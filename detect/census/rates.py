@@ -1,9 +1,9 @@
-"""How often weights find and miss buildings: counted on places that no training saw, and what that says of a new place.
+"""How often weights find and miss buildings, counted on places outside the training data, and what this means for a new place.
 
 Places differ, and a new one is drawn from among such places: a hierarchical beta-binomial model (Gelman et al., Bayesian Data Analysis, 3rd
 ed., section 5.3), whose mean and concentration are sampled from their posterior on a grid. With few places the concentration is that of the
-prior, about the spread that the sample places show. Precision and recall of a place go together (a town read badly suffers in both), so
-their draws are tied by a Gaussian copula with the correlation of the places.
+prior, about the spread that the sample places show. Precision and recall of a place go together (in a difficult town both are
+low), so their draws are tied by a Gaussian copula with the correlation of the places.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ SIZES_M2 = {"small": (0.0, 80.0), "medium": (80.0, 300.0), "large": (300.0, floa
 """Footprints of houses and huts; large houses and small blocks; halls and dormitories."""
 DORMITORY = "dormitory"
 DOUBTFUL_BELOW = 0.8
-"""Footprints whose mean probability is lower are often none: their precision is counted apart."""
+"""Footprints with a lower mean probability are often false, so their precision is counted separately."""
 COUNT_IOU = 0.3
-"""A footprint that overlaps a building by this much stands for it, whatever its outline is worth."""
+"""A footprint that overlaps a building by this IoU stands for it, however good its outline is."""
 CONCENTRATION = 10.0
-"""Of rates between places, before any is measured (log-normal, one unit wide): log-odds then differ by 0.6 to 0.7 between places."""
+"""Prior of the concentration of rates between places (log-normal, one unit wide): log-odds then differ by 0.6 to 0.7 between
+places."""
 FEW_PLACES = 3
 UNKNOWN = (2.0, 1.0, 2.0, 1.0, 0.0, 0.0)
 """What ``_counts`` gives where nothing was measured."""
@@ -49,7 +50,7 @@ class Drawn:
 
 
 def count_rates(place: str, found: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> dict[str, Any]:
-    """What the weights' card says of one place.
+    """The record of one place in the weights' card.
 
     Args:
         place: its name.
@@ -96,7 +97,7 @@ def _dormitory_rates(
 
 
 def of_kind(rates: Rates, *, simulated: bool) -> list[Mapping[str, Any]]:
-    """The places that tell of a scene: drawn ones of drawn scenes, real ones of real scenes; all where there are none of its kind."""
+    """The places that apply to a scene: drawn ones for drawn scenes, real ones for real scenes; all if it has none."""
     return [r for r in rates if bool(r.get("simulated")) == simulated] or list(rates)
 
 
@@ -112,13 +113,13 @@ def draw_place(rates: Rates, kind: str, rng: np.random.Generator, count: int) ->
     Args:
         rates: of the weights' card; entries without ``by_size`` count with all their buildings.
         kind: a key of ``SIZES_M2``, or ``dormitory``.
-        rng: of the draws.
-        count: of draws.
+        rng: generator for the draws.
+        count: number of draws.
     """
     counts = _per_place(rates, kind)
-    if kind == DORMITORY and len(counts) < FEW_PLACES:  # what holds of large buildings elsewhere tells too
+    if kind == DORMITORY and len(counts) < FEW_PLACES:  # large buildings of other places are evidence too
         counts = np.concatenate([counts, _per_place(rates, "large")])
-    for instead in (*reversed(SIZES_M2), None):  # nothing is known of the kind: what is known of another, or half right
+    for instead in (*reversed(SIZES_M2), None):  # for an unknown kind the rates of another, or half right
         counts = counts if len(counts) else _per_place(rates, instead) if instead else np.array([UNKNOWN])
     predicted, real, reference, hit, unsure, unsure_real = counts.T
     together = _correlation((real + 0.5) / (predicted + 1), (hit + 0.5) / (reference + 1))
@@ -138,12 +139,12 @@ def overall_recall(rates: Rates) -> float | None:
 
 
 def _per_place(rates: Rates, kind: str) -> NDArray[np.float64]:
-    """(places, 6) of the places that know something of the kind."""
+    """``_counts`` (places, 6) of the places that have the kind."""
     return np.array([c for r in rates if (c := _counts(r, kind)) is not None], float).reshape(-1, 6)
 
 
 def _counts(record: Mapping[str, Any], kind: str) -> tuple[float, ...] | None:
-    """(predicted, real, reference, found, doubtful, doubtful_real) of a place; None where it knows nothing of the kind."""
+    """(predicted, real, reference, found, doubtful, doubtful_real) of a place; None if the place has none of the kind."""
     if "by_size" not in record:
         if kind == DORMITORY or "predicted" not in record:
             return None
@@ -159,14 +160,14 @@ _ODDS, _LOGS = np.meshgrid(np.arange(-6.0, 14.0, 0.2), np.linspace(np.log(0.5), 
 
 
 def _new_place(
-    hits: NDArray[np.float64], of: NDArray[np.float64], z: NDArray[np.float64], rng: np.random.Generator
+    hits: NDArray[np.float64], trials: NDArray[np.float64], z: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Rates of a new place at standard normal positions ``z``, given hits and trials of known places."""
     mean, size = 1 / (1 + np.exp(-_ODDS)), np.exp(_LOGS)
     # Jeffreys' prior on the mean (on the scale of log-odds), log-normal on the concentration.
     log_p = 0.5 * np.log(mean * (1 - mean)) - 0.5 * (_LOGS - np.log(CONCENTRATION)) ** 2
     a, b = mean * size, (1 - mean) * size
-    for good, bad in zip(hits, np.maximum(of - hits, 0), strict=True):
+    for good, bad in zip(hits, np.maximum(trials - hits, 0), strict=True):
         log_p += betaln(a + good, b + bad) - betaln(a, b)
     weight = np.exp(log_p - log_p.max()).ravel()
     cell = rng.choice(len(weight), size=len(z), p=weight / weight.sum())
@@ -174,16 +175,17 @@ def _new_place(
 
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Between places; 0 where they are too few."""
+    """Correlation between places; 0 if there are too few."""
     if len(a) < 5 or not a.std() or not b.std():
         return 0.0
     return float(np.clip(np.corrcoef(a, b)[0, 1], -0.95, 0.95))
 
 
 def stage_shares(rates: Rates, given: str) -> tuple[NDArray[np.float64], float, float]:
-    """True stages of buildings that were given one: their shares (3,), how many were checked, and the concentration of places.
+    """True stages of buildings with a given predicted stage: shares (3,), number of checked buildings, concentration of places.
 
-    A Dirichlet-multinomial model: its mean is that of all places together, its concentration the likeliest one (same prior as above).
+    A Dirichlet-multinomial model: its mean is that of all places together, its concentration the most likely one (with the prior
+    ``CONCENTRATION``).
     """
     tables = np.array([[r["stages"][t][given] for t in STAGES] for r in rates if "stages" in r], float).reshape(-1, 3)
     checked = float(tables.sum())
@@ -198,13 +200,13 @@ def stage_shares(rates: Rates, given: str) -> tuple[NDArray[np.float64], float, 
 
 
 def stage_recall(rates: Rates, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-    """(3, D) draws of how much rarer than a complete building one of each stage is found; at most 1."""
-    seen, of = np.zeros(3), np.zeros(3)
+    """(3, D) draws of the recall of each stage relative to that of complete buildings; at most 1."""
+    found, reference = np.zeros(3), np.zeros(3)
     for record in rates:
         for i, s in enumerate(STAGES):
             own = record.get("by_stage", {}).get(s, {"reference": 0, "found": 0})
-            seen[i], of[i] = seen[i] + own["found"], of[i] + own["reference"]
-    if not of.all():
+            found[i], reference[i] = found[i] + own["found"], reference[i] + own["reference"]
+    if not reference.all():
         return np.ones((3, count))
-    drawn = np.stack([rng.beta(a + 0.5, b - a + 0.5, count) for a, b in zip(seen, of, strict=True)])
+    drawn = np.stack([rng.beta(a + 0.5, b - a + 0.5, count) for a, b in zip(found, reference, strict=True)])
     return np.minimum(drawn / drawn[2], 1.0)

@@ -18,7 +18,7 @@ from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, polygons_only, read_vector
 
 MOVED_SHARE = 0.005
-"""An outline was changed when more than this share of it is elsewhere; less is the rounding of a file format."""
+"""An outline was changed if more than this share of it lies elsewhere; less is the rounding of a file format."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Review:
 
     @property
     def checked(self) -> frozenset[int]:
-        """Buildings that count as they are."""
+        """Buildings that are certain."""
         return frozenset(self.changed) | frozenset(self.added)
 
     def then(self, later: Review) -> Review:
-        """This review and a later one of its result."""
+        """This review followed by a later one."""
         gone = set(later.deleted)
         added = (set(self.added) | set(later.added)) - gone
         return Review(
@@ -66,12 +66,13 @@ class Review:
 
 
 def read_corrections(path: str | Path, crs: pyproj.CRS | None) -> gpd.GeoDataFrame:
-    """Corrected buildings in the scene's CRS: ``id`` (0 where there is none), ``stage``, ``dormitory_like`` (None where unsaid).
+    """Corrected buildings in the scene's CRS: ``id`` (0 where there is none), ``stage``, ``dormitory_like`` (None if not given).
 
-    The layer ``buildings`` is read, or the first one. A building in several pieces becomes several, of which the first keeps the ``id``.
+    The layer ``buildings`` is read, or the first one. A building in several pieces becomes several buildings; the first one keeps
+    the ``id``.
 
     Raises:
-        InputError: no such file, no ``id`` or ``stage`` column, a stage that is none, or a coordinate system that does not fit.
+        InputError: no such file, no ``id`` or ``stage`` column, an unknown stage, or a coordinate system that does not fit.
     """
     try:
         raw = read_vector(path, "buildings")
@@ -115,7 +116,8 @@ def apply_review(before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame) -> tuple
     """The buildings as corrected, and what was corrected.
 
     Columns: ``id``, ``stage``, ``stage_score``, ``p_*``, ``score``, ``height_m`` (NaN where the outline has moved), ``touches_edge``.
-    An ``id`` that is gone was deleted; a row without one, or with one that never was, was added. A checked building is sure of its stage.
+    An ``id`` that is absent was deleted; a row without an ``id``, or with an unknown one, was added. The stage of a checked
+    building is certain.
 
     Args:
         before: buildings as predict found them.

@@ -1,9 +1,9 @@
-"""Heights of buildings from the length of their shadows, where the sun's place is known.
+"""Heights of buildings from the length of their shadows, if the position of the sun is known.
 
 On level ground a shadow is as long as height / tan(elevation), along the direction away from the sun (as in Irvin & McKeown 1989,
-doi:10.1109/21.44071). Rays leave the far walls of a building; on each, the shadow begins where the roof's light falls off, near the
-outline, and ends where the light is halfway back to that of the ground behind. The median ray tells of the building. Rays end at the next
-building, so where blocks stand closer than their shadows are long nothing is measured.
+doi:10.1109/21.44071). Rays leave the far walls of a building; on each, the shadow begins where the roof's brightness falls, near
+the outline, and ends where the brightness is halfway back to that of the ground behind. The median ray gives the length. Rays end
+at the next building, so nothing is measured where blocks stand closer together than their shadows are long.
 """
 
 from __future__ import annotations
@@ -27,22 +27,23 @@ from detect.scene.reader import SceneReader
 from detect.scene.scene import Scene, WorkGrid
 
 MOST = 80
-"""Buildings measured in a scene, the most like the type first: they share a design."""
+"""Largest number of buildings measured in a scene, those most like the type first; more are not needed, as they share a
+design."""
 FEWEST = 5
-"""Measured heights from which storeys are told."""
+"""Smallest number of measured heights that give storeys."""
 BEFORE_M, FARTHEST_M, STEP_M = 6.0, 45.0, 0.25
-"""Rays begin that far before the outline, end that far behind it, and are sampled that often."""
+"""Rays begin ``BEFORE_M`` before the outline, end ``FARTHEST_M`` behind it, and are sampled every ``STEP_M``."""
 OUTLINE_M = 2.5
-"""How far an outline may lie beside the wall."""
+"""Largest distance between an outline and the wall."""
 FEWEST_RAYS = 8
 LIT = 0.6
-"""Of the way from shadow to the usual light of open ground: from here on ground is lit."""
+"""Ground is lit from this share of the way from the shadow's brightness to the usual one of open ground."""
 FAINTEST = 0.08
-"""Least difference of light, 0–1, between shadow and lit ground."""
+"""Least difference of brightness, 0–1, between shadow and lit ground."""
 STOREY_M = (2.7, 3.0, 3.4)
-"""Low, likely, high: floor to floor."""
+"""Height from floor to floor: low, likely, high."""
 ROOF_M = (0.2, 1.2)
-"""Of eaves, parapet and plinth above the storeys."""
+"""Height of eaves, parapet and plinth beyond the storeys: low, high."""
 DRAWS = 4000
 SEED = 20_240_602
 
@@ -52,7 +53,7 @@ def _steps(metres: float) -> int:
 
 
 def heights(scene: Scene, grid: WorkGrid, buildings: gpd.GeoDataFrame) -> NDArray[np.float64]:
-    """Height in metres of each building, NaN where none was measured: all but complete dormitory-like ones, and where no shadow shows.
+    """Height in metres of each complete dormitory-like building; NaN for others, and where no shadow can be measured.
 
     Args:
         scene: with ``sun``; without, nothing is measured.
@@ -78,7 +79,7 @@ def heights(scene: Scene, grid: WorkGrid, buildings: gpd.GeoDataFrame) -> NDArra
 
 @dataclass(frozen=True)
 class Storeys:
-    """Of a design, as its buildings' heights tell; ``low`` to ``high`` is the 90 % interval."""
+    """The storeys of a design, from its buildings' heights; ``low`` to ``high`` is the 90 % interval."""
 
     estimate: int
     low: int
@@ -90,7 +91,7 @@ class Storeys:
 
 
 def storeys(height_m: NDArray[np.float64]) -> Storeys | None:
-    """Storeys of a design whose buildings have these heights, NaN where not measured.
+    """Storeys of a design whose buildings have these heights (NaN: not measured).
 
     The median height has the error of a bootstrap; storeys are 2.7 to 3.4 m high, roof and plinth 0.2 to 1.2 m. None for fewer than
     ``FEWEST`` heights.
@@ -120,7 +121,7 @@ def _shadow_m(
     which: int,
     away: NDArray[np.float64],
 ) -> float:
-    """Length of a building's shadow, NaN where none can be told."""
+    """Length of a building's shadow; NaN if it cannot be measured."""
     starts = _far_walls(outlines[which], away, 1.0 / grid.gsd_m)
     if len(starts) < FEWEST_RAYS:
         return math.nan
@@ -133,7 +134,7 @@ def _shadow_m(
     at = (points - low - 0.5)[..., ::-1].transpose(2, 0, 1)  # row, column of pixel middles
     rays = map_coordinates(light, at, order=1, mode="nearest")
     seen = map_coordinates(valid.astype(np.float32), at, order=0, mode="constant") > 0.5
-    # Neighbouring rays share grain but not a car or a bush.
+    # The mean of neighbouring rays smooths noise, a car and a bush.
     rays = uniform_filter1d(rays, 3, axis=0, mode="nearest")
     around = shapely.box(*low, *high)
     others = tree.query(around)
@@ -181,14 +182,15 @@ def _free_of_others(
 
 
 def _length_m(ray: NDArray[np.float64], known: NDArray[np.bool_], usual: float) -> float:
-    """Length of the shadow on one ray of light that begins ``BEFORE_M`` before the outline; NaN where none shows.
+    """Length of the shadow along one ray that begins ``BEFORE_M`` before the outline; NaN if it shows none.
 
-    From where the roof's light falls off to where the ground's is back, both at half the way, which blur does not move.
+    The shadow runs from where the roof's brightness falls to where the ground's returns, both at half the way, which blur does
+    not shift.
 
     Args:
-        ray: light, 0–1, every ``STEP_M``.
-        known: where nothing stands in the way.
-        usual: light of open ground around.
+        ray: brightness, 0–1, every ``STEP_M``.
+        known: whether each sample is observed and before the next building.
+        usual: brightness of the open ground around the building.
     """
     wall = _steps(BEFORE_M)
     end = wall + int(np.argmin(known[wall:])) if not known[wall:].all() else len(ray)
@@ -215,7 +217,7 @@ def _length_m(ray: NDArray[np.float64], known: NDArray[np.bool_], usual: float) 
 
 
 def _begin(ray: NDArray[np.float64], darkest: int, dark: float) -> float:
-    """Where the roof's light falls off, at most ``OUTLINE_M`` from the outline; the outline itself where roof and shadow are alike."""
+    """Where the roof's brightness falls, at most ``OUTLINE_M`` from the outline; the outline if roof and shadow look alike."""
     wall, reach = _steps(BEFORE_M), _steps(OUTLINE_M)
     roof = float(np.median(ray[: wall - reach]))
     if roof < dark + FAINTEST:

@@ -1,4 +1,4 @@
-"""Given sites: which polygons to count in, and which building is in which."""
+"""Sites: the polygons to count in, and the site of each building."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from detect.base.vectors import equal_area_crs, geometries_of, polygon_layers, p
 
 SITES_LAYER = "sites"
 OTHER_LAYERS = ("buildings", "rows", "ground")
-"""How the names of other layers begin in GeoPackages of predict and simulate."""
+"""Beginnings of the names of the other layers that predict and simulate write."""
 FIELDS = ("name", "planned_buildings")
 SHAPEFILE_LETTERS = 10
 """A Shapefile cuts the names of fields to this length."""
 _CROSSED = "ring crosses itself"
 WHOLE_SCENE = "scene"
-"""Name of the site that is the whole scene; a plot may be called so too."""
+"""Name of the site that is the whole scene; a plot may have the same name."""
 Kind = Literal["whole", "proposed", "plots"]
-"""The whole scene; outlined by ``proposed_sites``, nobody's plots; from a file."""
+"""Where sites come from: the whole scene; ``proposed_sites``; a file of plots."""
 
 
 @dataclass(frozen=True)
 class Sites:
-    """Sites in the scene's CRS, and what is odd about each."""
+    """Sites in the scene's CRS, with warnings for each."""
 
     table: gpd.GeoDataFrame
     """``name``, ``planned_buildings`` (float, NaN where not given), ``area_km2`` (on the ellipsoid), geometry."""
@@ -45,7 +45,7 @@ class Sites:
 
     @property
     def are_plots(self) -> bool:
-        """Whether they are someone's plots."""
+        """Whether they come from a file of plots."""
         return self.kind == "plots"
 
     @property
@@ -58,8 +58,8 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
     """Sites of a vector file in the scene's CRS; without a file the whole scene is one site.
 
     Args:
-        path: any vector file with polygons: of its layer ``sites``, where it has one, else of all its layers. Fields ``name`` and
-            ``planned_buildings`` are used whatever their case, also when cut to the ten letters of a Shapefile.
+        path: any vector file with polygons: from its layer ``sites`` if it has one, else from all its layers. Fields ``name`` and
+            ``planned_buildings`` are used in upper or lower case, and if a Shapefile has cut them to ten letters.
         crs: of the scene.
         outline: of the scene, in its CRS.
 
@@ -93,7 +93,7 @@ def _whole_scene(crs: pyproj.CRS | None, outline: Polygon) -> Sites:
 
 
 def _read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
-    """Polygons of a file with ``name`` and ``planned_buildings`` as they stand there, and a line on layers that were left out."""
+    """Polygons of a file with ``name`` and ``planned_buildings`` unchanged, and a line on layers that were left out."""
     layers = polygon_layers(path)
     chosen = [SITES_LAYER] if SITES_LAYER in layers else layers
     raw = [read_vector(path, layer) for layer in chosen] if chosen else [read_vector(path)]
@@ -111,7 +111,7 @@ def _read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
 
 
 def _plots_of(raw: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Polygons of one layer: the fields that count, empty where the layer lacks one, and whether the ring of each crossed itself."""
+    """Polygons of one layer: the fields in use (empty if the layer lacks one), and whether each ring crossed itself."""
     columns = {str(column).lower(): column for column in raw.columns}
     found = {name: columns.get(name, columns.get(name[:SHAPEFILE_LETTERS])) for name in FIELDS}
     values: dict[str, list[Any]] = {
@@ -123,13 +123,13 @@ def _plots_of(raw: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def _left_out(layers: list[str], chosen: list[str]) -> str:
-    """A line on layers beside ``sites`` that may hold plots too; those that detect itself writes hold none."""
+    """A line on other layers than ``sites`` that may hold plots; those that detect itself writes hold none."""
     others = [layer for layer in layers if layer not in chosen and not layer.startswith(OTHER_LAYERS)]
     return f"read from the layer '{SITES_LAYER}' of the file; left out: {', '.join(others)}" if others else ""
 
 
 def _with_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None, path: str | Path, notes: list[list[str]]) -> gpd.GeoDataFrame:
-    """Plots in the coordinate system that they mean; None for a scene without one."""
+    """Plots in their coordinate system; without one for a scene that has none."""
     if crs is None:
         if table.crs is not None and not _is_lonlat_default(path, table):
             raise InputError(
@@ -144,7 +144,7 @@ def _with_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None, path: str | Path,
 
 
 def _note_beyond(sites: NDArray[np.object_], outline: Polygon, notes: list[list[str]]) -> None:
-    """Say of each site how much of it lies within the scene, if not all."""
+    """Note for each site how much of it lies within the scene, unless all does."""
     for note, site in zip(notes, sites, strict=True):
         inside = site.intersection(outline).area / site.area
         if inside <= 0:
@@ -154,7 +154,7 @@ def _note_beyond(sites: NDArray[np.object_], outline: Polygon, notes: list[list[
 
 
 def _note_overlaps(sites: NDArray[np.object_], names: list[str], notes: list[list[str]]) -> None:
-    """Say of each site which others share ground with it (at least a thousandth of the smaller)."""
+    """Note for each site which others overlap it (by at least a thousandth of the smaller one)."""
     for a, b in shapely.STRtree(sites).query(sites, predicate="intersects").T:
         smaller = min(sites[a].area, sites[b].area)
         if a != b and sites[a].intersection(sites[b]).area > 1e-3 * smaller:
@@ -175,7 +175,7 @@ def with_cut(sites: Sites, buildings: gpd.GeoDataFrame) -> Sites:
 
 
 CUT_SHARE = 0.02
-"""Less than this on one side of a site's edge is no cut."""
+"""A building is cut if at least this share of it lies on each side of a site's edge."""
 NEAR_M = 40.0
 """Unfinished buildings this far apart belong to one proposed site."""
 AROUND_M = 20.0
@@ -185,7 +185,7 @@ PROPOSED = "proposed: a cluster of unfinished buildings, not a plot of anyone's"
 
 
 def proposed_sites(buildings: gpd.GeoDataFrame) -> Sites:
-    """Clusters of new construction: at least three foundations or shells near each other, and what stands finished among them.
+    """Clusters of new construction: at least three foundations or shells near each other, and the finished buildings among them.
 
     Walls less than ``NEAR_M`` apart join (single linkage). The outline is the buildings grown and shrunk again, so that it closes over
     gaps, without holes.
@@ -220,9 +220,10 @@ def proposed_sites(buildings: gpd.GeoDataFrame) -> Sites:
 
 
 def assign(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> NDArray[np.object_]:
-    """Name of the site of each building, None outside of all.
+    """Name of the site of each building; None outside all sites.
 
-    A building belongs to the site that holds most of it, when at least half of it lies in sites; so it counts once however sites overlap.
+    A building belongs to the site that holds most of it, if at least half of it lies in sites; so it counts once even if sites
+    overlap.
     """
     names = np.full(len(buildings), None, dtype=object)
     polygons, areas = geometries_of(buildings), geometries_of(sites)
@@ -242,7 +243,7 @@ def assign(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> NDArray[np.o
 
 
 def _is_lonlat_default(path: str | Path, table: gpd.GeoDataFrame) -> bool:
-    """A GeoJSON without a ``crs`` member is always read as longitude and latitude, so that says nothing."""
+    """A GeoJSON without a ``crs`` member is always read as longitude and latitude, so its CRS is no evidence."""
     return Path(path).suffix.lower() in (".geojson", ".json") and bool(
         table.crs.equals("OGC:CRS84") or table.crs.to_epsg() == 4326
     )
@@ -252,7 +253,7 @@ def _to_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None) -> NDArray[np.objec
     geometries = geometries_of(table)
     if crs is None or table.crs is None or table.crs.equals(crs):
         return geometries
-    # A straight edge in one CRS is bent in another.
+    # A straight edge in one CRS is curved in another.
     west, south, east, north = table.total_bounds
     piece = max(east - west, north - south) / 500
     dense = shapely.segmentize(geometries, piece) if piece > 0 else geometries
@@ -265,7 +266,7 @@ def _to_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None) -> NDArray[np.objec
 
 
 def _names(column: Iterable[Any]) -> list[str]:
-    """Given names, ``site 1``… where there are none; a repeated one gets a number."""
+    """The given names, or ``site 1``… without one; a repeated name gets a number."""
     names: dict[str, None] = {}
     for number, value in enumerate(column, start=1):
         wanted = ("" if pd.isna(value) else str(value).strip()) or f"site {number}"

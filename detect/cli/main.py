@@ -24,7 +24,7 @@ VERBS: dict[str, Verb] = {**scenes.VERBS, **training.VERBS}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; the exit code: 0 done, 1 the work failed, 2 the input or an option is wrong, 130 interrupted."""
+    """Run one command; the exit code: 0 done, 1 the work failed, 2 the input or an option is wrong, 130 interrupted."""
     try:
         arguments, unknown = _parser().parse_known_args(argv)
         if unknown:
@@ -37,14 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    """Call the verb and turn every way it can end into an exit code and at most one line on stderr."""
+    """Call the verb, and turn its end into an exit code and at most one line on stderr."""
     try:
         code = arguments.function(arguments)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         return _fail("interrupted; the same command continues where it stopped", EXIT_INTERRUPTED)
-    except BrokenPipeError:  # the reader of stdout went away, as `head` does; nothing is left to say it to
+    except BrokenPipeError:  # the reader of stdout has closed it, as `head` does; nobody is left to read a message
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return EXIT_FAILED
     except DetectError as error:
@@ -58,7 +58,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    """Say what went wrong, on one line."""
+    """Report an error on one line."""
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
     print("detect: error:", " ".join(message.split()), file=sys.stderr)
@@ -75,14 +75,14 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Ends on a mistake with one line that says where to read on."""
+    """Reports a wrong command line on one line that names the help."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_WRONG_INPUT, f"detect: error: {' '.join(message.split())}; see: {self.prog} --help\n")
 
 
 class _Version(argparse.Action):
-    """Looks the version up only when it is asked for."""
+    """Looks up the version only when it is needed."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
         from importlib.metadata import PackageNotFoundError, version

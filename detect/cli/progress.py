@@ -1,4 +1,4 @@
-"""How far the work is, on stderr."""
+"""Progress on stderr."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Shows how far the work is: a bar per stage on a terminal, plain lines elsewhere, nothing when quiet."""
+    """Shows progress: a bar per stage on a terminal, plain lines elsewhere, nothing when quiet."""
 
     def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Verbs for scenes and what was found in them: predict, track, verify, census, profile, evaluate."""
+"""Verbs for scenes and their results: predict, track, verify, census, profile, evaluate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         options = options_from(arguments, PredictOptions, progress=progress)
         run = predict_scenes(arguments.scenes, arguments.out, options)
     _print_results(run.results, arguments, as_list=len(arguments.scenes) > 1)
-    if run.error is not None:  # after the last scene; the scenes that worked are shown all the same
+    if run.error is not None:  # raised after the last scene; those that worked are still shown
         raise run.error
     failed = [str(result.folder) for result in run.results if result.failed]
     if failed:
@@ -31,7 +31,7 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 
 def _print_results(results: Sequence[Any], arguments: argparse.Namespace, *, as_list: bool = False) -> None:
-    """The results of one command, on stdout; ``as_list``: as a JSON list even where there is one."""
+    """The results of one command, on stdout; ``as_list``: as a JSON list even if there is only one."""
     if arguments.json and results:
         summaries = [result.summary for result in results]
         print_json(summaries if as_list or len(summaries) > 1 else summaries[0])
@@ -153,7 +153,7 @@ def _profile_options(parser: argparse.ArgumentParser) -> None:
     add("buildings", metavar="BUILDINGS", help="folder of a predicted scene, or a vector file with a column id")
     add("--ids", required=True, type=argument(checks.ids), metavar="4,7,9", help="the examples")
     add("--out", required=True, metavar="FILE.yaml", help="the profile")
-    add("--name", metavar="TEXT", help="of the type; default: the name of the file")
+    add("--name", metavar="TEXT", help="name of the type; default: the name of the file")
     add(
         "--structure",
         metavar="NAME|FILE",

@@ -88,19 +88,21 @@ def _fit_options(parser: argparse.ArgumentParser) -> None:
     add("--config", required=True, metavar="FILE", help="recipe, such as configs/fit/smoke.yaml")
     add("--resume", metavar="last|CHECKPOINT", help="continue from the run's last checkpoint, or from this one")
     _licences_option(
-        parser, default=None, help_text="only chips under such licences train (data.licences); open: stated, and no ban on uses"
+        parser,
+        default=None,
+        help_text="train only on chips under these licences (data.licences); open: stated, and no use forbidden",
     )
     _overrides_option(parser)
 
 
 def _licences_option(parser: argparse.ArgumentParser, *, default: str | None, help_text: str) -> None:
     choices = ("any", "open", "permissive")  # detect.datasets.licences.CHOICES
-    parser.add_argument("--licences", choices=choices, default=default, help=f"{help_text}; permissive: nor share-alike")
+    parser.add_argument("--licences", choices=choices, default=default, help=f"{help_text}; permissive: open and not share-alike")
 
 
 def _test_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, metavar="FILE", help="recipe whose validation places are used")
-    parser.add_argument("--weights", metavar="NAME|PATH", help="default: what the recipe's fit left")
+    parser.add_argument("--weights", metavar="NAME|PATH", help="default: the weights that detect fit wrote for the recipe")
     _overrides_option(parser)
 
 
@@ -117,37 +119,39 @@ def _simulate_options(parser: argparse.ArgumentParser) -> None:
         "--preset",
         choices=("compound", "rows", "yardstick"),
         default="compound",
-        help="compound: dormitories at all stages with all that surrounds them (default); rows: rows of blocks alone among a few houses, "
-        "to train on; yardstick: three plots of 1.39 km² together, 50 dormitories at mixed stages, 100 planned",
+        help="compound: dormitories at all stages with their surroundings (default); rows: long blocks and a few houses, to train on; "
+        "yardstick: three plots of 1.39 km² together, 50 dormitories at mixed stages, 100 planned",
     )
     add("--compounds", type=argument(checks.whole_number), default=1, metavar="N", help="compounds in the scene (default: 1)")
     add(
         "--dormitories",
         type=argument(checks.whole_number),
         metavar="N",
-        help="of each compound; default: drawn from 5 to 40, with --preset rows from 3 to 18",
+        help="dormitories in each compound; default: drawn from 5 to 40, with --preset rows from 3 to 18",
     )
-    add("--storeys", type=argument(checks.whole_number), metavar="N", help="of the dormitories, 128 beds each; default: 2")
-    add("--gap", type=argument(checks.positive), metavar="METRES", help="between neighbouring blocks; default: drawn")
+    add(
+        "--storeys", type=argument(checks.whole_number), metavar="N", help="storeys of the dormitories, 128 beds each; default: 2"
+    )
+    add("--gap", type=argument(checks.positive), metavar="METRES", help="distance between neighbouring blocks; default: drawn")
     add("--gsd", type=argument(checks.positive), default=0.5, metavar="METRES", help="ground size of a pixel (default: 0.5)")
     add("--bands", type=int, choices=(1, 2, 3, 4), help="1 panchromatic, 2 with infrared, 3 colour (default), 4 with infrared")
     add(
         "--dates",
         type=argument(checks.whole_number),
         metavar="K",
-        help="scenes of K dates, 60 days apart, in which building goes on (default: 1)",
+        help="draw K dates, 60 days apart, between which construction continues (default: 1)",
     )
     add(
         "--sun-elevation",
         type=argument(checks.positive),
         metavar="DEG",
-        help="of the sun above the horizon; default: drawn from 30 to 65",
+        help="elevation of the sun above the horizon; default: drawn from 30 to 65",
     )
     add(
         "--sun-azimuth",
         type=argument(checks.not_negative),
         metavar="DEG",
-        help="of the sun, clockwise from north; default: drawn from 100 to 260",
+        help="azimuth of the sun, clockwise from north; default: drawn from 100 to 260",
     )
 
 
@@ -164,15 +168,20 @@ def _prepare_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("dataset", nargs="?", metavar="DATASET", help="name of a public data set, see --list")
     add("src", nargs="?", metavar="SRC", help="folder that holds it in its published layout")
-    add("dst", nargs="?", metavar="DST", help="folder for the training chips; one that holds other sets' chips gets them on top")
+    add(
+        "dst",
+        nargs="?",
+        metavar="DST",
+        help="folder for the training chips; if it holds chips of other data sets, these are added",
+    )
     add(
         "--list",
         action="store_true",
         help="show the data sets: licence, pixel, places, labels; with DATASET also where to get it",
     )
-    add("--licence", metavar="NAME", help="of the images and labels, such as CC-BY-4.0, where it is not the published one")
+    add("--licence", metavar="NAME", help="licence of the images and labels, such as CC-BY-4.0, if it is not the published one")
     add("--gsd", type=argument(checks.positive), metavar="METRES", help="ground size of a pixel, for images without georeference")
-    _licences_option(parser, default="any", help_text="leave out images under other licences; open: stated, and no ban on uses")
+    _licences_option(parser, default="any", help_text="leave out images under other licences; open: stated, and no use forbidden")
     add(
         "--drop",
         type=argument(checks.names),

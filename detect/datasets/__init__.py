@@ -1,8 +1,8 @@
 """Public building-footprint data sets as training chips.
 
 ``registry``  which data sets there are
-``images``    what an adapter says of a data set and its images; label arrays
-``cutting``   images → chips, and what is wrong with some of them
+``images``    how an adapter describes a data set and its images; label arrays
+``cutting``   images → chips, and problems of chips
 ``chips``     the chip store: PNG chips and one index, what training reads
 The other modules are adapters, one per data set; each knows one published folder layout and nothing else.
 """

@@ -1,4 +1,4 @@
-"""Folders of a release that lie at one depth or another, as the release was unpacked."""
+"""Find folders of a release at any depth, however the release was unpacked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images and label rasters in two folders, one label per image under the same name; what data sets published so share."""
+"""Shared code for data sets with images and label rasters in two folders, one label per image under the same name."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _RASTERS = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 def with_labels(
     images: Path, labels: Path, data_set: str, layout: str, endings: tuple[str, ...] = ("",)
 ) -> Iterator[tuple[Path, Path]]:
-    """Each image of a folder with the label of its name, whatever the file types, sorted by name.
+    """Each image of a folder with the label of the same name and any file type, sorted by name.
 
     Args:
         images: folder of the images.
         labels: folder of the labels.
         data_set: for messages.
         layout: for messages.
-        endings: what may follow the image's name in that of its label; the first found counts.
+        endings: possible additions to the image's name in the name of its label; the first one that exists is used.
 
     Raises:
         InputError: a folder is missing, there is no image, or one of the two has no counterpart.
@@ -46,10 +46,10 @@ def with_labels(
 
 
 def subfolder(folder: Path, names: tuple[str, ...], data_set: str, layout: str) -> Path:
-    """The folder in another that has one of the names, in small letters or capitals.
+    """The subfolder with one of the names, in lower or upper case.
 
     Raises:
-        InputError: there is none; names the first.
+        InputError: there is none; the message gives the first name.
     """
     there = {p.name.lower(): p for p in sorted(require(folder, data_set, layout).iterdir()) if p.is_dir()}
     found = [there[name] for name in names if name in there]
@@ -70,7 +70,7 @@ def of_class(classes: NDArray, building: int, unknown: int) -> NDArray[np.uint8]
 
 
 def merged_tile(path: Path, label: Path, *, place: str, split: str, gsd_m: float, data_set: str | None = None) -> LabelledImage:
-    """A tile whose mask is 0 or not and joins attached buildings; its pixel is the published one, unless the file tells its own."""
+    """A tile whose mask (0 or not) merges attached buildings; its pixel is the published one, unless the file has its own."""
     return LabelledImage(
         path,
         place,
@@ -83,14 +83,14 @@ def merged_tile(path: Path, label: Path, *, place: str, split: str, gsd_m: float
 
 
 def assumed_gsd_m(path: Path, gsd_m: float) -> float | None:
-    """The published ground size of a pixel, or None where the image tells it by its own georeference; reads the header only."""
+    """The published ground size of a pixel, or None if the image has a georeference; only its header is read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(path) as image:
                 referenced = image.crs is not None and image.transform != Affine.identity()
     except RasterioError:
-        return gsd_m  # whoever opens it to cut it says what is wrong
+        return gsd_m  # the error is reported when the image is cut
     return None if referenced else gsd_m
 
 

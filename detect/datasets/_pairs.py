@@ -1,4 +1,4 @@
-"""Chips and outlines in two folders, file by file under the same name."""
+"""Pair chips and outlines in two folders, file by file under the same name."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def outlines(path: Path) -> Outlines:
 
 
 def _read(path: Path) -> gpd.GeoDataFrame:
-    # Of a tile without buildings it may hold nothing at all: https://github.com/SpaceNetChallenge/utilities/issues/117
+    # For a tile without buildings the file may be empty: https://github.com/SpaceNetChallenge/utilities/issues/117
     if not path.stat().st_size:
         return gpd.GeoDataFrame(geometry=[], crs=4326)
     return vector(path)()

@@ -1,9 +1,9 @@
 """AIRS, Aerial Imagery for Roof Segmentation: Christchurch in tiles of 10,000 pixels, outlines moved onto the roofs.
 
 ``trainval/{train,val}/image/christchurch_424.tif`` with the label ``trainval/{train,val}/label/christchurch_424.tif`` (1 roof,
-0 not), and the same to look at as ``christchurch_424_vis.tif`` (255 roof); either label will do. ``test/{image,label}`` beside
-them validates where it has labels. Some copies leave ``trainval`` out. The publisher's parts are tiles of one city, so a tile
-is a place here. The ground is that of the aerial part of WHU (``whu``): a model that learns from one cannot be judged on the
+0 not), and a copy for display as ``christchurch_424_vis.tif`` (255 roof); one of the two labels is enough. ``test/{image,label}``
+beside them validates if it has labels. Some copies leave ``trainval`` out. The publisher's parts are tiles of one city, so a tile
+is a place here. The ground is that of the aerial part of WHU (``whu``): a model that is trained on one cannot be tested on the
 other.
 """
 

@@ -1,4 +1,4 @@
-"""The chip store: a folder of PNG chips and one index, all that training reads.
+"""The chip store: a folder of PNG chips and one index; training reads nothing else.
 
 Per chip three files: ``<chip>_image.png`` RGB uint8 (after the scene's brightness stretch), ``<chip>_instances.png`` uint16 (0 none,
 1… one number per building), ``<chip>_truth.png`` uint8 with two facts in one number: footprint (0 not, 1 building, 3 unknown) in
@@ -25,7 +25,7 @@ from detect.base.errors import InputError
 from detect.base.files import whole_file
 
 UNKNOWN = 3
-"""Footprint state of a pixel about which the label says nothing."""
+"""Footprint state of a pixel that the label does not cover."""
 
 LABEL_KINDS = {
     "outlines": "one outline per building: teaches footprints, the gaps and the shared walls",
@@ -60,18 +60,18 @@ class ChipRow:
     """Image the chip was cut from, relative to the data set's folder."""
     sensor: str = ""
     known_m2: float = 0.0
-    """Ground that the label speaks of; training draws chips in proportion to it."""
+    """Ground that the label covers; training draws chips in proportion to it."""
     buildings: int = 0
     unfinished: int = 0
-    """Buildings known to be foundations or incomplete; training can seek them, since they are rare."""
+    """Buildings known to be foundations or incomplete; training can select them, since they are rare."""
     offset_m: float = math.nan
-    """How far the outlines lie beside the edges in the picture, metres; NaN: not to be told."""
+    """Distance between the outlines and the edges in the picture, metres; NaN if it cannot be measured."""
     problem: str = ""
     """A key of ``detect.datasets.cutting.PROBLEMS``, or nothing."""
     bounds_wkb: bytes | None = None
     """The chip's outline in EPSG:4326; None where the image has no georeference. The index keeps it as its geometry."""
     sha256: str = ""
-    """Of the three arrays together."""
+    """Hash of the three arrays together."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Chip:
     """(H, W): 0 unknown, 1 foundation, 2 incomplete, 3 complete."""
 
     def sha256(self) -> str:
-        """Hash of the arrays, whatever the PNG encoder did."""
+        """Hash of the arrays, independent of the PNG encoder."""
         digest = hashlib.sha256()
         for array in (self.image, self.instances, self.footprint, self.stage):
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -120,14 +120,14 @@ def read_chip(store: Path, name: str) -> Chip:
 
 
 def mapped_chip(store: Path, name: str, sha256: str) -> Chip:
-    """One chip, decoded once and for all into ``<store>/decoded`` and mapped from there.
+    """One chip, decoded once into ``<store>/decoded`` and mapped from there.
 
-    Processes share its pages, and no more of it is read than is used.
+    Processes share its pages, and only the used part is read.
 
     Args:
         store: folder of the chip store.
-        name: of the chip.
-        sha256: of the chip, from the index; another chip of that name is decoded anew.
+        name: name of the chip.
+        sha256: hash of the chip, from the index; if a decoded chip of this name has another one, it is decoded again.
 
     Raises:
         InputError: a file is missing or broken, or the folder cannot be written.
@@ -142,7 +142,7 @@ def mapped_chip(store: Path, name: str, sha256: str) -> Chip:
         try:
             path.parent.mkdir(exist_ok=True)
             for old in path.parent.glob(f"{glob.escape(name)}.{'?' * 12}.npy"):
-                if old != path:  # which another process may have put there meanwhile, and be about to read
+                if old != path:  # another process may have written it meanwhile, and may be about to read it
                     old.unlink(missing_ok=True)
             with whole_file(path) as aside:
                 np.save(aside, np.concatenate(rows))
@@ -163,8 +163,8 @@ def write_index(store: Path, rows: list[ChipRow], known: gpd.GeoDataFrame | None
 
     Args:
         store: folder of the chip store.
-        rows: of the new chips.
-        known: the index so far, which they are added to.
+        rows: rows of the new chips.
+        known: the existing index, to which they are added.
     """
     table = pd.DataFrame([asdict(row) for row in rows])
     bounds = shapely.from_wkb(np.array(table.pop("bounds_wkb"), dtype=object))
@@ -179,7 +179,7 @@ def read_index(store: str | Path) -> gpd.GeoDataFrame:
     """The index of a chip store.
 
     Raises:
-        InputError: there is none, or none that this version wrote.
+        InputError: there is none, or another version wrote it.
     """
     path = Path(store) / INDEX
     if not path.is_file():

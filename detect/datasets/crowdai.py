@@ -1,12 +1,12 @@
 """crowdAI Mapping Challenge (2018): tiles of 300 pixels cut and turned from SpaceNet 2, with outlines in COCO's format.
 
-``{train,val}/images/000000000000.jpg`` with ``{train,val}/annotation.json``, or ``annotation-small.json`` where that is
-missing: polygons in pixels; a ``crowd`` outline holds an unknown number of buildings. ``test_images`` has no outlines. Either
-part will do.
+``{train,val}/images/000000000000.jpg`` with ``{train,val}/annotation.json``, or ``annotation-small.json`` if that is missing:
+polygons in pixels; a ``crowd`` outline holds an unknown number of buildings. ``test_images`` has no outlines. One of the two
+parts is enough.
 
-The files say nothing of a tile's place, most tiles are there several times, turned, and most validation tiles are training
-tiles as well (Adimoolam et al. 2023, arXiv:2304.02296): everything trains. The ground is that of ``spacenet2`` and
-``deepglobe``, so none of them can judge a model that learns from another.
+The files do not give the place of a tile, most tiles occur several times, rotated, and most validation tiles are training tiles
+too (Adimoolam et al. 2023, arXiv:2304.02296): all tiles train. The ground is that of ``spacenet2`` and ``deepglobe``, so a model
+that is trained on one of them cannot be tested on another.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _annotations(folder: Path) -> tuple[dict[int, str], dict[int, list[_Outline]
 
 
 def _slim(item: dict[str, Any]) -> dict[str, Any] | _Outline:
-    """An annotation without what is not needed; made while the file is read, as the whole is several gigabytes of objects."""
+    """An annotation with only the needed keys; reduced while the file is read, which would take several gigabytes as objects."""
     if "segmentation" not in item:
         return item
     coded = item["segmentation"]

@@ -1,18 +1,17 @@
 """CSDS, construction sites in satellite images (ISSAI, Nazarbayev University 2025): footings as building foundations.
 
 Published layout: ``raw/images/*.jpg`` of 1200 × 1200 px and ``raw/annotations/AOD/`` (all objects), where CVAT's XML
-files lie in folders, one picture per file in a folder named like the picture, below a folder per city. Files of many
-pictures are read as well. ``FVOD`` holds only what is fully visible, ``preprocessed`` the same pictures cut up; neither
-is read.
+files lie in folders, one picture per file in a folder named like the picture, below a folder per city. Files of many pictures are
+read too. ``FVOD`` holds only objects that are fully visible, ``preprocessed`` the same pictures in pieces; neither is read.
 
-What may be learnt: every ``footing`` is a building at the stage ``foundation``; excavations, site roads, heaps and
-parking are ground without a building. All else is unknown: buildings beside the site have no outlines, those that rise on
-it have none of their own, and cranes, containers and scaffolds may stand on either. A footing may be a slab or one pad of
-many, so nothing is taught about single buildings (merged).
+What can be learnt: every ``footing`` is a building at the stage ``foundation``; excavations, site roads, heaps and parking are
+ground without a building. Everything else is unknown: buildings beside the site have no outlines, those under construction on it
+have no separate ones, and cranes, containers and scaffolds may stand on both. A footing may be a slab or one pad of many, so
+nothing is taught about single buildings (merged).
 
-Not stated by the publisher, as far as could be found: the ground size of a pixel (0.13 m is taken, which the same
-institute gives for its EarthworkSat-7K screen captures), what the five site phases ``site.1`` to ``site.5`` mean (they
-are not used), and a licence for the data. Pictures without annotation are left out.
+The publisher does not state: the ground size of a pixel (0.13 m is assumed, which the same institute gives for its
+EarthworkSat-7K screen captures), the meaning of the five site phases ``site.1`` to ``site.5`` (they are not used), and a licence
+for the data. Pictures without annotation are left out.
 """
 
 from __future__ import annotations
@@ -67,14 +66,14 @@ def images(source: Path) -> Iterator[LabelledImage]:
 
 
 def _place(annotation: Path, picture: str) -> str:
-    """The outermost folder that is not the picture's own, a city; else the letters that begin the picture's name."""
+    """The outermost folder that is not the picture's own (a city), else the letters at the beginning of the picture's name."""
     cities = [folder for folder in annotation.parts[:-1] if folder != picture]
     letters = re.match(r"[^\W\d_]+", picture)
     return cities[0] if cities else letters.group() if letters else picture
 
 
 def _read(path: Path) -> Iterator[tuple[str, Marks]]:
-    """The pictures of a CVAT file: stem of each and its polygons."""
+    """The pictures of a CVAT file: the stem and the polygons of each."""
     try:
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as cause:

@@ -1,4 +1,4 @@
-"""Labelled images → chips in a store, with what is wrong with some of them."""
+"""Labelled images → chips in a store, with problems of single chips."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from detect.datasets.licences import allowed
 from detect.scene.scene import Scene, WorkGrid, open_scene
 
 STORE_GSD_M = 0.2
-"""Finer images are shrunk to this; coarser ones are kept as they are, so that training enlarges them as predict does."""
+"""Finer images are reduced to this; coarser ones are stored unchanged, and training enlarges them as predict does."""
 CHIP_PX = 1024
 PROBLEMS = {
     "black": "hardly anything to see: black or without observation",
@@ -32,13 +32,13 @@ PROBLEMS = {
     "shifted": "its outlines lie 1.5 m or more beside the edges in the picture",
 }
 SHIFTED_M = 1.5
-_REACH_M = 5.0  # furthest offset looked for
+_REACH_M = 5.0  # largest offset that is searched for
 _CLEAR = 0.06  # correlation of outlines and edges below which an offset is chance
 
 
 @dataclass
 class Report:
-    """What ``prepare_images`` did."""
+    """The result of ``prepare_images``."""
 
     chips: int = 0
     buildings: int = 0
@@ -47,7 +47,7 @@ class Report:
     dropped: int = 0
     images: int = 0
     other_licence: int = 0
-    """Images left out for their licence."""
+    """Images left out because of their licence."""
 
 
 def prepare_images(
@@ -61,19 +61,19 @@ def prepare_images(
     gsd_m: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Cut a data set into chips and add them to a store, which is made where there is none.
+    """Cut a data set into chips and add them to a store, which is created if there is none.
 
     Chips are written aside and appear with the index; the same source gives the same bytes.
 
     Args:
-        data_set: its adapter.
+        data_set: the data set, from its adapter.
         source: folder in the published layout.
         store: folder of the chip store; may hold other data sets already.
         drop: keys of ``PROBLEMS``; such chips are counted but not kept.
-        licence: of the imagery and labels, in place of what the adapter says.
+        licence: licence of the imagery and labels, in place of the adapter's.
         licences: key of ``detect.datasets.licences.CHOICES``; images under other licences are left out.
-        gsd_m: ground size of a pixel, metres, in place of what the adapter says; only for images without georeference.
-        progress: called with images done and in all.
+        gsd_m: ground size of a pixel, metres, in place of the adapter's; only for images without georeference.
+        progress: called with the number of finished images and of all images.
 
     Raises:
         InputError: a piece of the layout is missing, no image is under such a licence, the store holds this data set already, or
@@ -119,7 +119,7 @@ def _split_images(data_set: DataSet, source: Path, licence: str | None, gsd_m: f
 def _admitted(
     images: list[tuple[LabelledImage, str]], data_set: DataSet, source: Path, licences: str
 ) -> list[tuple[LabelledImage, str]]:
-    """The images whose licence the choice admits.
+    """The images whose licence the choice allows.
 
     Raises:
         InputError: there are images, but none under such a licence.
@@ -142,7 +142,7 @@ def _cut_all(
     drop: Collection[str],
     progress: Callable[[int, int], None] | None,
 ) -> list[ChipRow]:
-    """Write the chips of all images into a folder and count problems in the report; the rows of the chips kept.
+    """Write the chips of all images into a folder and count problems in the report; returns the rows of the chips that are kept.
 
     Raises:
         InputError: no chip is left.
@@ -165,17 +165,17 @@ def _cut_all(
 
 
 def _move_in(folder: Path, store: Path) -> None:
-    """Move every file of a folder into the store, which is made where there is none."""
+    """Move every file of a folder into the store, which is created if there is none."""
     store.mkdir(parents=True, exist_ok=True)
     for path in sorted(folder.iterdir()):
         path.replace(store / path.name)
 
 
 def _named(images: list[tuple[LabelledImage, str]], source: Path) -> dict[str, tuple[LabelledImage, str]]:
-    """The images by the name of their chips: the path below the source, without what would make it awkward in a file name.
+    """The images by the name of their chips: the path below the source, without characters that are unsuitable in file names.
 
     Raises:
-        InputError: two images get one name.
+        InputError: two images get the same name.
     """
     named: dict[str, tuple[LabelledImage, str]] = {}
     for image, split in images:
@@ -211,7 +211,7 @@ def chips_of(
             continue
         seen = np.where(valid, labels.footprint[span.slices()], np.uint8(UNKNOWN))
         parts = {split: seen}
-        if validates is not None:  # the other split's ground is unknown to each
+        if validates is not None:  # ground of the other split is unknown
             here = validates[span.slices()]
             parts = {s: np.where(here == (s == "val"), seen, np.uint8(UNKNOWN)) for s in ("train", "val")}
         for part, known in parts.items():
@@ -241,9 +241,9 @@ def spans_of(scene: Scene, grid: WorkGrid) -> Iterator[tuple[Span, NDArray[np.fl
 def chip_from(
     values: NDArray[np.float32], instances: NDArray[np.int32], known: NDArray[np.uint8], stage: NDArray[np.uint8]
 ) -> Chip:
-    """A chip without a label where the footprint is not known to be a building."""
+    """A chip; stage and instances are empty where the footprint is not known to be a building."""
     kept = instances * (known == 1)
-    if kept.max(initial=0) > np.iinfo(np.uint16).max:  # what a store's PNG holds; a chip has far fewer than that of its own
+    if kept.max(initial=0) > np.iinfo(np.uint16).max:  # the range of a PNG of the store; one chip has far fewer buildings
         _, numbers = np.unique(np.append(0, kept.ravel()), return_inverse=True)
         kept = numbers[1:].reshape(kept.shape)
     image = np.round(values.transpose(1, 2, 0) * 255).astype(np.uint8)  # (H, W, 3)
@@ -251,7 +251,7 @@ def chip_from(
 
 
 def described(row: ChipRow, chip: Chip, scene: Scene, grid: WorkGrid, span: Span) -> ChipRow:
-    """The row with what the chip itself tells: counts, problem, place on the ground, hash."""
+    """The row completed with counts, problem, place on the ground and hash of the chip."""
     offset_m = offset_of(chip, grid.gsd_m) if row.label_kind in ("outlines", "loose") else float("nan")
     problem = _unseen(chip) or ("shifted" if offset_m >= SHIFTED_M else "")
     return replace(
@@ -267,13 +267,13 @@ def described(row: ChipRow, chip: Chip, scene: Scene, grid: WorkGrid, span: Span
 
 
 def unfinished_in(chip: Chip) -> tuple[NDArray[np.int32], int]:
-    """Label image of the connected pixels known to be of a foundation or an incomplete building, and how many there are."""
+    """Label image of connected pixels known as foundation or incomplete, and the number of labels."""
     count, labels = cv2.connectedComponents(np.isin(chip.stage, (1, 2)).astype(np.uint8), connectivity=4)
     return labels, count - 1
 
 
 def _unseen(chip: Chip) -> str:
-    """black, cloud or nothing."""
+    """``black``, ``cloud`` or an empty text."""
     grey = chip.image.mean(axis=2)
     if (chip.image.max(axis=2) <= 8).mean() > 0.9:
         return "black"
@@ -283,7 +283,7 @@ def _unseen(chip: Chip) -> str:
 
 
 def offset_of(chip: Chip, gsd_m: float) -> float:
-    """How far the outlines would have to move to lie on edges in the picture, metres; NaN where that is not clear.
+    """The shift that would move the outlines onto edges in the picture, metres; NaN if it is not clear.
 
     The offset within 5 m at which outlines lie on the strongest edges, found by cross-correlation of gradient and outline.
     """

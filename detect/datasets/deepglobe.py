@@ -3,7 +3,7 @@
 ``AOI_2_Vegas_Train/RGB-PanSharpen/RGB-PanSharpen_AOI_2_Vegas_img1.tif`` and
 ``AOI_2_Vegas_Train/summaryData/AOI_2_Vegas_Train_Building_Solutions.csv`` with the columns ImageId
 (``AOI_2_Vegas_img1``), BuildingId, PolygonWKT_Pix and PolygonWKT_Geo; a tile without buildings has one row, building -1,
-``POLYGON EMPTY``. Any of the cities will do. The test folders have no table.
+``POLYGON EMPTY``. One of the cities is enough. The test folders have no table.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 ``Semantic segmentation dataset/Tile 1/images/image_part_001.jpg`` and
 ``Semantic segmentation dataset/Tile 1/masks/image_part_001.png``: masks in colours, #3C1098 for buildings and #9B9B9B for
 unlabelled ground. A building's colour covers rows of villas, yards and building sites together. Tiles 7 and 8 show some ground
-twice, so they are one place. A pixel is about 0.9 m, judged by eye: the publisher does not say.
+twice, so they are one place. A pixel is about 0.9 m, estimated by eye: the publisher does not state it.
 """
 
 from __future__ import annotations

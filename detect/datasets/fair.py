@@ -4,10 +4,10 @@ Layouts of fAIr and its utilities, in the source or in folders below it, one fol
 
 - input: ``OAM-<x>-<y>-<zoom>.png``, slippy-map tiles whose names give their place, and ``labels.geojson`` in EPSG:4326;
 - preprocessed: ``chips/OAM-<x>-<y>-<zoom>.tif`` and ``labels/OAM-<x>-<y>-<zoom>.geojson``, both in EPSG:3857 or 4326;
-  what ``preprocessed.tar.xz`` of a training unpacks to. Its ``input`` holds the same pictures and is not read again.
+  the content of ``preprocessed.tar.xz`` of a training. Its ``input`` holds the same pictures and is not read again.
 
-``aois.geojson`` beside either bounds the ground that was mapped; where it is, ground outside is unknown. Outlines were
-drawn for the map or moved onto the picture as a whole, so they are taken to lie a metre or two off.
+``aois.geojson`` beside either bounds the ground that was mapped; with it, ground outside is unknown. Outlines were drawn for the
+map or moved onto the picture as a whole, so they are treated as a metre or two off.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Tile:
     y: int
     zoom: int
     size_px: int
-    """Of either side."""
+    """Length of each side."""
 
     @property
     def to_mercator(self) -> Affine:
@@ -86,7 +86,7 @@ def images(source: Path) -> Iterator[LabelledImage]:
 
 
 def _regions(source: Path) -> dict[Path, Path]:
-    """Each region's folder and the one in it that is read: the preprocessed one where there are both."""
+    """The folder of each region, and the subfolder that is read: the preprocessed one if there are both."""
     found: dict[Path, Path] = {}
     for folder in [source, *sorted(p for p in source.rglob("*") if p.is_dir())]:
         root = folder
@@ -102,7 +102,7 @@ def _is_preprocessed(folder: Path) -> bool:
 
 
 def _is_input(folder: Path) -> bool:
-    """Whether it holds tiles; elsewhere than in ``input`` only with outlines, as trainings leave copies of their tiles."""
+    """Whether it holds tiles; outside ``input`` only with outlines, because trainings leave copies of their tiles."""
     return bool(_tiles(folder)) and (folder.name == "input" or (folder / "labels.geojson").is_file())
 
 

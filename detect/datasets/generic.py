@@ -2,33 +2,33 @@
 
 Layout: georeferenced rasters (.tif, .tiff, .vrt, .jp2) in one folder, each with a vector file of its own name
 (``town.tif``, ``town.gpkg``), or one vector file of any name for all of them. ``labelled_area.geojson`` bounds the ground
-where every visible building is outlined; without it the whole of each scene is taken to be mapped, and every gap in the
-map teaches that a building is none. Vector files: GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet, ``.osm.pbf``,
-``.osm``, GeoJSON lines (``.geojsonl``, ``.jsonl``) and CSV with WKT in ``geometry``, the last two also as ``.gz``. Parts
-of a ``.vrt`` belong into another folder.
+where every visible building is outlined; without it each scene counts as completely mapped, and every gap in the map teaches that
+a building is background. Vector files: GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet, ``.osm.pbf``, ``.osm``, GeoJSON
+lines (``.geojsonl``, ``.jsonl``) and CSV with WKT in ``geometry``, the last two also as ``.gz``. Put the parts of a ``.vrt`` into
+another folder.
 
-Of several rasters a fifth validate; of a single one the eastern fifth of its labelled ground does.
+Of several rasters, a fifth validate; of a single one, the eastern fifth of its labelled ground.
 
-Outlines that bear the scene's name, or have a labelled area, are taken to be drawn on it; others to lie a metre or two
-off (loose).
+Outlines in a file with the scene's name, or with a labelled area, count as drawn on the scene; others as a metre or two off
+(loose).
 
 OpenStreetMap: cut the area out of an extract of download.geofabrik.de,
 
     osmium extract --bbox WEST,SOUTH,EAST,NORTH -o town.osm.pbf nepal-latest.osm.pbf
 
-or export ``building=*`` and ``landuse=construction`` from overpass-turbo.eu as GeoJSON. Look where it is complete and
-draw ``labelled_area.geojson`` around that. What ``ogr2ogr town.gpkg town.osm.pbf multipolygons`` makes is read too. Tags
-are read from columns of their names, else from ``other_tags`` or ``tags``:
+or export ``building=*`` and ``landuse=construction`` from overpass-turbo.eu as GeoJSON. Find the part where it is complete and
+draw ``labelled_area.geojson`` around it. The output of ``ogr2ogr town.gpkg town.osm.pbf multipolygons`` is read too. Tags are
+read from columns with their names, else from ``other_tags`` or ``tags``:
 
 - ``building=construction`` is incomplete; ``building=no`` and ``location=underground`` are dropped; any other building is
   kept, also ``dormitory``, its stage unknown;
 - ``landuse=construction`` is unknown ground, except for the outlines on it; other things without ``building`` are
   dropped.
 
-Detected outlines: where ``confidence`` (Google, Microsoft), or that of ``sources`` (Overture), is below 0.7, the ground
-is unknown; Microsoft's -1 states none. Overture's ``is_underground`` are dropped.
+Detected outlines: if ``confidence`` (Google, Microsoft), or that of ``sources`` (Overture), is below 0.7, the ground is unknown;
+Microsoft's -1 means no confidence given. Overture's ``is_underground`` are dropped.
 
-Your own: a column ``stage`` (foundation, incomplete, complete), and a true ``unknown`` for ground not to learn from.
+Your own outlines: a column ``stage`` (foundation, incomplete, complete), and ``unknown`` (true) for ground that must not train.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ TEXTS = (".csv", ".csv.gz", ".geojsonl", ".geojsonl.gz", ".jsonl", ".jsonl.gz")
 VECTORS = (".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".osm.pbf", ".osm", *TEXTS)
 LAYOUT = "rasters, each with a vector file of its own name or one for all, and perhaps labelled_area.geojson"
 SURE = 0.7
-"""Confidence from which a detected outline is taken for a building."""
+"""Confidence from which a detected outline counts as a building."""
 OSM_AREAS = "multipolygons"
 """The layer in which GDAL gathers the areas of an OpenStreetMap extract."""
 _HSTORE = re.compile(r'"((?:[^"\\]|\\.)*)"=>"((?:[^"\\]|\\.)*)"')
@@ -87,7 +87,7 @@ Read = Callable[[], gpd.GeoDataFrame]
 
 
 def _vectors(source: Path, stems: list[str]) -> tuple[dict[str, Read], dict[str, Read]]:
-    """The folder's vector files by name: those of single rasters, and the others, which are kept in memory once read."""
+    """The folder's vector files by name: those of single rasters, and shared ones, which stay in memory."""
     own: dict[str, Read] = {}
     shared: dict[str, Read] = {}
     for path in sorted(p for p in source.iterdir() if p.name.lower().endswith(VECTORS) and p.name != AREA):
@@ -114,7 +114,7 @@ def _only(shared: dict[str, Read], raster: Path) -> Read:
 
 
 def _buildings(path: Path) -> gpd.GeoDataFrame:
-    """A vector file as ``Outlines`` wants it: building outlines with ``stage``, and ``unknown`` ground."""
+    """A vector file in the form of ``Outlines``: building outlines with ``stage``, and ``unknown`` ground."""
     table = _read(path)
     if table.crs is None:
         raise InputError(f"{path}: names no coordinate system; assign it (ogr2ogr -a_srs EPSG:4326)")
@@ -122,16 +122,18 @@ def _buildings(path: Path) -> gpd.GeoDataFrame:
     stage = table["stage"] if "stage" in table else pd.Series(None, table.index, object)
     unknown = _true(table, "unknown") | site | (_confidence(table) < SURE)
     kept = (_tag(table, "location") != "underground") & ~_true(table, "is_underground")
-    if building.notna().any() or site.any() or not {"other_tags", "tags"}.isdisjoint(table.columns):  # it is OpenStreetMap
+    if (
+        building.notna().any() or site.any() or not {"other_tags", "tags"}.isdisjoint(table.columns)
+    ):  # the file is from OpenStreetMap
         built = building.notna() & (building != "no")
         kept &= built | site
-        unknown &= ~(built & site)  # a building that is tagged as a site too is a building
+        unknown &= ~(built & site)  # a building that is also tagged as a site is a building
     stage = stage.mask(building == "construction", "incomplete")
     return gpd.GeoDataFrame({"stage": stage, "unknown": unknown}, geometry=table.geometry)[kept]
 
 
 def _tag(table: gpd.GeoDataFrame, key: str) -> pd.Series:
-    """Values of an OpenStreetMap tag; missing where there is none."""
+    """Values of an OpenStreetMap tag; missing values where there is none."""
     found = pd.Series(None, table.index, object)
     for column in ("tags", "other_tags"):
         if column in table:
@@ -140,21 +142,21 @@ def _tag(table: gpd.GeoDataFrame, key: str) -> pd.Series:
 
 
 def _tags(held: Any) -> dict[str, Any]:
-    """What a cell of ``tags`` or ``other_tags`` holds: hstore text, JSON text, a mapping or its pairs."""
+    """The tags in a cell of ``tags`` or ``other_tags``: hstore text, JSON text, a mapping or its pairs."""
     if isinstance(held, str):
         return json.loads(held) if held.startswith("{") else dict(_HSTORE.findall(held))
     return dict(held) if isinstance(held, dict | list) else {}
 
 
 def _true(table: gpd.GeoDataFrame, column: str) -> pd.Series:
-    """Whether a column says so; where it is missing, not."""
+    """Whether a column holds a true value; False if it is missing."""
     if column not in table:
         return pd.Series(False, table.index)
     return table[column].map(lambda v: v in (True, 1, "1", "true", "True", "t")).astype(bool)
 
 
 def _confidence(table: gpd.GeoDataFrame) -> pd.Series:
-    """0–1; missing where none is stated."""
+    """The confidence, 0–1; missing where none is given."""
     if "confidence" in table:
         stated = pd.to_numeric(table["confidence"], errors="coerce")
     elif "sources" in table:
@@ -186,7 +188,7 @@ def _has_osm_areas(path: Path) -> bool:
     try:
         return any(layer == OSM_AREAS for layer, _ in pyogrio.list_layers(path))
     except pyogrio.errors.DataSourceError:
-        return False  # reading it will say what is wrong
+        return False  # the error is reported when the file is read
 
 
 def _read_text(path: Path) -> gpd.GeoDataFrame:

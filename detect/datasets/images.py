@@ -1,4 +1,4 @@
-"""What an adapter says of a data set and of each of its images, and the label arrays that follow from it.
+"""How an adapter describes a data set and its images, and the label arrays that follow.
 
 An adapter is one module with ``DATA_SET`` (a ``DataSet``) whose ``images`` walks the published folder layout and yields a
 ``LabelledImage`` per image. It opens no raster: labels are read when the image is cut.
@@ -25,9 +25,9 @@ from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.datasets.chips import UNKNOWN
 from detect.scene.scene import Scene, WorkGrid
 
-COARSE_INSIDE_M, COARSE_OUTSIDE_M = 0.8, 1.6  # how far from a coarse edge its word is taken
+COARSE_INSIDE_M, COARSE_OUTSIDE_M = 0.8, 1.6  # distance from a coarse edge beyond which a label is trusted
 VAL_SHARE = 0.2
-"""Of a data set's places that validate, where the publisher names no split or cuts places."""
+"""Share of a data set's places that validate, if the publisher gives no split or one that divides places."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ class LabelledImage:
     label_kind: str = "outlines"
     """A key of ``detect.datasets.chips.LABEL_KINDS``."""
     split: str | None = None
-    """train or val, where the publisher's split keeps places whole; None: a fifth of the places validate."""
+    """train or val, if the publisher's split keeps places whole; None: a fifth of the places validate."""
     gsd_m: float | None = None
-    """Ground size of a pixel, only where the image has no georeference."""
+    """Ground size of a pixel, only if the image has no georeference."""
     bands: tuple[int, int, int] | None = None
-    """Red, green, blue, where the file's own tags would mislead."""
+    """Numbers of the red, green and blue band, if the file's own tags are wrong."""
     licence: str | None = None
     """Where it differs from the data set's."""
     sensor: str | None = None
@@ -86,21 +86,21 @@ class LabelledImage:
     val_area: Callable[[], gpd.GeoDataFrame] | None = None
     """Polygons inside which one large image validates, while the rest of it trains."""
     val_east: float = 0.0
-    """Share of the labelled ground, on its right, that validates, where a set has one scene and no more."""
+    """Share of the labelled ground, on its eastern side, that validates, if a set has only one scene."""
     refine: Callable[[Labels, Affine], None] | None = None
     """Changes the label arrays in place; the affine maps native to work pixels (x, y)."""
     data_set: str | None = None
-    """Where a folder holds parts of several data sets."""
+    """Name of the data set, if a folder holds parts of several."""
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """What a user asks before downloading, and how the download is read."""
+    """What a user needs to know before downloading, and how the download is read."""
 
     name: str
     title: str
     licence: str
-    """SPDX identifiers where there are any, several joined by ``; ``."""
+    """SPDX identifiers if there are any, several joined by ``; ``."""
     gsd_m: str
     places: str
     sensor: str
@@ -109,16 +109,16 @@ class DataSet:
     """Where to get it."""
     cite: str
     images: Callable[[Path], Iterable[LabelledImage]]
-    """Source folder → its images, in a fixed order; InputError where a piece of the layout is missing."""
+    """Source folder → its images, in a fixed order; raises InputError if a part of the layout is missing."""
     layout: str
-    """The folders and files that are looked for, in one line."""
+    """The expected folders and files, in one line."""
 
 
 def require(path: Path, data_set: str, layout: str) -> Path:
     """The path, if it is there.
 
     Raises:
-        InputError: it is not; says what the layout looks like.
+        InputError: it is missing; the message describes the layout.
     """
     if not path.exists():
         raise InputError(f"{path}: missing; {data_set} is read as {layout}; was it downloaded and unpacked in full?")
@@ -138,7 +138,7 @@ def files(folder: Path, pattern: str, data_set: str, layout: str) -> list[Path]:
 
 
 def vector(path: Path, layer: str | None = None) -> Callable[[], gpd.GeoDataFrame]:
-    """Reads a vector file when called; one without any feature, which GDAL may refuse, gives an empty table."""
+    """A function that reads a vector file; one without any feature, which GDAL may refuse, gives an empty table."""
 
     def read() -> gpd.GeoDataFrame:
         if path.suffix.lower() in (".geojson", ".json") and '"features": []' in path.read_text(encoding="utf-8")[:2000]:
@@ -149,7 +149,7 @@ def vector(path: Path, layer: str | None = None) -> Callable[[], gpd.GeoDataFram
 
 
 def raster(path: Path, code: Callable[[NDArray], NDArray[np.uint8]]) -> Callable[[], NDArray[np.uint8]]:
-    """Reads a label raster (H, W) or (H, W, 3) RGB when called and codes it as ``Mask`` wants it."""
+    """A function that reads a label raster, (H, W) or (H, W, 3) RGB, and codes it in the form of ``Mask``."""
 
     def read() -> NDArray[np.uint8]:
         values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -163,7 +163,7 @@ def raster(path: Path, code: Callable[[NDArray], NDArray[np.uint8]]) -> Callable
 
 
 def with_splits(images: Iterable[LabelledImage]) -> Iterator[tuple[LabelledImage, str]]:
-    """Each image with its split; where none is given, by place, the same on every machine."""
+    """Each image with its split; if none is given, by place, the same on every machine."""
     listed = list(images)
     open_places = sorted({i.place for i in listed if i.split is None})
     chosen = sorted(open_places, key=lambda place: hashlib.sha256(place.encode()).hexdigest())
@@ -173,7 +173,7 @@ def with_splits(images: Iterable[LabelledImage]) -> Iterator[tuple[LabelledImage
 
 
 def labels_of(image: LabelledImage, scene: Scene, grid: WorkGrid) -> Labels:
-    """What the label of an image says, on the work grid."""
+    """The label arrays of an image on the work grid."""
     if isinstance(image.label, Mask):
         labels = from_mask(image.label.read(), grid, coarse=image.label_kind == "coarse")
     else:
@@ -188,12 +188,12 @@ def labels_of(image: LabelledImage, scene: Scene, grid: WorkGrid) -> Labels:
 
 
 def inside(area: Callable[[], gpd.GeoDataFrame], scene: Scene, grid: WorkGrid) -> NDArray[np.bool_]:
-    """(H, W): whether a work pixel's middle lies in the area."""
+    """(H, W) whether the centre of a work pixel lies in the area."""
     return burn(_in_work_pixels(area(), scene, grid), np.ones(1, np.uint8), grid.size_hw).astype(bool)
 
 
 def from_outlines(table: gpd.GeoDataFrame, scene: Scene, grid: WorkGrid) -> Labels:
-    """A table as ``Outlines`` says → labels on the work grid."""
+    """A table in the form of ``Outlines`` → labels on the work grid."""
     table = polygons_only(table)
     unknown = table["unknown"].fillna(False).astype(bool).to_numpy() if "unknown" in table else np.zeros(len(table), bool)
     shapes = _in_work_pixels(table, scene, grid)
@@ -208,7 +208,7 @@ def from_outlines(table: gpd.GeoDataFrame, scene: Scene, grid: WorkGrid) -> Labe
 
 
 def from_mask(mask: NDArray[np.uint8], grid: WorkGrid, *, coarse: bool) -> Labels:
-    """A mask as ``Mask`` says → labels on the work grid.
+    """A mask in the form of ``Mask`` → labels on the work grid.
 
     A coarse mask gets an unknown band along its edges: well inside is building, well outside is not.
     """

@@ -1,6 +1,6 @@
-"""Which licences may train what.
+"""Choices of licences for training.
 
-A model's weights are not a copy of its training data, but those who publish weights want to say what they rest on; the card lists it.
+Weights are not a copy of their training data, but those who publish weights want to state it; the card lists it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ PERMISSIVE = frozenset(
         "public domain",
     }
 )
-"""Ask for credit at most."""
+"""Licences that require credit at most."""
 SHARE_ALIKE = frozenset({"cc-by-sa-4.0", "cc-by-sa-3.0", "odbl-1.0"})
-"""Also ask that derived data be shared alike."""
+"""Licences that also require that derived data be shared alike."""
 
 CHOICES = {
     "any": None,
@@ -35,7 +35,7 @@ CHOICES = {
 
 
 def allowed(licence: str, choice: str) -> bool:
-    """Whether data under ``licence`` (identifiers joined by ``;``, all of which bind) may train under a key of ``CHOICES``."""
+    """Whether data under ``licence`` (identifiers joined by ``;``, all of which apply) may train under a key of ``CHOICES``."""
     accepted = CHOICES[choice]
     if accepted is None:
         return True

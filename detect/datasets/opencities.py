@@ -32,7 +32,7 @@ LAYOUT = "train_tier_1|2/<city>/<scene>/<scene>.tif and <city>/<scene>-labels/<s
 
 
 def images(source: Path) -> Iterator[LabelledImage]:
-    """Every scene of the tiers that are there; a city is one place, as its scenes adjoin."""
+    """Every scene of the tiers in the folder; a city is one place, as its scenes adjoin."""
     found = False
     for tier in TIERS:
         for city, image, outlines in [*_catalogue(source, tier), *_mlhub(source, tier)]:

@@ -25,7 +25,7 @@ BUILDINGS = partial(of_class, building=BUILDING_CODE, unknown=UNKNOWN_CODE)
 
 
 def images(source: Path) -> Iterator[LabelledImage]:
-    """Every listed tile whose image is there."""
+    """Every listed tile whose image exists."""
     lists = sorted(f for depth in range(3) for f in source.glob("*/" * depth + "train.txt"))
     root = lists[0].parent if lists else require(source / "train.txt", TITLE, LAYOUT).parent
     tiles = [tile for name in ("train.txt", "val.txt") for tile in _lines(require(root / name, TITLE, LAYOUT))]

@@ -1,4 +1,4 @@
-"""Buildings drawn by hand on any image, with the windows in which the drawing is complete.
+"""Buildings drawn by hand on any image, and the windows in which they are complete.
 
 One JSON file per image, any number of them in one folder:
 
@@ -7,8 +7,8 @@ One JSON file per image, any number of them in one folder:
      "outlines": [{"stage": "complete", "polygon_px": [[10, 10], [40, 10], [40, 30], [10, 30]]}]}
 
 ``image`` is relative to the file's folder, or to the folder above. Corners are pixels of the image, x = column and y = row,
-(0, 0) its upper left corner. Inside the windows [x0, y0, width, height] what has no outline is background; outside them an
-outline is a building and all else is unknown. A window without any outline teaches open ground.
+(0, 0) its upper left corner. Inside the windows [x0, y0, width, height], ground without an outline is background; outside them an
+outline is a building and everything else is unknown. A window without any outline teaches open ground.
 
 ``stage`` of an outline: foundation, incomplete, complete, or left out; other keys, such as ``id`` and ``kind``, are not read.
 Optional keys of a file: ``gsd_m``, metres on the ground of one pixel, for images without georeference; ``place``, the
@@ -16,7 +16,7 @@ smallest unit that a split may not cut (default: the image's name); ``split``, t
 (default: a fifth of the places validate); ``bands``, which bands are red, green and blue ([3, 2, 1] swaps the first and
 the third); ``licence``.
 
-Images that are mosaics of separate crops train as they are: leave the seams out of the windows.
+Mosaics of separate crops can be used unchanged: leave the seams out of the windows.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ from detect.datasets.images import DataSet, LabelledImage, Outlines
 
 LAYOUT = "*.json (image, outlines with polygon_px, complete_windows_xywh, gsd_m), images beside them or in the folder above"
 _FAR_PX = 1e7
-"""Beyond the edges of any image."""
+"""A coordinate beyond the edges of any image."""
 Wrong = Callable[[str], InputError]
-"""Makes the error that says what is wrong with a file, which it names."""
+"""Makes the error for a fault in a file, with the name of the file."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What one file says, checked."""
+    """The checked content of one file."""
 
     path: Path
     image: str
-    """As the file names it."""
+    """The image as the file names it."""
     polygons: list[Polygon]
     """Native pixels (x = column, y = row)."""
     stages: list[str | None]
@@ -61,7 +61,7 @@ class Drawing:
     bands: tuple[int, int, int] | None = None
     licence: str | None = None
     kinds: list[str] = field(default_factory=list)
-    """What its maker took each building for."""
+    """Kind of each building, in the words of the person who drew it."""
 
     def table(self) -> gpd.GeoDataFrame:
         """Outlines with ``stage``, then one polygon of ``unknown`` ground: all that lies outside the windows."""
@@ -75,7 +75,7 @@ class Drawing:
         """The image, beside the file or below the folder above.
 
         Raises:
-            InputError: it is in neither.
+            InputError: it is in neither folder.
         """
         for folder in (self.path.parent, self.path.parent.parent):
             if (folder / self.image).is_file():
@@ -93,28 +93,28 @@ def images(source: Path) -> Iterator[LabelledImage]:
 
 
 def labelled(drawing: Drawing, **known: Any) -> LabelledImage:
-    """A drawing as an image of a data set; ``known`` are fields of ``LabelledImage`` that the file does not say."""
+    """A drawing as an image of a data set; ``known`` are fields of ``LabelledImage`` that are not in the file."""
     said = {"gsd_m": drawing.gsd_m, "split": drawing.split, "bands": drawing.bands, "licence": drawing.licence}
     stated = {key: value for key, value in said.items() if value is not None}
     path = drawing.image_path()
     if path.suffix.lower() in (".tif", ".tiff", ".vrt", ".jp2"):
-        stated.pop("gsd_m", None)  # the file's own georeference says it more exactly
+        stated.pop("gsd_m", None)  # the georeference of the image is more exact
     return LabelledImage(path, drawing.place, Outlines(drawing.table), **{**known, **stated})
 
 
 def drawings_in(folder: Path) -> list[Drawing]:
     """Every ``*.json`` of a folder, by name.
 
-    A place that has files of both splits is no unit of its own: each of its images is a place then.
+    If a place has files of both splits, each of its images is a place of its own.
 
     Raises:
-        InputError: a file that says something else than ``LAYOUT``.
+        InputError: a file that does not follow ``LAYOUT``.
     """
     return own_places([read_drawing(path) for path in sorted(folder.glob("*.json"))])
 
 
 def own_places(drawings: list[Drawing]) -> list[Drawing]:
-    """The drawings, those of a place that both splits name with the image's name as their place."""
+    """The drawings; if a place occurs in both splits, the name of the image becomes the place."""
     splits: dict[str, set[str | None]] = {}
     for drawing in drawings:
         splits.setdefault(drawing.place, set()).add(drawing.split)
@@ -125,7 +125,7 @@ def read_drawing(path: Path) -> Drawing:
     """One file.
 
     Raises:
-        InputError: it is no JSON, a key is missing, or one holds something else than it should.
+        InputError: the file is no JSON, a key is missing, or a value is wrong.
     """
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
@@ -184,7 +184,7 @@ def _windows(windows: list[Any], wrong: Wrong) -> list[Polygon]:
 
 
 def _about_the_image(said: dict[str, Any], wrong: Wrong) -> tuple[str | None, float | None, tuple[int, int, int] | None]:
-    """Split, ground size of a pixel and band numbers; None where the file leaves them out."""
+    """Split, ground size of a pixel and band numbers; None if the file leaves them out."""
     split, gsd_m, bands = said.get("split"), said.get("gsd_m"), said.get("bands")
     if split not in (None, "train", "val"):
         raise wrong(f"split is {split!r}; it can be train or val, or be left out")
@@ -202,7 +202,7 @@ def _wrong(path: Path, what: str) -> InputError:
 
 
 def _numbers(value: Any) -> np.ndarray | None:
-    """Finite numbers as an array; None where there is anything else."""
+    """Finite numbers as an array; None if there is anything else."""
     try:
         numbers = np.asarray(value, dtype=float)
     except (TypeError, ValueError):

@@ -4,8 +4,8 @@ Published layout (Source Cooperative): ``<region>/source/<id>.tif`` and ``<regio
 such as ``ramp_karnataka_india``; chips are 256 × 256 RGB in EPSG:4326. The RAMP code's own layout, ``chips`` in the place
 of ``source``, is read too. A chip without buildings has a GeoJSON without features.
 
-Two regions are other data sets outlined anew, so do not split them apart: Accra is Open Cities AI at 0.3 m, Shanghai is
-SpaceNet 2.
+Two regions show the ground of other data sets with new outlines, so keep both in the same split: Accra is Open Cities AI at 0.3
+m, Shanghai is SpaceNet 2.
 """
 
 from __future__ import annotations

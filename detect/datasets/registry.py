@@ -1,4 +1,4 @@
-"""Which data sets ``detect prepare`` knows."""
+"""The data sets that ``detect prepare`` knows."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def prepare(
     Args:
         dataset: name of an adapter; case, hyphens and underscores do not matter.
         src: folder that holds the data set.
-        dst: folder of the chip store; a store that is there already gets the chips on top of other data sets' chips.
+        dst: folder of the chip store; an existing store keeps the chips of other data sets.
         drop: keys of ``detect.datasets.cutting.PROBLEMS``; chips with them are left out.
-        licence: of the imagery and labels, in place of what is known of the data set.
+        licence: licence of the imagery and labels, in place of the known one.
         licences: key of ``detect.datasets.licences.CHOICES``; images under other licences are left out.
-        gsd_m: ground size of a pixel, metres, in place of what is known; only for images without georeference.
-        progress: called with images done and in all.
+        gsd_m: ground size of a pixel, metres, in place of the known one; only for images without georeference.
+        progress: called with the number of finished images and of all images.
 
     Raises:
-        InputError: unknown data set, problem or choice of licences, no image under such a licence, a missing source or piece of it, a
-            destination that holds something else.
+        InputError: unknown data set, problem or choice of licences, no image under such a licence, a source that is missing or
+            incomplete, a destination that holds something else.
     """
     data_set = _data_set(dataset)
     if unknown := set(drop) - set(PROBLEMS):
@@ -59,7 +59,7 @@ def prepare(
 
 
 def format_data_sets(name: str | None = None) -> str:
-    """A table of all data sets, or everything known of one.
+    """A table of all data sets, or all facts about one.
 
     Raises:
         InputError: unknown data set.
@@ -75,14 +75,14 @@ def format_data_sets(name: str | None = None) -> str:
     cells += [(one.name, one.gsd_m, one.licence, f"{one.labels}; {one.places}") for one in map(_data_set, ADAPTERS)]
     widths = [max(map(len, column)) + 2 for column in zip(*cells, strict=True)]
     lines = ["".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    return "\n".join([*lines, "detect prepare NAME --list tells where to get one, how it is read and how to cite it"])
+    return "\n".join([*lines, "detect prepare NAME --list shows where to get one, how it is read and how to cite it"])
 
 
 def format_report(report: Report, store: str | Path) -> str:
-    """What prepare did, for a person."""
+    """What prepare did, as lines for the terminal."""
     lines = [f"{store}: {report.chips} chips from {report.images} images, {report.buildings} buildings"]
     if report.other_licence:
-        lines.append(f"  {report.other_licence} images left out for their licence")
+        lines.append(f"  {report.other_licence} images left out because of their licence")
     for problem, count in sorted(report.problems.items()):
         lines.append(f"  {count} chips {problem}: {PROBLEMS[problem]}")
     kept = sum(report.problems.values()) - report.dropped

@@ -28,11 +28,12 @@ from detect.datasets.outlines import Drawing, drawings_in, labelled
 MERGED = frozenset({"open_cities_accra"})  # masks in which attached houses are one
 LOOSE = frozenset({"spacenet1_rio", "fair_oam/banepa"})  # data sets, or places of one, whose outlines lie a metre or two off
 COARSE = frozenset({"hitl_dubai"})
-"""Villa rows, yards and sites in one polygon: inside one nothing is known of single buildings, well outside there is none."""
+"""Data sets whose polygons hold villa rows, yards and sites: inside a polygon single buildings are unknown, well outside it there
+are none."""
 COARSE_CLEAR_PX = 6
-"""How far from a coarse polygon that is, in the image's own pixels."""
+"""Distance from a coarse polygon that counts as well outside, in the image's own pixels."""
 SWAPPED = ("dubai/tile2_", "dubai/tile4_", "dubai/tile7_", "dubai/tile8_")
-"""Images that were published with red and blue swapped: pools are orange, sand is bluish."""
+"""Images published with red and blue swapped: pools are orange, sand is bluish."""
 REDRAWN = {
     "dubai": ("hitl_dubai", "CC0-1.0"),
     "south_tyrol": ("south_tyrol", "CC-BY-4.0"),
@@ -50,10 +51,10 @@ UNLISTED: tuple[dict[str, Any], ...] = (
     {"image": "formats/atlanta_pan_uint16.tif", "label": "formats/atlanta_pan_uint16.geojson", "label_kind": "outlines",
      "data_set": "spacenet4_atlanta", "place": "atlanta", "suggested_split": "train", "gsd_m": 0.5, "licence": "CC-BY-SA-4.0"},
 )  # fmt: skip
-"""What could stand in the index but does not."""
+"""Usable images that the index does not list."""
 MOSTLY_COMPLETE = frozenset({"open_cities_accra", "oam_banepa", "spacenet1_rio", "spacenet2_vegas"})
-"""Towns in which 98 % or more of the buildings looked at one by one are complete: an outline without a stage is taken for complete."""
-SHIFTED = "outlines shifted"  # outlines that lie metres off their roofs teach nothing here
+"""Towns in which at least 98 % of the inspected buildings are complete: an outline without a stage counts as complete."""
+SHIFTED = "outlines shifted"  # outlines that lie metres off their roofs are not used
 VAL_BANEPA_SHARE = 1 / 3  # northern part of the labelled area that is kept for validation
 LAYOUT = (
     "index.csv (image, label, label_kind, data_set, place, suggested_split, gsd_m, licence) and the files it names; "
@@ -81,7 +82,7 @@ def images(source: Path) -> Iterator[LabelledImage]:
             yield _image(source, item, stages)
         elif item["suggested_split"] == "train":
             yield _coarse_image(source, item, drawing, stages)
-        elif drawing is not None:  # a coarse mask is no measure of anything
+        elif drawing is not None:  # a coarse mask cannot validate
             yield drawn_image(drawing, item["place"])
     for drawing in drawings.values():
         if drawing.image.partition("/")[0] in REDRAWN:
@@ -89,14 +90,14 @@ def images(source: Path) -> Iterator[LabelledImage]:
 
 
 def drawn_image(drawing: Drawing, place: str, **known: Any) -> LabelledImage:
-    """An image of which windows were drawn anew."""
+    """An image with windows that were drawn again."""
     data_set, licence = REDRAWN[drawing.image.partition("/")[0]]
     bands = (3, 2, 1) if drawing.image.startswith(SWAPPED) else None
     return labelled(replace(drawing, place=place), data_set=data_set, licence=licence, bands=bands, **known)
 
 
 def _coarse_image(source: Path, item: dict[str, Any], drawing: Drawing | None, stages: _Stages) -> LabelledImage:
-    """Windows drawn anew, and around them what can be learnt from a coarse mask."""
+    """Windows that were drawn again, and around them what a coarse mask can teach."""
     if drawing is None:
         drawing = Drawing(source / "redrawn" / "none.json", item["image"], [], [], [], item["place"], "train", item["gsd_m"])
     mask = raster(source / item["label"], lambda values: values)
@@ -104,13 +105,13 @@ def _coarse_image(source: Path, item: dict[str, Any], drawing: Drawing | None, s
 
 
 def _open_ground(mask: Callable[[], NDArray[np.uint8]], stages: _Stages, image: str, labels: Labels, to_work: Affine) -> None:
-    """Unknown ground well outside the coarse polygons becomes background; unfinished buildings sought out become buildings."""
+    """Unknown ground well outside the coarse polygons becomes background; marked unfinished buildings are added."""
     coarse = mask()
     clear = cv2.distanceTransform((coarse == 0).astype(np.uint8), cv2.DIST_L2, 5) > COARSE_CLEAR_PX
     unknown = labels.footprint == UNKNOWN
     size_hw = labels.footprint.shape
     labels.footprint[unknown & (cv2.resize(clear.astype(np.uint8), size_hw[::-1], interpolation=cv2.INTER_NEAREST) == 1)] = 0
-    for polygon, code in stages.of(image):
+    for polygon, code in stages.on_image(image):
         if stages.is_mark(polygon) and code < CODES["complete"]:
             window = _window_of(polygon, to_work, size_hw) & unknown
             labels.footprint[window], labels.stage[window] = 1, code
@@ -118,7 +119,7 @@ def _open_ground(mask: Callable[[], NDArray[np.uint8]], stages: _Stages, image: 
 
 
 def _own_places(index: pd.DataFrame) -> pd.Series:
-    """Place of each image; where both splits name one place, its images are places of their own (tiles of a city, apart or adjoining)."""
+    """Place of each image; if a place occurs in both splits, each of its images (tiles of a city) is a place of its own."""
     straddles = index.groupby(["data_set", "place"])["suggested_split"].transform("nunique") > 1
     return index["place"].where(~straddles, index["image"].map(lambda image: Path(image).stem))
 
@@ -157,15 +158,15 @@ def _northern(area_path: Path) -> gpd.GeoDataFrame:
 
 
 def _refine(stages: _Stages, image: str, mostly_complete: bool, labels: Labels, to_work: Affine) -> None:
-    """Stages of single buildings, as annotators saw them, onto the labels of an image."""
+    """Write the stages that annotators gave to single buildings into the labels of an image."""
     size_hw = labels.stage.shape
 
     window_of = partial(_window_of, to_work=to_work, size_hw=size_hw)
     if mostly_complete:
         labels.stage[labels.footprint == 1] = CODES["complete"]
-        for polygon in stages.unsure_of(image):
+        for polygon in stages.unsure_on_image(image):
             labels.stage[window_of(polygon)] = 0
-    for polygon, code in stages.of(image):
+    for polygon, code in stages.on_image(image):
         window = window_of(polygon)
         if stages.is_mark(polygon):
             labels.footprint[window & (labels.footprint != 1)] = 1 if code < 3 else UNKNOWN
@@ -173,7 +174,7 @@ def _refine(stages: _Stages, image: str, mostly_complete: bool, labels: Labels, 
 
 
 def _window_of(polygon: BaseGeometry, to_work: Affine, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """(H, W): whether a work pixel's middle lies in a polygon of native pixels."""
+    """(H, W) whether the centre of a work pixel lies in a polygon of native pixels."""
     return burn(np.array([moved(polygon, to_work)], dtype=object), np.ones(1, np.uint8), size_hw) == 1
 
 
@@ -195,7 +196,7 @@ class _Stages:
         if marks.is_file():
             for line in marks.read_text().splitlines():
                 mark = json.loads(line)
-                # Unsure marks, loose group outlines and cleared ground are no buildings to learn from.
+                # Uncertain marks, rough outlines of groups, and cleared ground are not used as buildings.
                 if mark["stage"] not in CODES or mark["confidence"] < 0.7 or "group" in mark["note"]:
                     continue
                 polygon = shapely.Polygon(mark["polygon"])
@@ -207,12 +208,12 @@ class _Stages:
             (shapely.make_valid(polygon) if not polygon.is_valid else polygon, CODES[stage])
         )
 
-    def of(self, image: str) -> list[tuple[BaseGeometry, int]]:
+    def on_image(self, image: str) -> list[tuple[BaseGeometry, int]]:
         """Polygons and stage codes of one image."""
         return self._by_image.get(image, [])
 
-    def unsure_of(self, image: str) -> list[BaseGeometry]:
-        """Polygons that were looked at and about whose stage the annotators disagreed."""
+    def unsure_on_image(self, image: str) -> list[BaseGeometry]:
+        """Polygons about whose stage the annotators disagreed."""
         return self._unsure.get(image, [])
 
     def is_mark(self, polygon: BaseGeometry) -> bool:

@@ -1,4 +1,4 @@
-"""A scene of ``detect simulate``, so that training can be tried without any data set."""
+"""A scene of ``detect simulate``, to try training without any data set."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
 """IARPA SMART Heavy Construction (JHU/APL 2025): dated construction sites, over your own imagery.
 
-Published layout: ``annotations/primary_dataset/site_models/<region>_<number>.geojson`` (``AE_R001_0000.geojson``); a
-folder further in may be given too. A site model has one feature for the site and one per observation: a day, one polygon
-for the site and one for each part of it in another phase, and their phases. Imagery is not distributed. Put dated
-GeoTIFFs of 3 m or finer beside ``annotations``, in any folder, with the region and the day in path or name:
-``images/AE_R001/2019-11-02.tif``, ``images/AE_R001_20191102.tif``.
+Published layout: ``annotations/primary_dataset/site_models/<region>_<number>.geojson`` (``AE_R001_0000.geojson``); an inner
+folder may be given too. A site model has one feature for the site and one per observation: a day, one polygon for the site and
+one for each part of it in another phase, and their phases. Imagery is not distributed. Put dated GeoTIFFs of 3 m or finer beside
+``annotations``, in any folder, with the region and the day in path or name: ``images/AE_R001/2019-11-02.tif``,
+``images/AE_R001_20191102.tif``.
 
-What may be learnt: site polygons bound all ground of a building project, never its buildings, and nothing outside a site
-is mapped. Under Active Construction some of the ground is a building, under Post Construction and No Activity any of it
-may be: unknown. Only Site Preparation, ground being cleared and shaped, says something about each of its pixels: no
-building stands there yet. So this set gives bare ground of future sites, the likeliest thing to be taken for a
-foundation, as negatives and nothing else. It counts where the observations on or before the image's day and on or after
-it both say so, less a rim of ten metres, as many outlines were drawn on Sentinel-2.
+What can be learnt: site polygons bound all ground of a building project, never its buildings, and nothing outside a site is
+mapped. Under Active Construction some of the ground is a building, under Post Construction and No Activity any of it may be:
+unknown. Only Site Preparation, where ground is cleared and shaped, is certain for every pixel: no building stands there yet. So
+this set only gives negatives: bare ground of future sites, which is most easily mistaken for a foundation. It counts if the
+observations before and after the day of the image (or on it) agree, without a rim of ten metres, because many outlines were drawn
+on Sentinel-2.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TITLE = "IARPA SMART"
 LAYOUT = "annotations/primary_dataset/site_models/<region>_*.geojson and dated images/<region>/<YYYY-MM-DD>.tif of your own"
 CLEARED = "Site Preparation"
 RIM_M = 10.0
-"""Of a site's edge that is not taken at its word."""
+"""Width of the rim of a site that is not used, because outlines are inexact."""
 _REGION = re.compile(r"(?<![A-Z])[A-Z]{2}_R(?:\d{3}|xxx)")
 _DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
 
@@ -48,13 +48,13 @@ class Observation:
     day: str
     """ISO."""
     cleared: BaseGeometry
-    """Its ground under Site Preparation, degrees."""
+    """Ground under Site Preparation, degrees."""
     other: BaseGeometry
-    """The rest of it."""
+    """The rest of the site."""
 
 
 def images(source: Path) -> Iterator[LabelledImage]:
-    """Every image of the user's; a region is one place."""
+    """Every image of the user; a region is one place."""
     models = _models(source)
     rasters = sorted(p for p in source.rglob("*") if p.suffix.lower() in (".tif", ".tiff", ".vrt", ".jp2"))
     if not rasters:
@@ -92,7 +92,7 @@ def _no_buildings() -> gpd.GeoDataFrame:
 
 
 def _cleared(sites: list[Path], day: str) -> gpd.GeoDataFrame:
-    """Ground that was being cleared on a day, less what is or overlaps something else."""
+    """Ground that was being cleared on a day, without parts in another phase."""
     cleared, doubtful = [], []
     for path in sites:
         observations = _observations(path)
@@ -119,9 +119,9 @@ def _observations(path: Path) -> list[Observation]:
 
 
 def _observation(feature: dict) -> Observation:
-    """One observation: as many polygons as phases, of which ``is_site_boundary`` marks the whole and the others lie in it."""
+    """One observation: one polygon per phase; ``is_site_boundary`` marks the whole site, in which the others lie."""
     properties = feature["properties"]
-    # Polygon by polygon: a part lies on the site's own polygon, which as one multipolygon would be invalid.
+    # Each polygon is read separately: parts overlap the site's own polygon, so one multipolygon would be invalid.
     polygons = shapely.make_valid(shapely.get_parts(shapely.from_geojson(json.dumps(feature["geometry"]))))
     phases = (properties.get("current_phase") or "").split(", ")
     bounds = (properties.get("is_site_boundary") or "").split(", ")

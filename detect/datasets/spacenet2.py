@@ -4,7 +4,7 @@ The tarballs unpack to ``AOI_2_Vegas_Train/RGB-PanSharpen/RGB-PanSharpen_AOI_2_V
 ``AOI_2_Vegas_Train/geojson/buildings/buildings_AOI_2_Vegas_img1.geojson``; the bucket itself holds
 ``train/AOI_2_Vegas/PS-RGB/SN2_buildings_train_AOI_2_Vegas_PS-RGB_img1.tif`` and
 ``train/AOI_2_Vegas/geojson_buildings/SN2_buildings_train_AOI_2_Vegas_geojson_buildings_img1.geojson``.
-Any of the cities will do. The test folders have no labels.
+One of the cities is enough. The test folders have no labels.
 """
 
 from __future__ import annotations

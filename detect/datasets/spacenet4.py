@@ -1,8 +1,8 @@
 """SpaceNet 4, Atlanta: the same tiles of 450 m from 27 looks between 7° and 54° off nadir, one outline file per tile.
 
 ``Atlanta_nadir7_catid_1030010003D22F00/Pan-Sharpen/Pan-Sharpen_Atlanta_nadir7_catid_1030010003D22F00_732701_3724239.tif``
-per look and ``geojson/spacenet-buildings/spacenet-buildings_732701_3724239.geojson`` beside the looks; any of the looks
-will do. The bands are blue, green, red and near infrared. The outlines were drawn at nadir: away from it, roofs lean off
+per look and ``geojson/spacenet-buildings/spacenet-buildings_732701_3724239.geojson`` beside the looks; one of the looks is
+enough. The bands are blue, green, red and near infrared. The outlines were drawn at nadir: in other looks, roofs lean away from
 them.
 """
 
@@ -17,7 +17,7 @@ from detect.datasets.images import DataSet, LabelledImage, files, require
 NAME = "spacenet4"
 LAYOUT = "Atlanta_nadir*_catid_*/Pan-Sharpen/*.tif and geojson/spacenet-buildings/spacenet-buildings_*.geojson"
 NADIR_DEG = 25
-"""The publisher calls looks up to here nadir."""
+"""Largest angle that the publisher calls nadir."""
 
 
 def images(source: Path) -> Iterator[LabelledImage]:

@@ -2,8 +2,8 @@
 
 ``train/L15-0331E-1257N_1327_3160_13/`` holds, for ``global_monthly_2018_01_mosaic_L15-0331E-1257N_1327_3160_13``,
 ``images_masked/*.tif`` (clouds blanked) or ``images/*.tif``, ``labels_match/*_Buildings.geojson`` or
-``labels/*_Buildings.geojson``, and ``labels/*_UDM.geojson``: the ground that clouds or haze made unusable and that nobody
-labelled. A month without outlines is left out; so is ``test_public/``, which has none.
+``labels/*_Buildings.geojson``, and ``labels/*_UDM.geojson``: ground that was not labelled because of clouds or haze. A month
+without outlines is left out; so is ``test_public/``, which has none.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def images(source: Path) -> Iterator[LabelledImage]:
 
 
 def _known(buildings_path: Path, unusable_path: Path) -> gpd.GeoDataFrame:
-    """Buildings and, as unknown ground, what could not be used."""
+    """Buildings, and unusable ground as unknown."""
     buildings = outlines(buildings_path).read().to_crs(4326).geometry
     unusable = outlines(unusable_path).read().to_crs(4326).geometry
     unknown = np.repeat([False, True], [len(buildings), len(unusable)])

@@ -30,7 +30,7 @@ GRIDS = {
 
 
 def images(source: Path) -> Iterator[LabelledImage]:
-    """The labelled grids that are there, each a place."""
+    """The labelled grids in the folder, each a place."""
     found = False
     for grid, oam in GRIDS.items():
         name = f"grid_{grid}"
@@ -47,16 +47,16 @@ def images(source: Path) -> Iterator[LabelledImage]:
 
 
 def _first(source: Path, kind: str, names: tuple[str, ...]) -> Path:
-    """The first of the names that is there; the first of all if none is."""
+    """The first name that exists, or the first of all if none does."""
     paths = [folder / name for folder in (source, source / kind, source / f"{kind}s") for name in names]
     return next((p for p in paths if p.is_file()), paths[0])
 
 
 def _staged(path: Path) -> gpd.GeoDataFrame:
-    """Outlines with ``stage`` from ``condition``, which differs by its capital only."""
+    """Outlines with ``stage`` from ``condition``, which differs only in its capital letter."""
     table = vector(path)()
     if not len(table):
-        return table  # a file without features names no columns
+        return table  # a file without features has no columns
     if "condition" not in table:
         raise InputError(f"{path}: has no column 'condition'; take the outlines of the challenge")
     return table.assign(stage=table["condition"].str.lower())

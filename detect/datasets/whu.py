@@ -2,8 +2,8 @@
 
 ``3. The cropped image tiles and raster labels/{train,val,test}/{image,label}/*.tif``, labels 255 for buildings and 0 for
 everything else. Copies elsewhere call the folders ``Image`` and ``Mask``. The three parts are separate areas of the city;
-the publisher's test area validates too. The ground is that of AIRS (``airs``), cut and labelled by others: a model that
-learns from one cannot be judged on the other.
+the publisher's test area validates too. The ground is that of AIRS (``airs``), cut and labelled by others: a model that is
+trained on one cannot be tested on the other.
 """
 
 from __future__ import annotations

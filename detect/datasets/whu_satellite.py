@@ -1,15 +1,15 @@
 """WHU building data set, satellite parts: global cities (I) and East Asia (II), tiles of 512 pixels without georeference.
 
-- ``Satellite dataset Ⅰ (global cities)/{image,label}/*.tif``: 204 tiles of many sensors. Their publisher says only that a pixel
-  is 0.3 to 2.5 m on the ground, not which; 0.6 m, QuickBird's, is taken for all. They are a data set of their own,
-  ``whu_satellite_global``, so that a recipe can leave them out, and one place, as no tile says where it is.
+- ``Satellite dataset Ⅰ (global cities)/{image,label}/*.tif``: 204 tiles of many sensors. The publisher only states that pixels
+are 0.3 to 2.5 m on the ground; 0.6 m, as for QuickBird, is assumed for all. They are a data set of their own,
+``whu_satellite_global``, so that a recipe can leave them out, and one place, because tiles do not give their position.
 - ``Satellite dataset Ⅱ (East Asia)/1. The cropped image data and raster labels/{train,test}/{image,label}/*.tif`` and the tiles
   with hardly any building in ``train_no`` and ``test_no``: three strips of one region, ``1_*`` and ``2_*`` for training and
-  bare numbers for testing. The publisher has given 2.7 m and 0.45 m for a pixel; the world files of the whole images say
-  0.3396 m in World Mercator, which at 39.6° north is 0.262 m on the ground and suits the size of the houses.
+  bare numbers for testing. The publisher has stated pixels of 2.7 m and of 0.45 m; the world files of the whole images give
+  0.3396 m in World Mercator, which at 39.6° north is 0.262 m on the ground and fits the size of the houses.
 
-Labels are 255 for buildings and 0 for everything else. The Roman numerals do not survive every unzip, so folders are told
-by the words in brackets. Either part will do.
+Labels are 255 for buildings and 0 for everything else. Some unzip programs change the Roman numerals, so folders are recognised
+by the words in brackets. One of the two parts is enough.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LAYOUT = f"*(global cities)/{{image,label}}/*.tif and *(East Asia)/{CROPPED}/{{t
 
 
 def images(source: Path) -> Iterator[LabelledImage]:
-    """Every tile of the parts that are there."""
+    """Every tile of the parts in the folder."""
     cities, strips = _global_cities(source), _east_asia(source)
     if cities is None and strips is None:
         raise InputError(f"{source}: holds no '(global cities)' and no '(East Asia)' folder; {TITLE} is read as {LAYOUT}")
@@ -52,7 +52,7 @@ def images(source: Path) -> Iterator[LabelledImage]:
 
 
 def _global_cities(source: Path) -> Path | None:
-    """The innermost folder of that name; archives put one into another."""
+    """The innermost folder of that name; archives nest them."""
     folders = [f for f in folders_named(source, "*global cities*") if not any("global cities" in p.name for p in f.iterdir())]
     if not folders and (source / "image").is_dir():
         folders = [source]
@@ -62,7 +62,9 @@ def _global_cities(source: Path) -> Path | None:
 def _east_asia(source: Path) -> Path | None:
     """The folder of the cropped tiles."""
     folders = folders_named(source, CROPPED)
-    if not folders and (source / "train" / "image").is_dir() and not (source / "val").is_dir():  # the aerial part has a val
+    if (
+        not folders and (source / "train" / "image").is_dir() and not (source / "val").is_dir()
+    ):  # the aerial part has a folder val
         folders = [source]
     return folders[0] if folders else None
 

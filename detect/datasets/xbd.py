@@ -26,7 +26,7 @@ from detect.datasets.images import DataSet, LabelledImage, Outlines, require
 
 NAME = "xbd"
 LAYOUT = "{train,tier3,test,hold}/images/*_pre_disaster.png (or .tif) and labels/*_pre_disaster.json"
-_MULTISPECTRAL_PER_PAN = 4  # of the satellites' pixels; the metadata's gsd is the coarser one, the images are pan-sharpened
+_MULTISPECTRAL_PER_PAN = 4  # ratio of the satellites' pixels; the metadata give the coarser one, the images are pan-sharpened
 _EARTH = pyproj.Geod(ellps="WGS84")
 
 
@@ -71,7 +71,7 @@ def _buildings(label: dict[str, Any], coordinates: str) -> dict[str, shapely.Geo
 
 
 def _pixel_m(label: dict[str, Any]) -> float:
-    """Ground size of a pixel: of the buildings, known in pixels and in degrees; without any, what the sensor resolved."""
+    """Ground size of a pixel, from buildings given in pixels and in degrees; without any, from the sensor's resolution."""
     pixels, degrees = _buildings(label, "xy"), _buildings(label, "lng_lat")
     sizes = [
         np.sqrt(abs(_EARTH.geometry_area_perimeter(degrees[uid])[0]) / polygon.area)

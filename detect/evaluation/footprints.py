@@ -118,7 +118,7 @@ def _load(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def _to_one_plane(*given: gpd.GeoDataFrame | None) -> list[gpd.GeoDataFrame | Any]:
-    """The tables (predicted, reference, area, observed; None stays None) in one equal-area plane: areas' ratios are those on the ground."""
+    """The tables (predicted, reference, area, observed; None stays None) in one equal-area plane."""
     tables = [t for t in given if t is not None]
     if len({t.crs is None for t in tables if len(t)}) > 1:
         raise InputError(
@@ -130,7 +130,7 @@ def _to_one_plane(*given: gpd.GeoDataFrame | None) -> list[gpd.GeoDataFrame | An
         return list(given)
     moved = [t if t is None or t.crs is None else t.to_crs(crs) for t in given]
     for table in moved:
-        if table is not None:  # a straight line that was turned may cross a neighbour's vertex by a hair
+        if table is not None:  # after reprojection an edge may cross a neighbour's vertex by rounding
             table.geometry = shapely.make_valid(geometries_of(table))
     return moved
 

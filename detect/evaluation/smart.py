@@ -33,7 +33,7 @@ from detect.base.vectors import equal_area_crs, geometries_of, read_vector
 PHASES = ("No Activity", "Site Preparation", "Active Construction", "Post Construction")
 TAU, RHO, TEMPORAL_IOT, TEMPORAL_IOP = 0.2, 0.5, 0.2, 0.1
 SMALLEST_M2 = 9000.0
-"""Smaller true sites are left out: finding one is neither right nor wrong."""
+"""Smaller true sites are not scored: finding one is neither right nor wrong."""
 POSITIVE = ("positive_annotated", "positive_annotated_static", "positive_partial", "positive_partial_static", "positive_pending")
 IGNORED = ("ignore", "positive_unbounded")
 REJECTED = "system_rejected"
@@ -73,7 +73,7 @@ class Site:
 
     @property
     def ground(self) -> BaseGeometry:
-        """All that any observation shows of it."""
+        """The union of all observations of it."""
         return shapely.union_all([o.boundary for o in self.observations])
 
     def at(self, day: int) -> Observation:
@@ -213,7 +213,7 @@ def _tracked_sites(folder: Path) -> list[Site]:
         raise InputError(f"{folder}: its sites have no coordinate system; only georeferenced ones can be laid on site models")
     sites = sites.to_crs(4326)
     timeline = pd.read_csv(folder / "timeline.csv")
-    if "is_total" in timeline:  # absent from timelines of earlier versions
+    if "is_total" in timeline:  # timelines of earlier versions lack it
         timeline = timeline[~timeline["is_total"]]
     return [
         _tracked_site(name, ground, timeline[(timeline["site"] == name) & (timeline["observed_share"] > 0)])
@@ -258,7 +258,7 @@ def _associated(truth: Sequence[Site], proposals: Sequence[Site]) -> list[tuple[
 
 
 def _likeness(true: Site, proposed: Site) -> float:
-    """Share of the true observations that the proposal overlaps enough; 0 where a threshold is missed."""
+    """Share of the true observations that the proposal overlaps by ``TAU``; 0 if a threshold is missed."""
     (a, b), (c, d) = true.activity, proposed.activity
     common = min(b, d) - max(a, c) + 1
     if common < TEMPORAL_IOT * (b - a + 1) or common < TEMPORAL_IOP * (d - c + 1) or common <= 0:

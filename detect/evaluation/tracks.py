@@ -33,7 +33,7 @@ def evaluate_tracks(
     area: str | Path | None = None,
     out: str | Path | None = None,
 ) -> dict[str, Any]:
-    """SCOT and more of a series, on the dates that both sides have.
+    """SCOT and other scores of a series, on the dates that both sides have.
 
     Args:
         predicted: a folder that ``detect track`` wrote, or a file in one of the layouts of a reference.
@@ -168,7 +168,7 @@ def _in_one_plane(ours: Dated, theirs: Dated, dates: list[str], area: gpd.GeoDat
 
 
 def _first_seen(matches: list[DateMatches]) -> dict[str, int]:
-    """How well the first date is met of buildings that appear after the first one, by the identity that follows each most often."""
+    """How many buildings that appear later get the right first date, by the identity that follows each most often."""
     partners: dict[Any, Counter[Any]] = {}
     for date in matches:
         for ours, theirs in date.matched:

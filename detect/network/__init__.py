@@ -1,1 +1,1 @@
-"""From pixels to probabilities: weights, what runs them, and a scene read block by block."""
+"""From pixels to probabilities: weights, the backends that run them, and reading a scene block by block."""

@@ -29,7 +29,7 @@ class OnnxBackend:
     """ONNX Runtime on the CPU; thread-safe."""
 
     def __init__(self, weights: Weights, threads: int | None = None) -> None:
-        """Check that the file loads; ``threads`` of one forward pass, default all cores."""
+        """Check that the file loads; ``threads`` per forward pass, default all cores."""
         if weights.onnx is None:
             raise InputError(f"weights {weights.name}: there is no .onnx beside the card; make one with detect export")
         self._path, self._stride_px, self._threads = weights.onnx, weights.lattice.stride_px, threads
@@ -63,18 +63,18 @@ class OnnxBackend:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.use_deterministic_compute = True
-        options.enable_mem_pattern = False  # it plans for one size of tile and holds a quarter more memory
+        options.enable_mem_pattern = False  # it plans for one size of tile and needs a quarter more memory
         if self._threads:
             options.intra_op_num_threads = self._threads
         try:
             graph = without_halo(self._path, halo_px, self._stride_px)
             return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as cause:  # ONNX Runtime raises classes of its own that share no base
+        except Exception as cause:  # the exceptions of ONNX Runtime have no common base class
             raise InputError(f"{self._path}: ONNX Runtime cannot load it ({' '.join(str(cause).split())[:200]})") from cause
 
 
 class TorchBackend:
-    """Torch on a CUDA device, float32 sums without TF32, so that it agrees with the CPU to 1e-3."""
+    """Torch on a CUDA device, in float32 without TF32, so that it agrees with the CPU to 1e-3."""
 
     def __init__(self, weights: Weights, device: str) -> None:
         """Load the safetensors onto the device, ``cuda`` or ``cuda:N``."""
@@ -104,14 +104,14 @@ class TorchBackend:
 
 
 class FlipAveraged:
-    """The mean of another backend's answers to four views, plain, mirrored either way, and both: test-time augmentation."""
+    """Test-time augmentation: the mean of another backend's answers for a tile mirrored in no, either, and both directions."""
 
     def __init__(self, backend: Backend) -> None:
         """Wrap a backend."""
         self._backend = backend
 
     def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
-        """See ``Backend.predict``; tiles have sides of whole strides, so a mirrored tile falls on the same grid."""
+        """See ``Backend.predict``; sides of tiles are multiples of the stride, so a mirrored tile has the same grid."""
         total = np.zeros((1, 1, 1), np.float32)
         for axes in ((), (1,), (2,), (1, 2)):
             turned = np.ascontiguousarray(np.flip(values, axes))
@@ -127,8 +127,8 @@ BACKENDS: dict[str, Callable[[Weights, str, int | None], Backend]] = {
     "cpu": lambda weights, device, threads: OnnxBackend(weights, threads),
     "cuda": lambda weights, device, threads: TorchBackend(weights, device),
 }
-"""What runs the network on a kind of device: called with weights, the device as the user wrote it, and threads of one forward pass. A new
-backend is a class with the methods of ``Backend`` and a row here."""
+"""The backend of each kind of device; called with weights, the device as the user wrote it, and the threads per forward pass. A
+new backend is a class with the methods of ``Backend``, and a row here."""
 
 
 def open_backend(weights: Weights, device: str = "auto", threads: int | None = None) -> Backend:
@@ -153,13 +153,13 @@ def _core(heads: Any, halo_px: int) -> Any:
 
 def _normalisation(weights: Weights) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     chosen = weights.card.normalisation
-    mean, sd = (np.asarray(values, np.float32)[:, None, None] for values in (chosen.mean, chosen.sd))
+    mean, sd = (np.asarray(values, np.float32)[:, None, None] for values in (chosen.mean, chosen.std))
     return mean, sd
 
 
 def _cuda_is_there() -> bool:
     try:
-        # Without a driver there is no device; torch would say so too, after seconds and some hundred megabytes.
+        # Without a driver there is no device; torch would find this too, but takes seconds and some hundred megabytes.
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
         import torch
     except (ImportError, OSError):

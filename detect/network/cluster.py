@@ -1,8 +1,8 @@
 """Blocks as tasks on a Dask cluster: many machines, the same bytes.
 
 Each worker process opens the weights and the scene once, computes blocks with all its threads, and writes each block's file straight into
-the work folder, which all machines share. This process gets nothing back but that a block has ended, so a scene of any size passes by.
-When a worker dies, Dask gives its blocks in flight to others.
+the work folder, which all machines share. This process only learns that a block has ended, so its memory does not depend on the
+size of the scene. If a worker dies, Dask gives its unfinished blocks to others.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class DaskCluster:
 
         Args:
             address: address of a scheduler, such as ``tcp://10.0.0.1:8786``, or ``local`` for processes on this machine.
-            weights: every worker must find the same under the same name or path.
+            weights: every worker must find the same weights under the same name or path.
             device: where each worker computes.
             tta: whether mirrored reads are averaged.
-            workers: processes of a ``local`` cluster, default one per core; ignored for other clusters.
+            workers: number of processes of a ``local`` cluster, default one per core; ignored for other clusters.
 
         Raises:
             InputError: Dask is not installed, or nothing answers at the address.
@@ -74,14 +74,14 @@ class DaskCluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Disconnect; a cluster of our own ends."""
+        """Disconnect; a local cluster is shut down."""
         self._open.close()
 
     def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Iterator[tuple[Block, Exception | None]]:
-        """See ``detect.network.probabilities.Runner``; a few blocks per thread are with the cluster at a time."""
+        """See ``detect.network.probabilities.Runner``; the cluster has a few blocks per thread at a time."""
         from distributed import as_completed
 
-        if Path(scene.path).exists():  # workers may stand in another folder
+        if Path(scene.path).exists():  # workers may run in another folder
             scene = replace(scene, path=str(Path(scene.path).resolve()))
         [shared] = self._client.scatter([(scene, grid, folder.resolve())], broadcast=True)
         queue = iter(blocks)
@@ -105,13 +105,13 @@ class DaskCluster:
 
 
 def _findable(weights: Weights) -> str:
-    """Their name where they ship with the package, which may be installed elsewhere on a worker; else the file's path."""
+    """The name of shipped weights, since a worker may have the package elsewhere; else the path of the file."""
     file = (weights.onnx or weights.safetensors or Path(weights.name)).resolve()
     return weights.name if file.parent == resource_path("weights").resolve() else str(file)
 
 
 def _work(block: Block, shared: tuple[Scene, WorkGrid, Path], *what: Any) -> None:
-    """One block, on a worker."""
+    """Compute one block on a worker."""
     scene, grid, folder = shared
     with scene.reader(grid) as reader:
         compute_block(block, reader, _backend(*what), folder)
@@ -119,7 +119,7 @@ def _work(block: Block, shared: tuple[Scene, WorkGrid, Path], *what: Any) -> Non
 
 @lru_cache(maxsize=1)
 def _backend(path: str, sha256: str, device: str, tta: bool) -> Backend:
-    """Kept by a worker's process; one thread per forward pass, since Dask runs as many blocks at a time as the worker has threads."""
+    """The backend of a worker process, with one thread per pass: Dask runs as many blocks at a time as it has threads."""
     weights = load_weights(path)
     if weights.sha256 != sha256:
         raise InputError(f"weights {path}: this worker has others under that name; install the same everywhere")

@@ -1,7 +1,7 @@
 """Rewrite an ONNX graph so that a tile with a halo costs less; the answer for the tile's core stays the same.
 
-A tile has a wide halo because the deepest layers look far. The decoder's fine layers, which take most of the time, look only a few pixels
-far. So the halo is cut off step by step on the way up: before each enlargement, only the pixels that later layers still see are kept.
+A tile has a wide halo because the deepest layers see far. The fine layers of the decoder, which take most of the time, see only a
+few pixels. So the halo is removed step by step: before each enlargement, only those pixels are kept that later layers still need.
 ONNX Runtime's softmax over channels is slow on large images, so it is written as exponentials and a sum.
 """
 
@@ -14,14 +14,14 @@ import onnx
 from onnx import helper, numpy_helper
 
 HALO_KEY = "halo_px"
-"""Key in a graph's metadata that gives its halo, where it answers for the core of its tile already."""
+"""Key in a graph's metadata with its halo, if the graph already answers only for the core of a tile."""
 
 
 def without_halo(path: Path, halo_px: int, stride_px: int) -> bytes:
     """The graph with a cheaper softmax, whose answer covers the core of its tile alone: (N, 5, H − 2 halo, W − 2 halo).
 
     Args:
-        path: ONNX file. Unless it is a U-Net that doubles its features log2(stride) times, only the answer is cut.
+        path: ONNX file. If it is not a U-Net that doubles its features log2(stride) times, only the output is cropped.
         halo_px: margin on each side, a multiple of the stride.
         stride_px: stride of the network.
 
@@ -41,10 +41,10 @@ def without_halo(path: Path, halo_px: int, stride_px: int) -> bytes:
 
 
 def kept_margins(reach_px: list[int]) -> list[int]:
-    """How much of a margin each enlargement of a decoder must see, in pixels of its input.
+    """The margin that each enlargement of a decoder must see, in pixels of its input.
 
     Args:
-        reach_px: how far the layers after each enlargement look, deepest first, in pixels of its output.
+        reach_px: how far the layers after each enlargement see, deepest first, in pixels of its output.
 
     Example: a 3 × 3 convolution reaches 1 px. With two of them after each enlargement and one more in the head, the last needs 3 px of its
     output, so 2 of its input; the one before 2 + 2, so 2 of its input: (2, 2, 3) → (2, 2, 2).
@@ -57,7 +57,7 @@ def kept_margins(reach_px: list[int]) -> list[int]:
 
 
 def _crop(graph: onnx.GraphProto, halo_px: int, stride_px: int) -> None:
-    """Let the decoder's convolutions use up the margin, and cut the rest of it before each enlargement."""
+    """Remove the padding of the decoder's convolutions, and crop the rest of the margin before each enlargement."""
     enlargements = [n for n in graph.node if n.op_type == "Resize"]
     followers = [_convolutions(graph, n, enlargements) for n in enlargements]
     reaches = [sum(_reach(n) for n in nodes) for nodes in followers]
@@ -96,7 +96,7 @@ def _convolutions(graph: onnx.GraphProto, start: onnx.NodeProto, stops: list[onn
 
 
 def _reach(convolution: onnx.NodeProto) -> int:
-    """How many pixels a convolution looks to each side."""
+    """How many pixels a convolution sees to each side."""
     attributes = {a.name: a.ints for a in convolution.attribute}
     return (attributes["kernel_shape"][0] - 1) // 2 * attributes["dilations"][0]
 
@@ -106,7 +106,7 @@ def _users(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
 
 
 def _sliced(graph: onnx.GraphProto, before: onnx.NodeProto | None, name: str, px: int) -> str:
-    """The name of a tensor (N, C, H, W) without ``px`` at each side; the node that cuts stands before another."""
+    """The name of a tensor (N, C, H, W) cropped by ``px`` on each side; the cropping node is put before another node."""
     if px == 0:
         return name
     cut = f"{name}_cut{px}"

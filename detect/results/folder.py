@@ -1,7 +1,8 @@
 """The folder of one result: how it is found, read, locked and swapped for a new one.
 
-Beside a folder ``scene`` lie, while a command is at work: ``.scene.work`` (finished blocks, kept between runs), ``.scene.detect-lock``
-(who is at work), ``.scene.detect-new`` (the result being written) and, for an instant, ``.scene.detect-old`` (the one being replaced).
+Beside a folder ``scene`` lie, while a command is at work: ``.scene.work`` (finished blocks, kept between runs),
+``.scene.detect-lock`` (the command at work), ``.scene.detect-new`` (the result being written) and, for a moment,
+``.scene.detect-old`` (the one being replaced).
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ from detect.results.files import OUTPUTS
 SUMMARY = "summary.json"
 BUILDINGS = "buildings.gpkg"
 NOTICE_AFTER_S = 1.0
-"""A shorter wait is not worth a line."""
+"""A shorter wait is not reported."""
 POLL_S = 0.1
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 class _LostFileError(Exception):
-    """The file that was locked is no longer the one under the lock's name: the command before removed it."""
+    """The file that was locked no longer has the lock's name: the previous command removed it."""
 
 
 def buildings_file(path: str | Path) -> Path:
-    """The file with the buildings of the one result that a folder is or holds; any other path as it is.
+    """The file of buildings of the single result in or at a folder; any other path unchanged.
 
     Raises:
         InputError: a folder without a result, or with several.
@@ -49,7 +50,7 @@ def buildings_file(path: str | Path) -> Path:
 
 
 def is_simulated(summary: Mapping[str, Any]) -> bool:
-    """Whether ``detect simulate`` drew the scene of a result; results of earlier versions say so in a warning alone."""
+    """Whether ``detect simulate`` drew the scene of a result; results of earlier versions say so only in a warning."""
     known: bool | None = summary["scene"].get("simulated")
     return any(w.startswith("SIMULATED") for w in summary["warnings"]) if known is None else known
 
@@ -64,14 +65,14 @@ class ResultFolder:
     def find(
         cls, path: str | Path, files: Sequence[str] = (SUMMARY,), *, allow_none: bool = False, wait_for: str | None = None
     ) -> list[ResultFolder]:
-        """The result that a folder is, or those in the folders directly below, by name.
+        """The result at a folder, or those in the folders directly below it, sorted by name.
 
-        A result whose replacement was cut off is put back first.
+        A result whose replacement was interrupted is restored first.
 
         Args:
-            path: that predict wrote: of one scene, or with a folder per scene.
-            files: what a result holds.
-            allow_none: return an empty list where there is no result.
+            path: a folder that predict wrote, for one scene or with a folder per scene.
+            files: files that a result holds.
+            allow_none: return an empty list if there is no result.
             wait_for: the command, such as ``detect census``, that waits for results which another command is still writing.
 
         Raises:
@@ -94,7 +95,7 @@ class ResultFolder:
 
     @classmethod
     def find_one(cls, path: str | Path, file: str) -> ResultFolder:
-        """The only result that a folder is or holds, by a file in it.
+        """The only result at or in a folder, recognised by a file in it.
 
         Raises:
             InputError: no such folder, no result or several.
@@ -106,23 +107,23 @@ class ResultFolder:
 
     @classmethod
     def _unsettled(cls, path: Path, *kinds: str) -> list[ResultFolder]:
-        """Results, ``path`` or below it, that do not exist although a neighbour of these kinds does."""
+        """Results at ``path`` or below it that do not exist, although a hidden folder of these kinds does."""
         beside = {kind: [cls(path).beside(kind), *path.glob(f".*.{kind}")] for kind in kinds}
         named = {p.with_name(p.name[1 : -len(kind) - 1]) for kind, neighbours in beside.items() for p in neighbours if p.exists()}
         return [cls(p) for p in sorted(named) if not p.exists()]
 
     @staticmethod
     def unfinished(path: Path) -> list[Path]:
-        """Work folders in a folder with a result per scene: of runs that were cut off or are still at work."""
+        """Work folders in a folder with a result per scene, from runs that were interrupted or are still at work."""
         return [] if (path / SUMMARY).is_file() else sorted(p for p in path.glob(".*.work") if p.is_dir())
 
     @property
     def work(self) -> Path:
-        """Folder for what an interrupted run goes on from."""
+        """Folder of finished blocks, from which an interrupted run continues."""
         return self.beside("work")
 
     def beside(self, kind: str) -> Path:
-        """A hidden neighbour. Of a link it lies where the link leads: all ways to a folder meet there, and a rename stays on one disk."""
+        """A hidden neighbour; of a link, beside its target, so that all paths share one on the target's disk."""
         real = self.path.resolve()
         return real.parent / f".{real.name}.{kind}"
 
@@ -130,7 +131,7 @@ class ResultFolder:
         """What summary.json holds.
 
         Args:
-            keys: that have to be there, such as ``run.key``.
+            keys: required keys, such as ``run.key``.
 
         Raises:
             InputError: it cannot be read or lacks a key.
@@ -151,11 +152,11 @@ class ResultFolder:
 
     @contextmanager
     def lock(self, command: str) -> Iterator[None]:
-        """Keep other commands off the folder, its work folder and its swap; what a killed command left of its swap is put right first.
+        """Keep other commands away from the folder; a swap that a killed command left unfinished is completed or undone first.
 
-        A command that finds the folder locked says who is at work and waits. The lock is the operating system's, so it ends with the
-        process, however that ends. Who cannot write beside the folder cannot harm it and needs no lock; a file system without locks
-        is named in a warning.
+        A command that finds the folder locked names the command at work and waits. The operating system holds the lock, so it
+        ends with the process. A user who cannot write beside the folder cannot change it and needs no lock. On a file system
+        without locks there is a warning.
 
         Args:
             command: name that waiting commands print, such as ``detect predict``.
@@ -182,7 +183,7 @@ class ResultFolder:
             yield
 
     def _acquire(self, file: Path, command: str, held: ExitStack) -> None:
-        """Lock a file, waiting as long as it takes; ``held`` removes it and lets go."""
+        """Lock a file, waiting as long as needed; ``held`` removes and unlocks it."""
         lock = FileLock(
             file, poll_interval=POLL_S, fallback_to_soft=False, on_acquired=lambda descriptor: _sign(descriptor, file, command)
         )
@@ -201,10 +202,10 @@ class ResultFolder:
 
     @contextmanager
     def swap(self, outputs: Sequence[str] = OUTPUTS) -> Iterator[Path]:
-        """A folder aside that takes the place of this one once it is whole; to be called under ``lock``.
+        """Yield a new folder that replaces this one when the context ends; the caller holds the ``lock``.
 
         Args:
-            outputs: names that are replaced; all else is a user's own, and is kept: files, folders, links as links.
+            outputs: names that are replaced; everything else belongs to the user and is kept, links as links.
 
         Raises:
             DetectError: the folder cannot be replaced; it stays as it was.
@@ -226,7 +227,7 @@ class ResultFolder:
         shutil.rmtree(old, ignore_errors=True)
 
     def _recover(self) -> None:
-        """Undo a swap that was cut off before the new folder was in place, and clear up after one that was."""
+        """Undo a swap that was interrupted before the new folder was in place; clean up after one that was interrupted later."""
         old, real = self.beside("detect-old"), self.path.resolve()
         if old.exists() and not real.exists():
             old.rename(real)
@@ -251,12 +252,13 @@ def _is_writable(folder: Path) -> bool:
 
 
 def _sign(descriptor: int, file: Path, command: str) -> None:
-    """Write into a lock's file, just locked, who holds it.
+    """Write the holder's name into a file that was just locked.
 
-    Its holder removes the file before letting go. A command that had it open by then locks a file without a name, which keeps nobody off.
+    The holder removes the file before it unlocks it. A command that had opened it before then locks a file without a name, which
+    protects nothing.
 
     Raises:
-        _LostFileError: so it was.
+        _LostFileError: this has happened.
     """
     try:
         same = os.path.samestat(os.fstat(descriptor), file.stat())
@@ -273,7 +275,7 @@ def _sign(descriptor: int, file: Path, command: str) -> None:
 
 
 def _holder(file: Path) -> str:
-    """Who holds a lock, in words."""
+    """The holder of a lock, in words."""
     try:
         note = json.loads(file.read_text(encoding="utf-8"))
         return f"{note['command']} (process {note['pid']} on {note['host']}, since {note['since']})"
@@ -282,5 +284,5 @@ def _holder(file: Path) -> str:
 
 
 def _remove(file: Path) -> None:
-    with suppress(OSError):  # Windows removes it when it is let go
+    with suppress(OSError):  # Windows removes it when it is unlocked
         file.unlink()

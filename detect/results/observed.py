@@ -15,7 +15,7 @@ from detect.base.values import NO_DATA
 from detect.results.folder import buildings_file
 
 OBSERVED_PX = 4096
-"""Longest side at which the edge of a scene and its holes are traced."""
+"""Longest side of the picture in which the edge of a scene and its holes are traced."""
 
 
 def observed_ground(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame | None:

@@ -30,7 +30,7 @@ with no_font_list():
 
 LONG_SIDE_PX = 1600
 MOST_OUTLINES = 20_000
-"""More are tinted pixel by pixel: outlines would lie upon each other, and take hundreds of megabytes to draw."""
+"""More buildings are tinted pixel by pixel: their outlines would overlap and take hundreds of megabytes to draw."""
 _DPI = 100
 _FOOT_PX = 110
 _HALO = [patheffects.withStroke(linewidth=3, foreground="black")]
@@ -78,7 +78,7 @@ def write_overview(
             x, y = np.clip(ring.mean(axis=0), (0.1 * width, 0.05 * height), (0.9 * width, 0.95 * height))
             axes.text(x, y, name, color="white", ha="center", va="center", fontsize=11, path_effects=_HALO)
     _draw_foot(figure, scene, buildings, grid, full_width, foot)
-    # The drawing alone is Matplotlib's: it resamples pictures in floating point, which takes time and hundreds of megabytes.
+    # Matplotlib makes only the drawing: it resamples pictures in floating point, which takes time and hundreds of megabytes.
     canvas.draw()
     under = np.full((height + _FOOT_PX, full_width, 3), 255, np.uint8)
     left = (full_width - width) // 2
@@ -87,7 +87,7 @@ def write_overview(
 
 
 def _write_png(path: Path, under: NDArray[np.uint8], over: NDArray[np.uint8]) -> None:
-    """A picture (H, W, 3) with a drawing (H, W, 4; opacity not multiplied in) laid over it."""
+    """Write a picture (H, W, 3) with a drawing (H, W, 4; not premultiplied) over it."""
     opacity = over[..., 3:].astype(np.uint16)
     mixed = (under * (255 - opacity) + over[..., :3] * opacity + 127) // 255
     done, encoded = cv2.imencode(".png", mixed.astype(np.uint8)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
@@ -119,7 +119,9 @@ def _tinted(picture: NDArray[np.uint8], buildings: gpd.GeoDataFrame, grid: WorkG
     """The picture (H, W, 3) with the pixels that buildings touch tinted in the colours of their stages."""
     codes = buildings["stage"].map({stage: i for i, stage in enumerate(STAGE_COLOURS_RGB, start=1)}).to_numpy()
     geometries, touched = geometries_of(buildings), np.zeros(grid.size_hw, np.uint8)
-    for some in np.array_split(np.arange(len(buildings)), -(-len(buildings) // 5000)):  # rasterio writes each out as a dictionary
+    for some in np.array_split(
+        np.arange(len(buildings)), -(-len(buildings) // 5000)
+    ):  # rasterio converts each one to a dictionary
         pairs = zip(geometries[some], codes[some].tolist(), strict=True)
         rasterize(pairs, out=touched, transform=grid.transform, all_touched=True)
     tinted = picture.copy()

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: one layout, styles, a map with zoom and pan; no network, no other file.
+"""Self-contained HTML pages with one layout, styles, and a map with zoom and pan; they need no network and no other file.
 
 A page is a Jinja2 template in ``pages`` that extends ``base.html``. Text is escaped, in HTML and in the data that scripts read; the page's
 own content security policy forbids every request. The map is Leaflet 1.9 (BSD 2-Clause, 150 kB, vendored with its licence): pan, zoom,
@@ -28,7 +28,7 @@ def write_page(path: Path, template: str, **context: Any) -> None:
     Args:
         path: HTML file to write.
         template: its name, such as ``report.html``.
-        context: what it names.
+        context: the variables of the template.
     """
     path.write_text(_environment().get_template(template).render(**context), encoding="utf-8", newline="\n")
 
@@ -46,7 +46,7 @@ def _environment() -> Environment:
 
 
 def _source(name: str) -> Markup:
-    """A file of ``pages`` as it is, to stand inside the page, without what would make a browser look for other files."""
+    """A file of ``pages`` to insert into a page, without references to other files."""
     text = (_FOLDER / name).read_text(encoding="utf-8")
     text = re.sub(r"//# sourceMappingURL=\S+", "", text)
     text = re.sub(r"url\(images/[^)]*\)", "none", text)  # icons of Leaflet controls that no page has
@@ -54,12 +54,12 @@ def _source(name: str) -> Markup:
 
 
 def _number(value: float | None) -> str:
-    """Thousands apart; an en dash for what is not known."""
+    """A number with separators of thousands; an en dash if it is not known."""
     return "–" if value is None else f"{value:,.0f}"
 
 
 def _joined(value: Any) -> str:
-    """Two numbers as low–high, other lists with commas, numbers without a trailing .0, the rest as it is."""
+    """Two numbers as low–high, other lists with commas, numbers without a trailing .0, other values unchanged."""
     if isinstance(value, list | tuple):
         a_range = len(value) == 2 and all(isinstance(v, int | float) for v in value)
         return ("–" if a_range else ", ").join(_joined(v) for v in value)

@@ -1,9 +1,10 @@
-"""The scene as a picture that a page can hold: tiles of JPEG, the whole scene up to a size, finer where the buildings are.
+"""The scene as a picture for a page: JPEG tiles of the whole scene up to a limit of size, and finer ones around the buildings.
 
-Levels are halvings: 0 has the scene's own pixels (square on the ground), level k pixels of 2ᵏ times their side. The whole scene is there
-from the finest level of at most ``WHOLE_PX`` pixels upwards. If that is not level 0, tiles of level 0 are added while they fit into
-``BUDGET_BYTES``: first those around the given buildings, in their order, then from the top. JPEG, since WebP of the same look saved 4 % of
-the bytes and took 14 times as long (measured on 0.3 m imagery).
+Levels are halvings: 0 has the scene's own pixels (square on the ground), level k pixels of 2ᵏ times their side. The whole scene
+is stored from the finest level of at most ``WHOLE_PX`` pixels upwards. If that is not level 0, tiles of level 0 are added while
+they fit into
+``BUDGET_BYTES``: first those around the given buildings, in their order, then from the top. JPEG is used because WebP of the same
+quality saved 4 % of the bytes and took 14 times as long (measured on 0.3 m imagery).
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from detect.scene.scene import Scene
 TILE_PX = 512
 WHOLE_PX = 12_000_000
 BUDGET_BYTES = 7_000_000
-"""Of JPEG; the page's base64 takes a third more. A page of a 4 km² scene at 0.3 m stays below 15 MB."""
+"""Size of all JPEG tiles; base64 in the page takes a third more. A page of a 4 km² scene at 0.3 m stays below 15 MB."""
 _QUALITY = 75
 _AROUND_PX = 24
-"""Shown around a building, at least."""
+"""Least margin shown around a building."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,11 @@ class Picture:
     """Tiles, and where they lie."""
 
     size_hw: tuple[int, int]
-    """Of level 0, pixels."""
+    """Size of level 0, pixels."""
     transform: Affine
     """Pixels of level 0 (x = column, y = row) → the scene's CRS."""
     gsd_m: float
-    """Of level 0."""
+    """Ground size of a pixel of level 0, metres."""
     whole: int
     """The finest level that shows the whole scene."""
     tiles: dict[str, str]
@@ -55,7 +56,7 @@ class Picture:
 
     @property
     def note(self) -> str:
-        """What can be seen of the scene, for the reader of the page."""
+        """What the picture shows of the scene, for the reader of the page."""
         if self.whole == 0:
             return f"The picture shows the whole scene at {self.gsd_m:.2f} m per pixel, compressed."
         fine = sum(key.startswith("0/") for key in self.tiles)
@@ -73,7 +74,7 @@ class Picture:
 
 
 def read_whole(scene: Scene) -> NDArray[np.uint8]:
-    """All of a scene at the finest level that shows the whole, (H, W, 3): at most ``WHOLE_PX`` pixels, whatever its size."""
+    """A whole scene at the finest level that has at most ``WHOLE_PX`` pixels, (H, W, 3)."""
     grid = scene.work_grid(scene.gsd_m)
     level = _whole_level(grid.size_hw)
     side = TILE_PX << level
@@ -91,10 +92,10 @@ def take_picture(
     """A scene as a picture.
 
     Args:
-        scene: read again at full size where it gets finer tiles.
-        overall: of ``read_whole``.
+        scene: read again at full resolution for finer tiles.
+        overall: result of ``read_whole``.
         around: geometries in the scene's CRS, the most important first.
-        budget_bytes: of JPEG.
+        budget_bytes: largest size of all JPEG tiles.
     """
     grid = scene.work_grid(scene.gsd_m)
     whole = _whole_level(grid.size_hw)
@@ -115,7 +116,7 @@ def take_picture(
 
 
 def read_picture(page: Path) -> Picture:
-    """The picture in a page that was written before, for when the scene is not at hand.
+    """The picture in an existing page, for use without the scene.
 
     Raises:
         InputError: no page, or none with a picture.
@@ -144,13 +145,13 @@ def _whole_scene(overall: NDArray[np.uint8], whole: int) -> Iterator[tuple[str, 
                 yield f"{level}/{column}/{row}", _jpeg(picture[rows, columns])
         if max(height, width) <= TILE_PX:
             return
-        # A last odd row or column is doubled first, so that pixels of all levels lie on each other.
+        # A last odd row or column is doubled first, so that the pixels of all levels are aligned.
         even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         level, picture = level + 1, cv2.resize(even, (even.shape[1] // 2, even.shape[0] // 2), interpolation=cv2.INTER_AREA)
 
 
 def _shown_tiles(overall: NDArray[np.uint8], side_px: int) -> NDArray[np.bool_]:
-    """Whether there is anything to see in each tile (rows, columns) of level 0, whose side is ``side_px`` in the whole picture."""
+    """Whether each tile (rows, columns) of level 0, with side ``side_px`` in the whole picture, shows anything."""
     seen = (overall != BLANK).any(axis=2)
     rows, columns = (np.arange(0, n, side_px) for n in seen.shape)
     return np.logical_or.reduceat(np.logical_or.reduceat(seen, rows, axis=0), columns, axis=1)

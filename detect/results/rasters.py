@@ -1,6 +1,6 @@
 """mask.tif, probability.tif and stage.tif: cloud-optimised GeoTIFFs on the work grid, written strip by strip.
 
-Each function writes into the folder that it is given; the caller sees to it that outputs appear whole (``ResultFolder.swap``).
+Each function writes into the given folder; the caller makes outputs appear whole (``ResultFolder.swap``).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def write_rasters(
 
     Args:
         folder: to write into.
-        grid: of the arrays.
-        crs: of the scene.
+        grid: work grid of the arrays.
+        crs: CRS of the scene.
         stage: (H, W) stage codes, 0 where there is no building; may be mapped from disk.
         heads: GeoTIFF whose first band is the footprint probability, p × 254, 255 no data.
         calibration: (256,) table of ``detect.network.probabilities.calibrated``, for ``probability.tif``.
@@ -48,7 +48,7 @@ def write_rasters(
             for window in _strip_windows(grid):
                 p = source.read(1, window=window)
                 missing = p == NO_DATA
-                if not missing.all():  # what is not written reads as no data
+                if not missing.all():  # pixels that are not written read as no data
                     codes = np.where(missing, NO_DATA, stage[slice(*window[0])])
                     yield window, (np.where(missing, NO_DATA, codes > 0), codes, calibration[p])
                 forget(stage)
@@ -94,7 +94,7 @@ def _write_cogs(folder: Path, names: Sequence[str], grid: WorkGrid, crs: pyproj.
             for target, values in zip(targets, layers, strict=True):
                 target.write(values.astype(np.uint8), 1, window=window)
     for path, name in zip(plain, names, strict=True):
-        # Neighbouring pixels of a class have no mean, so overviews take the nearest.
+        # Class codes have no mean, so overviews take the nearest pixel.
         raster_shutil.copy(
             path, folder / f"{name}.tif", driver="COG", compress="DEFLATE", blocksize=512, resampling="nearest",
             overview_resampling="nearest" if name == "stage" else "average", num_threads="ALL_CPUS", sparse_ok=True,
@@ -108,7 +108,7 @@ def _stage_colours() -> dict[int, tuple[int, ...]]:
 
 
 def forget(mapped: NDArray[np.uint8]) -> None:
-    """Let the system take back the memory of an array that is mapped from disk; it stays on disk and is read again when asked for."""
+    """Release the memory of an array that is mapped from disk; its content stays on disk and is read again when needed."""
     pages = getattr(mapped, "_mmap", None)
     if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
         pages.madvise(mmap.MADV_DONTNEED)

@@ -1,7 +1,7 @@
-"""Results to object stores and other places that fsspec reaches.
+"""Copy results to object stores and other places that fsspec reaches.
 
-Predict works in a folder beside the command, which keeps what a later call goes on from; each scene's finished folder is then copied whole,
-``summary.json`` last, so that a result whose summary is there is whole.
+Predict works in a folder where the command runs, so that a later call can continue; each finished result is then copied,
+``summary.json`` last, so that a result with a summary is complete.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from detect.base.errors import DetectError, InputError
 from detect.results.folder import SUMMARY, ResultFolder
 
 STAGING = Path(".detect-work")
-"""In the folder where the command runs."""
+"""Name of the local folder, where the command runs."""
 
 
 def is_remote(out: str | Path) -> bool:
@@ -24,7 +24,7 @@ def is_remote(out: str | Path) -> bool:
 
 
 class RemoteFolder:
-    """A folder behind an fsspec URL, and the local one that stands in for it while the work goes on."""
+    """A folder behind an fsspec URL, and the local folder that is used during the work."""
 
     def __init__(self, url: str) -> None:
         """Connect; nothing is written yet.
@@ -38,13 +38,13 @@ class RemoteFolder:
             raise InputError(f"--out {url}: needs fsspec; run: pip install 'detect-buildings[remote]'") from cause
         try:
             self._files, self._root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as cause:  # a package that is missing, a protocol that nobody knows
+        except (ImportError, ValueError) as cause:  # a missing package, an unknown protocol
             raise InputError(f"--out {url}: {' '.join(str(cause).split())}") from cause
         self.url = url.rstrip("/")
         self.local = STAGING / hashlib.sha256(self.url.encode()).hexdigest()[:12]
 
     def store(self, folder: Path, *, overwrite: bool = False) -> str:
-        """Copy a result's folder whole; a copy of the same result is left as it is.
+        """Copy the folder of a result; an existing copy of the same result is left unchanged.
 
         Returns:
             Its URL.
@@ -63,12 +63,12 @@ class RemoteFolder:
         target = f"{self._root.rstrip('/')}/{folder.name}"
         names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != SUMMARY)
         try:
-            if self._files.exists(f"{target}/{SUMMARY}"):  # while files are replaced, no summary vouches for them
+            if self._files.exists(f"{target}/{SUMMARY}"):  # while files are replaced, there must be no summary
                 self._files.rm_file(f"{target}/{SUMMARY}")
             self._files.makedirs(target, exist_ok=True)
             for name in (*names, SUMMARY):
                 self._files.put_file(str(folder / name), f"{target}/{name}")
-        except Exception as cause:  # each protocol raises classes of its own
+        except Exception as cause:  # each protocol has its own exceptions
             raise DetectError(
                 f"{there}: cannot be written ({type(cause).__name__}: {' '.join(str(cause).split())[:200]}); "
                 f"the result lies in {folder}, and the same command copies it again"
@@ -76,7 +76,7 @@ class RemoteFolder:
         return there
 
     def _key(self, name: str) -> str | None:
-        """Of the result that lies there; None where there is none."""
+        """The key of the result at the URL; None if there is none."""
         path = f"{self._root.rstrip('/')}/{name}/{SUMMARY}"
         try:
             return _key_of(json.loads(self._files.cat_file(path))) if self._files.exists(path) else None

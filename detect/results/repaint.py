@@ -18,13 +18,13 @@ from detect.census.review import Review
 def repainted(
     stage: NDArray[np.uint8], transform: Affine, before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, review: Review
 ) -> NDArray[np.uint8]:
-    """The stage of each pixel, with deleted buildings gone, and with changed and added ones and their neighbours painted anew.
+    """Stage codes without deleted buildings, and with changed and added ones and their neighbours painted again.
 
     Args:
         stage: (H, W) stage codes, 0 none, 255 no data.
-        transform: of its pixels.
+        transform: pixels (x = column, y = row) → CRS.
         before: buildings with ``id``, before they were corrected.
-        after: with ``id`` and ``stage``, afterwards.
+        after: corrected buildings with ``id`` and ``stage``.
         review: what was corrected.
     """
     gone = geometries_of(before[before["id"].isin((*review.deleted, *review.changed))])

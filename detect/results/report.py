@@ -1,4 +1,4 @@
-"""report.html: one page with the scene, its buildings and how sure each is, for an analyst to check and publish."""
+"""report.html: one page with the scene, its buildings and the certainty of each, for an analyst to check and publish."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHECK_ME = 24
 """Buildings in the list of the least certain ones."""
 
 SHOWN = 40_000
-"""Buildings on the page, at most: they take 8 MB, and a browser draws no more of them at ease."""
+"""Most buildings on the page: they take 8 MB, and browsers become slow with more."""
 
 
 def write_report(
@@ -46,7 +46,7 @@ def write_report(
         buildings: with the columns of the schema, in the scene's CRS.
         rows: layer ``rows``, in the scene's CRS.
         sites: with ``name``, in the scene's CRS.
-        summary: what is in summary.json; timings are left out.
+        summary: content of summary.json; timings are not used.
         ground: cleared ground and pads of the sites, in the scene's CRS; None where no ground was surveyed.
     """
     whole = summary["scene"].get("whole_scene_is_the_site", False)
@@ -122,7 +122,7 @@ def _columns(buildings: gpd.GeoDataFrame, transform: Affine) -> dict[str, list[A
 
 
 def _outlines(table: gpd.GeoDataFrame, transform: Affine, label: str) -> list[dict[str, Any]]:
-    """Each polygon of a table with its label; a multipolygon gives several, and the odd line of a mended ring none."""
+    """Each polygon of a table with its label; a multipolygon gives several, and a line that repairing a ring left gives none."""
     parts = table.explode(index_parts=False)
     parts = parts[parts.geom_type == "Polygon"]
     return [

@@ -1,4 +1,4 @@
-"""What a run found in one scene, and in all scenes of a call."""
+"""The result of one scene, and of all scenes of a call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Result:
     sites: gpd.GeoDataFrame
     summary: dict[str, Any]
     url: str | None = None
-    """Where it was copied to, when that is no local folder."""
+    """Where it was copied to, if that is not a local folder."""
 
     @property
     def failed(self) -> bool:
@@ -33,20 +33,20 @@ class Run:
     """What one call did with its scenes."""
 
     results: list[Result]
-    """In the order of the scenes, less those that failed."""
+    """In the order of the scenes, without those that failed."""
     errors: list[DetectError]
     """One per scene, or per group of scenes that share ground, that failed."""
 
     @property
     def error(self) -> DetectError | None:
-        """All errors as one, an InputError where every one is; None where nothing failed."""
+        """All errors as one, an InputError if all of them are; None if nothing failed."""
         if len(self.errors) < 2:
             return self.errors[0] if self.errors else None
         kind = InputError if all(isinstance(e, InputError) for e in self.errors) else DetectError
         return kind("; ".join(str(e) for e in self.errors))
 
     def all_done(self) -> list[Result]:
-        """The results, where nothing failed.
+        """The results, if nothing failed.
 
         Raises:
             DetectError: ``error``; its ``results`` are those of the other scenes.

@@ -1,7 +1,7 @@
 """Check that the outputs of predict are whole and unchanged, and cover the scene.
 
-``sealed`` puts the SHA-256 of every file into the summary when a result is written (or rewritten); ``verify`` compares. The summary seals
-itself too: its own hash is that of its content without that hash.
+``sealed`` puts the SHA-256 of every file into the summary when a result is written (or rewritten); ``verify`` compares. The
+summary has a hash of itself too, of its content without that hash.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def sealed(summary: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def verify(folder: str | Path) -> list[str]:
-    """List what is wrong with a result, or with each result in a folder; empty where all is well.
+    """List the faults of a result, or of each result in a folder; empty if there are none.
 
     Raises:
         InputError: there is no result of predict.
@@ -89,7 +89,7 @@ def _raster_findings(path: Path, size_hw: list[int]) -> Iterator[str]:
 
 
 def _table_findings(gpkg: Path, parquet: Path) -> Iterator[str]:
-    """Whether both tables can be read and hold as many buildings."""
+    """Whether both tables can be read and hold the same number of buildings."""
     try:
         first = pyogrio.read_info(gpkg, layer="buildings", force_feature_count=True)["features"]
         second = pq.read_metadata(parquet).num_rows

@@ -1,9 +1,10 @@
-"""item.json: what was predicted, where, of which day, with which model; for catalogues and their clients.
+"""item.json: what was predicted, where, for which day and with which model; for catalogues and their clients.
 
 A STAC 1.1 item (https://stacspec.org) with the extensions MLM 1.4 (the model), projection 2.0 (the grids), raster 2.0 and classification
-2.0 (what the pixels mean), file 2.1 (the checksum of the weights). What STAC asks for and a picture may lack:
+2.0 (what the pixels mean), file 2.1 (the checksum of the weights). What STAC requires and a scene may lack:
 
-- The day is unknown: ``datetime`` is null, and start and end, which STAC then demands, span 1900 to 9999: they exclude nothing.
+- The day is unknown: ``datetime`` is null, and the start and end that STAC then requires are 1900 and 9999, which exclude
+nothing.
 - No georeference: ``geometry`` is null, hence no ``bbox``, and ``proj:code`` is null; transforms give metres from the upper left corner.
 """
 
@@ -35,9 +36,9 @@ def write_item(path: Path, scene: Scene, grid: WorkGrid, weights: Weights) -> No
 
     Args:
         path: item.json.
-        scene: that was predicted.
-        grid: of the rasters.
-        weights: that predicted it.
+        scene: the scene that was predicted.
+        grid: work grid of the rasters.
+        weights: the weights that predicted it.
     """
     path.write_text(json.dumps(stac_item(scene, grid, weights), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -85,18 +86,18 @@ def _projection(scene: Scene) -> dict[str, Any]:
 
 
 def _bands(weights: Weights) -> list[dict[str, str]]:
-    """What the network reads; MLM's input refers to these by name."""
+    """The bands that the network reads; the input of MLM refers to their names."""
     return [{"name": name} for name in weights.card.bands]
 
 
 def _model(weights: Weights, gsd_m: float) -> dict[str, Any]:
-    """MLM: what goes in, what comes out. The network takes tiles of any whole number of strides; the shape is the one that it is fed."""
+    """Input and output of the model (MLM). The network takes any multiple of the stride; the shape is that of a tile."""
     card = weights.card
-    side = card.lattice.core_px + 2 * card.lattice.halo_px
+    side = card.tile.core_px + 2 * card.tile.halo_px
     order = ["batch", "channel", "height", "width"]
     scaling = [
         {"type": "z-score", "mean": mean, "stddev": sd}
-        for mean, sd in zip(card.normalisation.mean, card.normalisation.sd, strict=True)
+        for mean, sd in zip(card.normalisation.mean, card.normalisation.std, strict=True)
     ]
     return {
         "mlm:name": "detect-" + re.sub(r"[^A-Za-z0-9]+", "-", weights.name).strip("-"),
@@ -151,7 +152,7 @@ def _class(value: int, name: str) -> dict[str, Any]:
 
 
 def _model_asset(weights: Weights) -> dict[str, Any]:
-    """The weights where they lay when they predicted, and their SHA-256 as a multihash (0x12: SHA-256, 0x20: 32 bytes)."""
+    """The location of the weights at the time of prediction, and their SHA-256 as a multihash (0x12: SHA-256, 0x20: 32 bytes)."""
     file = weights.onnx or weights.safetensors
     assert file is not None, "load_weights refuses a card without files"
     return {

@@ -11,19 +11,19 @@ from xml.sax.saxutils import quoteattr
 
 Rgb = tuple[int, int, int]
 STAGE_COLOURS_RGB: dict[str, Rgb] = {"foundation": (230, 159, 0), "incomplete": (240, 228, 66), "complete": (86, 180, 233)}
-"""Told apart by colour-blind readers too (Okabe & Ito 2008)."""
+"""Colours that colour-blind readers can distinguish too (Okabe & Ito 2008)."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How the polygons look that fit a filter."""
+    """The style of the polygons that match a filter."""
 
     label: str
     where: str
     """QGIS expression; empty for all."""
     rgb: Rgb
     fill: int = 0
-    """Opacity within, 0–255."""
+    """Opacity of the filling, 0–255."""
     width_mm: float = 0.26
     dashed: bool = False
 

@@ -31,7 +31,7 @@ FAR_SD = 3.0
 """A scene whose brightness lies further than this many standard deviations from the training images gets a warning."""
 _GUESSED_FROM = {"scene": dict[str, Any], "sites": list[dict[str, Any]], "warnings": list[str]}
 _LATER = ("timings_s", "files", "review", "recounted")
-"""Keys that are written once there is something to say."""
+"""Keys that are left out while they are None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,17 +57,17 @@ class SceneFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
-    """Which weights, what they rest on, and how good they are on places that no training saw."""
+    """The weights, their training data, and their accuracy on places outside the training data."""
 
     name: str
     sha256: str
     stage_sha256: str | None = None
-    """Of the second look at stages; None where it did not look."""
+    """SHA-256 of the network of the second look at stages; None if it was not used."""
     gsd_m: float
-    """At which the network read the scene, metres."""
+    """Ground size of the pixel at which the network read the scene, metres."""
     licence: Any = None
     data: list[dict[str, Any]] | None = None
-    """Data sets of the training, with licence and number of places."""
+    """Training data sets, with licence and number of places."""
     accuracy: dict[str, float] | None = None
 
 
@@ -82,7 +82,7 @@ class Count:
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What was counted on some ground; see ``detect.census.count.take_census``."""
+    """What was counted in an area; see ``detect.census.count.take_census``."""
 
     area_km2: float
     buildings: Count
@@ -105,7 +105,7 @@ class SiteCounts(Counts, _Named):
     """What was counted in a site."""
 
     ground: dict[str, Any] | None = None
-    """Of ``detect.census.ground.Room``; None where the ground was not looked at."""
+    """A ``detect.census.ground.Room``; None if the ground was not surveyed."""
     warnings: list[str]
 
 
@@ -121,7 +121,7 @@ class RunFacts:
     work_size_px: list[int]
     """Height, width of the rasters."""
     structure: dict[str, Any]
-    """Of ``detect.census.profiles.profile_from``."""
+    """The profile, as for ``detect.census.profiles.profile_from``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,31 +140,32 @@ class Summary:
     blocks: Ledger
     run: RunFacts
     rates: list[dict[str, Any]] | None = None
-    """Of the weights, on which the intervals rest; None where they have none, or the result is from before they were stored."""
+    """Rates of the weights, on which the intervals rest; None if the weights have none, or an earlier version wrote the
+    result."""
     timings_s: dict[str, float] | None = None
     files: dict[str, str] | None = None
     """SHA-256 of each file of the result."""
     review: dict[str, Any] | None = None
-    """Of ``detect.census.review.Review``; None where nothing was reviewed."""
+    """A ``detect.census.review.Review``; None if nothing was reviewed."""
     recounted: dict[str, Any] | None = None
-    """Files that the last census was given; None where there was none since predict."""
+    """Files that the last census used; None if there was no census since predict."""
 
     @classmethod
     def read(cls, folder: ResultFolder, *keys: str) -> Summary:
         """The summary of a result.
 
         Args:
-            folder: of the result.
-            keys: that have to be there, such as ``scene.sun``, though earlier versions left them out.
+            folder: folder of the result.
+            keys: further required keys, such as ``scene.sun``, which earlier versions left out.
 
         Raises:
-            InputError: it cannot be read, lacks a key, or holds something else than is meant; the error names file and key.
+            InputError: it cannot be read, lacks a key or holds a wrong value; the error names file and key.
         """
         return cls.from_json(folder.summary(*keys), str(folder.path / SUMMARY))
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], where: str) -> Summary:
-        """What a summary.json holds, checked; ``where`` is what an error names.
+        """The checked content of a summary.json; ``where`` names it in errors.
 
         Raises:
             InputError: see ``read``.
@@ -176,12 +177,12 @@ class Summary:
             raise InputError(f"{where}: is not of this version of detect predict ({cause}); run it again") from cause
 
     def to_json(self) -> dict[str, Any]:
-        """As summary.json holds it."""
+        """The content of summary.json."""
         return {key: value for key, value in asdict(self).items() if value is not None or key not in _LATER}
 
 
 def _of_this_version(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A summary.json with the keys that earlier versions left to be guessed from warnings."""
+    """The content of a summary.json, completed by keys that must be derived from warnings in files of earlier versions."""
     scene, sites, warnings = (read(kind, content.get(key), key) for key, kind in _GUESSED_FROM.items())
     if "sites_are" not in scene:
         proposed = any(PROPOSED in site.get("warnings", []) for site in sites)
@@ -205,13 +206,13 @@ def summary_of(
     """The summary of one predicted scene.
 
     Args:
-        scene: that was predicted.
-        weights: that predicted it.
-        sites: in which buildings were counted.
+        scene: the scene that was predicted.
+        weights: the weights that predicted it.
+        sites: the sites in which buildings were counted.
         counted: result of ``detect.census.count.take_census``.
         run: result of ``run_facts``.
-        rates: of the weights, on which the intervals rest.
-        ledger: what became of each block.
+        rates: rates of the weights, on which the intervals rest.
+        ledger: finished and failed blocks.
         notices: further warnings.
     """
     every = [
@@ -286,7 +287,7 @@ def _model(weights: Weights, scene: Scene) -> ModelFacts:
 
 
 def _unlike_training(scene: Scene, card: Mapping[str, Any]) -> Iterator[Notice]:
-    """Warnings where a scene is unlike what the weights were trained on."""
+    """Warnings if a scene is unlike the training images of the weights."""
     low, high = card["gsd_range_m"]
     if not low <= scene.gsd_m <= high:
         yield Notice(

@@ -1,7 +1,7 @@
 """buildings.gpkg and buildings.parquet: the columns of the buildings, their types and precision, and the layers.
 
-The only module that knows the names and types of columns. Each function writes the file that it is given; the caller sees to it that
-outputs appear whole (``ResultFolder.swap``).
+The only module that knows the names and types of columns. Each function writes the given file; the caller makes outputs appear
+whole (``ResultFolder.swap``).
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ _DECIMALS = {
     "orientation_deg": 1, "rectangularity": 3, "height_m": 2, "dormitory_score": 3,
 }  # fmt: skip
 GROUND = "ground"
-"""Layer of cleared ground and pads; only where plots were given."""
+"""Layer of cleared ground and pads; only if plots were given."""
 
 
 def with_schema(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """The table with exactly the columns of the schema, in their order and types, numbers rounded to what they are worth."""
+    """The table with exactly the columns of the schema, in their order and types, numbers rounded to their precision."""
     table = buildings[[*BUILDING_COLUMNS, "geometry"]].astype(BUILDING_COLUMNS)
     return table.round(_DECIMALS).reset_index(drop=True)
 
 
 def write_gpkg(path: Path, layers: Mapping[str, gpd.GeoDataFrame]) -> None:
-    """Layers by their name, each with the style in which QGIS opens it."""
+    """Write layers by name, each with its default style for QGIS."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pyogrio warns of a missing CRS, which a scene without georeference does not have
         for name, table in layers.items():
@@ -63,6 +63,6 @@ def write_gpkg(path: Path, layers: Mapping[str, gpd.GeoDataFrame]) -> None:
 
 
 def write_parquet(path: Path, buildings: gpd.GeoDataFrame) -> None:
-    """GeoParquet 1.1 in longitude and latitude; without a CRS where the scene has none."""
+    """Write GeoParquet 1.1 in longitude and latitude; without a CRS if the scene has none."""
     table = buildings if buildings.crs is None else buildings.to_crs(4326)
     table.to_parquet(path, index=False, schema_version="1.1.0", compression="zstd")

@@ -1,1 +1,1 @@
-"""The order of one verb's work; the work itself is done by the rooms that it calls."""
+"""The order of the steps of each command; the steps themselves lie in the folders that it calls."""

@@ -37,8 +37,8 @@ def count(found: Found, buildings: gpd.GeoDataFrame, notes: Sequence[Notice], ke
         found: in the scene.
         buildings: those of ``found`` that count here.
         notes: further warnings for the summary.
-        key: of the result.
-        job: of the call.
+        key: key of the result.
+        job: the call of predict.
     """
     began_s = time.monotonic() - sum(found.timings_s.values())
     scene, grid, weights, profile = found.scene, found.grid, job.weights, job.profile
@@ -76,7 +76,7 @@ def count(found: Found, buildings: gpd.GeoDataFrame, notes: Sequence[Notice], ke
 
 
 def _sites(scene: Scene, buildings: gpd.GeoDataFrame, job: Job) -> Sites:
-    """The plots that are given, or clusters of new construction where they are wanted and there are any, or the whole scene."""
+    """The given plots; or clusters of new construction if they are wanted and exist; or the whole scene."""
     if job.options.propose_sites:
         proposed = proposed_sites(buildings)
         if len(proposed.table):

@@ -1,4 +1,4 @@
-"""One scene → its buildings, before anyone decides which of them count: network, outlines, stages."""
+"""One scene → its buildings, before it is decided which of them count: network, outlines, stages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from detect.scene.scene import Scene, WorkGrid
 
 @dataclass(frozen=True)
 class Found:
-    """What was found in one scene; what is large lies in the work folder."""
+    """What was found in one scene; large arrays lie in the work folder."""
 
     scene: Scene
     grid: WorkGrid
@@ -62,15 +62,15 @@ def find(scene: Scene, job: Job) -> Found:
         job.weights.lattice,
         job.cluster or Threads(job.backend, job.threads),
         work,
-        run_key=job.key(scene, []),  # other scenes change nothing that the network sees
+        run_key=job.key(scene, []),  # other scenes do not change what the network reads
         block_px=job.options.block_px,
         progress=job.report(scene),
     )
-    job.backend.rest()  # what follows needs the memory
+    job.backend.rest()  # the next steps need the memory
     trim()
     network_s = time.monotonic() - began_s
     with warnings.catch_warnings(), ThreadPoolExecutor(1) as aside:
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # both threads turn it off and on, and may do so crosswise
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # both threads turn it off and on, in any order
         reading = aside.submit(lambda: np.save(_overall(work), read_whole(scene)))
         raw, stage = _outline(heads, scene, grid, job)
         reading.result()

@@ -1,4 +1,4 @@
-"""The end that predict and census share: buildings of a kind, then the files of the result."""
+"""The last steps that predict and census share: site, row and likeness of each building, then the files of the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from detect.results.summary import write_summary
 
 
 def placed(buildings: gpd.GeoDataFrame, sites: Sites, profile: StructureProfile, review: Review) -> gpd.GeoDataFrame:
-    """Buildings with their site, their row and their likeness to the profile; a reviewer's word on likeness stands."""
+    """Buildings with their site, their row and their likeness to the profile; a likeness that a reviewer gave is kept."""
     table = add_dormitories(buildings.assign(site=assign(buildings, sites.table)), profile)
     for number, like in review.likeness.items():
         here = table["id"] == number
@@ -30,7 +30,7 @@ def placed(buildings: gpd.GeoDataFrame, sites: Sites, profile: StructureProfile,
 def finish(
     folder: ResultFolder, content: Content, *, timings_s: Mapping[str, float] | None = None, began_s: float = 0.0
 ) -> Result:
-    """Write the files of a result and swap them in, all or none. To be called under the folder's lock.
+    """Write the files of a result and swap them in, all or none. The caller holds the folder's lock.
 
     Args:
         folder: of the result.

@@ -1,4 +1,4 @@
-"""What all scenes of one call of predict share: weights, what runs the network, where results go."""
+"""What all scenes of one call of predict share: weights, backend, output folder."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def open_job(out: str | Path, options: PredictOptions) -> Iterator[Job]:
     if local.exists() and not local.is_dir():
         raise InputError(f"--out {local}: is a file; give a folder")
     if options.sites is not None:
-        read_vector(options.sites, preferred="sites")  # a wrong file is a mistake of the call, not of each scene
+        read_vector(options.sites, preferred="sites")  # a wrong file is an error of the call, not of each scene
     cores = os.cpu_count() or 1
     threads = options.workers or min(2, cores)
     with ExitStack() as cluster:

@@ -48,26 +48,26 @@ class PredictOptions(Options):
         ),
     )
     asset: str | None = field(
-        default=None, metadata=flag("--asset", "of STAC items, the asset to read; default: visual, or the only picture", "NAME")
+        default=None, metadata=flag("--asset", "asset of a STAC item to read; default: visual, or the only picture", "NAME")
     )
     bands: Sequence[int] | None = field(
         default=None,
         metadata=flag("--bands", "band numbers from 1 of red, green, blue, such as 3,2,1", "R,G,B", checks.band_numbers),
     )
     date: str | None = field(
-        default=None, metadata=flag("--date", "date of the image, where the file does not say", "YYYY-MM-DD", checks.day)
+        default=None, metadata=flag("--date", "date of the image, if the file does not give it", "YYYY-MM-DD", checks.day)
     )
     sun_deg: tuple[float | None, float | None] = field(
         default=(None, None),
         metadata=flags(
             Flag(
                 "--sun-elevation",
-                "of the sun above the horizon, where the file does not say: heights from shadows",
+                "elevation of the sun above the horizon, if the file does not give it; heights come from shadows",
                 "DEG",
                 float,
             ),
-            Flag("--sun-azimuth", "of the sun, clockwise from north", "DEG", float),
-            doc="elevation above the horizon and azimuth clockwise from north of the sun, degrees, where the file does not say",
+            Flag("--sun-azimuth", "azimuth of the sun, clockwise from north", "DEG", float),
+            doc="elevation above the horizon and azimuth clockwise from north of the sun, degrees, if the file does not give them",
         ),
     )
     gsd_m: float | None = field(
@@ -87,16 +87,22 @@ class PredictOptions(Options):
         ),
     )
     block_px: int = field(
-        default=1024, metadata=flag("--block-size", "side of a block; what a kill loses, no results", "PX", checks.whole_number)
+        default=1024,
+        metadata=flag(
+            "--block-size",
+            "side of a block; no result depends on it, only how much work an interruption loses",
+            "PX",
+            checks.whole_number,
+        ),
     )
     overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace results that are there"))
     progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))
 
     def __post_init__(self) -> None:
-        """Check the values and that they go together.
+        """Check each value, and that the values go together.
 
         Raises:
-            InputError: they do not.
+            InputError: a wrong value, or values that do not go together.
         """
         super().__post_init__()
         if self.sites is not None and self.propose_sites:
@@ -112,7 +118,7 @@ class PredictOptions(Options):
 
 @dataclass(frozen=True)
 class CensusOptions(Options):
-    """What a census counts with instead of what the result was made with."""
+    """What a census uses in place of the plots, profile and buildings of the result."""
 
     sites: str | Path | None = field(
         default=None, metadata=flag("--sites", "plots to count in from now on; default: those of the result", "FILE")
@@ -139,7 +145,7 @@ class TrackOptions(Options):
 
     since: str | None = field(
         default=None,
-        metadata=flag("--since", "tell what changed since then (default: since the first date)", "YYYY-MM-DD", checks.day),
+        metadata=flag("--since", "show what changed since this date (default: the first one)", "YYYY-MM-DD", checks.day),
     )
     overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace results that are there"))
     progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))

@@ -51,7 +51,7 @@ def predict(scene: str | Path | Sequence[str | Path], out: str | Path, **options
 
     Raises:
         TypeError: an unknown option.
-        InputError: a wrong option; or every scene that failed did so for its input.
+        InputError: a wrong option, or only wrong input made scenes fail.
         DetectError: a scene failed. The others are done: their results are the error's ``results``.
     """
     scenes = [scene] if isinstance(scene, str | Path) else scene
@@ -79,13 +79,13 @@ def predict_scenes(scenes: Sequence[str | Path], out: str | Path, options: Predi
 
 @dataclass(frozen=True)
 class _Failures:
-    """What went wrong with single scenes, which does not stop the others."""
+    """Errors of single scenes, which do not stop the others."""
 
     errors: list[DetectError] = field(default_factory=list)
 
     @contextmanager
     def of_scene(self, path: str) -> Iterator[None]:
-        """Keep an error of what is done within."""
+        """Record an error of a scene instead of raising it."""
         try:
             yield
         except DetectError as error:
@@ -101,9 +101,9 @@ class _Group:
     """Scenes that share ground, directly or through others; mostly one."""
 
     scenes: dict[int, Scene]
-    """By their number in the call."""
+    """Their numbers in the call."""
     pairs: list[tuple[int, int]]
-    """``overlapping`` of the call."""
+    """Result of ``overlapping`` for the call."""
 
     def rivals(self, i: int) -> list[str]:
         """SHA-256 of the scenes that share ground with one, in the order of the call."""
@@ -128,7 +128,7 @@ def _open(named: Sequence[Source], options: PredictOptions, failures: _Failures)
 
 
 def _open_one(source: Source, options: PredictOptions) -> Scene:
-    """A scene, with what the options or the catalogue say of it; the options come first."""
+    """A scene, with the values that the options or the catalogue give; the options come first."""
     scene = open_scene(
         source.path, bands=options.bands, gsd_m=options.gsd_m, date=options.date or source.date, sun_deg=options.sun_deg
     )
@@ -139,7 +139,7 @@ def _open_one(source: Source, options: PredictOptions) -> Scene:
 
 
 def _predict_group(group: _Group, job: Job, failures: _Failures) -> dict[int, Result]:
-    """Results of the scenes of a group, whose folders are locked meanwhile, and copied where they go."""
+    """Results of the scenes of a group, copied to where they go; their folders are locked meanwhile."""
     usable = []
     for i, scene in group.scenes.items():
         with failures.of_scene(scene.path):
@@ -165,7 +165,7 @@ def _stored(result: Result, job: Job) -> Result:
 
 
 def _predict_locked(group: _Group, job: Job, failures: _Failures) -> dict[int, Result]:
-    """Results of the scenes of a group: read back where all are there, else found anew and counted together."""
+    """Results of the scenes of a group: read back if all exist, else found anew and counted together."""
     results: dict[int, Result] = {}
     todo: list[int] = []
     for i, scene in group.scenes.items():
@@ -194,7 +194,7 @@ def _predict_locked(group: _Group, job: Job, failures: _Failures) -> dict[int, R
 
 
 def _earlier(folder: ResultFolder, key: str, job: Job) -> Result | None:
-    """The result in a folder where it is of this very run and whole.
+    """The result in a folder, if it belongs to this run and is complete.
 
     Raises:
         InputError: the folder holds something else, and ``overwrite`` is not set.
@@ -216,14 +216,14 @@ def _earlier(folder: ResultFolder, key: str, job: Job) -> Result | None:
 
 
 def _clear_up(group: _Group, job: Job) -> None:
-    """Remove the work folders of scenes that are done: an earlier run was killed when its result was in place."""
+    """Remove the work folders of finished scenes, left by a run that was killed after its result was in place."""
     for scene in group.scenes.values():
         drop_blocks(job.folder(scene).work, job.key(scene, []))
         job.report(scene)("done already", 1, 1)
 
 
 def _counted_here(found: dict[int, Found], group: _Group) -> dict[int, tuple[gpd.GeoDataFrame, list[Notice]]]:
-    """For each scene the buildings that no other scene of the call counts, and one note per scene that counts the rest."""
+    """For each scene the buildings that no other scene of the call counts, and a note for each scene that counts the others."""
     numbers = list(found)
     pairs = [(numbers.index(a), numbers.index(b)) for a, b in group.pairs if a in found and b in found]
     instead = counted_once([f.buildings for f in found.values()], pairs)

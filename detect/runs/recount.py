@@ -1,4 +1,4 @@
-"""A census again, from what predict has left: other plots, another structure profile, buildings that a user has corrected. No network."""
+"""Count again from a result of predict, without the network: other plots, another profile, corrected buildings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.scene.sun import Sun
 
 REPLACED = (Code.REVIEWED, Code.NOT_REDRAWN, Code.STOREYS_DIFFER)
-"""Notices that each census gives anew."""
+"""Notices that each census writes anew."""
 NEEDED = ("buildings.gpkg", "stage.tif", "mask.tif", "probability.tif", "report.html")
 
 
@@ -87,7 +87,7 @@ class _Earlier:
 
     @property
     def checked(self) -> Review:
-        """What was corrected in it."""
+        """The corrections that the result holds already."""
         return Review.from_json(self.summary.get("review"))
 
     @cached_property
@@ -156,7 +156,7 @@ def _profile(earlier: _Earlier, file: str | Path | None) -> StructureProfile:
 
 
 def _reviewed(earlier: _Earlier, options: CensusOptions) -> tuple[gpd.GeoDataFrame, NDArray[np.uint8], Review]:
-    """Buildings and stage codes as a reviewer wants them, and what they corrected."""
+    """Buildings and stage codes after the corrections, and the corrections."""
     if options.review is None:
         return earlier.buildings, earlier.stage, Review()
     corrected, review = apply_review(earlier.buildings, read_corrections(options.review, earlier.crs))
@@ -216,7 +216,7 @@ def _recounted(options: CensusOptions, profile_file: str | Path | None) -> dict[
 
 
 def _old_ground(folder: Path) -> gpd.GeoDataFrame | None:
-    """The layer ``ground`` that is there; None where no site was looked at."""
+    """The layer ``ground`` that is there; None if no ground was surveyed."""
     path = folder / "buildings.gpkg"
     return read_vector(path, GROUND) if GROUND in pyogrio.list_layers(path)[:, 0] else None
 
@@ -248,11 +248,11 @@ def _scene_again(known: dict[str, Any]) -> tuple[Scene | None, str]:
         return None, str(cause)
     if scene.sha256 != known["sha256"]:
         return None, f"{known['path']} has changed since"
-    # What was said of it on the command line or in a STAC item, the file itself does not know.
+    # The file itself does not hold what the command line or a STAC item gave.
     sun = None if known["sun"] is None else Sun(**known["sun"])
     return replace(scene, name=known["name"], date=known["date"], sun=sun), ""
 
 
 def _key(before: str, recounted: Mapping[str, Any]) -> str:
-    """Of another result than the one that predict left, so that predict does not take it for its own."""
+    """A key other than predict's, so that predict does not take the result for its own."""
     return hashlib.sha256(json.dumps([before, dict(recounted)], sort_keys=True).encode()).hexdigest()

@@ -75,7 +75,7 @@ def _find(series: Series) -> Found:
     links = link(snapshots)
     evidence = gather(snapshots, links, series.plane)
     histories = smooth(evidence, series.dates, recall(series))
-    real = np.asarray(histories.standing.any(axis=1))  # else the likeliest story is that no date's find was a building
+    real = np.asarray(histories.standing.any(axis=1))  # for the others it is most likely that there was no building at any date
     return Found(series, snapshots, agreed, links.only(real), evidence.only(real), histories.only(real))
 
 

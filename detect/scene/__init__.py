@@ -1,1 +1,1 @@
-"""Any raster → values and validity, at any ground sampling distance; where it lies, when it was taken, where the sun stood."""
+"""Any raster → values and validity at any ground sampling distance; its place, its date, the position of the sun."""

@@ -1,4 +1,4 @@
-"""Days in texts, tags, file names and STAC items; ``detect.scene.sources`` says which one a scene takes."""
+"""Find days in texts, tags, file names and STAC items; ``detect.scene.sources`` chooses among them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from detect.base.errors import InputError
 
 FIRST_YEAR = 1940
-"""Digits before it, and days that are still to come, are no date of a scene: 19201080 are pixels, 20481024 too."""
+"""Earlier and future days are not dates of scenes: 19201080 and 20481024 are sizes in pixels."""
 _DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)([-:_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?=\D|\d{6}(?!\d)|$)")
 _MONTH = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_](0[1-9]|1[0-2])(?![-_.]?\d)")
 _TAGS = (
@@ -19,7 +19,7 @@ _TAGS = (
     ("IMD", "IMAGE_1.FIRSTLINETIME"),  # DigitalGlobe and Maxar
     ("IMD", "IMAGE_1.TLCTIME"),
     (None, "ACQUISITIONDATETIME"),
-    (None, "NITF_IDATIM"),  # of the image; NITF_FDT is that of the file
+    (None, "NITF_IDATIM"),  # date of the image; NITF_FDT is that of the file
     (None, "TIFFTAG_DATETIME"),  # last: with some software it is the day of processing
 )
 
@@ -68,7 +68,7 @@ def _real(year: int, month: int, day: int) -> str | None:
         date = Date(year, month, day)
     except ValueError:  # 31 February
         return None
-    tomorrow = Date.today() + timedelta(days=1)  # somewhere it is tomorrow already
+    tomorrow = Date.today() + timedelta(days=1)  # in some time zones it is tomorrow already
     return date.isoformat() if FIRST_YEAR <= year and date <= tomorrow else None
 
 
@@ -83,7 +83,7 @@ def tagged_date(dataset: Any) -> str | None:
 
 
 def named_date(name: str, others: Iterable[str | None] = ()) -> str | None:
-    """The day in a file's name. A month alone stands for that one of ``others`` which lies in it, else for its first day."""
+    """The day in a file's name. A month without a day gives the day in ``others`` that lies in it, or else its first day."""
     day, month = day_in(name), month_in(name)
     if day is not None or month is None:
         return day

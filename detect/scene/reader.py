@@ -1,4 +1,4 @@
-"""Windows of a raster: its values, and which of them are observations."""
+"""Read windows of a raster: values, and which of them are observations."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ from detect.scene.stretch import FILL, stretched
 if TYPE_CHECKING:
     from detect.scene.scene import Scene, WorkGrid
 
-# GDAL keeps decoded blocks in 5 % of the machine's memory; what is read once and in order needs far less. It looks when first used.
+# By default GDAL caches decoded blocks in 5 % of the machine's memory; reading once and in order needs far less. It reads this
+# when first used.
 os.environ.setdefault("GDAL_CACHEMAX", "128")
 
 BLANK = 64
-"""What a person sees where nothing was observed, of 255."""
-_CHUNK_PX = 2_000_000  # native pixels resampled at a time, which bounds memory however far a scene is shrunk
+"""Grey value, of 255, that a person sees where nothing was observed."""
+_CHUNK_PX = 2_000_000  # native pixels resampled at a time; bounds memory, however much a scene is reduced
 
 
 class SceneReader:
@@ -74,9 +75,9 @@ class SceneReader:
         return values, valid
 
     def is_unstored(self, span: Span) -> bool:
-        """Whether a sparse GeoTIFF stores no block under a span of the work grid, so that all of it is no data; known without reading.
+        """Whether a sparse GeoTIFF stores no block under a span of the work grid, so that all of it is no data; nothing is read.
 
-        False also where this cannot be known: other formats, and files in which a missing block is not no data.
+        Also False if this cannot be known: for other formats, and for files in which a missing block is not no data.
         """
         dataset, bands, (row_scale, col_scale) = self._dataset, sorted(set(self._scene.bands)), self._grid.scale_rc
         missing_is_nodata = self._scene.black_is_nodata or _is_marked_by_value(dataset, bands)
@@ -91,10 +92,10 @@ class SceneReader:
         return not any(_is_stored(dataset, *block) for block in blocks)
 
     def look(self, span: Span, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-        """A span of the work grid for the eye: stretched colours (H, W, 3), dark grey where nothing was observed.
+        """A span of the work grid for display: stretched colours (H, W, 3), dark grey where nothing was observed.
 
-        GDAL averages, from the file's overviews where it has some, so that a large file need not be read in full. What a pixel holds may
-        depend on the span that asked; so the network never sees it.
+        GDAL averages, using overviews of the file if it has any, so that a large file need not be read completely. The value of a
+        pixel may depend on the span, so the network never uses this.
 
         Args:
             span: inside the scene.
@@ -105,10 +106,10 @@ class SceneReader:
         return np.where(valid[..., None], np.rint(shown.transpose(1, 2, 0) * 255), BLANK).astype(np.uint8)
 
     def colours(self, span: Span, size_hw: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """A span of the work grid in colours (H, W, 3), 0–1, whose proportions mean something, and where it was observed (H, W).
+        """A span of the work grid in colours (H, W, 3), 0–1, with meaningful proportions, and where it was observed (H, W).
 
-        A picture for the eye (uint8) keeps its own balance of colours; measured values are stretched band by band. Averaged as ``look``
-        does.
+        A picture for display (uint8) keeps its balance of colours; measured values are stretched band by band. Averaged as in
+        ``look``.
         """
         native, valid = self._averaged(span, size_hw)
         shown = native / np.float32(255) if self._scene.dtype == "uint8" else self.stretch(native)
@@ -137,7 +138,7 @@ class SceneReader:
         else:
             native = np.where(valid, native, np.float32(0))
             share = resample(valid.astype(np.float32), row_weights, col_weights)
-            # What was seen is a matter of area, however smoothly the values are read.
+            # Validity depends on areas, however smoothly the values are read.
             row_areas, row1 = axis_weights(*rows, row_scale, height, smooth=False)
             col_areas, col1 = axis_weights(*cols, col_scale, width, smooth=False)
             under = valid[row1 - row0 :, col1 - col0 :][: row_areas.shape[1], : col_areas.shape[1]]
@@ -145,7 +146,7 @@ class SceneReader:
         values = np.empty((3, *span.size_hw), np.float32)
         done: dict[int, int] = {}
         for index, band in enumerate(self._scene.bands):
-            if band in done:  # a panchromatic band is shown three times
+            if band in done:  # a panchromatic band is used three times
                 values[index] = values[done[band]]
                 continue
             done[band] = index
@@ -163,12 +164,12 @@ class SceneReader:
         return stretched(band, self._lo[index], self._range[index], self._scene.gamma)
 
 
-_OPENING = threading.Lock()  # which warnings are shown is one setting for all threads
+_OPENING = threading.Lock()  # warning filters apply to all threads
 
 
 @contextmanager
 def opened(path: str) -> Iterator[Any]:
-    """A rasterio dataset; any failure to open it is the user's to mend."""
+    """A rasterio dataset; any failure to open it is an InputError."""
     local = "://" not in path and not path.startswith("/vsi")
     if local and not Path(path).exists():
         raise InputError(f"{path}: no such file")
@@ -194,7 +195,7 @@ def opened(path: str) -> Iterator[Any]:
 
 @cache
 def _downloaded(url: str) -> str:
-    """A copy of a file whose server cannot send parts of it, which GDAL needs; kept until the process ends."""
+    """A local copy of a file whose server cannot send parts of it, as GDAL needs; kept until the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="detect-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     target = folder / Path(url.split("?")[0]).name
@@ -211,7 +212,7 @@ def read_native(
     out_hw: tuple[int, int] | None = None,
     resampling: Resampling = Resampling.nearest,
 ) -> tuple[NDArray[np.number], NDArray[np.bool_]]:
-    """Values (3, h, w) as they are stored and validity (h, w); ``out_hw`` asks for a decimated read."""
+    """Values (3, h, w) as they are stored and validity (h, w); with ``out_hw`` the read is decimated."""
     wanted = sorted(set(bands))
     shape: dict[str, Any] = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw), "resampling": resampling}
     read = dataset.read(wanted, window=window, **shape)
@@ -235,7 +236,7 @@ def has_mask(dataset: Any, bands: Sequence[int]) -> bool:
 
 
 def _is_marked_by_value(dataset: Any, bands: Sequence[int]) -> bool:
-    """Whether a no-data value alone, of whole numbers, says what was not observed."""
+    """Whether only a no-data value, in bands of whole numbers, marks what was not observed."""
     return all(
         dataset.mask_flag_enums[b - 1] == [MaskFlags.nodata] and dataset.dtypes[b - 1].startswith(("int", "uint")) for b in bands
     )
@@ -244,13 +245,13 @@ def _is_marked_by_value(dataset: Any, bands: Sequence[int]) -> bool:
 def _is_stored(dataset: Any, band: int, row: int, col: int) -> bool:
     try:
         dataset.block_size(band, row, col)
-    except RasterBlockError:  # no offset: it was never written
+    except RasterBlockError:  # no offset: the block was never written
         return False
     return True
 
 
 def fingerprint(dataset: Any, path: str) -> str:
-    """SHA-256 of the files' content; for remote files of their name and header."""
+    """SHA-256 of the files' content; for remote files, of their name and header."""
     digest = hashlib.sha256()
     files = [f for f in dataset.files if Path(f).is_file()]
     for file in files:

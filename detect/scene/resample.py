@@ -1,4 +1,4 @@
-"""Resampling whose results never depend on the span that was read: weights of absolute positions, sums in one order."""
+"""Resampling whose results never depend on the span that is read: weights come from absolute positions, sums have one order."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 AREA_ONLY = 2.0
-"""A scene that shrinks by this factor or more is averaged over its pixels as they are: the mean removes their grain."""
+"""A scene reduced by this factor or more is averaged over its pixels without smoothing: the mean removes their noise."""
 
 
 def axis_weights(start: int, stop: int, scale: float, size: int, *, smooth: bool) -> tuple[csr_array, int]:
     """Weights (work pixels, native pixels) of one axis and the first native pixel they touch.
 
-    A work pixel is the mean of the scene over its own extent. Plainly, the scene is its pixels as they are: shrunk by 2.5, work pixel 1
-    spans native 2.5–5.0 and takes half of 2 and all of 3 and 4, each over 2.5. Smoothly, it is their cubic B-spline, which leaves out
-    the grain near the pixel's own frequency: that is what differs when a scene was resampled before. Beyond the edge the scene is
-    mirrored. Weights come from absolute positions alone, so that they are the same whichever span asks.
+    A work pixel is the mean of the scene over its own extent. Without ``smooth``, the scene consists of its pixels: reduced by
+    2.5, work pixel 1 spans native 2.5–5.0 and takes half of 2 and all of 3 and 4, each over 2.5. With ``smooth``, it is their
+    cubic B-spline, which removes noise near the pixel's own frequency, as this noise changes if a scene was resampled before.
+    Beyond the edge the scene is mirrored. Weights depend only on absolute positions, so they are the same for every span.
     """
     work = np.arange(start, stop)
     low, high = (work * scale)[:, None], ((work + 1) * scale)[:, None]
-    reach = 1.5 if smooth else 0.0  # beyond a native pixel's own sides
+    reach = 1.5 if smooth else 0.0  # beyond the sides of a native pixel
     taps = np.floor(low - reach).astype(np.int64) + np.arange(math.ceil(scale + 2 * reach) + 1)  # (work pixels, taps)
     if smooth:
         weights = (_spline_below(high - taps - 0.5) - _spline_below(low - taps - 0.5)) / scale
@@ -41,7 +41,7 @@ def _spline_below(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Integral of the cubic B-spline of unit spacing (Unser 1999, doi:10.1109/79.799930) from its left end to ``x``."""
     far = np.clip(2 - np.abs(x), 0, None)
     near = np.clip(1 - np.abs(x), 0, None)
-    tail = (far**4 - 4 * near**4) / 24  # what lies beyond |x|
+    tail = (far**4 - 4 * near**4) / 24  # the part beyond |x|
     return np.where(x < 0, tail, 1 - tail)
 
 
@@ -52,7 +52,7 @@ def resample(native: NDArray[np.float32], rows: csr_array, cols: csr_array) -> N
 
 
 def resampled_ones(rows: csr_array, cols: csr_array) -> NDArray[np.float32]:
-    """``resample`` of ones, to the last bit: rows have few different sums of weights, and only those are carried on."""
+    """``resample`` of ones, to the last bit: rows have few different sums of weights, so only these are computed."""
     sums, which = np.unique(rows @ np.ones(rows.shape[1], np.float32), return_inverse=True)
     return np.ascontiguousarray((cols @ np.tile(sums, (cols.shape[1], 1))).T[which])
 

@@ -1,8 +1,8 @@
 """Any raster GDAL opens → values and validity at the network's ground sampling distance.
 
 A *scene* is one georeferenced raster of one date. Its *work grid* is its own pixel grid rescaled to the network's GSD: same origin,
-CRS and rotation, covering the extent exactly. ``SceneReader.read`` gives any span of it; what a work pixel holds never depends on the
-span that asked, so blocks agree bit for bit.
+CRS and rotation, covering the extent exactly. ``SceneReader.read`` reads any span of it; the value of a work pixel never depends
+on the span, so blocks agree bit for bit.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from detect.scene.stretch import measure_brightness
 from detect.scene.sun import Sun
 
 COARSEST_GSD_M = 3.0
-"""A house has fewer than 20 pixels at 3 m; counting coarser images would only pretend."""
+"""A house has fewer than 20 pixels at 3 m; coarser images cannot be counted honestly."""
 SIMULATED = "SIMULATED"
-"""What the description of a picture says that ``detect simulate`` drew."""
+"""The mark in the description of a picture that ``detect simulate`` drew."""
 _SAMPLE_PX = 1024  # longer side of the picture that is read to measure a scene
 
 
@@ -68,18 +68,18 @@ class Scene:
     dtype: str
     date: str | None
     sun: Sun | None
-    """Where it stood; None: not known."""
+    """Position of the sun; None if it is not known."""
     stretch_lo: tuple[float, float, float]
     stretch_hi: tuple[float, float, float]
     gamma: float
-    """Exponent after the stretch: below 1 lifts a dark scene, 1 leaves an ordinary one as it is."""
+    """Exponent after the stretch: below 1 it brightens a dark scene, 1 changes nothing."""
     brightness_mean: tuple[float, float, float]
-    """Of the stretched, decimated scene per band, 0–1."""
+    """Mean of the stretched, decimated scene per band, 0–1."""
     brightness_sd: tuple[float, float, float]
     black_is_nodata: bool
-    """An untagged image with a black border: pixels that are zero in every band hold no observation."""
+    """For an image with a black border and no no-data tag: pixels that are zero in every band hold no observation."""
     sha256: str
-    """Of the files' content; for remote files of their name and header."""
+    """Hash of the files' content; for remote files, of their name and header."""
     simulated: bool = False
     """Whether ``detect simulate`` drew it."""
     warnings: tuple[str, ...] = ()
@@ -120,7 +120,7 @@ def open_scene(
     sun_deg: tuple[float | None, float | None] = (None, None),
     coarsest_gsd_m: float = COARSEST_GSD_M,
 ) -> Scene:
-    """Look at a raster: georeference, GSD, bands, date, brightness stretch.
+    """Examine a raster: georeference, GSD, bands, date, brightness stretch.
 
     Args:
         scene: a file, ``/vsi…`` path or URL that GDAL opens, or one of ``detect.scene.sources``.
@@ -128,7 +128,7 @@ def open_scene(
         gsd_m: ground size of a pixel, only for an image without usable georeference.
         date: ISO day; default from a STAC item, the file's name or its tags (see ``detect.scene.sources``).
         sun_deg: elevation and azimuth of the sun; default from a STAC item or the file's tags.
-        coarsest_gsd_m: largest pixel that is taken, metres.
+        coarsest_gsd_m: largest pixel that is accepted, metres.
 
     Raises:
         InputError: not a raster, no or complex bands, no georeference and no ``gsd_m`` (or both), too coarse.
@@ -175,7 +175,7 @@ def open_scene(
 def _ground_size(
     path: str, transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS | None, coarsest_gsd_m: float
 ) -> tuple[float, float]:
-    """Ground size of a pixel (row, col), metres, if it is one that buildings can be seen with."""
+    """Ground size of a pixel (row, col), metres; refused if it is too coarse for buildings."""
     gsd_rc_m = ground_size_m(transform, size_hw, crs)
     mean_gsd_m = sum(gsd_rc_m) / 2
     if not math.isfinite(mean_gsd_m) or mean_gsd_m <= 0:

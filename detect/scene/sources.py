@@ -1,7 +1,7 @@
-"""What a user names → the scenes it stands for: files, URLs, patterns, lists, STAC items and collections; and what is known of each.
+"""From names to scenes: files, URLs, patterns, lists, STAC items and collections; and the date and sun of each.
 
-Date and sun come from the strongest source that gives them: an option, a STAC item, the file's name, its tags, in this order. Software
-overwrites tags when it saves a file; names and items are someone's word.
+Date and sun come from the strongest source that gives them: an option, a STAC item, the file's name, its tags, in this order.
+Software overwrites tags when it saves a file; a person chose the name and wrote the item.
 
 STAC (SpatioTemporal Asset Catalog 1.0) is read as plain JSON: an item is a scene of one date with named assets; one is the picture.
 """
@@ -30,41 +30,41 @@ _NO_PICTURES = {"thumbnail", "overview", "metadata", "cloud", "data-mask", "snow
 
 @dataclass(frozen=True)
 class Source:
-    """A raster to open, and what is known of it beyond the file."""
+    """A raster to open, and what is known about it from elsewhere than the file."""
 
     path: str
     name: str | None = None
-    """Of the result's folder; None: the file's stem."""
+    """Name of the result's folder; None: the file's stem."""
     date: str | None = None
-    """ISO day; None: what the file says."""
+    """ISO day; None: the one in the file."""
     sun: Sun | None = None
     """None: what the file says."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """When a scene was taken, and where the sun stood."""
+    """The date of a scene, and the position of the sun."""
 
     date: str | None
     """ISO day."""
     sun: Sun | None
     notes: tuple[str, ...]
-    """One line on each that sources contradict each other in."""
+    """One line for each value that sources contradict."""
 
 
 def known_of(
     source: Source, dataset: Any, date: str | None = None, sun_deg: tuple[float | None, float | None] = (None, None)
 ) -> Known:
-    """Date and sun of a scene by the strongest source that gives them; None where none does.
+    """Date and sun of a scene from the strongest source that gives them; None if none does.
 
     Args:
         source: the scene.
-        dataset: the same, an open rasterio dataset.
+        dataset: the open rasterio dataset of the scene.
         date: the option ``--date``.
         sun_deg: the options ``--sun-elevation`` and ``--sun-azimuth``.
 
     Raises:
-        InputError: an option is no day, or no place in the sky.
+        InputError: an option is no day, or no position in the sky.
     """
     beside = list(items_beside(Path(source.path)))
     item_day = source.date or _first(map(item_date, beside))
@@ -101,7 +101,7 @@ def _first(values: Iterable[T | None]) -> T | None:
 
 
 def _strongest(what: str, said: Mapping[str, T | None], agree: Callable[[Any, Any], bool]) -> tuple[T | None, str]:
-    """The first value that a source gives, and a line on those that contradict it, or nothing."""
+    """The first value that a source gives, and a line on those that contradict it (empty if none does)."""
     given = [(where, value) for where, value in said.items() if value is not None]
     if not given:
         return None, ""
@@ -112,15 +112,15 @@ def _strongest(what: str, said: Mapping[str, T | None], agree: Callable[[Any, An
 
 
 def sources(given: Sequence[str | Path], asset: str | None = None) -> list[Source]:
-    """The scenes that names stand for, in their order.
+    """The scenes that the given names stand for, in their order.
 
     Args:
         given: each a raster's file or URL, a pattern with ``*`` or ``?``, a ``.txt`` file of one such name per line, or the file or URL
             of a STAC item, item collection, collection or catalogue (``.json``, ``.geojson``).
-        asset: of STAC items, the one to read; without, the visual one, else the only picture.
+        asset: asset of STAC items to read; by default the visual one, else the only picture.
 
     Raises:
-        InputError: a pattern that fits nothing, an unreadable list or catalogue, no such asset, or several that could be meant.
+        InputError: a pattern without a match, an unreadable list or catalogue, no such asset, or an ambiguous one.
     """
     return [source for name in given for source in _expanded(str(name), asset)]
 

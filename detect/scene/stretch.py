@@ -1,4 +1,4 @@
-"""Brightness: the one stretch of a scene from its values to 0–1, measured on all of it."""
+"""Brightness: one stretch per scene from its values to 0–1, measured on the whole scene."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 FILL = 0.5
-"""What the network sees where nothing was observed: mid grey, as in training."""
+"""Value that the network reads where nothing was observed: mid grey, as in training."""
 _PERCENTILES = (1.0, 99.0)
-_ORDINARY = (0.36, 0.64)  # mean brightness after the stretch, 0–1; darker and brighter scenes are brought there
+_ORDINARY = (0.36, 0.64)  # range of mean brightness after the stretch, 0–1; darker and brighter scenes are moved to it
 
 Triple = tuple[float, float, float]
 
@@ -26,7 +26,7 @@ class Brightness:
     """Per band, the value that becomes 1."""
     gamma: float
     mean: Triple
-    """Of the stretched values per band, 0–1."""
+    """Mean of the stretched values per band, 0–1."""
     sd: Triple
 
 
@@ -35,7 +35,7 @@ def measure_brightness(seen: NDArray[np.number], dtype: str) -> Brightness:
 
     Args:
         seen: a sample (3, n) of the observed values.
-        dtype: of the stored values; a flat image must not be blown up into noise, and 8 bits have their own measure of flat.
+        dtype: type of the stored values; the stretch must not turn a flat image into noise, and uint8 has its own limit for flat.
     """
     values = seen.astype(np.float32).astype(np.float64)
     if values.shape[1] == 0:
@@ -59,7 +59,7 @@ def stretched(
 
 
 def _gamma(mean: float) -> float:
-    """1 for a scene of ordinary brightness; else what brings its mean to the nearest ordinary one, roughly.
+    """1 for a scene of ordinary brightness, else the exponent that moves its mean roughly to the nearest ordinary one.
 
     A scene of 0.23 (a city under trees with some white roofs): ln 0.36 / ln 0.23 = 0.70.
     """

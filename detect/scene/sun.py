@@ -1,4 +1,4 @@
-"""Where the sun stood, by options, tags and STAC items; ``detect.scene.sources`` says which one a scene takes."""
+"""Find the position of the sun in options, tags and STAC items; ``detect.scene.sources`` chooses among them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from detect.base.errors import InputError
 
 SAME_SUN_DEG = 2.0
-"""Metadata give the sun at the start, the middle or the end of an image; it moves about a degree in four minutes."""
+"""Metadata give the sun at the start, middle or end of an image, and it moves about a degree in four minutes."""
 _ITEM_KEYS = ("view:sun_elevation", "view:sun_azimuth")  # STAC view extension
 _TAGS = (
     ("IMD", "IMAGE_1.MEANSUNEL", "IMAGE_1.MEANSUNAZ"),  # DigitalGlobe and Maxar
@@ -22,7 +22,7 @@ _TAGS = (
 
 @dataclass(frozen=True)
 class Sun:
-    """Where the sun stands."""
+    """The position of the sun."""
 
     elevation_deg: float
     """Above the horizon."""
@@ -39,11 +39,11 @@ class Sun:
         return abs(self.elevation_deg - other.elevation_deg) < SAME_SUN_DEG and min(turn, 360 - turn) < SAME_SUN_DEG
 
     def shadow_m(self, height_m: float) -> float:
-        """Length of the shadow of something that high on level ground."""
+        """Length of the shadow of an object of that height on level ground."""
         return height_m / math.tan(math.radians(self.elevation_deg))
 
     def height_m(self, shadow_m: float) -> float:
-        """Height of what casts a shadow that long on level ground."""
+        """Height of an object with a shadow of that length on level ground."""
         return shadow_m * math.tan(math.radians(self.elevation_deg))
 
 
@@ -51,7 +51,7 @@ def given_sun(elevation_deg: float | None, azimuth_deg: float | None) -> Sun | N
     """The sun of the options ``--sun-elevation`` and ``--sun-azimuth``; None without them.
 
     Raises:
-        InputError: one option without the other, or no place in the sky.
+        InputError: one option without the other, or no position in the sky.
     """
     if (elevation_deg is None) != (azimuth_deg is None):
         raise InputError("--sun-elevation and --sun-azimuth: give both, or neither")

@@ -1,8 +1,8 @@
 """Remove the shift between dates: images of one place lie some metres apart, and each date is moved back as a whole.
 
-Pairs of footprints of like size vote for a shift; the median over the pairs that agree refines it. Votes find a shift larger than
-the buildings, where the nearest neighbour would be the wrong one; in regular rows the true shift wins over one by a whole row, since only
-it lets the buildings at the ends vote too. Medians stand errors and new buildings (Huber 1981, § 1.4).
+Pairs of footprints of similar size vote for a shift; the median over the pairs that agree refines it. Votes find a shift larger
+than the buildings, where the nearest neighbour would be the wrong one; in regular rows the true shift wins over one by a whole
+row, because only with it do the buildings at the ends vote too. Medians tolerate errors and new buildings (Huber 1981, § 1.4).
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from detect.base.vectors import geometries_of
 from detect.tracks.series import Snapshot
 
 REACH_M = 15.0
-"""Largest shift that is looked for: orthoimages of uncontrolled satellites are rarely further off."""
+"""Largest shift that is searched for: orthoimages without ground control are rarely further off."""
 AGREE_M = 2.0
-"""Two pairs vote for one shift when theirs differ by less: outlines are drawn a pixel or two off."""
+"""Two pairs vote for the same shift if theirs differ by less: outlines are off by a pixel or two."""
 UNLIKELY_M = 100.0
-"""A shift by so many metres needs twice the votes of none."""
+"""A shift by this many metres needs twice as many votes as no shift."""
 FEWEST = 5
-"""Pairs that must agree, else a date stays where it is."""
+"""Number of pairs that must agree; otherwise a date is not moved."""
 
 
 def align(snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot], list[int]]:
     """The snapshots moved onto each other, and how many pairs of footprints agree on each one's shift.
 
-    All are moved onto the date with the most buildings; then the median shift is subtracted, so that no date counts for more.
+    All are moved onto the date with the most buildings; then the median shift is subtracted, so that all dates have equal weight.
     """
     most = int(np.argmax([len(s.buildings) for s in snapshots]))
     estimates = [estimate_shift(s, snapshots[most]) for s in snapshots]

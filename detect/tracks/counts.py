@@ -31,14 +31,14 @@ from detect.tracks.link import Links
 from detect.tracks.series import Series, Snapshot
 
 ALL_SITES = "all sites"
-"""How the sum of several sites is called; a plot may have that name too, so ``is_total`` in the timeline tells them apart."""
+"""Name of the sum of several sites; a plot may have this name too, so ``is_total`` in the timeline marks the sum."""
 HAZY = 0.4
-"""A date that finds a smaller share of what stands gets a warning."""
+"""A date that finds a smaller share of the existing buildings gets a warning."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The series before it is counted."""
+    """A series before counting."""
 
     series: Series
     snapshots: list[Snapshot]
@@ -59,7 +59,7 @@ class Tracks:
     """Counts per site and date."""
     summary: dict[str, Any]
     folder: Path | None = None
-    """Where it was written."""
+    """The folder of the files."""
 
 
 def count(found: Found, base: int) -> Tracks:
@@ -120,7 +120,7 @@ def _buildings(found: Found, base: int) -> gpd.GeoDataFrame:
 
 
 def _dormitories(found: Found, shown: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.int64]]:
-    """Dormitory-like as most dates that show the building say; mean score; beds."""
+    """Whether most dates that show a building call it dormitory-like; its mean score; its beds."""
     votes, score, beds, count = (np.zeros(len(shown)) for _ in range(4))
     for t, snapshot in enumerate(found.snapshots):
         here = shown[:, t] & (found.links.detection[:, t] >= 0) & ~found.links.shared[:, t]
@@ -134,7 +134,7 @@ def _dormitories(found: Found, shown: NDArray[np.bool_]) -> tuple[NDArray[np.boo
 
 
 def _census(found: Found, buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, t: int) -> dict[str, Any]:
-    """The counts of what stands at a date, as predict counts one scene, with the stages' smoothed probabilities."""
+    """The counts of the existing buildings at a date, as predict counts a scene, with smoothed stage probabilities."""
     stands = found.histories.standing[:, t]
     p = found.histories.state_p[stands, t, 1:4]
     standing = p.sum(axis=1)
@@ -149,7 +149,7 @@ def _census(found: Found, buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, 
 
 
 def _timeline(found: Found, sites: gpd.GeoDataFrame, censuses: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Rows of timeline.csv: each site at each date, then all sites together where there are several."""
+    """Rows of timeline.csv: each site at each date, then all sites together if there are several."""
     plane = sites if found.series.plane is None else sites.to_crs(found.series.plane)
     areas = list(geometries_of(plane))
     parts: list[tuple[str, int | None, BaseGeometry]] = [*zip(sites["name"], range(len(areas)), areas, strict=True)]
@@ -228,12 +228,12 @@ def _sites_layer(sites: gpd.GeoDataFrame, records: list[dict[str, Any]]) -> gpd.
 
 
 def recall(series: Series) -> float | None:
-    """Share of buildings that the weights found on places that no training saw."""
+    """Share of buildings that the weights found on places outside the training data."""
     return overall_recall([r for s in series.summaries for r in _rates(s) or ()])
 
 
 def _rates(summary: Summary) -> Rates | None:
-    """Rates of the weights that made a result; of results from before they were stored, those of the same weights on this machine."""
+    """Rates in a result; if an earlier version wrote it without rates, those of the same weights on this machine."""
     if summary.rates is not None:
         return summary.rates or None
     try:

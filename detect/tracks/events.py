@@ -1,8 +1,8 @@
-"""Started, finished, changed since a date; when the rest will be finished.
+"""Events of a series: started, finished, changed since a date; and a forecast of when the rest will be finished.
 
-The forecast takes the finishing of buildings as a Poisson process with a constant rate: k buildings in T days give a rate distributed as
-Gamma(k + ½, T) (Jeffreys' prior), and the time to finish the R that are left as Gamma(R, 1) over that rate (Gelman et al. 2013, Bayesian
-Data Analysis, § 2.6). Its interval says what follows from the pace so far and nothing of a change of pace.
+The forecast treats the completion of buildings as a Poisson process with a constant rate: k buildings in T days give a rate
+distributed as Gamma(k + ½, T) (Jeffreys' prior), and the time to finish the R that are left as Gamma(R, 1) over that rate (Gelman
+et al. 2013, Bayesian Data Analysis, § 2.6). Its interval follows from the pace so far; it does not cover a change of pace.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ METHOD = "constant pace of finishing, Gamma-Poisson with Jeffreys' prior, 90 % i
 
 
 def base_date(dates: Sequence[str], since: str | None) -> int:
-    """Index of the latest date that is not after ``since``; the first date without.
+    """Index of the latest date that is not after ``since``; 0 without ``since``.
 
     Raises:
-        InputError: there is none, or nothing comes after it.
+        InputError: there is no such date, or it is the last one.
     """
     if since is None:
         return 0
@@ -49,7 +49,7 @@ def base_date(dates: Sequence[str], since: str | None) -> int:
 def changes(state: NDArray[np.int64], base: int) -> NDArray[np.object_]:
     """(N,) of ``CHANGES``: how each building changed between a date and the last one.
 
-    A building that was razed and built anew in between is new; one that was gone by then is unchanged.
+    A building that was demolished and rebuilt in between is new; one that was already gone at the base date is unchanged.
     """
     before, now = state[:, base], state[:, -1]
     razed = (state[:, base:] == DEMOLISHED).any(axis=1)
@@ -85,23 +85,23 @@ def _finished(state: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _days_between(first: str, last: str) -> list[str]:
-    """The month of each day after one date until the other, that included."""
+    """The month of each day after the first date, up to and including the last."""
     start = Date.fromisoformat(first)
     count = (Date.fromisoformat(last) - start).days
     return [(start + timedelta(days=i + 1)).isoformat()[:7] for i in range(count)]
 
 
 def forecast(state: NDArray[np.int64], dates: Sequence[str], planned: float = np.nan) -> dict[str, Any]:
-    """When all buildings of a site will be finished, at the pace at which they were finished so far.
+    """When all buildings of a site will be finished at the pace so far.
 
     Args:
         state: (N, T) of the site's buildings.
         dates: ISO days.
-        planned: buildings planned on the site; NaN where unknown. Those not yet begun are counted as left.
+        planned: buildings planned on the site; NaN where unknown. Those that are not begun yet are part of ``remaining``.
 
     Returns:
         ``remaining`` buildings, ``finished_per_month``, ``completion`` with ``date`` (median), ``low`` and ``high``, ISO days, 90 %;
-        ``completion`` is None where nothing can be said, and ``why`` says why.
+        ``completion`` is None if there can be no forecast, and ``why`` gives the reason.
     """
     now = state[:, -1] if len(state) else np.empty(0, np.int64)
     begun = int((~np.isin(now, (ABSENT, DEMOLISHED))).sum())

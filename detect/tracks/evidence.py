@@ -1,4 +1,4 @@
-"""What each date says of each building that is followed."""
+"""The evidence that each date gives for each tracked building."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detect.tracks.series import Snapshot, probability_within
 
 
 def gather(snapshots: Sequence[Snapshot], links: Links, plane: Any) -> Evidence:
-    """What each date says of each building; where it found none, its probability map is read."""
+    """The evidence of each date for each building; if the date did not detect it, its probability map is read."""
     found = links.detection >= 0
     seen = np.zeros_like(found)
     score = np.full(found.shape, np.nan)

@@ -1,10 +1,10 @@
 """Stage of each building at each date, smoothed by a hidden Markov model.
 
-Five hidden states: absent, foundation, incomplete, complete, demolished. Construction moves forward or ends; a demolished building may be
-built anew. A date says of a building: found, with a score and stage probabilities; not found, though its ground was seen; or nothing,
-where its ground was not seen (cloud, edge), which is no evidence at all. A missed detection is likelier than a demolition, so that one
-miss is none; under a cloud the state before is kept. The likeliest path is Viterbi's, the probabilities are those of forward and
-backward passes (Rabiner 1989, § III).
+Five hidden states: absent, foundation, incomplete, complete, demolished. Construction moves forward or ends; a demolished
+building may be rebuilt. At each date a building is found, with a score and stage probabilities; or not found although its ground
+was seen; or its ground was not seen (cloud, edge), which is no evidence. A missed detection is more likely than a demolition, so
+a single miss does not end a building; under a cloud the previous state is kept. The most likely path comes from Viterbi's
+algorithm, the probabilities from forward and backward passes (Rabiner 1989, § III).
 
 How fast states follow each other is a rate per day (a continuous-time chain, so that a gap of a year allows more than one of a week):
 see ``MEAN_DAYS``.
@@ -33,35 +33,36 @@ MEAN_DAYS = {
     (COMPLETE, DEMOLISHED): 7300.0,
     (DEMOLISHED, FOUNDATION): 1000.0,
 }
-"""Mean time until a state is left for the next. In IARPA SMART (Goldberg et al. 2023) site preparation lasted 138 days in the median of 717
-sites and active construction 494 of 894; a building is in work for about half as long as its site. The others are assumed: a
-start within three years at a spot that is built on at some date, a demolition in twenty years."""
+"""Mean time from one state to the next. In IARPA SMART (Goldberg et al. 2023) site preparation lasted 138 days in the median of
+717 sites and active construction 494 of 894; a single building takes about half as long as its site. The others are assumed: a
+start within three years at a place where some date shows a building, a demolition in twenty years."""
 START = np.array([0.3, 0.23, 0.23, 0.23, 0.01])
-"""State at the first date, before anything is seen. The stages are alike: how common each is, the network's probabilities say already."""
+"""State at the first date, before anything is seen. All stages are equally likely: how common each is is already part of the
+network's probabilities."""
 FALSE_ALARM = 0.05
-"""Chance that a date finds a building where none stands, at a spot where some date finds one; assumed."""
+"""Probability that a date finds a building where there is none, at a place where some date finds one; assumed."""
 ASSUMED_FOUND = 0.75
-"""Share of standing buildings that a date finds, where the weights' card has no rates; assumed."""
+"""Share of existing buildings that a date finds, if the weights' card has no rates; assumed."""
 PRIOR_DATES = 10.0
-"""How many buildings that rate counts for beside those of the series."""
-_DOUBT = 0.05  # no probability that the network gives is taken for surer than this, or its opposite
+"""Weight of that rate, as a number of buildings of the series."""
+_DOUBT = 0.05  # probabilities of the network are limited to this and one minus this
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What every date says of every building, (N, T) and (N, T, 3)."""
+    """The evidence of every date for every building, (N, T) and (N, T, 3)."""
 
     seen: NDArray[np.bool_]
-    """Its ground was observed."""
+    """Whether its ground was observed."""
     found: NDArray[np.bool_]
-    """It was detected."""
+    """Whether it was detected."""
     score: NDArray[np.float64]
     """Probability of a building: the detection's score, else the mean of the probability map there; NaN where unknown."""
     stage_p: NDArray[np.float64]
-    """Of foundation, incomplete, complete where it was detected."""
+    """Probabilities of foundation, incomplete, complete if it was detected."""
 
     def only(self, kept: NDArray[np.bool_]) -> Evidence:
-        """That of some buildings."""
+        """The evidence for some of the buildings."""
         return Evidence(self.seen[kept], self.found[kept], self.score[kept], self.stage_p[kept])
 
 
@@ -80,7 +81,7 @@ class Histories:
         return (self.state != ABSENT) & (self.state != DEMOLISHED)
 
     def only(self, kept: NDArray[np.bool_]) -> Histories:
-        """Those of some buildings."""
+        """The histories of some of the buildings."""
         return Histories(self.state[kept], self.state_p[kept])
 
 
@@ -88,9 +89,9 @@ def smooth(evidence: Evidence, dates: Sequence[str], found_rate: float | None = 
     """Histories of N buildings over T dates.
 
     Args:
-        evidence: of every date.
+        evidence: evidence of every date.
         dates: ISO days, ascending.
-        found_rate: share of standing buildings that a date finds, from the weights' card; the series corrects it.
+        found_rate: share of existing buildings that a date finds, from the weights' card; the series adjusts it.
     """
     likelihood = _likelihood(evidence, found_rates(evidence, ASSUMED_FOUND if found_rate is None else found_rate))
     steps = [transition(b - a) for a, b in zip(_days(dates), _days(dates)[1:], strict=False)]
@@ -99,7 +100,7 @@ def smooth(evidence: Evidence, dates: Sequence[str], found_rate: float | None = 
 
 
 def _held(path: NDArray[np.int64], seen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The path with the state before kept where a date shows nothing: what changed meanwhile is dated when it is seen."""
+    """The path, with the previous state kept while a date shows nothing: a change is dated when it is first seen."""
     held = path.copy()
     for t in range(1, path.shape[1]):
         held[:, t] = np.where(seen[:, t], path[:, t], held[:, t - 1])
@@ -107,7 +108,7 @@ def _held(path: NDArray[np.int64], seen: NDArray[np.bool_]) -> NDArray[np.int64]
 
 
 def transition(days: float) -> NDArray[np.float64]:
-    """(5, 5) chances to be in each state some days after each state."""
+    """(5, 5) probabilities of each state some days after each state."""
     rates = np.zeros((5, 5))
     for (before, after), mean in MEAN_DAYS.items():
         rates[before, after] = 1 / mean
@@ -116,10 +117,11 @@ def transition(days: float) -> NDArray[np.float64]:
 
 
 def found_rates(evidence: Evidence, prior: float) -> NDArray[np.float64]:
-    """(T,) share of standing buildings that each date finds.
+    """(T,) share of existing buildings that each date finds.
 
-    Counted on buildings that were found both before and after a date, which therefore stood. The prior counts for ``PRIOR_DATES`` of
-    them in the mean over dates, and that mean for as many in each date, so that a hazy date is not taken for a demolition.
+    Counted on buildings that were found before and after a date, so they existed. The prior has the weight of ``PRIOR_DATES``
+    buildings in the mean over dates, and this mean the same weight at each date, so that a hazy date is not taken for a
+    demolition.
     """
     before = np.cumsum(evidence.found, axis=1) - evidence.found > 0
     after = np.cumsum(evidence.found[:, ::-1], axis=1)[:, ::-1] - evidence.found > 0
@@ -134,11 +136,12 @@ def _days(dates: Sequence[str]) -> list[int]:
 
 
 def _likelihood(evidence: Evidence, rates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, T, 5) of what was seen, given each state.
+    """(N, T, 5) likelihood of the evidence, given each state.
 
-    A detection of score p has density 2p where a building stands and 2(1 − p) where none does. Where nothing was detected, the mean p of
-    the probability map inside the footprint has density 9(1 − p)⁸ over bare ground, which is near 0 nearly always, and 6p(1 − p) where
-    a building was missed. Both are assumed; p is calibrated.
+    A detection of score p has density 2p if there is a building and 2(1 − p) if there is none. Where nothing was detected, the
+    mean p of the probability map inside the footprint has density 9(1 − p)⁸ over bare ground, where it is nearly always near 0,
+    and
+    6p(1 − p) where a building was missed. Both are assumed; p is calibrated.
     """
     unknown = np.isnan(evidence.score)
     p = np.clip(np.where(unknown, 0.5, evidence.score), _DOUBT, 1 - _DOUBT)
@@ -148,7 +151,7 @@ def _likelihood(evidence: Evidence, rates: NDArray[np.float64]) -> NDArray[np.fl
     missed = np.stack([(1 - FALSE_ALARM) * bare] + [(1 - rates) * built] * 3, axis=2)
     four = np.where(evidence.found[..., None], found, missed)
     four = np.where((evidence.seen | evidence.found)[..., None], four, 1.0)
-    return np.concatenate([four, four[..., :1]], axis=2)  # what is demolished looks as bare as what is absent
+    return np.concatenate([four, four[..., :1]], axis=2)  # a demolished building looks the same as an absent one
 
 
 def _viterbi(likelihood: NDArray[np.float64], steps: Sequence[NDArray[np.float64]]) -> NDArray[np.int64]:

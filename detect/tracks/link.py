@@ -1,8 +1,8 @@
-"""Footprints found once on the whole series, and what each date shows of each.
+"""One set of footprints for the whole series, and the detection of each date that shows each of them.
 
-Identity built from pair to pair breaks at the first date that misses a building or draws two as one. So the series is collapsed first:
-of all outlines of all dates those stay that the other dates confirm best, and then each date is matched against them. In the
-SpaceNet 7 challenge that step took the same network from a SCOT score of 13.9 to 39.3 (Van Etten & Hogan 2021, arXiv:2102.11958).
+Links from date to date break at the first date that misses a building or merges two. So the series is collapsed first: of all
+outlines of all dates, those that other dates confirm best are kept, and then each date is matched against them. In the SpaceNet 7
+challenge this step raised the SCOT score of the same network from 13.9 to 39.3 (Van Etten & Hogan 2021, arXiv:2102.11958).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from detect.base.vectors import geometries_of
 from detect.tracks.series import Snapshot
 
 SAME = 0.4
-"""Share of the smaller of two outlines from which both are one building, drawn twice (as in ``matching.covered_by``)."""
+"""Two outlines are one building if they share at least this part of the smaller one (as in ``matching.covered_by``)."""
 LEAST_IOU = 0.1
-"""Of an outline and the building that it may show: outlines of a shell and of its finished roof differ much."""
+"""Least IoU of an outline and the building that it may show: outlines of a shell and of its finished roof differ a lot."""
 LARGEST_STEP = 0.75
-"""Of the narrower width: two buildings whose centres are nearer and that no date shows both are one; a roof leans by as much."""
+"""Share of the narrower width: two buildings with nearer centres that no date shows together are one; roofs lean by this much."""
 LARGEST_RATIO = 2.0
-"""Of their areas."""
+"""Largest ratio of their areas."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Links:
     footprints: NDArray[np.object_]
     """(N,) outlines in the plane."""
     detection: NDArray[np.int64]
-    """(N, T) row in that date's table; -1 where it shows none."""
+    """(N, T) row in that date's table; -1 if it shows none."""
     shared: NDArray[np.bool_]
-    """(N, T) the detection covers the building but is matched to a neighbour: the date drew both as one."""
+    """(N, T) whether a detection covers the building but is matched to a neighbour: the date merged both."""
 
     def only(self, kept: NDArray[np.bool_]) -> Links:
-        """Those of some buildings."""
+        """The links of some of the buildings."""
         return Links(self.footprints[kept], self.detection[kept], self.shared[kept])
 
 
@@ -63,10 +63,10 @@ def link(snapshots: Sequence[Snapshot]) -> Links:
 
 
 def _confirmed(outlines: Sequence[NDArray[np.object_]]) -> NDArray[np.object_]:
-    """Of all outlines those that other dates confirm best, no two of one building.
+    """The outlines that other dates confirm best, one per building.
 
-    The weight of an outline is the sum over the other dates of its IoU with what they drew there. Two buildings that one date drew as one
-    and five dates as two are two.
+    The weight of an outline is the sum, over the other dates, of its IoU with their outlines there. If one date merges two
+    buildings and five dates separate them, there are two.
     """
     every = np.concatenate([*outlines, np.empty(0, object)])
     date = np.repeat(np.arange(len(outlines)), [len(o) for o in outlines])
@@ -83,7 +83,7 @@ def _confirmed(outlines: Sequence[NDArray[np.object_]]) -> NDArray[np.object_]:
     left, right = left[same], right[same]
     rivals = [right[pairs] for pairs in _groups(left, len(every))]
     open_, kept = np.ones(len(every), bool), []
-    # Of equals the later date: it shows more of a growing building.
+    # Among equals the later date wins: it shows more of a growing building.
     for i in np.lexsort((np.arange(len(every)), -date, -weight)):
         if open_[i]:
             kept.append(i)
@@ -92,7 +92,7 @@ def _confirmed(outlines: Sequence[NDArray[np.object_]]) -> NDArray[np.object_]:
 
 
 def _mutual_overlaps(outlines: NDArray[np.object_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Pairs of outlines that share ground, each in both orders, and their IoU; computed once a pair."""
+    """Pairs of outlines that share ground, each in both orders, and their IoU, computed once per pair."""
     a, b = shapely.STRtree(outlines).query(outlines, predicate="intersects")
     a, b = a[a < b], b[a < b]
     area = shapely.area(outlines)
@@ -102,13 +102,13 @@ def _mutual_overlaps(outlines: NDArray[np.object_]) -> tuple[NDArray[np.int64], 
 
 
 def _groups(owner: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
-    """Positions of each owner's entries."""
+    """The positions of the entries of each owner."""
     order = np.argsort(owner, kind="stable")
     return np.split(order, np.cumsum(np.bincount(owner, minlength=count))[:-1])
 
 
 def _one_to_one(footprints: NDArray[np.object_], drawn: NDArray[np.object_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The assignment of a date's outlines to buildings with the largest sum of overlap and nearness."""
+    """The one-to-one assignment of a date's outlines to buildings with the largest sum of overlap and nearness."""
     left, right, iou = overlaps(footprints, drawn)
     enough = iou >= LEAST_IOU
     left, right, iou = left[enough], right[enough], iou[enough]
@@ -118,7 +118,7 @@ def _one_to_one(footprints: NDArray[np.object_], drawn: NDArray[np.object_]) -> 
 
 
 def _joined(links: Links) -> Links:
-    """Two buildings of like size, one where the other leans to and never both at one date, are one; the nearest first."""
+    """Join two buildings of similar size and nearly the same place that no date shows together; the nearest first."""
     detection, shared = links.detection.copy(), links.shared.copy()
     gone = np.zeros(len(detection), bool)
     for a, b in _near(links.footprints):
@@ -134,7 +134,7 @@ def _joined(links: Links) -> Links:
 
 
 def _near(footprints: NDArray[np.object_]) -> list[tuple[int, int]]:
-    """Pairs of like size whose centres are nearer than a part of the narrower one's width, the nearest first."""
+    """Pairs of similar size whose centres are nearer than a part of the narrower one's width, the nearest first."""
     if len(footprints) < 2:
         return []
     width, area = _width(footprints), shapely.area(footprints)
@@ -153,7 +153,7 @@ def _width(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
 
 
 def _covering(footprints: NDArray[np.object_], drawn: NDArray[np.object_]) -> NDArray[np.int64]:
-    """For each building the outline that covers most of it, -1 where none covers half."""
+    """For each building the outline that covers most of it, -1 if none covers half."""
     found = np.full(len(footprints), -1, np.int64)
     if not len(footprints) or not len(drawn):
         return found

@@ -29,10 +29,10 @@ from detect.tracks.histories import STATES
 from detect.tracks.series import Series, Snapshot
 
 LONG_SIDE_PX = 1600
-"""Of the pictures on the map, at most."""
+"""Longest side of the pictures on the map."""
 BUDGET_BYTES = 12_000_000
-"""Of all pictures of a page, roughly; many dates are shown smaller."""
-_BYTES_PER_PX = 0.3  # JPEG of quality 75 of satellite images
+"""Rough size of all pictures of a page; many dates get smaller pictures."""
+_BYTES_PER_PX = 0.3  # satellite images as JPEG of quality 75
 _CHART_WH = (720, 220)
 _MARGIN = {"left": 44, "right": 12, "top": 10, "bottom": 26}
 
@@ -74,9 +74,9 @@ def write_page(
         buildings: layer ``buildings``, in the CRS of the series.
         sites: layer ``sites``, in the CRS of the series.
         timeline: rows of timeline.csv.
-        summary: what is in summary.json.
+        summary: content of summary.json.
         snapshots: aligned, in the plane of the series.
-        series: as loaded.
+        series: the loaded series.
     """
     dates = series.dates
     in_plane = _to_plane(buildings, series.plane)
@@ -122,7 +122,7 @@ def _frame(snapshots: Sequence[Snapshot], buildings: gpd.GeoDataFrame, dates: in
 
 
 def _columns(buildings: gpd.GeoDataFrame, in_plane: gpd.GeoDataFrame, frame: Frame, dates: Sequence[str]) -> dict[str, list[Any]]:
-    """Column → list; the states of a building as one digit a date."""
+    """Column → list; the states of a building as one digit per date."""
     code = {state: str(k) for k, state in enumerate(STATES)}
     states = buildings[[f"stage_{d.replace('-', '_')}" for d in dates]].to_numpy(object)
     plain = ("id", "site", "first_seen", "last_seen", "change", "p_standing", "area_m2", "dormitory_like", "beds")
@@ -138,14 +138,14 @@ def _site_outlines(sites: gpd.GeoDataFrame, frame: Frame, plane: pyproj.CRS | No
 
 
 def _unseen(snapshot: Snapshot, frame: Frame, snapshots: Sequence[Snapshot]) -> list[list[list[list[float]]]]:
-    """Ground that some date shows and this one does not, as rings; specks below 3 pixels are left out."""
+    """Ground that some date shows and this one does not, as rings; areas below 3 pixels are left out."""
     hidden = shapely.difference(_ground(snapshots), snapshot.observed).simplify(1 / frame.px_per_m)
     least = (3 / frame.px_per_m) ** 2
     return [frame.rings(p) for p in shapely.get_parts(hidden) if p.geom_type == "Polygon" and p.area > least]
 
 
 def _picture(snapshot: Snapshot, frame: Frame, plane: pyproj.CRS | None) -> str | None:
-    """The date's scene laid on the frame, as JPEG in base64; None where its page is not there."""
+    """The date's scene on the frame, as JPEG in base64; None if its page is missing."""
     canvas = None
     for folder in reversed(snapshot.folders):  # the first result lies on top
         try:
@@ -169,7 +169,7 @@ def _crs_of(folder: Path) -> pyproj.CRS | None:
 def _laid(
     picture: Picture, crs: pyproj.CRS | None, snapshot: Snapshot, frame: Frame, plane: pyproj.CRS | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """A picture (H, W, 3) on the frame, and where it lies. Three corners place it: over some kilometres that is exact to a pixel."""
+    """A picture (H, W, 3) on the frame, and where it lies. Three corners place it, exact to a pixel over some kilometres."""
     level = _level(picture, frame)
     pixels = _stitched(picture, level)
     corners = np.array([[0, 0], [pixels.shape[1], 0], [0, pixels.shape[0]]], np.float64)
@@ -186,14 +186,14 @@ def _laid(
 
 
 def _level(picture: Picture, frame: Frame) -> int:
-    """The coarsest level of the picture that is as fine as the frame, or the finest there is."""
+    """The coarsest level of the picture that is as fine as the frame, or else the finest level."""
     coarsest = max(int(key.split("/")[0]) for key in picture.tiles)
     wanted = math.floor(math.log2(max(1 / frame.px_per_m / picture.gsd_m, 1.0)) + 0.01)
     return min(max(wanted, picture.whole), coarsest)
 
 
 def _stitched(picture: Picture, level: int) -> NDArray[np.uint8]:
-    """One level of a picture, blue first as OpenCV has it."""
+    """One level of a picture, with bands in OpenCV's order, blue first."""
     height, width = (-(-n // 2**level) for n in picture.size_hw)
     whole = np.full((height, width, 3), 64, np.uint8)
     for key, data in picture.tiles.items():
@@ -241,13 +241,13 @@ def _chart(name: str, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _round_up(value: int) -> int:
-    """To two digits at most of which the second is even: 137 → 140."""
+    """Round up to at most two digits, the second one even: 137 → 140."""
     step = max(2, 2 * 10 ** (len(str(value)) - 2))
     return -(-value // step) * step
 
 
 def _date_labels(dates: list[str], x: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Dates below a chart, so many as have room."""
+    """Dates below a chart, as many as fit."""
     kept: list[dict[str, Any]] = []
     for date, at in zip(dates, x, strict=True):
         if not kept or at - kept[-1]["x"] > 78:

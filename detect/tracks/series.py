@@ -33,7 +33,7 @@ from detect.results.result import Result
 from detect.results.summary import Summary
 
 SAME_PLACE = 0.1
-"""Share of the smaller scene that two dates of one place have in common, at least."""
+"""Least share of the smaller scene that two dates of one place have in common."""
 USED_COLUMNS = (
     "p_foundation", "p_incomplete", "p_complete", "score", "dormitory_like", "dormitory_score", "beds",
 )  # fmt: skip
@@ -48,11 +48,12 @@ class Snapshot:
     buildings: gpd.GeoDataFrame
     """Columns of ``USED_COLUMNS`` and geometry, in the plane of the series."""
     observed: BaseGeometry
-    """Ground that was seen, in the plane: no clouds that the mask marks, nothing beyond the scene."""
+    """Ground that was seen, in the plane: without clouds that the mask marks, and without what lies beyond the scene."""
     folders: tuple[Path, ...] = ()
-    """Of the date's results: ``probability.tif`` tells what stands where nothing was found, ``report.html`` holds a picture."""
+    """Folders of the date's results: ``probability.tif`` gives evidence where nothing was found, ``report.html`` holds a
+    picture."""
     shift_xy_m: tuple[float, float] = (0.0, 0.0)
-    """By which buildings and observed ground were moved to lie on the other dates."""
+    """Shift by which buildings and observed ground were moved onto the other dates."""
 
     def moved(self, shift_xy_m: tuple[float, float]) -> Snapshot:
         """The snapshot moved by some metres to the east and the north."""
@@ -65,7 +66,7 @@ class Snapshot:
         )
 
     def saw(self, geometries: NDArray[np.object_], share: float = 0.5) -> NDArray[np.bool_]:
-        """Of which footprints at least a share of the corners, centre included, lies on ground that was seen."""
+        """Whether at least ``share`` of the corners and centre of each footprint lies on ground that was seen."""
         if not len(geometries):
             return np.zeros(0, bool)
         corners, owner = shapely.get_coordinates(geometries, return_index=True)
@@ -86,13 +87,13 @@ class Series:
     plane: pyproj.CRS | None
     """Equal-area, metres; None where the scenes have no georeference."""
     crs: pyproj.CRS | None
-    """Of the earliest result; that of the outputs."""
+    """CRS of the earliest result and of the outputs."""
     sites: gpd.GeoDataFrame
-    """``name``, ``planned_buildings`` and geometry in ``crs``, of the latest result."""
+    """Sites of the latest result: ``name``, ``planned_buildings``, geometry in ``crs``."""
     summaries: tuple[Summary, ...]
-    """Of each result, by date."""
+    """The summary of each result, by date."""
     whole: bool = False
-    """The one site is all that the scenes show; no result has sites of its own."""
+    """Whether the only site is all that the scenes show, because no result has sites of its own."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -109,17 +110,18 @@ class _Loaded:
     sites: gpd.GeoDataFrame
     observed: gpd.GeoDataFrame
     outline: gpd.GeoDataFrame
-    """Of the scene, clouded or not."""
+    """Outline of the scene, including clouds."""
     summary: Summary
 
 
 def load_series(results: Sequence[Result | str | Path]) -> Series:
     """Dated results of one place, in any order, coordinate system and pixel size.
 
-    Two results of one date are one snapshot: a building that both show counts once, as drawn in the first; seen is what either saw.
+    Two results of one date are one snapshot: a building that both show counts once, as drawn in the first; ground is seen if
+    either saw it.
 
     Args:
-        results: of predict, folders that it wrote, or folders that hold several of these.
+        results: results of predict, folders that it wrote, or folders that hold several of these.
 
     Raises:
         InputError: no result, a result without a date, fewer than two dates, or different places.
@@ -148,7 +150,7 @@ def load_series(results: Sequence[Result | str | Path]) -> Series:
 
 
 def _expand(given: Result | str | Path) -> list[Result | Path]:
-    """A folder of results as those results."""
+    """Replace a folder of results by these results."""
     if isinstance(given, Result):
         return [given]
     return [found.path for found in ResultFolder.find(given, ("buildings.gpkg", SUMMARY))]
@@ -201,7 +203,7 @@ def _into(table: gpd.GeoDataFrame, plane: pyproj.CRS | None) -> gpd.GeoDataFrame
 
 
 def _refuse_places(loaded: Sequence[_Loaded], plane: pyproj.CRS | None) -> None:
-    """One line where the dates fall into groups that share no ground."""
+    """Refuse dates that fall into groups that share no ground."""
     outlines = np.array([_into(r.outline, plane).geometry.iloc[0] for r in loaded], dtype=object)
     area = shapely.area(outlines)
     shared = shapely.area(shapely.intersection(outlines[:, None], outlines[None, :]))
@@ -233,7 +235,7 @@ def _one_per_date(snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot], list[s
 
 
 def _sites(loaded: list[_Loaded], plane: pyproj.CRS | None) -> tuple[gpd.GeoDataFrame, list[str]]:
-    """Sites of the latest result in the CRS of the first; what any scene shows where no result has sites of its own."""
+    """Sites of the latest result in the CRS of the first; all that the scenes show if no result has sites of its own."""
     crs = loaded[0].buildings.crs
     given = [r for r in loaded if r.summary.scene.sites_are != "whole"]
     if not given:
@@ -251,7 +253,7 @@ def _sites(loaded: list[_Loaded], plane: pyproj.CRS | None) -> tuple[gpd.GeoData
 
 
 def probability_within(snapshot: Snapshot, geometries: NDArray[np.object_], plane: pyproj.CRS | None) -> NDArray[np.float64]:
-    """Mean building probability of a date's maps inside footprints of the plane; NaN where no map shows them."""
+    """Mean building probability of a date's maps inside footprints in the plane; NaN if no map shows them."""
     best = np.full(len(geometries), np.nan)
     back = [translate(g, -snapshot.shift_xy_m[0], -snapshot.shift_xy_m[1]) for g in geometries]
     for path in (folder / "probability.tif" for folder in snapshot.folders):

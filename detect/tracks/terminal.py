@@ -10,7 +10,7 @@ from detect.tracks.events import CHANGES
 
 
 def format_table(summary: dict[str, Any]) -> str:
-    """What changed per site, as a table for the terminal."""
+    """Changes per site as a table for the terminal."""
     dates = summary["series"]["dates"]
     head = ["site", "buildings", *STAGES, *CHANGES, "beds now", "all finished by"]
     lines = [head] + [_line(site["name"], site) for site in summary["sites"]]

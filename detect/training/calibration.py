@@ -1,4 +1,4 @@
-"""Whether the probabilities are true: a temperature for footprint and stage, and the diagrams that show what it changes.
+"""Calibration of probabilities: a temperature for footprint and stage, and reliability diagrams that show its effect.
 
 Temperature scaling (Guo et al. 2017, arXiv:1706.04599): logits are divided by one number, chosen on held-out places by least cross entropy.
 It keeps the order of probabilities, and so the masks; it changes what a probability of 0.8 means.
@@ -18,7 +18,7 @@ from detect.base.values import TOP
 from detect.training.metrics import Tally
 
 BINS = 10
-_LIMITS = (0.25, 4.0)  # a temperature outside is the mark of a broken network
+_LIMITS = (0.25, 4.0)  # a temperature outside this range means a broken network
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,14 @@ class Answers:
 def calibration_of(tallies: Mapping[str, Tally], coarse: Collection[str] = ()) -> dict[str, Any]:
     """Temperatures and reliability of the footprint and stage probabilities of held-out places, for a card.
 
-    Each head has ``temperature`` (fitted on all data sets), ``ece_before`` and ``ece_after`` (expected calibration error, mean over data
-    sets; after: each with the temperature of the others, so that it holds for places that chose nothing) and ``reliability``, a row
-    (mean probability stated, observed share, share of all) per tenth of probability, after scaling. A head without labels has null.
+    Each head has ``temperature`` (fitted on all data sets), ``ece_before`` and ``ece_after`` (expected calibration error, mean
+    over data sets; after: each with the temperature of the others, so that it is valid for new places) and ``reliability``, a row
+    (mean predicted probability, observed share, share of all) per tenth of probability, after scaling. A head without labels has
+    null.
 
     Args:
         tallies: by ``data_set/place``.
-        coarse: data sets whose masks say too little of single pixels.
+        coarse: data sets whose masks are too coarse for single pixels.
     """
     sets: dict[str, Tally] = {}
     for place, tally in tallies.items():
@@ -105,7 +106,7 @@ def _temperature_of(sets: Sequence[Answers]) -> float:
 
 
 def best_temperature(p: NDArray[np.float64], truth: NDArray[np.int64], weight: NDArray[np.float64] | None = None) -> float:
-    """The number that divides logits for least cross entropy.
+    """The temperature with the least cross entropy.
 
     Args:
         p: (n, classes) probabilities.
@@ -121,7 +122,7 @@ def best_temperature(p: NDArray[np.float64], truth: NDArray[np.int64], weight: N
 
 
 def _reliability(answers: Answers, temperature: float, top: bool) -> NDArray[np.float64]:
-    """``reliability`` of the likeliest class (``top``), or of the second of two."""
+    """``reliability`` of the most likely class (``top``), or of the second of two classes."""
     p = temper(answers.p, temperature)
     stated = p.max(axis=1) if top else p[:, 1]
     right = (p.argmax(axis=1) == answers.truth) if top else (answers.truth == 1)
@@ -131,13 +132,13 @@ def _reliability(answers: Answers, temperature: float, top: bool) -> NDArray[np.
 def reliability(
     stated: NDArray[np.floating], right: NDArray[np.bool_], weight: NDArray[np.floating], bins: int
 ) -> NDArray[np.float64]:
-    """(bins that hold something, 3): mean probability stated, share that is right, weight; in bins of equal width.
+    """(non-empty bins, 3): mean predicted probability, share that is right, weight; in bins of equal width.
 
     Args:
         stated: (n,) probabilities.
-        right: (n,) whether what was stated with it is true.
+        right: (n,) whether the predicted class is true.
         weight: (n,).
-        bins: between 0 and 1.
+        bins: number of bins between 0 and 1.
     """
     number = np.minimum((stated * bins).astype(int), bins - 1)
     total = np.bincount(number, weight, bins)
@@ -147,5 +148,5 @@ def reliability(
 
 
 def calibration_error(rows: NDArray[np.float64]) -> float:
-    """Expected calibration error (Naeini et al. 2015) of rows of ``reliability``. torchmetrics has it too, but without weights."""
+    """Expected calibration error (Naeini et al. 2015) of rows of ``reliability``. torchmetrics has none with weights."""
     return float((np.abs(rows[:, 0] - rows[:, 1]) * rows[:, 2]).sum() / rows[:, 2].sum())

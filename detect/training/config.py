@@ -1,20 +1,20 @@
-"""Everything a training run is made of, from one YAML file."""
+"""All settings of a training run, from one YAML file."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import yaml
 
 from detect.base.errors import InputError
 from detect.base.grid import reading_gsd_m
+from detect.base.schema import SchemaError, read
 from detect.datasets.licences import CHOICES
 
 
@@ -27,40 +27,44 @@ class DataConfig:
     gsd_m: float = 0.35
     """Ground size of the network's pixel, metres; images whose own pixel is coarser are enlarged to it."""
     finest_gsd_m: float = 0.0
-    """Where finer than ``gsd_m``: the pixel to which images are shrunk that are finer still; those between are read at about their own."""
+    """If finer than ``gsd_m``: images with still finer pixels are reduced to this one, and those between are read at about their
+    own."""
     chip_px: int = 256
     """Side of a training sample, a multiple of 32."""
     batch: int = 12
     """Samples per optimizer step and device."""
     samples: int = 12000
-    """Samples the whole run draws (steps = samples / batch); the seed fixes each of them, whatever the resume point."""
+    """Number of samples that the run draws (steps = samples / batch); the seed determines each of them, wherever a run is
+    resumed."""
     workers: int = 0
-    """Loader processes."""
+    """Number of loader processes."""
     licences: str = "any"
-    """Of the chips that may train: any, open (no ban on uses), permissive (nor share-alike); see ``detect.datasets.licences``."""
+    """Licences of the chips that may train: any, open (no use forbidden), permissive (open and not share-alike); see
+    ``detect.datasets.licences``."""
     shares: dict[str, float] = field(default_factory=dict)
-    """Data set → share of the samples; sets that are not named share what is left by area."""
+    """Data set → share of the samples; sets without a share get the rest in proportion to their area."""
     tinted: float = 0.0
-    """Share of samples whose roofs get another tone, mostly a darker one; only where outlines are known."""
+    """Share of samples whose roofs get another, mostly darker tone; only where outlines are known."""
     recoloured: float = 0.0
-    """Share of samples whose roofs get colours from anywhere on the circle; only where outlines are known."""
+    """Share of samples whose roofs get colours of any hue; only where outlines are known."""
     simulated: float = 0.3
     """Share of samples on which rows of simulated blocks are painted."""
     built: float = 0.6
-    """Share of samples that are looked for until they show a building; 0 shows ground as it comes, which keeps the network's idea of how
-    much of it is built."""
+    """Share of samples that are drawn until they show a building; with 0, samples show how much of the ground is really built
+    up."""
     unfinished: float = 0.0
     """Share of samples that show a building known to be unfinished."""
     mixed: float = 0.0
-    """Share of samples of which a rectangle shows the same place of another sample of the batch (CutMix; Yun et al. 2019)."""
+    """Share of samples in which a rectangle is copied from another sample of the batch (CutMix; Yun et al. 2019)."""
     turned: float = 0.0
     """Share of samples turned by any angle; the others turn by right angles only."""
     coloured: float = 1.0
-    """Share of samples whose colours, contrast, grain and sharpness are changed."""
+    """Share of samples whose colours, contrast, noise and sharpness are changed."""
     strong: float = 0.0
-    """Share of those whose colours are changed that are changed far more, as archives of other sensors, tints and exposures would be."""
+    """Share of the samples with changed colours that are changed far more, like archives of other sensors, tints and
+    exposures."""
     drawn: float = 0.0
-    """Share of samples whose ground is drawn too, with a few houses."""
+    """Share of samples that are drawn completely, ground and a few houses."""
     max_gsd_m: float = 1.2
     """Coarsest image that a sample imitates, metres."""
 
@@ -81,14 +85,15 @@ class NetworkConfig:
     start: str = ""
     """Name or path of trained weights to start from instead; of the same architecture."""
     teachers: tuple[str, ...] = ()
-    """Names or paths of trained weights, of any architecture, whose mean answer is learnt beside the labels (``loss.distil``)."""
+    """Names or paths of trained weights, of any architecture, whose mean answer is learnt in addition to the labels
+    (``loss.distil``)."""
     freeze: float = 0.0
-    """Share of the steps, from the first, in which the encoder is left as it is; for fine-tuning on few chips."""
+    """Share of the steps, from the first one, in which the encoder is frozen; for fine-tuning on few chips."""
     norms_at_rest: bool = False
-    """Batch norms keep the statistics with which they start: those of small batches of one place would replace the ones of many."""
+    """Batch norms keep their initial statistics, which small batches of one place would replace."""
     keep: float = 0.0
-    """Share of the starting weights in those that the run leaves: between both, a network does well on what it learnt and on what it knew
-    (Wortsman et al. 2022, arXiv:2109.01903). Needs ``start``."""
+    """Share of the starting weights in the final ones: an average of both is good on the new data and on the old (Wortsman et al.
+    2022, arXiv:2109.01903). Needs ``start``."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +104,9 @@ class OptimizerConfig:
     decoder_lr: float = 2e-3
     weight_decay: float = 1e-2
     warmup: float = 0.08
-    """Share of the steps over which the rate rises."""
+    """Share of the steps in which the learning rate rises."""
     hold: float = 0.0
-    """Share of the steps, after the warm-up, in which the rate stays, before it falls: a run that is cut short has lost little."""
+    """Share of the steps after the warm-up in which the learning rate is constant before it falls."""
     ema: float = 0.99
     """Decay of the exponential moving average of the weights, per step; the average is what is kept."""
     clip: float = 5.0
@@ -110,20 +115,21 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What weighs how much."""
+    """Weights of the parts of the loss."""
 
     gap_weight: float = 4.0
-    """Of background pixels near a building, in the cross entropy, where outlines are known."""
+    """Weight of background pixels near a building in the cross entropy, where outlines are known."""
     gap_m: float = 1.4
-    """How near that is."""
+    """Distance to a building that counts as near, metres."""
     boundary: float = 0.5
-    """Of the boundary head."""
+    """Weight of the boundary head."""
     stage: float = 0.2
-    """Of the stage heads."""
+    """Weight of the stage heads."""
     distil: float = 0.0
-    """Of the distance to the mean answer of ``network.teachers``."""
+    """Weight of the distance to the mean answer of ``network.teachers``."""
     consistency: float = 0.0
-    """Of the disagreement between a sample and the same sample resampled by a fraction of a pixel; doubles the work of a step."""
+    """Weight of the disagreement between a sample and the same sample resampled by a fraction of a pixel; doubles the work of a
+    step."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ class TrainConfig:
     """One run."""
 
     name: str
-    """Of the weights that it leaves."""
+    """Name of the weights that the run writes."""
     out: str
     """Folder for logs, checkpoints and weights."""
     seed: int = 0
@@ -157,6 +163,13 @@ class TrainConfig:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-4 as a number; in YAML 1.1 it is a text, since it has no point."""
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))
+
+
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """The configuration in a YAML file, with ``key.key=value`` overrides.
 
@@ -165,7 +178,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as cause:
         raise InputError(f"{path}: cannot be read ({cause.strerror}); give a file such as configs/fit/smoke.yaml") from cause
     except yaml.YAMLError as cause:
@@ -182,45 +195,13 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise InputError(f"'{override}': {parent} holds no keys")
-        node[last] = yaml.safe_load(value)
-    config = _build(TrainConfig, raw, str(path))
+        node[last] = yaml.load(value, _Loader)
+    try:
+        config: TrainConfig = read(TrainConfig, raw, strict=True)
+    except SchemaError as cause:
+        raise InputError(f"{path}: {cause}") from cause
     _check(config, path)
     return config
-
-
-def _build(kind: type, raw: Mapping[str, Any], where: str) -> Any:
-    """A dataclass from plain YAML values; unknown keys and wrong types are refused by name."""
-    hints = get_type_hints(kind)
-    known = {f.name: f for f in fields(kind)}
-    for key in raw:
-        if key not in known:
-            raise InputError(f"{where}: unknown key '{key}'; known are {', '.join(known)}")
-    values = {}
-    for name, spec in known.items():
-        if name not in raw:
-            if spec.default is MISSING and spec.default_factory is MISSING:
-                raise InputError(f"{where}: key '{name}' is missing")
-            continue
-        values[name] = _convert(hints[name], raw[name], f"{where}: {name}")
-    return kind(**values)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise InputError(f"{where}: expects keys, not {value!r}")
-        return _build(hint, value, where)  # type: ignore[arg-type]
-    base = getattr(hint, "__origin__", hint)
-    if base is float and isinstance(value, int | float | str) and not isinstance(value, bool):
-        with contextlib.suppress(ValueError):
-            number = float(value)  # YAML takes 1e-4 for a text, since it has no point
-            if math.isfinite(number):
-                return number
-    if base is tuple and isinstance(value, list):
-        return tuple(value)
-    if base in (str, int, bool, dict) and isinstance(value, base) and not (base is int and isinstance(value, bool)):
-        return value
-    raise InputError(f"{where}: expects {getattr(base, '__name__', base)}, not {value!r}")
 
 
 def _check(config: TrainConfig, path: Path) -> None:

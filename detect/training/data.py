@@ -1,4 +1,4 @@
-"""The chip store → batches. Sample ``i`` of a run is the same whatever process draws it and wherever the run was resumed."""
+"""The chip store → batches. Sample ``i`` of a run is the same for any number of processes and any resume point."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class TrainingSamples(Dataset):
             raise InputError(f"{config.data.chips}: no training chip shows an unfinished building; set data.unfinished to 0")
         self._sets = sorted(rows["data_set"].unique())
         self._shares = _shares(config.data.shares, rows, self._sets, config.data.chips)
-        # Draws by the hundred a second: plain lists, not tables.
+        # Plain lists, not tables: there are hundreds of draws a second.
         self._rows = rows[["chip", "label_kind", "gsd_m", "sha256"]].to_dict("records")
-        self._of_set = {name: _Lot.of(part.index, part["known_m2"]) for name, part in rows.groupby("data_set")}
-        self._unfinished = _Lot.of(rows.index, rows["unfinished"]) if config.data.unfinished else None
+        self._by_set = {name: _Lot.weighted(part.index, part["known_m2"]) for name, part in rows.groupby("data_set")}
+        self._unfinished = _Lot.weighted(rows.index, rows["unfinished"]) if config.data.unfinished else None
         self._pixels: dict[str, list[NDArray[np.intp]]] = {}
         self._photometry, self._strong = augment.photometry(), augment.strong_photometry()
         self._chips: dict[str, Chip] = {}
@@ -98,10 +98,10 @@ class TrainingSamples(Dataset):
         return {"image": to_tensor(image), **{name: torch.from_numpy(array) for name, array in targets.items()}}
 
     def _draw_row(self, rng: np.random.Generator) -> dict[str, Any]:
-        """A row of the index; with ``seeks`` where the sample is to show an unfinished building."""
+        """A row of the index; with ``seeks`` if the sample must show an unfinished building."""
         if self._unfinished and rng.random() < self._config.data.unfinished:
             return self._rows[self._unfinished.draw(rng)] | {"seeks": True}
-        return self._rows[self._of_set[self._sets[rng.choice(len(self._sets), p=self._shares)]].draw(rng)]
+        return self._rows[self._by_set[self._sets[rng.choice(len(self._sets), p=self._shares)]].draw(rng)]
 
     def _chip(self, row: dict[str, Any]) -> Chip:
         name = row["chip"]
@@ -110,7 +110,7 @@ class TrainingSamples(Dataset):
         return self._chips[name]
 
     def _unfinished_pixel(self, rng: np.random.Generator, name: str, chip: Chip) -> tuple[int, int]:
-        """A pixel of an unfinished building, each building as likely as the next."""
+        """A pixel of an unfinished building; all buildings are equally likely."""
         if name not in self._pixels:
             labels, count = unfinished_in(chip)
             self._pixels[name] = [np.argwhere(labels == label) for label in range(1, count + 1)]
@@ -127,7 +127,7 @@ class _Lot:
     shares: NDArray[np.float64]
 
     @classmethod
-    def of(cls, rows: pd.Index, weights: pd.Series) -> _Lot:
+    def weighted(cls, rows: pd.Index, weights: pd.Series) -> _Lot:
         return cls(rows.to_numpy(), (weights / weights.sum()).to_numpy())
 
     def draw(self, rng: np.random.Generator) -> int:
@@ -147,15 +147,15 @@ def _shares(wanted: dict[str, float], rows: pd.DataFrame, sets: list[str], store
 
 
 def _one_thread(_number: int) -> None:
-    """As many workers as cores: threads of OpenCV's would stand in each other's way."""
+    """Switch off the threads of OpenCV: there are as many workers as cores."""
     cv2.setNumThreads(1)
 
 
 class ChipData(lightning.LightningDataModule):
-    """One epoch is the stretch between two validations; its samples follow from its number alone."""
+    """One epoch lies between two validations; its samples depend only on its number."""
 
     def __init__(self, config: TrainConfig) -> None:
-        """Read the index of the chip store; training chips whose licence the recipe does not admit are left out."""
+        """Read the index of the chip store; training chips whose licence the recipe does not allow are left out."""
         super().__init__()
         self._config = config
         index = read_index(config.data.chips)

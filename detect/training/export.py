@@ -1,7 +1,8 @@
 """Trained network → safetensors, ONNX and the card that describes both. Needs the ``train`` extra.
 
-Matrices are stored as float16, which halves the files; vectors (biases, batch norms) stay float32, since running variances do not fit. The
-network is rounded first, so both files hold the same numbers, and the ONNX graph widens them again: all sums are float32.
+Matrices are stored as float16, which halves the files; vectors (biases, batch norms) stay float32, since running variances do not
+fit into float16. The network is rounded first, so both files hold the same numbers, and the ONNX graph converts them back: all
+sums are float32.
 """
 
 from __future__ import annotations
@@ -50,18 +51,18 @@ def write_weights(
     folder: Path,
     tallies: Mapping[str, Tally],
 ) -> Path:
-    """Write ``<name>.safetensors``, ``<name>.onnx`` and ``<name>.json`` into a folder; the folder.
+    """Write ``<name>.safetensors``, ``<name>.onnx`` and ``<name>.json`` into a folder, and return the folder.
 
-    Weights that start from others keep the stage head of those (``<name>.stage.onnx``), which needs nothing of the network, and name
-    their data.
+    Weights that start from others keep their stage head (``<name>.stage.onnx``), which does not depend on the network, and name
+    their training data.
 
     Args:
         network: answers in logits; rounded in place.
-        settings: of the run; name, GSD and architecture come from it.
-        index: of the chip store.
+        settings: settings of the run; name, GSD and architecture come from them.
+        index: index of the chip store.
         recipe: how to make the same weights again.
         folder: created; files of that name in it are replaced.
-        tallies: of each validation place.
+        tallies: tally of each validation place.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = _write_network(network, settings.name, folder)
@@ -82,7 +83,7 @@ def _write_network(network: nn.Module, name: str, folder: Path) -> dict[str, dic
     network.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
     paths = {kind: folder / f"{name}.{kind}" for kind in ("onnx", "safetensors")}
     save_file(tensors, paths["safetensors"])
-    paths["safetensors"].chmod(0o644)  # safetensors writes for the owner alone
+    paths["safetensors"].chmod(0o644)  # safetensors makes files readable only by the owner
     onnx.save(to_onnx(ProbabilityNetwork(network)), paths["onnx"])
     return {kind: {"name": path.name, "sha256": sha256_of(path)} for kind, path in paths.items()}
 
@@ -127,7 +128,7 @@ def _card(
 
 
 def _take_over(card: dict[str, Any], start: Weights, folder: Path) -> None:
-    """Add to a card what holds of the weights that its network started from: what taught them, and their stage head."""
+    """Add to a card the training data and the stage head of the weights that its network started from."""
     own = {d["data_set"]: set(d["trained_on"]) for d in card["data"]}
     card["data"] += [
         d | {"through": start.name}
@@ -142,13 +143,13 @@ def _take_over(card: dict[str, Any], start: Weights, folder: Path) -> None:
 
 
 def export(weights: str | Path, out: str | Path, tile_px: int | None = None) -> None:
-    """Write an ONNX model of weights, its metadata inside, the stage head if there is one, and a card beside it that describes these.
+    """Write weights as an ONNX model with metadata, the stage head if there is one, and a card that describes both.
 
     Args:
         weights: name or path.
         out: a file that ends in .onnx.
-        tile_px: None for the network as ``detect predict`` runs it; else a model for GeoDeep and QGIS's plug-in Deepness, which want
-            tiles of one size, pictures of 0–1, and one score per class; it gets no card.
+        tile_px: None for the network as ``detect predict`` runs it; else a model without a card for GeoDeep and the QGIS plug-in
+            Deepness, which need tiles of one size, pictures of 0–1, and one score per class.
 
     Raises:
         InputError: no such weights, no safetensors among them, or a file that exists already.
@@ -179,7 +180,7 @@ def export(weights: str | Path, out: str | Path, tile_px: int | None = None) -> 
 
 
 def _metadata(weights: Weights, tile_px: int | None) -> dict[str, str]:
-    """What a model says of itself; with a tile, in the keys that Deepness defined and GeoDeep took over (JSON, resolution in cm)."""
+    """Metadata in the model; with a tile, under the keys that Deepness defined and GeoDeep uses too (JSON, resolution in cm)."""
     card = weights.card
     common = {
         "detect_weights": weights.name,
@@ -203,7 +204,7 @@ def _metadata(weights: Weights, tile_px: int | None) -> dict[str, str]:
 
 
 class ClassNetwork(nn.Module):
-    """Pictures (N, 3, H, W) of 0–1 → scores (N, 2, H, W) of background and building; the larger is what the threshold says."""
+    """Pictures (N, 3, H, W) of 0–1 → scores (N, 2, H, W) of background and building; the larger one is the class."""
 
     def __init__(self, network: nn.Module, card: Mapping[str, Any]) -> None:
         super().__init__()
@@ -214,7 +215,7 @@ class ClassNetwork(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """See the class."""
         p = self.network((image - self.mean) / self.sd)[:, :1]
-        # Bayes with other odds: one half where the probability is the threshold.
+        # Bayes with other odds, so that a probability at the threshold becomes one half.
         yes, no = p * (1 - self.threshold), (1 - p) * self.threshold
         return torch.cat([no / (yes + no), yes / (yes + no)], dim=1)
 
@@ -224,19 +225,19 @@ def to_onnx(
 ) -> onnx.ModelProto:
     """The graph of a network that answers in probabilities: ``image`` (N, 3, H, W) → ``probabilities`` (N, 5, H, W), any N, H and W.
 
-    Batch norms stay apart from the convolutions (ONNX Runtime joins them when it loads), so that the stored matrices are exactly those of
-    the safetensors.
+    Batch norms are not merged into the convolutions (ONNX Runtime does this when it loads), so the stored matrices are exactly
+    those of the safetensors.
 
     Args:
         network: what to trace.
-        tile_px: the one size of H and W, where the reader of the model wants it fixed.
-        names: of input and output.
+        tile_px: fixed size of H and W, if the reader of the model needs one.
+        names: names of input and output.
     """
-    buffer: Any = io.BytesIO()  # the tracing exporter writes into it, whatever its annotation says
+    buffer: Any = io.BytesIO()  # the tracing exporter writes into it, although its annotation says otherwise
     axes = {0: "batch", 2: "height", 3: "width"} if tile_px is None else {0: "batch"}
     side = tile_px or 4 * STRIDE
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracing exporter is deprecated; a test holds its graph to torch
+        warnings.simplefilter("ignore")  # the tracing exporter is deprecated; a test compares its graph with torch
         torch.onnx.export(
             network.eval(),
             (torch.zeros(1, 3, side, side),),
@@ -271,14 +272,14 @@ def store_half(graph: onnx.GraphProto) -> None:
 
 
 def brightness_of(rows: pd.DataFrame, store: Path) -> dict[str, list[float]]:
-    """Mean and deviation per band (0–1) of the training images, and how far images differ in both."""
+    """Mean and standard deviation per band (0–1) of the training images, and how much both differ between images."""
     stats = []
     for _, chips in rows.groupby("source", sort=True):
         images = [read_chip(store, name).image[::4, ::4].reshape(-1, 3) / 255 for name in sorted(chips["chip"])[:4]]
         pixels = np.concatenate(images)
         stats.append((pixels.mean(axis=0), pixels.std(axis=0)))
     means, sds = (np.array(s) for s in zip(*stats, strict=True))
-    # One image says nothing of how images differ.
+    # One image does not show how images differ.
     floor = 0.03
     return {
         "mean": means.mean(axis=0).round(4).tolist(),
@@ -289,7 +290,7 @@ def brightness_of(rows: pd.DataFrame, store: Path) -> dict[str, list[float]]:
 
 
 def rates_of(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Matched, predicted and reference buildings of each validation place whose labels outline single buildings."""
+    """Numbers of matched, predicted and reference buildings of each validation place with outlines of single buildings."""
     return [
         {"place": place} | {key: s[key] for key in ("matched", "predicted", "reference")}
         for place, s in scores["places"].items()
@@ -323,7 +324,7 @@ def _data(index: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _without_nan(value: Any) -> Any:
-    """JSON knows no NaN: a ratio without denominator becomes null."""
+    """Replace NaN, which JSON does not have, by null: a ratio without denominator."""
     if isinstance(value, dict):
         return {k: _without_nan(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The run: fit, test, and the weights it leaves."""
+"""A run: fit, test, and the weights that it writes."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ CHECKPOINT = "last.ckpt"
 
 
 def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[str] = ()) -> Path:
-    """Train as a YAML file says; the folder of the weights that it leaves.
+    """Train with the settings of a YAML file; returns the folder of the weights.
 
-    A run that was interrupted goes on from its last checkpoint with ``resume="last"`` and ends as if it had not been: checkpoints lie
-    between epochs, and the samples of an epoch follow from its number.
+    An interrupted run continues from its last checkpoint with ``resume="last"`` and gives the same weights as without the
+    interruption: checkpoints lie between epochs, and the samples of an epoch depend on its number.
 
     Args:
         config: file with the keys of ``detect.training.config.TrainConfig``.
@@ -64,7 +64,7 @@ def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[st
     began = time.time()
     try:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit as end:  # how Lightning ends on Ctrl-C; what follows it is ours to say
+    except SystemExit as end:  # Lightning exits this way on Ctrl-C; the command line reports it
         raise KeyboardInterrupt from end
     recipe = recipe_of(settings, data.index, seconds=time.time() - began, steps=trainer.global_step)
     from detect.training.export import write_weights
@@ -79,8 +79,8 @@ def test(config: str | Path, *, weights: str | None = None, overrides: Sequence[
     """Score weights on every validation chip, as ``detect.training.metrics.scores_of``.
 
     Args:
-        config: of the run; its chip store and GSD are used.
-        weights: name or path; default the weights that the run left.
+        config: YAML file of the run; its chip store and GSD are used.
+        weights: name or path; by default the weights that the run wrote.
         overrides: ``key.key=value`` each.
 
     Raises:
@@ -94,7 +94,7 @@ def test(config: str | Path, *, weights: str | None = None, overrides: Sequence[
     held_out = data.index[data.index["split"] == "val"]
     if held_out.empty:
         raise InputError(f"{settings.data.chips}: holds no chips to measure on (split val); prepare a place that does not train")
-    # It only scores: what the recipe starts from and learns from is not needed.
+    # This only scores, so starting weights and teachers are not needed.
     bare = replace(settings.network, start="", pretrained=False, teachers=(), keep=0.0)
     task = SegmentationTask(replace(settings, network=bare), data.index)
     wrapped: Any = load_network(load_weights(weights or str(Path(settings.out) / "weights")))
@@ -117,7 +117,7 @@ def format_scores(scores: dict[str, Any]) -> str:
 
 
 def recipe_of(settings: TrainConfig, index: pd.DataFrame, *, seconds: float, steps: int) -> dict[str, Any]:
-    """What would be needed to make the same weights again: configuration, versions, hash of the data."""
+    """What is needed to make the same weights again: configuration, versions, hash of the data."""
     packages = ("torch", "lightning", "segmentation-models-pytorch", "albumentations", "numpy", "opencv-python-headless")
     start = load_weights(settings.network.start) if settings.network.start else None
     teachers = [load_weights(teacher) for teacher in settings.network.teachers]
@@ -135,10 +135,10 @@ def recipe_of(settings: TrainConfig, index: pd.DataFrame, *, seconds: float, ste
 
 
 def keep_memory() -> None:
-    """Have glibc keep freed memory for the next step: giving it back and faulting it in again took up to half of a step on a CPU."""
+    """Make glibc keep freed memory for the next step: returning and reallocating it took up to half of a step on a CPU."""
     if sys.platform != "linux":
         return
-    with contextlib.suppress(OSError, AttributeError):  # another C library: slower, nothing else
+    with contextlib.suppress(OSError, AttributeError):  # another C library: only slower
         mallopt = ctypes.CDLL("libc.so.6").mallopt
         for parameter, value in (
             (-3, 1 << 30),
@@ -159,12 +159,12 @@ def _checkpoint(settings: TrainConfig, resume: str | None) -> Path | None:
         _refuse_code(path)
         return path.resolve()
     if resume == "last" and known.is_file():
-        return None  # stopped before its first checkpoint: it starts anew and ends the same
+        return None  # stopped before its first checkpoint: it starts again and gives the same result
     raise InputError(f"{path}: no such checkpoint; leave --resume out to start anew")
 
 
 def _refuse_code(path: Path) -> None:
-    """A checkpoint is a pickle; only one that holds tensors and plain values is read, so that nothing in it can run."""
+    """Refuse a checkpoint (a pickle) that holds more than tensors and plain values, so that nothing in it can run."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, LookupError, OSError, EOFError) as cause:
@@ -180,8 +180,8 @@ def _trainer(settings: TrainConfig, out: Path) -> lightning.Trainer:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*number of training batches.*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")  # it holds the run's own config.json
-    warnings.filterwarnings("ignore", ".*LeafSpec.*")  # lightning's use of torch
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it advertises at INFO
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")  # raised by Lightning's use of torch
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it prints advertisements at level INFO
     per_epoch = min(settings.validate_every, settings.steps)
     options = {
         "accelerator": "auto",

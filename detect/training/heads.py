@@ -1,6 +1,6 @@
-"""The heads as training sees them, one row each: what a head learns from, its losses, its weight, and the score that judges it.
+"""The heads in training, one row each: targets, losses, weight, and metric.
 
-``detect.network.heads`` says which channels the network answers with; each of them belongs to one row of ``TRAINED_HEADS``.
+``detect.network.heads`` lists the channels of the network; each of them belongs to one row of ``TRAINED_HEADS``.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Truth:
     gsd_m: float
     """Ground size of its pixel, metres."""
     exact: NDArray[np.bool_]
-    """(H, W): outlines lie on their walls, so that the edges of the gaps between them can be trusted."""
+    """(H, W) whether outlines lie on walls, so that the edges of gaps are reliable."""
     separated: NDArray[np.bool_]
-    """(H, W): each building has an outline of its own."""
+    """(H, W) whether each building has an outline of its own."""
 
 
 @dataclass(frozen=True)
@@ -49,31 +49,31 @@ class Metric:
     """A score of validation chips."""
 
     key: str
-    """In logs, cards and the result of ``detect test``."""
+    """Key in logs, cards and the result of ``detect test``."""
     title: str
-    """In the table of ``detect test``."""
+    """Title in the table of ``detect test``."""
     score: Callable[[Tally], float]
-    """NaN where there is nothing to judge."""
+    """The score of a tally; NaN if there is nothing to score."""
     needs_outlines: bool = False
-    """Masks that join neighbours cannot judge it."""
+    """Whether it needs labels that separate neighbours."""
 
 
 @dataclass(frozen=True)
 class TrainedHead:
-    """How one answer of the network is taught and judged."""
+    """How one answer of the network is trained and scored."""
 
     name: str
-    """In logs and messages."""
+    """Name in logs and messages."""
     channels: slice
-    """Of the network's output."""
+    """Its channels of the network's output."""
     targets: Callable[[Truth, LossConfig], Mapping[str, NDArray]]
     """Arrays (H, W) that join the batch, by name."""
     loss: Callable[[Tensor, Mapping[str, Tensor]], Tensor]
-    """Logits (N, channels, H, W) and batch → loss; 0, with a gradient of 0, where nothing is known."""
+    """Logits (N, channels, H, W) and batch → loss; 0, with a gradient of 0, if nothing is known."""
     distance: Callable[[Tensor, Tensor, Tensor], Tensor]
     """Logits and probabilities of teachers (N, channels, H, W), their footprint probability (N, H, W) → loss."""
     weight: Callable[[LossConfig], float]
-    """In the sum of losses."""
+    """Weight in the sum of losses."""
     metric: Metric
 
 
@@ -87,7 +87,7 @@ def _footprint_targets(truth: Truth, config: LossConfig) -> dict[str, NDArray]:
 
 def _boundary_targets(truth: Truth, _config: LossConfig) -> dict[str, NDArray]:
     boundary = boundaries(truth.chip.instances, truth.gsd_m)
-    # Merged and coarse masks fill gaps, so they say nothing about gaps; unlabelled ground says nothing at all.
+    # Merged and coarse masks fill gaps, so they hold no information on gaps; unlabelled ground holds none at all.
     boundary[~truth.separated | (truth.chip.footprint == UNKNOWN)] = UNKNOWN
     return {"boundary": boundary}
 
@@ -135,8 +135,8 @@ def gap_weights(footprint: NDArray[np.uint8], gsd_m: float, gap_m: float, weight
 def _binary(logit: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     """Weighted binary cross entropy + soft Dice over the batch (Milletari et al. 2016), on known pixels; all (N, H, W).
 
-    segmentation-models-pytorch's DiceLoss is no substitute: it drops batches without a building, which teach open ground here, and its
-    ``smooth`` changed its meaning between versions.
+    The DiceLoss of segmentation-models-pytorch cannot replace it: it ignores batches without a building, which teach open ground
+    here, and the meaning of its ``smooth`` changed between versions.
     """
     known = (truth != UNKNOWN).to(logit.dtype)
     target = (truth == 1).to(logit.dtype)
@@ -144,7 +144,7 @@ def _binary(logit: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     entropy = F.binary_cross_entropy_with_logits(logit, target, weight, reduction="sum") / weight.sum().clamp_min(1)
     probability = logit.sigmoid() * known
     dice = 1 - (2 * (probability * target).sum() + 1) / (probability.sum() + target.sum() + 1)
-    # A batch in which nothing is known must not pull anything.
+    # A batch without any known pixel must not change the network.
     return entropy + dice * (known.sum() > 0)
 
 
@@ -171,7 +171,7 @@ def _binary_distance(logits: Tensor, answer: Tensor, _built: Tensor) -> Tensor:
 
 
 def _stage_distance(logits: Tensor, answer: Tensor, built: Tensor) -> Tensor:
-    """Cross entropy as far as the teachers see a building."""
+    """Cross entropy, weighted by the building probability of the teachers."""
     entropy = -(answer * logits.log_softmax(dim=1)).sum(dim=1)
     return (entropy * built).sum() / built.sum().clamp_min(1)
 

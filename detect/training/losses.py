@@ -1,4 +1,4 @@
-"""The losses of the network: each head's own, summed, and those that need no labels."""
+"""The losses of the network: the sum over its heads, and those that need no labels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def network_loss(logits: Tensor, batch: Mapping[str, Tensor], config: LossConfig
 def distance(logits: Tensor, answer: Tensor, config: LossConfig) -> Tensor:
     """Cross entropy to the mean answer of teachers (Hinton et al. 2015, arXiv:1503.02531), weighted as in ``network_loss``.
 
-    Every pixel counts, labelled or not; for stages as far as the teachers see a building.
+    Every pixel counts, labelled or not; for stages, weighted by the building probability of the teachers.
 
     Args:
         logits: (N, 5, H, W).
@@ -51,7 +51,8 @@ def _sum(parts: Mapping[str, Tensor], config: LossConfig) -> Tensor:
 def disagreement(logits: Tensor) -> Tensor:
     """Mean squared difference between the footprint and boundary probabilities of the two halves of a batch.
 
-    The halves are one picture sampled twice (Sajjadi et al. 2016, arXiv:1606.04586): results must not depend on where the pixels fell.
+    The halves are one picture sampled twice (Sajjadi et al. 2016, arXiv:1606.04586): results must not depend on the position of
+    the pixel grid.
     """
     one, two = logits[:, _INDEPENDENT].sigmoid().chunk(2)
     return (one - two).square().mean()

@@ -19,7 +19,7 @@ from detect.datasets.chips import UNKNOWN, Chip
 from detect.training.heads import METRICS
 
 MIN_REFERENCE_PX = 20
-"""Smaller remnants of outlines, cut by a chip's edge, are not counted either way."""
+"""Smaller remnants of outlines at a chip's edge are not counted as reference, nor as missed."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Tally:
     """Of each building whose stage is known: its three stage probabilities as predict pools them, and the true stage, 0–2."""
 
     def __add__(self, other: Tally) -> Tally:
-        """Both together."""
+        """The sum of two tallies."""
         return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def feed(self, probabilities: NDArray[np.uint8], chip: Chip, params: InstanceParams) -> None:
@@ -81,7 +81,7 @@ class Tally:
 def class_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """F1 of each class (…, classes) of confusion matrices (…, classes, classes) by (truth, answer); 0 where a class never occurs.
 
-    scikit-learn takes single answers, thousands of times slower than this on the matrices of a bootstrap.
+    scikit-learn needs single answers and is thousands of times slower on the matrices of a bootstrap.
     """
     right = np.diagonal(confusion, axis1=-2, axis2=-1)
     return 2 * right / np.maximum(confusion.sum(axis=-1) + confusion.sum(axis=-2), 1)
@@ -103,7 +103,7 @@ def _stage_answers(heads: NDArray[np.uint8], chip: Chip) -> list[tuple[float, fl
 def match_labels(predicted: NDArray[np.int32], reference: NDArray[np.int_]) -> tuple[int, int, int]:
     """(matched at IoU ≥ 0.5, predicted, reference) of two label images.
 
-    At IoU > 0.5 a reference can have one partner at most, so no assignment has to be searched.
+    At IoU > 0.5 a reference has at most one partner, so no assignment is needed.
     """
     _, ours = np.unique(predicted, return_inverse=True)
     _, theirs = np.unique(reference, return_inverse=True)
@@ -144,7 +144,7 @@ def evaluate_chips(
     """Tallies by place (``data_set/place``) of the chips in ``rows``.
 
     Args:
-        rows: of a chip store's index.
+        rows: rows of a chip store's index.
         read: chip name → chip.
         predict: image (H, W, 3) uint8 → heads (5, H, W) uint8.
         read_gsd_m: ground size of a chip's pixel → of the network's pixel on it, metres.
@@ -162,7 +162,7 @@ def scores_of(tallies: Mapping[str, Tally], coarse: Container[str] = ()) -> dict
 
     Args:
         tallies: by ``data_set/place``.
-        coarse: data sets whose labels join neighbours; what needs outlines (``f1``) is NaN there.
+        coarse: data sets whose labels merge neighbours; metrics that need outlines (``f1``) are NaN there.
     """
     sets: dict[str, Tally] = defaultdict(Tally)
     for place, tally in sorted(tallies.items()):
@@ -182,11 +182,11 @@ def scores_of(tallies: Mapping[str, Tally], coarse: Container[str] = ()) -> dict
 
 
 def coarse_sets(index: pd.DataFrame) -> set[str]:
-    """Data sets of a chip store all of whose labels are coarse masks."""
+    """Data sets of a chip store that have only coarse masks as labels."""
     return {name for name, rows in index.groupby("data_set") if (rows["label_kind"] == "coarse").all()}
 
 
 def _mean(values: Iterable[float]) -> float:
-    """Mean of the values that are numbers."""
+    """Mean of the values that are not NaN."""
     numbers = [v for v in values if not np.isnan(v)]
     return float(np.mean(numbers)) if numbers else float("nan")

@@ -1,6 +1,6 @@
-"""The linear layer of the stage head: varied crops, the fit, its temperature, and what is measured of it.
+"""The linear layer of the stage head: varied crops, the fit, its temperature, and its scores.
 
-Everything that is chosen is chosen by leaving one training place out at a time; held-out places are only measured.
+All choices are made by leaving out one training place at a time; held-out places are only scored.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from detect.training.metrics import class_f1
 
 ECE_BINS = 15
 _OUTLINE_M = 0.6
-"""How far a found footprint lies off, and by how much it is too wide or narrow: deviation, metres."""
+"""Standard deviation of the position and of the width of detected footprints, metres."""
 
 
 def varied(crops: NDArray[np.uint8], gsds_m: Sequence[float], rng: np.random.Generator) -> NDArray[np.uint8]:
     """One building's crops (scales, S, S, 4) as another sensor, sun and outline might show them.
 
-    Mirrored or turned by right angles; brighter, darker, tinted; in half of the cases as blurred as pixels of up to 1 m; the footprint
-    (last band, 0 or 255) moved, grown or shrunk as found ones are.
+    Mirrored or turned by right angles; brighter, darker, tinted; in half of the cases as blurred as pixels of up to 1 m; the
+    footprint (last band, 0 or 255) moved, grown or shrunk, like detected ones.
     """
     turn, move = int(rng.integers(1, 8)), rng.normal(0, _OUTLINE_M, 2)
     grow_m, coarse_m = rng.normal(0, _OUTLINE_M), float(rng.uniform(0.4, 1.0)) if rng.random() < 0.5 else 0.0
@@ -61,17 +61,17 @@ def _another_outline(mask: NDArray[np.uint8], move_px: NDArray[np.float64], grow
 
 @dataclass(frozen=True)
 class Components:
-    """Standardised features and their principal components, which need no labels; scikit-learn finds them."""
+    """The principal components of standardised features, found without labels by scikit-learn."""
 
     mean: NDArray[np.floating]
-    """(F,) of the features."""
+    """(F,) mean of the features."""
     sd: NDArray[np.floating]
-    """(F,)."""
+    """(F,) standard deviation of the features."""
     axes: NDArray[np.floating]
     """(components, F), scaled so that all components together have a deviation of one."""
 
     @staticmethod
-    def of(features: NDArray[np.float32], count: int) -> Components:
+    def from_features(features: NDArray[np.float32], count: int) -> Components:
         """The first components of features (n, F)."""
         from sklearn.decomposition import PCA
 
@@ -89,30 +89,30 @@ class Linear:
     """Multinomial logistic regression on components; scikit-learn does the work."""
 
     def __init__(self, components: Components, strength: float, balance: float) -> None:
-        """Say how.
+        """Set the method.
 
         Args:
-            components: of the features.
+            components: components of the features.
             strength: inverse of the penalty (scikit-learn's C).
-            balance: power of a class's rarity by which its buildings weigh more; 0 as they are, 1 all classes the same.
+            balance: exponent of the weight of rare classes; with 0 all buildings have the same weight, with 1 all classes.
         """
         self.components, self.strength, self.balance = components, strength, balance
 
     def fit(self, features: NDArray[np.float32], truth: NDArray[np.int64], weight: NDArray[np.float64]) -> Linear:
-        """Learn from features (n, F), classes (n,) and weights (n,); itself."""
+        """Learn from features (n, F), classes (n,) and weights (n,); returns itself."""
         from sklearn.linear_model import LogisticRegression
 
         totals = np.bincount(truth, weight, 3)
         weight = weight * (totals.sum() / np.maximum(totals, 1e-9))[truth] ** self.balance
         model = LogisticRegression(C=self.strength, max_iter=300)
         model.fit(self.components.scores(features), truth, sample_weight=weight / weight.mean())
-        # Components and regression are both linear: one matrix of standardised features.
+        # Components and regression are both linear, so they combine to one matrix on standardised features.
         self.matrix = model.coef_ @ self.components.axes  # (3, F)
         self.bias = model.intercept_
         return self
 
     def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, 3)."""
+        """Stage probabilities (n, 3) of features (n, F)."""
         logits = ((features - self.components.mean) / self.components.sd) @ self.matrix.T + self.bias
         return np.asarray(softmax(logits, axis=1))
 
@@ -123,12 +123,12 @@ def measured(p: NDArray[np.float64], truth: NDArray[np.int64], *, draws: int = 1
     Args:
         p: (n, 3) stage probabilities.
         truth: (n,) stages 0–2.
-        draws: of the bootstrap.
-        seed: of the bootstrap.
+        draws: number of bootstrap samples.
+        seed: seed of the bootstrap.
 
     Returns:
-        ``macro_f1`` over the stages that occur; ``ece`` of the likeliest stage in 15 bins of equal width, over buildings as they
-        occur; ``ece_balanced`` with every stage weighing the same.
+        ``macro_f1`` over the stages that occur; ``ece`` of the most likely stage in 15 bins of equal width, over all buildings;
+        ``ece_balanced`` with the same weight for every stage.
     """
     from sklearn.metrics import confusion_matrix
 

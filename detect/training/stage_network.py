@@ -1,6 +1,7 @@
 """The second look at each building: an ImageNet encoder over two crops, pooled inside the footprint and around it, and one linear layer.
 
-Frozen features and a linear layer, because unfinished buildings with labels are some hundred: fewer numbers are learnt than a decoder has.
+It has frozen features and a linear layer, because there are only some hundred labelled unfinished buildings, too few for a
+decoder.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from detect.network.model import DEFAULT_ARCHITECTURE, build_network, load_image
 from detect.training.export import store_half
 
 RING_PX = 9
-"""Width of what is looked at around a footprint: 2.7 m at 0.3 m, 1.4 m at 0.15 m."""
+"""Width of the ring around a footprint that is used: 2.7 m at 0.3 m per pixel, 1.4 m at 0.15 m."""
 _STRIDES = (4, 8, 16, 32)
 
 
@@ -43,7 +44,7 @@ class StageNetwork(nn.Module):
         load_imagenet(whole, encoder)
         self.encoder = whole.encoder.eval()
         channels = self.encoder.out_channels[2:]
-        # Texture is a matter of fine layers: their deviation inside counts too, the coarsest has too few pixels for one.
+        # Fine layers show texture, so their standard deviation inside is a feature too; the coarsest layer has too few pixels.
         self.features = scales * (3 * sum(channels) - channels[-1])
         self.register_buffer("mean", torch.zeros(self.features))
         self.register_buffer("sd", torch.ones(self.features))
@@ -56,7 +57,7 @@ class StageNetwork(nn.Module):
         around = functional.max_pool2d(inside, 2 * RING_PX + 1, 1, RING_PX) - inside
         parts = []
         for stride, layer in zip(_STRIDES, self.encoder(flat[:, :3] * 2 - 1)[2:], strict=True):
-            # A footprint without surroundings in the crop, or the other way round, has the mean of all.
+            # If a crop holds only the footprint or only surroundings, the mean of all pixels replaces the missing part.
             weights = [functional.avg_pool2d(mask, stride) + 1e-6 for mask in (inside, around)]
             means = [(layer * w).sum((2, 3)) / w.sum((2, 3)) for w in weights]
             parts += means
@@ -71,7 +72,7 @@ class StageNetwork(nn.Module):
 
 
 def features_of(network: StageNetwork, crops: NDArray[np.uint8], batch: int = 16) -> NDArray[np.float32]:
-    """Features (N, F) of crops (N, scales, S, S, 4) uint8, the last band 0 or 255; by ONNX Runtime, which will run what ships."""
+    """Features (N, F) of crops (N, scales, S, S, 4) uint8, the last band 0 or 255; by ONNX Runtime, as in prediction."""
     scales, side = crops.shape[1:3]
     session = onnxruntime.InferenceSession(
         _traced(_Pooled(network), scales, side, "features").SerializeToString(), providers=["CPUExecutionProvider"]
@@ -93,7 +94,7 @@ class _Pooled(nn.Module):
 
 
 def stage_onnx(network: StageNetwork, scales: int, crop_px: int) -> onnx.ModelProto:
-    """The graph: ``crops`` (N, scales, 4, S, S) float32 → ``stages`` (N, 3); matrices are stored as float16 and widened."""
+    """The graph: ``crops`` (N, scales, 4, S, S) float32 → ``stages`` (N, 3); matrices are stored as float16."""
     model = _traced(network, scales, crop_px, "stages")
     store_half(model.graph)
     onnx.checker.check_model(model)
@@ -103,7 +104,7 @@ def stage_onnx(network: StageNetwork, scales: int, crop_px: int) -> onnx.ModelPr
 def _traced(network: nn.Module, scales: int, crop_px: int, output: str) -> onnx.ModelProto:
     buffer: Any = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracing exporter is deprecated; a test holds its graph to torch
+        warnings.simplefilter("ignore")  # the tracing exporter is deprecated; a test compares its graph with torch
         torch.onnx.export(
             network.eval(),
             (torch.zeros(2, scales, 4, crop_px, crop_px),),

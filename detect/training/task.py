@@ -28,11 +28,11 @@ from detect.training.losses import disagreement, distance, network_loss
 from detect.training.metrics import Tally, coarse_sets, evaluate_chips, scores_of
 
 CHIPS_PER_PLACE = 1
-"""Validation during training looks at the fullest chip of each place; ``detect test`` looks at all."""
+"""Validation during training uses the chip with most buildings of each place; ``detect test`` uses all chips."""
 
 
 class _SingleOnCpu(nn.Conv2d):
-    """A depthwise convolution that stays in float32 on a CPU whatever autocast says: there it is many times slower in bfloat16."""
+    """A depthwise convolution that stays in float32 on a CPU despite autocast: there it is many times slower in bfloat16."""
 
     def forward(self, image: Tensor) -> Tensor:
         """As ``Conv2d``."""
@@ -50,12 +50,12 @@ def spare_depthwise(network: nn.Module) -> None:
 
 
 def rate_factor(config: TrainConfig, step: int, budget: TimeBudget | None = None) -> float:
-    """What the learning rate is multiplied by at a step: a linear rise, a stretch at 1, then half a cosine.
+    """The factor of the learning rate at a step: a linear rise, a constant part at 1, then half a cosine.
 
-    With a budget, the rise ends when the steps of the run are fixed.
+    With a budget, the rise ends when the number of steps is fixed.
 
-    torch's SequentialLR of LinearLR, ConstantLR and CosineAnnealingLR gives the same numbers, but each step from the one before: its
-    checkpoints carry the state of three schedules, and it could not go on from those of earlier versions.
+    torch's SequentialLR of LinearLR, ConstantLR and CosineAnnealingLR gives the same numbers, but computes each step from the one
+    before: its checkpoints hold the state of three schedules, and it could not continue from those of earlier versions.
     """
     steps = config.steps if budget is None or budget.steps is None else budget.steps
     warm = max(1, round(steps * config.optimizer.warmup)) if budget is None else LAST_MEASURED
@@ -85,7 +85,7 @@ class SegmentationTask(lightning.LightningModule):
             start_from(self.network, network.start)
         elif network.pretrained:
             load_imagenet(self.network, network.encoder)
-        # In a list, so that checkpoints and averages leave them alone.
+        # In a list, so that checkpoints and averages ignore them.
         self._teachers = [load_network(load_weights(name)).requires_grad_(False) for name in network.teachers]
         spare_depthwise(self.network)
         self.network.to(memory_format=torch.channels_last)  # three times as fast on a CPU
@@ -101,7 +101,7 @@ class SegmentationTask(lightning.LightningModule):
         return losses["loss"]
 
     def losses(self, batch: dict[str, Tensor], draw: tuple[int, ...]) -> dict[str, Tensor]:
-        """Losses of one batch by name, ``loss`` their weighted sum; ``draw`` seeds what is drawn for the batch as a whole."""
+        """Losses of one batch by name, ``loss`` their weighted sum; ``draw`` is the seed of choices for the batch."""
         loss = self.config.loss
         if self.config.data.mixed:
             batch = mix(batch, self.config.data.mixed, (*draw, 1))
@@ -122,7 +122,7 @@ class SegmentationTask(lightning.LightningModule):
         return losses
 
     def on_fit_start(self) -> None:
-        """Teachers stand where the network stands."""
+        """Move the teachers to the device of the network."""
         for teacher in self._teachers:
             teacher.to(self.device)
 
@@ -144,11 +144,11 @@ class SegmentationTask(lightning.LightningModule):
                 value.lerp_(learnt[name], 1 - network.keep)
 
     def on_train_batch_start(self, _batch: Any, _index: int) -> None:
-        """Hold the encoder still for the first steps; which steps follows from their number, so a resumed run does the same."""
+        """Freeze the encoder for the first steps, by their number, so that a resumed run does the same."""
         moves = self.global_step >= self.config.network.freeze * self.config.steps
         whole: Any = self.network
         whole.encoder.requires_grad_(moves)
-        whole.encoder.train(moves)  # its batch norms keep the statistics that its matrices were trained with
+        whole.encoder.train(moves)  # its batch norms keep the statistics of the original training
         if self.config.network.norms_at_rest:
             for module in whole.modules():
                 if isinstance(module, torch.nn.BatchNorm2d):

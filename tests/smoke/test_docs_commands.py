@@ -361,6 +361,21 @@ def test_linked_file_exists(target: Path) -> None:
     assert target.exists()
 
 
+PATHS = [
+    pytest.param(path, id=f"{name_of(page)}: {path}")
+    for page in PAGES
+    for path in sorted(
+        set(re.findall(r"`((?:detect|scripts|benchmarks|configs|docs|tests)/[\w./-]+)`", page.read_text(encoding="utf-8")))
+    )
+    if "NAME" not in path and not path.startswith("benchmarks/results")
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_named_file_of_the_repository_exists(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
 def test_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
     texts = [page.read_text(encoding="utf-8") for page in PAGES]

@@ -212,23 +212,30 @@ def write_profile(folder: Path, change: dict, drop: str | None = None) -> Path:
     ("change", "message"),
     [
         ({"colour": "red"}, "mine.yaml: unknown key 'colour'; known are"),
-        ({"group": {"min_buildings": 3}}, "mine.yaml: group: key 'heading_tolerance_deg' is missing"),
-        ({"group": 3}, "mine.yaml: group: expects keys"),
-        ({"length_m": [60, 40, 80, 90]}, "length_m: .* must not fall"),
-        ({"length_m": 5}, "length_m: expects 4 numbers"),
-        ({"length_m": [1, 2, 3]}, "length_m: expects 4 numbers"),
-        ({"width_m": None}, "width_m: expects 4 numbers"),
-        ({"width_m": [-1, 2, 3, 4]}, "width_m: expects a number of at least 0, not -1"),
-        ({"aspect": [1, 2, 3, float("inf")]}, "aspect: expects a number .* not inf"),
-        ({"beds_per_room": {"low": 4}}, "beds_per_room: key 'high' is missing"),
-        ({"beds_per_room": {"low": 5, "likely": 4, "high": 6}}, "beds_per_room: .* must not fall"),
-        ({"calibration": {"intercept": -1, "shape": 1}}, "calibration: key 'group' is missing"),
-        ({"calibration": {"intercept": "low", "shape": 1, "group": 1}}, "calibration.intercept: expects a number, not 'low'"),
-        ({"calibration": {"intercept": 1, "shape": -1, "group": 1}}, "calibration.shape: expects a number of at least 0"),
-        ({"rooms_per_metre": {"low": 1, "likely": 2}}, "rooms_per_metre: key 'high' is missing"),
-        ({"storeys": "two"}, "storeys: expects a number of at least 0, not 'two'"),
-        ({"storeys": True}, "storeys: expects a number"),
-        ({"min_score": [1]}, "min_score: expects a number"),
+        ({"group": {"min_buildings": 3}}, "mine.yaml: 'group.max_gap_m' is missing; it must be a number of at least 0"),
+        ({"group": 3}, "mine.yaml: 'group' is 3; it must be an object with keys"),
+        ({"length_m": [60, 40, 80, 90]}, "'length_m' is .*; it must be a list of 4 numbers that do not fall from left to right"),
+        ({"length_m": 5}, "'length_m' is 5; it must be a list of 4 numbers"),
+        ({"length_m": [1, 2, 3]}, r"'length_m' is \[1, 2, 3\]; it must be a list of 4 numbers"),
+        ({"width_m": None}, "'width_m' is null; it must be a list of 4 numbers"),
+        ({"width_m": [-1, 2, 3, 4]}, r"'width_m\[0\]' is -1; it must be a number of at least 0"),
+        ({"aspect": [1, 2, 3, float("inf")]}, r"'aspect\[3\]' is Infinity; it must be a number"),
+        ({"beds_per_room": {"low": 4}}, "'beds_per_room.likely' is missing"),
+        ({"beds_per_room": {"low": 5, "likely": 4, "high": 6}}, "'beds_per_room' is .* low ≤ likely ≤ high"),
+        ({"calibration": {"intercept": -1, "shape": 1}}, "'calibration.group' is missing"),
+        (
+            {"calibration": {"intercept": "low", "shape": 1, "group": 1}},
+            "'calibration.intercept' is \"low\"; it must be a number",
+        ),
+        (
+            {"calibration": {"intercept": 1, "shape": -1, "group": 1}},
+            "'calibration.shape' is -1; it must be a number of at least 0",
+        ),
+        ({"rooms_per_metre": {"low": 1, "likely": 2}}, "'rooms_per_metre.high' is missing"),
+        ({"storeys": "two"}, "'storeys' is \"two\"; it must be a whole number"),
+        ({"storeys": True}, "'storeys' is true; it must be a whole number"),
+        ({"storeys": 2.5}, "'storeys' is 2.5; it must be a whole number"),
+        ({"min_score": [1]}, r"'min_score' is \[1\]; it must be a number"),
     ],
 )
 def test_wrong_profiles_are_one_line(tmp_path: Path, change: dict, message: str) -> None:
@@ -239,7 +246,7 @@ def test_wrong_profiles_are_one_line(tmp_path: Path, change: dict, message: str)
 
 @pytest.mark.parametrize("key", ["name", "length_m", "group", "storeys", "rooms_per_building"])
 def test_each_needed_key_is_missed(tmp_path: Path, key: str) -> None:
-    with pytest.raises(InputError, match=f"mine.yaml: key '{key}' is missing$"):
+    with pytest.raises(InputError, match=f"mine.yaml: '{key}' is missing; it must be .* is an example$"):
         load_profile(write_profile(tmp_path, {}, drop=key))
 
 
@@ -253,7 +260,7 @@ def test_what_is_optional_may_be_left_out(tmp_path: Path) -> None:
 def test_a_profile_that_is_no_yaml_is_one_line(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "p.yaml"
     path.write_bytes(text)
-    with pytest.raises(InputError, match=r"p\.yaml: (is no YAML|expects keys)") as caught:
+    with pytest.raises(InputError, match=r"p\.yaml: (is no YAML|it is .*; it must be an object with keys)") as caught:
         load_profile(path)
     assert "\n" not in str(caught.value)
 

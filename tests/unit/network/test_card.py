@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from detect.base.errors import InputError
-from detect.network.card import Calibration, card_from, read_card
+from detect.network.card import Calibration, Temperature, card_from, read_card
 from detect.network.heads import HEAD_NAMES
 from detect.network.lattice import Lattice
 
@@ -45,11 +45,11 @@ def changed(keys: str, value: Any) -> dict[str, Any]:
 
 def test_a_card_with_the_least_keys_has_defaults_for_the_others() -> None:
     card = card_from(least_card(), "tiny.json")
-    assert (card.name, card.gsd_m, card.finest_gsd_m, card.gsd_range_m) == ("tiny", 0.5, 0.5, (0.1, 1.0))
-    assert card.lattice == Lattice(512, 128, 32)
+    assert (card.name, card.gsd_m, card.finest_gsd_m, card.gsd_range_m) == ("tiny", 0.5, None, (0.1, 1.0))
+    assert card.tile == Lattice(512, 128, 32)
     assert (card.thresholds.boundary, card.thresholds.seed_margin) == (0.3, None)
-    assert card.calibration == Calibration(1.0, 1.0, (1.0, 1.0, 1.0))
-    assert card.brightness is None and card.second_look is None
+    assert card.calibration == Calibration(None, None, (1.0, 1.0, 1.0))
+    assert card.brightness is None and card.stage_head is None
     assert card.bands == ("red", "green", "blue")
 
 
@@ -59,10 +59,10 @@ def test_optional_keys_are_read() -> None:
     calibration = {"footprint": {"temperature": 1.3}, "stage": None, "stage_class_weights": [3, 3, 1]}
     more = {"files": files, "brightness": brightness, "calibration": calibration, "stage_head": {"gsds_m": [0.3], "crop_px": 64}}
     card = card_from(least_card() | more | {"finest_gsd_m": 0.2, "bands": ["nir", "red", "green"]}, "tiny.json")
-    assert card.calibration == Calibration(1.3, 1.0, (3.0, 3.0, 1.0))
-    assert card.brightness is not None and card.brightness.sd_sd == (0.05, 0.05, 0.05)
-    assert card.second_look is not None
-    assert (card.second_look.gsds_m, card.second_look.crop_px, card.second_look.sure_from) == ((0.3,), 64, math.inf)
+    assert card.calibration == Calibration(Temperature(1.3), None, (3.0, 3.0, 1.0))
+    assert card.brightness is not None and card.brightness.std_sd == (0.05, 0.05, 0.05)
+    assert card.stage_head is not None
+    assert (card.stage_head.gsds_m, card.stage_head.crop_px, card.stage_head.sure_from) == ((0.3,), 64, math.inf)
     assert (card.finest_gsd_m, card.bands) == (0.2, ("nir", "red", "green"))
 
 
@@ -79,11 +79,11 @@ def test_as_a_mapping_a_card_is_its_json() -> None:
     [
         ("name", "a text"),
         ("files", "an object with keys"),
-        ("heads", "a list of texts"),
+        ("heads", f"the heads that this version runs, {', '.join(HEAD_NAMES)}"),
         ("gsd_m", "a number above 0"),
         ("gsd_range_m", "a list of 2 numbers"),
         ("tile", "an object with keys"),
-        ("tile.halo_px", "a whole number of pixels"),
+        ("tile.halo_px", "a whole number"),
         ("normalisation.std", "a list of 3 numbers"),
         ("architecture", "an object with keys"),
         ("thresholds.footprint", "a number from 0 to 1"),
@@ -107,11 +107,11 @@ def test_a_missing_key_is_named_with_the_file_and_what_is_wanted(tmp_path: Path,
         ("gsd_m", True, "a number above 0"),
         ("gsd_m", math.inf, "a number above 0"),
         ("heads", ["footprint"], f"the heads that this version runs, {', '.join(HEAD_NAMES)}"),
-        ("tile.core_px", 512.5, "a whole number of pixels"),
+        ("tile.core_px", 512.5, "a whole number"),
         ("thresholds.footprint", 45, "a number from 0 to 1"),
         ("thresholds.mean_margin", "wide", "a number"),
         ("normalisation.mean", [0.5, 0.5], "a list of 3 numbers"),
-        ("normalisation.mean", [0.5, 0.5, "red"], "a list of numbers"),
+        ("normalisation.mean", [0.5, 0.5, "red"], "a number"),
         ("calibration.stage", {"temperature": -1}, "a number above 0"),
         ("calibration.stage_class_weights", [1], "a list of 3 numbers"),
         ("brightness", [1], "an object with keys"),
@@ -128,7 +128,7 @@ def test_an_impossible_value_is_named_with_its_key(keys: str, value: Any, wanted
 
 @pytest.mark.parametrize("tile", [{"core_px": 500}, {"halo_px": 100}, {"stride_px": 0}])
 def test_a_tile_on_which_parts_and_whole_disagree_is_refused(tile: dict[str, int]) -> None:
-    with pytest.raises(InputError, match="'tile' is impossible"):
+    with pytest.raises(InputError, match=r"'tile' is impossible: (core|halo|stride)_px must be"):
         card_from(least_card() | {"tile": least_card()["tile"] | tile}, "tiny.json")
 
 

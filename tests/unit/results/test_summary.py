@@ -25,7 +25,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_what_is_read_is_written_byte_for_byte(content: dict[str, Any]) -> None:
-    for later in ({}, {"timings_s": {"total": 1}, "files": {"mask.tif": "ab"}, "recounted": {"sites": None}}):
+    for later in ({}, {"timings_s": {"total": 1.5}, "files": {"mask.tif": "ab"}, "recounted": {"sites": None}}):
         assert json.dumps(Summary.from_json(content | later, "x").to_json()) == json.dumps(content | later)
 
 
@@ -34,7 +34,7 @@ def test_what_is_read_is_written_byte_for_byte(content: dict[str, Any]) -> None:
     [
         ("run", {"work_gsd_m": "0.3"}, "'run.work_gsd_m' is \"0.3\"; it must be a number"),
         ("run", {"structure": None}, "'run.structure' is null; it must be an object"),
-        ("total", {"buildings": {"estimate": 1, "low": 0}}, "lacks 'total.buildings.high'"),
+        ("total", {"buildings": {"estimate": 1, "low": 0}}, "'total.buildings.high' is missing; it must be a whole number"),
         ("scene", {"sites_are": "fields"}, "'scene.sites_are' is \"fields\"; it must be one of"),
     ],
 )

@@ -39,7 +39,7 @@ def test_the_layer_learns_what_is_linear_and_rare_classes_weigh_more() -> None:
     features[np.arange(600), truth] += 3
     weight = np.ones(600)
     fair, plain = (
-        Linear(Components.of(features, 20), 0.1, balance).fit(features, truth, weight).probabilities(features)
+        Linear(Components.from_features(features, 20), 0.1, balance).fit(features, truth, weight).probabilities(features)
         for balance in (1.0, 0.0)
     )
     assert (fair.argmax(axis=1) == truth).mean() > 0.8
@@ -82,7 +82,7 @@ def test_scores_are_those_of_the_libraries() -> None:
 def test_the_graph_answers_as_the_network_does_for_any_number_of_buildings() -> None:
     network = StageNetwork("tu-efficientnet_lite0", 2)
     features = features_of(network, crops())
-    layer = Linear(Components.of(features, 2), 1.0, 0.5).fit(features, np.array([0, 1, 2]), np.ones(3))
+    layer = Linear(Components.from_features(features, 2), 1.0, 0.5).fit(features, np.array([0, 1, 2]), np.ones(3))
     with torch.no_grad():
         network.mean.copy_(torch.from_numpy(layer.components.mean))
         network.sd.copy_(torch.from_numpy(layer.components.sd))
