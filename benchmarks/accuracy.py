@@ -36,8 +36,7 @@ from detect.base.matching import covered_by, match, overlaps
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.census.rates import COUNT_IOU, DORMITORY, count_rates
-from detect.datasets.outlines import drawings_in
-from detect.datasets.samples import drawn_image
+from detect.datasets.samples import drawings_of, drawn_image
 from detect.evaluation.footprints import evaluate
 from detect.network.weights import load_weights
 from detect.results.observed import observed_ground
@@ -134,7 +133,7 @@ def held_out(data: Path, scratch: Path) -> Iterator[HeldOut]:
 
 def _drawn_anew(data: Path) -> Iterator[HeldOut]:
     """The validation images of which windows were drawn by hand."""
-    for drawing in drawings_in(data / "redrawn"):
+    for drawing in drawings_of(data):
         if drawing.split != "val":
             continue
         image = drawn_image(drawing, drawing.place)

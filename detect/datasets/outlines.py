@@ -71,6 +71,16 @@ class Drawing:
             {"stage": [*self.stages, None], "unknown": [False] * len(self.polygons) + [True]}, geometry=[*self.polygons, outside]
         )
 
+    def with_more(self, other: Drawing) -> Drawing:
+        """This drawing and another one of the same image."""
+        return replace(
+            self,
+            polygons=self.polygons + other.polygons,
+            stages=self.stages + other.stages,
+            windows=self.windows + other.windows,
+            kinds=self.kinds + other.kinds,
+        )
+
     def image_path(self) -> Path:
         """The image, beside the file or below the folder above.
 
@@ -110,7 +120,16 @@ def drawings_in(folder: Path) -> list[Drawing]:
     Raises:
         InputError: a file that does not follow ``LAYOUT``.
     """
-    return own_places([read_drawing(path) for path in sorted(folder.glob("*.json"))])
+    return own_places(read_drawings(folder))
+
+
+def read_drawings(folder: Path) -> list[Drawing]:
+    """Every ``*.json`` of a folder, by name, each with the place that it names.
+
+    Raises:
+        InputError: a file that does not follow ``LAYOUT``.
+    """
+    return [read_drawing(path) for path in sorted(folder.glob("*.json"))]
 
 
 def own_places(drawings: list[Drawing]) -> list[Drawing]:

@@ -23,7 +23,7 @@ from detect.base.geometry import moved
 from detect.base.stages import CODES
 from detect.datasets.chips import UNKNOWN
 from detect.datasets.images import DataSet, LabelledImage, Labels, Mask, Outlines, burn, raster, vector
-from detect.datasets.outlines import Drawing, drawings_in, labelled
+from detect.datasets.outlines import Drawing, labelled, own_places, read_drawings
 
 MERGED = frozenset({"open_cities_accra"})  # masks in which attached houses are one
 LOOSE = frozenset({"spacenet1_rio", "fair_oam/banepa"})  # data sets, or places of one, whose outlines lie a metre or two off
@@ -34,19 +34,26 @@ COARSE_CLEAR_PX = 6
 """Distance from a coarse polygon that counts as well outside, in the image's own pixels."""
 SWAPPED = ("dubai/tile2_", "dubai/tile4_", "dubai/tile7_", "dubai/tile8_")
 """Images published with red and blue swapped: pools are orange, sand is bluish."""
-REDRAWN = {
-    "dubai": ("hitl_dubai", "CC0-1.0"),
-    "south_tyrol": ("south_tyrol", "CC-BY-4.0"),
-    "naip_california": ("naip_california", "CC-BY-4.0"),
-    "earthview": ("earthview", "CC-BY-4.0"),
-    "rareplanes": ("rareplanes", "CC-BY-SA-4.0"),
-    "wellington": ("linz_wellington", "CC-BY-4.0"),
-    "zurich": ("swisstopo_zurich", "open with credit (swisstopo)"),
-    "bern": ("swisstopo_bern", "open with credit (swisstopo)"),
-    "boruszyn": ("boruszyn", "CC-BY-3.0"),
-    "bellingham": ("usgs_bellingham", "public domain"),
+DRAWN = {
+    "dubai/": ("hitl_dubai", "CC0-1.0"),
+    "rio/": ("spacenet1_rio", "CC-BY-SA-4.0"),
+    "south_tyrol/": ("south_tyrol", "CC-BY-4.0"),
+    "naip_california/": ("naip_california", "CC-BY-4.0"),
+    "pool/naip_": ("naip_california", "CC-BY-4.0"),
+    "earthview/": ("earthview", "CC-BY-4.0"),
+    "rareplanes/": ("rareplanes", "CC-BY-SA-4.0"),
+    "wellington/": ("linz_wellington", "CC-BY-4.0"),
+    "zurich/": ("swisstopo_zurich", "open with credit (swisstopo)"),
+    "bern/": ("swisstopo_bern", "open with credit (swisstopo)"),
+    "pool/bern_": ("swisstopo_bern", "open with credit (swisstopo)"),
+    "boruszyn/": ("boruszyn", "CC-BY-3.0"),
+    "pool/boruszyn_": ("boruszyn", "CC-BY-3.0"),
+    "bellingham/": ("usgs_bellingham", "public domain"),
+    "pool/mildenberg_": ("mildenberg", "CC0-1.0"),
 }
-"""Folders whose images have drawings in ``redrawn/``: data set and licence of the images."""
+"""First letters of the names of images that may have drawings: data set and licence of the images."""
+DRAWINGS = ("redrawn", "labels")
+"""Folders of drawings."""
 UNLISTED: tuple[dict[str, Any], ...] = (
     {"image": "formats/atlanta_pan_uint16.tif", "label": "formats/atlanta_pan_uint16.geojson", "label_kind": "outlines",
      "data_set": "spacenet4_atlanta", "place": "atlanta", "suggested_split": "train", "gsd_m": 0.5, "licence": "CC-BY-SA-4.0"},
@@ -58,7 +65,7 @@ SHIFTED = "outlines shifted"  # outlines that lie metres off their roofs are not
 VAL_BANEPA_SHARE = 1 / 3  # northern part of the labelled area that is kept for validation
 LAYOUT = (
     "index.csv (image, label, label_kind, data_set, place, suggested_split, gsd_m, licence) and the files it names; "
-    "perhaps redrawn/*.json, as detect prepare outlines reads them"
+    "perhaps redrawn/*.json and labels/*.json, as detect prepare outlines reads them"
 )
 
 
@@ -71,27 +78,37 @@ def images(source: Path) -> Iterator[LabelledImage]:
     index = index[index["label_kind"] != SHIFTED]
     index["place"] = _own_places(index)
     stages = _Stages(source)
-    drawings = {drawing.image: drawing for drawing in drawings_in(source / "redrawn")}
+    drawings = {(d.image, d.split): d for d in drawings_of(source)}
     unlisted = [item for item in UNLISTED if (source / item["image"]).is_file()]
     for item in [*index.to_dict("records"), *unlisted]:
         for needed in (item["image"], item["label"]):
             if not (source / needed).is_file():
                 raise InputError(f"{source / needed}: named in index.csv but missing; download the data set again")
-        drawing = drawings.pop(item["image"], None)
-        if item["data_set"] not in COARSE:
-            yield _image(source, item, stages)
-        elif item["suggested_split"] == "train":
+        drawing = drawings.pop((item["image"], item["suggested_split"]), None)
+        trains = item["suggested_split"] == "train"
+        if item["data_set"] in COARSE and trains:
             yield _coarse_image(source, item, drawing, stages)
-        elif drawing is not None:  # a coarse mask cannot validate
+        elif drawing is not None and not trains:
             yield drawn_image(drawing, item["place"])
+        elif item["data_set"] not in COARSE:  # a coarse mask cannot validate
+            yield _image(source, item, stages, drawing)
     for drawing in drawings.values():
-        if drawing.image.partition("/")[0] in REDRAWN:
-            yield drawn_image(drawing, drawing.place)
+        yield drawn_image(drawing, drawing.place)
+
+
+def drawings_of(source: Path) -> list[Drawing]:
+    """The drawings in the folders ``DRAWINGS`` whose images are known, those of one image and split as one."""
+    joined: dict[tuple[str, str | None], Drawing] = {}
+    for drawing in own_places([d for folder in DRAWINGS for d in read_drawings(source / folder)]):
+        if drawing.image.startswith(tuple(DRAWN)):
+            key = drawing.image, drawing.split
+            joined[key] = joined[key].with_more(drawing) if key in joined else drawing
+    return list(joined.values())
 
 
 def drawn_image(drawing: Drawing, place: str, **known: Any) -> LabelledImage:
     """An image with windows that were drawn again."""
-    data_set, licence = REDRAWN[drawing.image.partition("/")[0]]
+    data_set, licence = next(said for start, said in DRAWN.items() if drawing.image.startswith(start))
     bands = (3, 2, 1) if drawing.image.startswith(SWAPPED) else None
     return labelled(replace(drawing, place=place), data_set=data_set, licence=licence, bands=bands, **known)
 
@@ -124,7 +141,8 @@ def _own_places(index: pd.DataFrame) -> pd.Series:
     return index["place"].where(~straddles, index["image"].map(lambda image: Path(image).stem))
 
 
-def _image(source: Path, item: dict[str, Any], stages: _Stages) -> LabelledImage:
+def _image(source: Path, item: dict[str, Any], stages: _Stages, drawing: Drawing | None) -> LabelledImage:
+    """An image with the labels that the index names, but for windows that were drawn again."""
     path, data_set = source / item["image"], item["data_set"]
     is_mask = item["label_kind"] == "mask"
     area_path = path.parent / "labelled_area.geojson"
@@ -145,7 +163,7 @@ def _image(source: Path, item: dict[str, Any], stages: _Stages) -> LabelledImage
         licence=item["licence"],
         area=vector(area_path) if has_area else None,
         val_area=partial(_northern, area_path) if has_area else None,
-        refine=partial(_refine, stages, item["image"], data_set in MOSTLY_COMPLETE),
+        refine=partial(_refine, stages, item["image"], data_set in MOSTLY_COMPLETE, drawing),
         data_set=data_set,
     )
 
@@ -157,8 +175,8 @@ def _northern(area_path: Path) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(geometry=[shapely.box(west, north - (north - south) * VAL_BANEPA_SHARE, east, north)], crs=3857)
 
 
-def _refine(stages: _Stages, image: str, mostly_complete: bool, labels: Labels, to_work: Affine) -> None:
-    """Write the stages that annotators gave to single buildings into the labels of an image."""
+def _refine(stages: _Stages, image: str, mostly_complete: bool, drawing: Drawing | None, labels: Labels, to_work: Affine) -> None:
+    """Write the stages that annotators gave to single buildings, and windows that were drawn again, into the labels of an image."""
     size_hw = labels.stage.shape
 
     window_of = partial(_window_of, to_work=to_work, size_hw=size_hw)
@@ -171,6 +189,23 @@ def _refine(stages: _Stages, image: str, mostly_complete: bool, labels: Labels, 
         if stages.is_mark(polygon):
             labels.footprint[window & (labels.footprint != 1)] = 1 if code < 3 else UNKNOWN
         labels.stage[window & (labels.footprint == 1)] = code
+    if drawing is not None:
+        _redraw(drawing, labels, to_work)
+
+
+def _redraw(drawing: Drawing, labels: Labels, to_work: Affine) -> None:
+    """Replace the labels inside the windows of a drawing, and where its buildings reach beyond them."""
+    inside = _window_of(shapely.union_all(drawing.windows), to_work, labels.stage.shape)
+    buildings = [
+        (_window_of(p, to_work, labels.stage.shape), stage) for p, stage in zip(drawing.polygons, drawing.stages, strict=True)
+    ]
+    buildings = [(building, stage) for building, stage in buildings if (building & inside).any()]
+    for array in (labels.footprint, labels.instances, labels.stage):
+        array[inside] = 0
+    for number, (building, stage) in enumerate(buildings, start=int(labels.instances.max()) + 1):
+        labels.footprint[building] = 1
+        labels.instances[building] = number
+        labels.stage[building] = CODES[stage] if stage else 0
 
 
 def _window_of(polygon: BaseGeometry, to_work: Affine, size_hw: tuple[int, int]) -> NDArray[np.bool_]:

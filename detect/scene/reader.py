@@ -26,6 +26,7 @@ from rasterio.windows import Window
 
 from detect.base.errors import InputError
 from detect.base.grid import Span
+from detect.scene.collar import observed
 from detect.scene.resample import AREA_ONLY, axis_weights, reflect, resample, resampled_ones
 from detect.scene.stretch import FILL, stretched
 
@@ -80,7 +81,7 @@ class SceneReader:
         Also False if this cannot be known: for other formats, and for files in which a missing block is not no data.
         """
         dataset, bands, (row_scale, col_scale) = self._dataset, sorted(set(self._scene.bands)), self._grid.scale_rc
-        missing_is_nodata = self._scene.black_is_nodata or _is_marked_by_value(dataset, bands)
+        missing_is_nodata = self._scene.fill == 0 or _is_marked_by_value(dataset, bands)
         inside = span.clip(self._grid.size_hw)
         if dataset.driver != "GTiff" or not missing_is_nodata or inside.is_empty:
             return False
@@ -118,9 +119,7 @@ class SceneReader:
     def _averaged(self, span: Span, size_hw: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         scale = self._grid.scale_rc
         window = Window(span.col0 * scale[1], span.row0 * scale[0], span.width * scale[1], span.height * scale[0])
-        native, valid = read_native(
-            self._dataset, self._scene.bands, window, self._scene.black_is_nodata, size_hw, Resampling.average
-        )
+        native, valid = read_native(self._dataset, self._scene.bands, window, self._scene.fill, size_hw, Resampling.average)
         return native.astype(np.float32), valid
 
     def _read_inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -129,7 +128,7 @@ class SceneReader:
         row_weights, row0 = axis_weights(*rows, row_scale, height, smooth=row_scale < AREA_ONLY)
         col_weights, col0 = axis_weights(*cols, col_scale, width, smooth=col_scale < AREA_ONLY)
         window = Window(col0, row0, col_weights.shape[1], row_weights.shape[1])
-        native, valid = read_native(self._dataset, self._scene.bands, window, self._scene.black_is_nodata)
+        native, valid = read_native(self._dataset, self._scene.bands, window, self._scene.fill)
         if not valid.any():
             return np.full((3, *span.size_hw), FILL, np.float32), np.zeros(span.size_hw, bool)
         native = native.astype(np.float32)
@@ -208,11 +207,14 @@ def read_native(
     dataset: Any,
     bands: tuple[int, int, int],
     window: Window | None,
-    black_is_nodata: bool,
+    fill: float | None,
     out_hw: tuple[int, int] | None = None,
     resampling: Resampling = Resampling.nearest,
 ) -> tuple[NDArray[np.number], NDArray[np.bool_]]:
-    """Values (3, h, w) as they are stored and validity (h, w); with ``out_hw`` the read is decimated."""
+    """Values (3, h, w) as they are stored and validity (h, w); with ``out_hw`` the read is decimated.
+
+    Pixels that hold ``fill`` in every band are not valid.
+    """
     wanted = sorted(set(bands))
     shape: dict[str, Any] = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw), "resampling": resampling}
     read = dataset.read(wanted, window=window, **shape)
@@ -225,8 +227,8 @@ def read_native(
         valid = np.ones(read.shape[1:], bool)
     if np.issubdtype(read.dtype, np.floating):
         valid &= np.isfinite(read).all(axis=0)
-    if black_is_nodata:
-        valid &= (read != 0).any(axis=0)
+    if fill is not None:
+        valid &= observed(read, fill)
     return read if list(bands) == wanted else read[[wanted.index(b) for b in bands]], valid
 
 

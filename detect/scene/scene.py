@@ -25,6 +25,7 @@ from shapely import Polygon
 from detect.base.errors import InputError
 from detect.base.geometry import ground_size_m, span_outline
 from detect.base.grid import Span
+from detect.scene.collar import collar_value, observed
 from detect.scene.reader import SceneReader, fingerprint, has_mask, opened, read_native
 from detect.scene.sources import Source, known_of, stem_of
 from detect.scene.stretch import measure_brightness
@@ -76,8 +77,8 @@ class Scene:
     brightness_mean: tuple[float, float, float]
     """Mean of the stretched, decimated scene per band, 0–1."""
     brightness_sd: tuple[float, float, float]
-    black_is_nodata: bool
-    """For an image with a black border and no no-data tag: pixels that are zero in every band hold no observation."""
+    fill: float | None
+    """Of an image without any mark of no data: the value that every band holds where nothing was observed; None if there is none."""
     sha256: str
     """Hash of the files' content; for remote files, of their name and header."""
     simulated: bool = False
@@ -147,7 +148,7 @@ def open_scene(
             notes.append(f"{SIMULATED}: the scene is drawn and shows no real place")
         known = known_of(source, dataset, date, sun_deg)
         dtype = dataset.dtypes[chosen[0] - 1]
-        black, sample = _sample(dataset, chosen)
+        fill, sample = _sample(dataset, chosen, notes)
         brightness = measure_brightness(sample, dtype)
         return Scene(
             path=path,
@@ -165,7 +166,7 @@ def open_scene(
             gamma=brightness.gamma,
             brightness_mean=brightness.mean,
             brightness_sd=brightness.sd,
-            black_is_nodata=black,
+            fill=fill,
             sha256=fingerprint(dataset, path),
             simulated=simulated,
             warnings=(*notes, *known.notes),
@@ -242,19 +243,16 @@ def _georeference(dataset: Any, path: str, gsd_m: float | None) -> tuple[pyproj.
     return pyproj.CRS.from_user_input(crs), transform
 
 
-def _sample(dataset: Any, bands: tuple[int, int, int]) -> tuple[bool, NDArray[np.number]]:
-    """From one decimated read: whether black is no data, and the observed values (3, n)."""
+def _sample(dataset: Any, bands: tuple[int, int, int], notes: list[str]) -> tuple[float | None, NDArray[np.number]]:
+    """From one decimated read: the value of unobserved pixels that nothing marks, and the observed values (3, n)."""
     factor = max(1.0, max(dataset.height, dataset.width) / _SAMPLE_PX)
     decimated_hw = (max(1, round(dataset.height / factor)), max(1, round(dataset.width / factor)))
-    values, valid = read_native(dataset, bands, None, False, decimated_hw)
-    black = not has_mask(dataset, sorted(set(bands))) and _black_border(values)
-    if black:
-        valid &= (values != 0).any(axis=0)
-    return black, values[:, valid]
-
-
-def _black_border(values: NDArray[np.number]) -> bool:
-    """Whether more than 1 % of the border of an image (3, h, w) without any no-data tag is exact black."""
-    black = (values == 0).all(axis=0)
-    border = np.concatenate([black[0], black[-1], black[:, 0], black[:, -1]])
-    return bool(border.mean() > 0.01)
+    values, valid = read_native(dataset, bands, None, None, decimated_hw)
+    fill = None if has_mask(dataset, sorted(set(bands))) else collar_value(values)
+    if fill is not None:
+        valid &= observed(values, fill)
+        if fill:
+            notes.append(
+                f"no data: the value {fill:g} fills the edge of the scene and is taken as no data; gdal_edit.py -a_nodata says it for good"
+            )
+    return fill, values[:, valid]

@@ -133,3 +133,35 @@ def test_a_folder_without_index_is_refused(tmp_path: Path) -> None:
     (tmp_path / "full" / "thesis.txt").touch()
     with pytest.raises(InputError, match="not empty"):
         prepare("samples", tmp_path / "source", tmp_path / "full")
+
+
+def test_windows_drawn_again_replace_looser_outlines_and_join_earlier_drawings(tmp_path: Path) -> None:
+    source = data_path("index.csv").parent
+    index = pd.read_csv(source / "index.csv")
+    index[index["image"] == "rio/rio_50.tif"].to_csv(tmp_path / "index.csv", index=False)
+    for folder in ("rio", "earthview"):
+        (tmp_path / folder).symlink_to(source / folder)
+    (tmp_path / "redrawn").mkdir()
+    shutil.copy(source / "redrawn" / "earthview_earthview_r0c0.json", tmp_path / "redrawn")
+    prepare("samples", tmp_path, tmp_path / "before")
+    (tmp_path / "labels").mkdir()
+    roof = {"stage": "incomplete", "polygon_px": [[110, 110], [150, 110], [150, 130], [110, 130]]}
+    for name, image, place in (("a", "rio/rio_50.tif", "rio_50"), ("b", "earthview/earthview_r0c0.png", "earthview_r0c0")):
+        drawing = {"image": image, "place": place, "split": "train", "gsd_m": 1.15, "outlines": [roof]}
+        drawing["complete_windows_xywh"] = [[100, 100, 100, 100]]
+        (tmp_path / "labels" / f"{name}.json").write_text(json.dumps(drawing))
+    prepare("samples", tmp_path, tmp_path / "after")
+    before, after = (read_index(tmp_path / name).set_index("data_set") for name in ("before", "after"))
+    assert set(before.index) == set(after.index) == {"spacenet1_rio", "earthview"}
+    rio = [read_chip(tmp_path / name, rows.loc["spacenet1_rio", "chip"]) for name, rows in (("before", before), ("after", after))]
+    scale = rio[0].stage.shape[0] / 439  # pixels of the chip for one of the image
+    window = np.s_[round(102 * scale) : round(198 * scale), round(102 * scale) : round(198 * scale)]
+    built = rio[1].footprint[window] == 1
+    assert built.sum() == pytest.approx(40 * 20 * scale**2, rel=0.1)
+    assert set(np.unique(rio[1].stage[window][built])) == {2}
+    assert len(np.unique(rio[1].instances[window][built])) == 1
+    beyond = rio[0].footprint.copy()
+    beyond[round(98 * scale) : round(202 * scale), round(98 * scale) : round(202 * scale)] = 0
+    assert (rio[1].footprint[beyond == 1] == 1).all(), "beyond the window nothing changes"
+    assert after.loc["earthview", "unfinished"] == before.loc["earthview", "unfinished"] + 1
+    assert after.loc["earthview", "buildings"] > 100, "the earlier drawing counts too"
