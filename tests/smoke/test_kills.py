@@ -27,7 +27,7 @@ KILLS = 5
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A compound, weights with small tiles, and the result of one worker."""
     folder = tmp_path_factory.mktemp("kills")
-    simulate_compounds(folder, seed=101, preset="rows", gap_m=3.0)
+    simulate_compounds(folder, seed=104, preset="rows", gap_m=3.0)
     shipped = load_weights()
     assert shipped.onnx is not None
     (folder / "weights").mkdir()

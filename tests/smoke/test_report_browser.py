@@ -27,7 +27,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> detect.Result:
     from detect.simulate import simulate_compounds
 
     folder = tmp_path_factory.mktemp("compound")
-    (scene,), truth = simulate_compounds(folder, seed=101, preset="rows", gap_m=3.0)
+    (scene,), truth = simulate_compounds(folder, seed=104, preset="rows", gap_m=3.0)
     site = gpd.read_file(truth, layer="sites").assign(name="<b onload=alert(1)>", planned_buildings=40)
     site.to_file(folder / "sites.gpkg")
     return detect.predict(scene, folder / "out", sites=folder / "sites.gpkg", date="2024-06-01")
