@@ -36,7 +36,7 @@ def test_averaging_flips_makes_the_answer_follow_a_mirrored_scene(backend: OnnxB
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "mps"])
 def test_an_unknown_device_is_refused(device: str) -> None:
-    with pytest.raises(InputError, match="auto, cpu, cuda, cuda:N"):
+    with pytest.raises(InputError, match="is not one of auto, cpu, cuda"):
         open_backend(load_weights(), device)
 
 
@@ -62,5 +62,5 @@ def test_a_backend_is_a_class_and_a_row(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("device", ["cpu:0", "cuda:", "cuda:one"])
 def test_a_device_that_is_no_number_of_its_kind_is_refused(device: str) -> None:
-    with pytest.raises(InputError, match="auto, cpu, cuda, cuda:N"):
+    with pytest.raises(InputError, match="is not one of auto, cpu, cuda"):
         open_backend(load_weights(), device)
