@@ -37,7 +37,7 @@ class Tally:
     confidence: NDArray[np.int64] = field(default_factory=lambda: np.zeros((TOP + 1, 2), np.int64))
     """Known pixels by (footprint probability × TOP, truth)."""
     stage_answers: list[tuple[float, float, float, int]] = field(default_factory=list)
-    """Of each building whose stage is known: its three stage probabilities as predict pools them, and the true stage, 0–2."""
+    """For each building whose stage is known: its three stage probabilities as predict pools them, and the true stage, 0–2."""
 
     def __add__(self, other: Tally) -> Tally:
         """The sum of two tallies."""
