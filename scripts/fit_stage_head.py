@@ -37,6 +37,7 @@ from detect.base.geometry import measure
 from detect.base.resources import resource_path
 from detect.base.stages import STAGES, pool
 from detect.datasets.images import vector
+from detect.network.heads import STAGE_HEADS
 from detect.network.stage_head import crop_reader
 from detect.network.weights import Weights, load_weights, sha256_of
 from detect.scene.scene import open_scene
@@ -347,7 +348,9 @@ def first_look(weights: Weights, crops: NDArray[np.uint8]) -> NDArray[np.float64
         labels = footprint[footprint].astype(np.int32)
         class_weights = tuple(weights.card["calibration"]["stage_class_weights"])
         stages.append(
-            pool((heads[2:][:, footprint] * 254).astype(np.uint8), labels, 1, weights.temperature("stage"), class_weights)[0]
+            pool(
+                (heads[STAGE_HEADS][:, footprint] * 254).astype(np.uint8), labels, 1, weights.temperature("stage"), class_weights
+            )[0]
         )
     return np.stack(stages)
 

@@ -76,11 +76,3 @@ def day(text: str) -> str:
         return datetime.datetime.strptime(text, "%Y-%m-%d").date().isoformat()
     except (TypeError, ValueError):
         raise InputError(f"'{text}' is not a date written YYYY-MM-DD") from None
-
-
-def device(text: str) -> str:
-    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
-    kind, colon, number = text.partition(":")
-    if text not in ("auto", "cpu", "cuda") and not (kind == "cuda" and colon and number.isdecimal()):
-        raise InputError(f"'{text}' is not auto, cpu, cuda or cuda:N")
-    return text

@@ -27,7 +27,7 @@ def ground_size_m(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS |
 
     Args:
         transform: pixels (x = column, y = row) → CRS.
-        size_hw: of the raster, pixels.
+        size_hw: height and width of the raster, pixels.
         crs: None when ``transform`` already gives metres.
     """
     row, col = size_hw[0] / 2, size_hw[1] / 2
@@ -75,7 +75,7 @@ def north_px(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS | None
 
     Args:
         transform: pixels (x = column, y = row) → CRS.
-        size_hw: of the raster, pixels.
+        size_hw: height and width of the raster, pixels.
         crs: None for a raster without georeference; then up is north.
     """
     if crs is None:

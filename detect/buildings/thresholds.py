@@ -12,7 +12,7 @@ def instance_params(weights: Weights, gsd_m: float, *, threshold: float | None, 
     """Thresholds, and the size of the smallest building in pixels.
 
     Args:
-        weights: whose card holds the thresholds.
+        weights: weights whose card holds the thresholds.
         gsd_m: ground size of a pixel of the work grid, metres.
         threshold: calibrated footprint probability, 0–1; None: the card's, which is one of the network's own.
         min_area_m2: smallest building; None: the card's.

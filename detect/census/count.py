@@ -63,8 +63,8 @@ def take_census(
         buildings: with ``site``, ``stage``, ``p_*``, ``score``, ``area_m2``, ``dormitory_like``, ``dormitory_score``, ``beds``,
             and ``height_m`` if shadows were measured; ``certain`` (bool, optional): a user has checked the building.
         sites: with ``name``, ``planned_buildings``, ``area_km2``.
-        profile: of the structure that is counted.
-        rates: of the weights' card, per validation place; see ``detect.census.rates``.
+        profile: profile of the structure to count.
+        rates: rates in the weights' card, one entry per validation place; see ``detect.census.rates``.
         site_warnings: one list per site.
         ground: cleared ground and pads of the sites (``detect.census.ground.survey``); None where no ground was surveyed.
 

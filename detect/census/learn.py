@@ -33,9 +33,9 @@ def learn(
 
     Args:
         buildings: vector file with a column ``id``, such as a result's buildings.gpkg.
-        ids: of the examples.
+        ids: ids of the examples.
         out: YAML file to write.
-        name: of the type; by default the name of the file.
+        name: name of the type; by default the name of the file.
         structure: profile (YAML file or a name that ships) from which storeys, rooms and beds are taken, since these cannot be seen from
             above; by default the dormitory.
 
@@ -81,7 +81,7 @@ def learn_profile(
     Args:
         examples: with ``length_m``, ``width_m``, ``rectangularity``.
         group_sizes: (N,) how many like buildings stand together with each.
-        name: of the new type.
+        name: name of the new type.
         base: what cannot be seen from above (storeys, rooms, beds) and when buildings belong together.
     """
     length, width = examples["length_m"].to_numpy(float), mean_width_m(examples)

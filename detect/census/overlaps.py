@@ -49,7 +49,7 @@ def counted_once(tables: Sequence[gpd.GeoDataFrame], pairs: Sequence[tuple[int, 
     building in another scene counts already.
 
     Args:
-        tables: of all scenes, with ``score`` and ``touches_edge``, each in its own CRS.
+        tables: buildings of all scenes, with ``score`` and ``touches_edge``, each in its own CRS.
         pairs: result of ``overlapping``.
     """
     if not tables:

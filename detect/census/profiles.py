@@ -96,7 +96,7 @@ class StructureProfile:
         return round(self.rooms_per_building.likely * self.beds_per_room.likely)
 
     def beds(self, length_m: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Likely beds of finished buildings, by their length where the profile says so."""
+        """Likely beds of finished buildings, by their length if the profile has ``rooms_per_metre``."""
         if self.rooms_per_metre is None:
             return np.full(len(length_m), float(self.beds_per_building))
         return np.round(np.round(length_m * self.storeys * self.rooms_per_metre.likely) * self.beds_per_room.likely)

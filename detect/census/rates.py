@@ -111,7 +111,7 @@ def draw_place(rates: Rates, kind: str, rng: np.random.Generator, count: int) ->
     """Precision and recall of a new place for a kind of building.
 
     Args:
-        rates: of the weights' card; entries without ``by_size`` count with all their buildings.
+        rates: rates in the weights' card; entries without ``by_size`` count with all their buildings.
         kind: a key of ``SIZES_M2``, or ``dormitory``.
         rng: generator for the draws.
         count: number of draws.

@@ -60,8 +60,8 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
     Args:
         path: any vector file with polygons: from its layer ``sites`` if it has one, else from all its layers. Fields ``name`` and
             ``planned_buildings`` are used in upper or lower case, and if a Shapefile has cut them to ten letters.
-        crs: of the scene.
-        outline: of the scene, in its CRS.
+        crs: CRS of the scene.
+        outline: outline of the scene, in its CRS.
 
     Raises:
         InputError: no readable file, no polygons in it, or coordinate systems that cannot be brought together.

@@ -76,9 +76,9 @@ class LabelledImage:
     bands: tuple[int, int, int] | None = None
     """Numbers of the red, green and blue band, if the file's own tags are wrong."""
     licence: str | None = None
-    """Where it differs from the data set's."""
+    """Only if it differs from the data set's."""
     sensor: str | None = None
-    """Where it differs from the data set's."""
+    """Only if it differs from the data set's."""
     area: Callable[[], gpd.GeoDataFrame] | None = None
     """Polygons inside which the label is complete; outside nothing is known."""
     all_complete: bool = False

@@ -48,7 +48,7 @@ class Observation:
     """Ordinal."""
     boundary: BaseGeometry
     phases: frozenset[str]
-    """Of its parts; empty where the model names none."""
+    """Phases of its parts; empty if the model names none."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Site:
     name: str
     status: str
     observations: tuple[Observation, ...]
-    """By day."""
+    """Sorted by day."""
     span: tuple[int, int]
     """First and last day that the model is about."""
 
@@ -300,7 +300,7 @@ def _of_phase(phase: str, confusion: Counter[tuple[str, str]], pairs: Sequence[t
 
 
 def _temporal_iou(phase: str, true: Site, proposed: Site) -> float | None:
-    """Of the days in a phase, each lasting until the next observation; None where the true site is never in it."""
+    """Intersection over union of the days in a phase, which lasts until the next observation; None if no true day is in it."""
     days = range(true.observations[0].day, true.observations[-1].day + 1)
     ours, theirs = (np.array([phase in s.at(d).phases for d in days]) for s in (true, proposed))
     return float((ours & theirs).sum() / (ours | theirs).sum()) if ours.any() else None

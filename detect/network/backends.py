@@ -139,10 +139,20 @@ def open_backend(weights: Weights, device: str = "auto", threads: int | None = N
     """
     if device == "auto":
         device = "cuda" if weights.safetensors is not None and _cuda_is_there() else "cpu"
+    return BACKENDS[known_device(device).partition(":")[0]](weights, device, threads)
+
+
+def known_device(device: str) -> str:
+    """``auto``, or a key of ``BACKENDS``; all but ``cpu`` may have a number, such as ``cuda:1``.
+
+    Raises:
+        InputError: it is something else.
+    """
     kind, colon, number = device.partition(":")
-    if kind not in BACKENDS or (colon and (kind == "cpu" or not number.isdigit())):
-        raise InputError(f"--device {device}: unknown; give auto, cpu, cuda or cuda:N")
-    return BACKENDS[kind](weights, device, threads)
+    numbered = [f"{name}:N" for name in BACKENDS if name != "cpu"]
+    if device != "auto" and (kind not in BACKENDS or (colon and (f"{kind}:N" not in numbered or not number.isdecimal()))):
+        raise InputError(f"'{device}' is not one of {', '.join(['auto', *BACKENDS, *numbered])}")
+    return device
 
 
 def _core(heads: Any, halo_px: int) -> Any:

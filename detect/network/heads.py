@@ -17,7 +17,7 @@ class Head:
 
     name: str
     activation: Literal["sigmoid", "softmax"]
-    """From logit to probability: on its own, or together with the softmax heads beside it, which then sum to one at every pixel."""
+    """How a logit becomes a probability: alone, or with the neighbouring softmax heads, which then sum to one at every pixel."""
 
 
 HEADS = (

@@ -42,7 +42,7 @@ def write_report(
 
     Args:
         path: HTML file to write.
-        picture: of the scene: ``detect.results.picture.take_picture``, or ``read_picture`` of an older page.
+        picture: picture of the scene, from ``detect.results.picture.take_picture``, or from an older page (``read_picture``).
         buildings: with the columns of the schema, in the scene's CRS.
         rows: layer ``rows``, in the scene's CRS.
         sites: with ``name``, in the scene's CRS.

@@ -33,7 +33,7 @@ def finish(
     """Write the files of a result and swap them in, all or none. The caller holds the folder's lock.
 
     Args:
-        folder: of the result.
+        folder: folder of the result.
         content: what the files are written from.
         timings_s: seconds of each step so far, which the summary shows with the total; None: the summary keeps those it has.
         began_s: when the work began, by ``time.monotonic``.

@@ -10,14 +10,23 @@ from typing import Any
 from detect.base import checks
 from detect.base.errors import InputError
 from detect.base.options import Flag, Options, flag, flags
+from detect.base.resources import resource_path
 
-STRUCTURES = "a YAML file or one of barracks, dormitory, greenhouse, house, warehouse"
+_SHIPPED = sorted(path.stem for path in resource_path("configs/structures").glob("*.yaml"))
+STRUCTURES = f"a YAML file or one of {', '.join(_SHIPPED)}"
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total)."""
 
 
 def silent(stage: str, done: int, total: int) -> None:
     """Show no progress."""
+
+
+def _device(text: str) -> str:
+    """``detect.network.backends.known_device``."""
+    from detect.network.backends import known_device
+
+    return known_device(text)
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class PredictOptions(Options):
         default=None,
         metadata=flag("--structure", f"structure profile of what is counted, {STRUCTURES}; default: dormitory", "NAME|FILE"),
     )
-    device: str = field(default="auto", metadata=flag("--device", "default: auto", "auto|cpu|cuda|cuda:N", checks.device))
+    device: str = field(default="auto", metadata=flag("--device", "default: auto", "auto|cpu|cuda|cuda:N", _device))
     workers: int | None = field(
         default=None,
         metadata=flag("--workers", "blocks computed at a time (default: 2); more need more memory", "N", checks.whole_number),

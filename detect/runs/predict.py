@@ -165,7 +165,7 @@ def _stored(result: Result, job: Job) -> Result:
 
 
 def _predict_locked(group: _Group, job: Job, failures: _Failures) -> dict[int, Result]:
-    """Results of the scenes of a group: read back if all exist, else found anew and counted together."""
+    """Results of the scenes of a group: read back if all exist, otherwise found and counted again."""
     results: dict[int, Result] = {}
     todo: list[int] = []
     for i, scene in group.scenes.items():

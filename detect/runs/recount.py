@@ -54,7 +54,7 @@ def recount(folder: str | Path, **options: Any) -> list[Result]:
     """Count again in each scene of a predict folder; what is not given stays as it was.
 
     Args:
-        folder: that predict wrote: of one scene, or with a folder per scene.
+        folder: a folder that predict wrote, for one scene or with a folder per scene.
         options: see below.
 
     Raises:

@@ -100,7 +100,7 @@ class SceneReader:
 
         Args:
             span: inside the scene.
-            size_hw: of the result.
+            size_hw: height and width of the result.
         """
         native, valid = self._averaged(span, size_hw)
         shown = self.stretch(np.where(valid, native, np.float32(0)))

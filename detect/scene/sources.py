@@ -38,7 +38,7 @@ class Source:
     date: str | None = None
     """ISO day; None: the one in the file."""
     sun: Sun | None = None
-    """None: what the file says."""
+    """Position of the sun; None: that in the file."""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class Histories:
     """Smoothed states."""
 
     state: NDArray[np.int64]
-    """(N, T) likeliest path, index in ``STATES``."""
+    """(N, T) most likely path, index in ``STATES``."""
     state_p: NDArray[np.float64]
     """(N, T, 5) probability of each state at each date, given all dates."""
 

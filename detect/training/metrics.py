@@ -16,6 +16,7 @@ from detect.base.stages import STAGE_WEIGHTS, pool
 from detect.base.values import TOP
 from detect.buildings.instances import InstanceParams, split_group
 from detect.datasets.chips import UNKNOWN, Chip
+from detect.network.heads import BOUNDARY, FOOTPRINT, STAGE_HEADS
 from detect.training.heads import METRICS
 
 MIN_REFERENCE_PX = 20
@@ -36,7 +37,7 @@ class Tally:
     confidence: NDArray[np.int64] = field(default_factory=lambda: np.zeros((TOP + 1, 2), np.int64))
     """Known pixels by (footprint probability × TOP, truth)."""
     stage_answers: list[tuple[float, float, float, int]] = field(default_factory=list)
-    """Of each building whose stage is known: its three stage probabilities as predict pools them, and the true stage, 0–2."""
+    """For each building whose stage is known: its three stage probabilities as predict pools them, and the true stage, 0–2."""
 
     def __add__(self, other: Tally) -> Tally:
         """The sum of two tallies."""
@@ -44,22 +45,23 @@ class Tally:
 
     def feed(self, probabilities: NDArray[np.uint8], chip: Chip, params: InstanceParams) -> None:
         """Add one chip; probabilities (5, H, W) as uint8, p × TOP, on the chip's pixels."""
+        footprint, boundary, stages = (probabilities[channels] for channels in (FOOTPRINT, BOUNDARY, STAGE_HEADS))
         known = chip.footprint != UNKNOWN
         truth = chip.footprint == 1
-        mask = (probabilities[0] >= round(params.footprint_threshold * TOP)) & known
+        mask = (footprint >= round(params.footprint_threshold * TOP)) & known
         self.overlap += int((mask & truth).sum())
         self.union += int((mask | (truth & known)).sum())
-        labels = split_group(probabilities[0], probabilities[1], mask, params)
+        labels = split_group(footprint, boundary, mask, params)
         matched, predicted, reference = match_labels(labels, np.where(known, chip.instances, 0))
         self.matched, self.predicted, self.reference = (
             self.matched + matched, self.predicted + predicted, self.reference + reference
         )  # fmt: skip
-        self.confidence += np.bincount(
-            probabilities[0][known].astype(np.int64) * 2 + truth[known], minlength=2 * (TOP + 1)
-        ).reshape(-1, 2)
-        self.stage_answers += _stage_answers(probabilities[2:], chip)
+        self.confidence += np.bincount(footprint[known].astype(np.int64) * 2 + truth[known], minlength=2 * (TOP + 1)).reshape(
+            -1, 2
+        )
+        self.stage_answers += _stage_answers(stages, chip)
         at = chip.stage > 0
-        np.add.at(self.stages, (chip.stage[at] - 1, probabilities[2:].argmax(axis=0)[at]), 1)
+        np.add.at(self.stages, (chip.stage[at] - 1, stages.argmax(axis=0)[at]), 1)
 
     @property
     def iou(self) -> float:

@@ -9,6 +9,7 @@ from detect.base.errors import InputError
 from detect.network.backends import BACKENDS, FlipAveraged, OnnxBackend, open_backend
 from detect.network.heads import HEADS
 from detect.network.weights import load_weights
+from detect.runs.options import PredictOptions
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def test_averaging_flips_makes_the_answer_follow_a_mirrored_scene(backend: OnnxB
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "mps"])
 def test_an_unknown_device_is_refused(device: str) -> None:
-    with pytest.raises(InputError, match="auto, cpu, cuda or cuda:N"):
+    with pytest.raises(InputError, match="is not one of auto, cpu, cuda"):
         open_backend(load_weights(), device)
 
 
@@ -55,10 +56,11 @@ def test_a_backend_is_a_class_and_a_row(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(BACKENDS, "flat", lambda weights, device, threads: Flat(device))
     opened = open_backend(load_weights(), "flat:3")
     assert isinstance(opened, Flat) and opened.device == "flat:3"
+    assert PredictOptions(device="flat:3").device == "flat:3"
     assert FlipAveraged(opened).predict(values(), 32).shape == (5, 32, 64)
 
 
 @pytest.mark.parametrize("device", ["cpu:0", "cuda:", "cuda:one"])
 def test_a_device_that_is_no_number_of_its_kind_is_refused(device: str) -> None:
-    with pytest.raises(InputError, match="auto, cpu, cuda or cuda:N"):
+    with pytest.raises(InputError, match="is not one of auto, cpu, cuda"):
         open_backend(load_weights(), device)

@@ -398,6 +398,9 @@ def test_tally_of_a_perfect_and_a_blind_network() -> None:
     tally.feed(heads, known, InstanceParams())
     assert (tally.iou, tally.f1) == (1, 1)
     assert tally.stages[1, 1] == (known.stage == 2).sum()
+    more = Tally()
+    more.feed(np.concatenate([heads, np.full_like(heads[:1], 254)]), known, InstanceParams())
+    assert more.stage_answers == tally.stage_answers and (more.stages == tally.stages).all(), "a further head is no stage"
     blind = Tally()
     blind.feed(np.zeros_like(heads), known, InstanceParams())
     assert (blind.iou, blind.f1) == (0, 0)
