@@ -1,4 +1,4 @@
-"""Trained weights by name or path: one JSON card, an ONNX graph for inference, safetensors for torch."""
+"""Trained weights by name or path: a JSON card and an ONNX graph; weights of earlier versions have a safetensors file for torch too."""
 
 from __future__ import annotations
 
