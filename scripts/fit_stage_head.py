@@ -1,11 +1,12 @@
 """Fit the stage head of weights on labelled buildings, measure it on places that no training saw, and put it beside their card.
 
-    python scripts/fit_stage_head.py base --data path/to/samples [--work DIR]
+    python scripts/fit_stage_head.py deep --data path/to/samples [--work DIR]
 
 Crops of every labelled building (stages/buildings.csv where both annotators agree, stages/marks.jsonl, outlines of Rio and Las Vegas as
 complete ones) go through ImageNet's EfficientNet-Lite2; a linear layer on what it sees gives the stage. Penalty and balance are chosen by
 leaving one training place out at a time, the temperature is fitted on the same answers, and the held-out places are only measured.
-Writes ``<name>.stage.onnx``, and ``files.stage`` and ``stage_head`` into the card. Takes about ten minutes on two cores; ``--work`` keeps
+Writes ``<name>.stage.onnx``, and ``files.stage`` and ``stage_head`` into the card; scripts/quantise_weights.py then has to make the 8-bit
+weights anew, which share the file. Takes about ten minutes on two cores; ``--work`` keeps
 the crops for a second run.
 """
 

@@ -1,8 +1,8 @@
 """Put what benchmarks/accuracy.py measured into the card of shipped weights, and for the default ones into README.md and docs/accuracy.md.
 
-    python benchmarks/accuracy.py --weights base
+    python benchmarks/accuracy.py --weights deep
     python benchmarks/census.py
-    python scripts/publish_metrics.py base
+    python scripts/publish_metrics.py deep
 
 The card's ``metrics`` and ``rates`` then describe footprints as a user gets them, from the whole of predict. ``detect fit`` leaves those of
 chips there.

@@ -156,7 +156,7 @@ def _simulate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("weights", metavar="WEIGHTS", help="name, card, safetensors file or folder")
+    parser.add_argument("weights", metavar="WEIGHTS", help="name, card, ONNX file or folder")
     parser.add_argument("--out", required=True, metavar="FILE.onnx", help="the model; its card is written beside it")
     help_text = (
         "for GeoDeep and QGIS Deepness: tiles of one size, such as 512, pictures of 0 to 1, classes background and building"

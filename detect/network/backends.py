@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
+from detect.network.tensors import is_quantised
 from detect.network.weights import Weights
 
 
@@ -77,7 +78,7 @@ class TorchBackend:
     """Torch on a CUDA device, in float32 without TF32, so that it agrees with the CPU to 1e-3."""
 
     def __init__(self, weights: Weights, device: str) -> None:
-        """Load the safetensors onto the device, ``cuda`` or ``cuda:N``."""
+        """Load the tensors onto the device, ``cuda`` or ``cuda:N``."""
         if not _cuda_is_there():
             raise InputError(
                 f"--device {device}: no CUDA device that torch can use; install detect-buildings[train] or give --device cpu"
@@ -132,13 +133,15 @@ new backend is a class with the methods of ``Backend``, and a row here."""
 
 
 def open_backend(weights: Weights, device: str = "auto", threads: int | None = None) -> Backend:
-    """The backend for a device: ONNX Runtime on ``cpu``, torch on ``cuda`` or ``cuda:N``; ``auto`` takes CUDA where torch sees one.
+    """The backend for a device: ONNX Runtime on ``cpu``, torch on ``cuda`` or ``cuda:N``.
+
+    ``auto`` takes CUDA where torch sees a device and the weights are not in 8-bit integers.
 
     Raises:
         InputError: unknown device, or one that this installation cannot use.
     """
     if device == "auto":
-        device = "cuda" if weights.safetensors is not None and _cuda_is_there() else "cpu"
+        device = "cuda" if _cuda_is_there() and not is_quantised(weights) else "cpu"
     return BACKENDS[known_device(device).partition(":")[0]](weights, device, threads)
 
 

@@ -13,12 +13,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
 from detect.base.errors import InputError
 from detect.network.heads import HEADS
+from detect.network.tensors import tensors_of
+from detect.network.weights import Weights, load_weights
 
 STRIDE = 32
 """Every core, halo and chip size is a multiple of this many pixels (five halvings in the encoder)."""
@@ -120,8 +123,6 @@ class ProbabilityNetwork(nn.Module):
 
 def start_from(network: nn.Module, weights: str) -> None:
     """Copy trained weights, by name or path, into a network of the same architecture, in place."""
-    from detect.network.weights import load_weights
-
     trained: Any = load_network(load_weights(weights))
     try:
         network.load_state_dict(trained.network.state_dict())
@@ -129,12 +130,22 @@ def start_from(network: nn.Module, weights: str) -> None:
         raise InputError(f"network.start: {weights} has another architecture than the recipe") from cause
 
 
-def load_network(weights: Any) -> nn.Module:
-    """The trained network of ``detect.network.weights.Weights`` as a ``ProbabilityNetwork`` in evaluation mode, float32."""
-    from safetensors.torch import load_file
+def load_network(weights: Weights) -> nn.Module:
+    """Trained weights as a ``ProbabilityNetwork`` in evaluation mode, float32.
 
-    if weights.safetensors is None:
-        raise InputError(f"weights {weights.name}: there is no .safetensors beside the card; torch needs one")
+    Raises:
+        InputError: see ``tensors_of``; or the file lacks tensors of the card's architecture, or holds others.
+    """
     network = build_network(weights.card.architecture)
-    network.load_state_dict({k: v.float() for k, v in load_file(weights.safetensors).items()}, strict=False)
+    tensors = {name: torch.from_numpy(values.astype(np.float32)) for name, values in tensors_of(weights).items()}
+    lacking = [k for k in network.state_dict() if k not in tensors and not k.endswith("num_batches_tracked")]
+    if lacking:
+        raise InputError(
+            f"weights {weights.name}: their file lacks {len(lacking)} tensors that PyTorch needs, such as {lacking[0]}; "
+            "use a file that detect fit wrote, or predict with --device cpu"
+        )
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as cause:
+        raise InputError(f"weights {weights.name}: their tensors do not fit the architecture in their card") from cause
     return ProbabilityNetwork(network).eval()

@@ -1,4 +1,4 @@
-"""Trained weights by name or path: one JSON card, an ONNX graph for inference, safetensors for torch."""
+"""Trained weights by name or path: a JSON card and an ONNX graph; weights of earlier versions have a safetensors file for torch too."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def load_weights(name_or_path: str | Path | None = None) -> Weights:
     card = read_card(path)
     found = {kind: _checked(path, kind, file) for kind, file in card.files.items()}
     if not (found.get("onnx") or found.get("safetensors")):
-        raise InputError(f"{path}: neither its .onnx nor its .safetensors lies beside it; copy them there")
+        raise InputError(f"{path}: its .onnx does not lie beside it; copy it there")
     if "stage" in found and found["stage"] is None:
         # Without it the stages would differ from those that the card's rates were measured on.
         raise InputError(f"{path}: its {card.files['stage'].name} does not lie beside it; copy it there")

@@ -1,8 +1,7 @@
-"""Trained network → safetensors, ONNX and the card that describes both. Needs the ``train`` extra.
+"""Trained network → ONNX and the card that describes it. Needs the ``train`` extra.
 
-Matrices are stored as float16, which halves the files; vectors (biases, batch norms) stay float32, since running variances do not
-fit into float16. The network is rounded first, so both files hold the same numbers, and the ONNX graph converts them back: all
-sums are float32.
+Matrices are stored as float16, which halves the file; vectors (biases, batch norms) stay float32, since running variances do not fit. The
+graph widens them again: all sums are float32. Every tensor keeps its name, so ``detect.network.tensors`` reads the network back.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import onnx
 import pandas as pd
 import torch
 from onnx import helper, numpy_helper
-from safetensors.torch import save_file
 from torch import nn
 
 from detect.base.errors import InputError
@@ -30,6 +28,7 @@ from detect.buildings.instances import InstanceParams
 from detect.datasets.chips import read_chip
 from detect.network.heads import HEAD_NAMES
 from detect.network.model import STRIDE, ProbabilityNetwork, load_network
+from detect.network.tensors import HALF
 from detect.network.weights import Weights, load_weights, sha256_of
 from detect.training.calibration import calibration_of
 from detect.training.config import TrainConfig
@@ -51,13 +50,13 @@ def write_weights(
     folder: Path,
     tallies: Mapping[str, Tally],
 ) -> Path:
-    """Write ``<name>.safetensors``, ``<name>.onnx`` and ``<name>.json`` into a folder, and return the folder.
+    """Write ``<name>.onnx`` and ``<name>.json`` into a folder, and return the folder.
 
     Weights that start from others keep their stage head (``<name>.stage.onnx``), which does not depend on the network, and name
     their training data.
 
     Args:
-        network: answers in logits; rounded in place.
+        network: answers in logits.
         settings: settings of the run; name, GSD and architecture come from them.
         index: index of the chip store.
         recipe: how to make the same weights again.
@@ -74,18 +73,10 @@ def write_weights(
 
 
 def _write_network(network: nn.Module, name: str, folder: Path) -> dict[str, dict[str, str]]:
-    """Round a network in place and write it as safetensors and ONNX; name and hash of the files by kind."""
-    network = network.cpu().eval()
-    tensors = {
-        k: v.detach().clone().contiguous() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")
-    }
-    tensors = {k: v.half() if v.ndim > 1 else v for k, v in tensors.items()}
-    network.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=False)
-    paths = {kind: folder / f"{name}.{kind}" for kind in ("onnx", "safetensors")}
-    save_file(tensors, paths["safetensors"])
-    paths["safetensors"].chmod(0o644)  # safetensors makes files readable only by the owner
-    onnx.save(to_onnx(ProbabilityNetwork(network)), paths["onnx"])
-    return {kind: {"name": path.name, "sha256": sha256_of(path)} for kind, path in paths.items()}
+    """Write a network as ONNX; name and hash of the file by kind."""
+    path = folder / f"{name}.onnx"
+    onnx.save(to_onnx(ProbabilityNetwork(network.cpu().eval())), path)
+    return {"onnx": {"name": path.name, "sha256": sha256_of(path)}}
 
 
 def _card(
@@ -152,7 +143,7 @@ def export(weights: str | Path, out: str | Path, tile_px: int | None = None) -> 
             Deepness, which need tiles of one size, pictures of 0–1, and one score per class.
 
     Raises:
-        InputError: no such weights, no safetensors among them, or a file that exists already.
+        InputError: no such weights, weights in 8-bit integers, or a file that exists already.
     """
     path = Path(out)
     card_path, stage_path = path.with_suffix(".json"), path.with_suffix(".stage.onnx")
@@ -225,8 +216,8 @@ def to_onnx(
 ) -> onnx.ModelProto:
     """The graph of a network that answers in probabilities: ``image`` (N, 3, H, W) → ``probabilities`` (N, 5, H, W), any N, H and W.
 
-    Batch norms are not merged into the convolutions (ONNX Runtime does this when it loads), so the stored matrices are exactly
-    those of the safetensors.
+    Batch norms stay apart from the convolutions (ONNX Runtime joins them when it loads), and tensors that happen to be equal stay
+    apart too, so that the graph holds every tensor of the network under its name.
 
     Args:
         network: what to trace.
@@ -249,8 +240,11 @@ def to_onnx(
             dynamo=False,
             do_constant_folding=False,
             training=torch.onnx.TrainingMode.PRESERVE,
+            keep_initializers_as_inputs=True,  # else equal tensors become one, and the names of the others are lost
         )
     model = onnx.load_from_string(buffer.getvalue())
+    model.ir_version = 8  # of the opset; the older one that it wrote knows initializers as inputs alone
+    del model.graph.input[1:]  # a reader must not replace tensors
     store_half(model.graph)
     onnx.checker.check_model(model)
     return model
@@ -263,9 +257,9 @@ def store_half(graph: onnx.GraphProto) -> None:
         if tensor.data_type != onnx.TensorProto.FLOAT or len(tensor.dims) < 2:
             continue
         name = tensor.name
-        half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), name + "_half")
+        half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), name + HALF)
         tensor.CopyFrom(half)
-        casts.append(helper.make_node("Cast", [name + "_half"], [name], name=name + "_widen", to=onnx.TensorProto.FLOAT))
+        casts.append(helper.make_node("Cast", [name + HALF], [name], name=name + "_widen", to=onnx.TensorProto.FLOAT))
     nodes = list(graph.node)
     del graph.node[:]
     graph.node.extend(casts + nodes)

@@ -10,6 +10,7 @@ import pytest
 
 from detect.base.stages import STAGES
 from detect.census.rates import SIZES_M2
+from detect.cli.main import main
 from detect.network.weights import load_weights
 
 FOLDER = Path(__file__).resolve().parents[2] / "weights"
@@ -79,6 +80,21 @@ def test_rates_of_the_card_are_complete(name: str) -> None:
             assert all(set(given) == set(STAGES) for given in (rate["stages"], *rate["stages"].values())), rate["place"]
             assert set(rate["by_stage"]) == set(STAGES), rate["place"]
             assert all(stage.keys() >= {"reference", "found"} for stage in rate["by_stage"].values()), rate["place"]
+
+
+def test_each_file_belongs_to_a_card_and_the_folder_is_small() -> None:
+    described = {file.name for name in CARDS for file in load_weights(name).card.files.values()}
+    files = {path.name: path.stat().st_size for path in FOLDER.iterdir()}
+    assert set(files) == described | {f"{name}.json" for name in CARDS} | {"README.md", "default.txt"}
+    assert max(files.values()) < 20e6
+    assert sum(files.values()) < 27e6
+
+
+def test_weights_that_do_not_ship_are_answered_with_those_that_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "scene.tif").write_bytes(b"")
+    assert main(["predict", str(tmp_path / "scene.tif"), "--out", str(tmp_path / "out"), "--weights", "base"]) == 2
+    said = capsys.readouterr().err
+    assert f"shipped are: {', '.join(CARDS)}" in said and len(said.splitlines()) == 1
 
 
 def test_the_default_ships() -> None:

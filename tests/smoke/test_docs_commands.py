@@ -71,8 +71,8 @@ detect simulate --out rows --preset rows --seed 3
 detect prepare spacenet2 path/to/spacenet2 chips --licence CC-BY-4.0 --licences permissive --drop black,cloud -q
 detect fit --config configs/fit/smoke.yaml --licences open
 detect fit --config configs/fit/smoke.yaml --licences open --resume last
-detect test --config configs/fit/smoke.yaml --weights base
-detect export base --out tiles.onnx --tile 512
+detect test --config configs/fit/smoke.yaml --weights deep
+detect export deep --out tiles.onnx --tile 512
 """
 """Commands with the options that `--help` names and no page shows."""
 
@@ -227,10 +227,6 @@ def open_file(path: Path) -> None:
             assert yaml.safe_load(path.read_text(encoding="utf-8")) is not None
         case ".onnx":
             onnx.checker.check_model(onnx.load(path))
-        case ".safetensors":
-            from safetensors.numpy import load_file
-
-            assert load_file(path)
 
 
 @pytest.fixture(scope="module")

@@ -48,8 +48,8 @@ def processes() -> ForkServerContext:
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """The smaller shipped weights with tiles as small as the scene."""
-    shipped, folder = load_weights("base"), tmp_path / "weights"
+    """The shipped weights with tiles as small as the scene."""
+    shipped, folder = load_weights(), tmp_path / "weights"
     folder.mkdir()
     for file in (shipped.onnx, shipped.stage_onnx):
         shutil.copy(file, folder)

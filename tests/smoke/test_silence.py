@@ -158,7 +158,7 @@ COMMANDS = [
     ("evaluate out/june reference.geojson --out metrics.json", ["metrics.json"]),
     ("prepare spacenet2 path/to/spacenet2 chips -q", ["chips"]),
     (f"fit --config {ROOT}/configs/fit/smoke.yaml {' '.join(SHORTENED['fit'])}", ["runs", "chips/decoded"]),
-    ("export base --out model.onnx", ["model."]),
+    ("export deep --out model.onnx", ["model."]),
 ]
 
 

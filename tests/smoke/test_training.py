@@ -15,6 +15,8 @@ from detect.base.errors import InputError
 from detect.cli import main as cli
 from detect.datasets.chips import read_index
 from detect.datasets.licences import CHOICES
+from detect.network.tensors import tensors_of
+from detect.network.weights import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = ("--preset", "rows", "--seed", "7", "--gap", "3", "--compounds", "2")
@@ -80,13 +82,13 @@ def test_fit_leaves_weights_that_predict_uses(
     assert (run / "csv" / "metrics.csv").exists()
     assert list((run / "tensorboard").glob("events*"))
     weights = run / "weights"
-    assert {p.suffix for p in weights.iterdir()} == {".onnx", ".safetensors", ".json"}
+    assert {p.suffix for p in weights.iterdir()} == {".onnx", ".json"}
     capsys.readouterr()
     assert cli.main(["test", "--config", CONFIG, f"data.chips={chips}", f"out={run}"]) == 0
     assert "simulated/simulated" in capsys.readouterr().out
     scene = str(simulated / "scene.tif")
     assert cli.main(["predict", scene, "--out", str(tmp_path / "out"), "--weights", str(weights), "-q"]) == 0
-    other = ("--weights", "base", f"data.chips={chips}", "network.start=nowhere", "network.teachers=[nowhere]", "loss.distil=1")
+    other = ("--weights", "deep", f"data.chips={chips}", "network.start=nowhere", "network.teachers=[nowhere]", "loss.distil=1")
     assert cli.main(["test", "--config", CONFIG, *other]) == 0, "another architecture; no start and no teacher is asked for"
     assert fit(chips, run, "trainer.enable_progress_bar=false") == 2, "a run is not overwritten"
     assert "--resume last" in capsys.readouterr().err
@@ -100,8 +102,6 @@ def test_fit_leaves_weights_that_predict_uses(
 def test_resumed_training_ends_as_if_it_had_not_been_interrupted(
     at: int, from_weights: bool, chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from safetensors.numpy import load_file
-
     from detect.training.task import SegmentationTask
 
     more: list[str] = []
@@ -124,7 +124,7 @@ def test_resumed_training_ends_as_if_it_had_not_been_interrupted(
     assert not (tmp_path / "part" / "weights").exists()
     # Another folder is part of the configuration's hash, so the run goes on in its own.
     assert fit(chips, tmp_path / "part", "--resume", "last", *more) == 0
-    one, two = (load_file(tmp_path / name / "weights" / "smoke.safetensors") for name in ("whole", "part"))
+    one, two = (tensors_of(load_weights(tmp_path / name / "weights")) for name in ("whole", "part"))
     assert one.keys() == two.keys()
     assert all((one[k] == two[k]).all() for k in one)
 
@@ -150,21 +150,19 @@ def test_a_checkpoint_runs_nothing(chips: Path, tmp_path: Path, capsys: pytest.C
 
 
 def test_the_mean_of_weights_lies_between_them(chips: Path, tmp_path: Path) -> None:
-    from safetensors.numpy import load_file
-
     from scripts.average_weights import average
 
     runs = [tmp_path / name for name in ("one", "two")]
     assert [fit(chips, run, f"seed={seed}") for seed, run in enumerate(runs)] == [0, 0]
     folder = average(Path(CONFIG), [run / "weights" for run in runs], tmp_path / "mean", [f"data.chips={chips}"])
-    one, two, mean = (load_file(path / "smoke.safetensors") for path in (runs[0] / "weights", runs[1] / "weights", folder))
+    one, two, mean = (tensors_of(load_weights(path)) for path in (runs[0] / "weights", runs[1] / "weights", folder))
     assert any((one[k] != two[k]).any() for k in one)
     for key, value in mean.items():
         wanted = (one[key].astype("float32") + two[key].astype("float32")) / 2
         assert value == pytest.approx(wanted, rel=2e-3, abs=1e-4), key
     assert [a["share"] for a in json.loads((folder / "smoke.json").read_text())["recipe"]["averaged"]] == [0.5, 0.5]
     sources, recipe = [run / "weights" for run in runs], [f"data.chips={chips}"]
-    uneven = load_file(average(Path(CONFIG), sources, tmp_path / "uneven", recipe, [0.8, 0.2]) / "smoke.safetensors")
+    uneven = tensors_of(load_weights(average(Path(CONFIG), sources, tmp_path / "uneven", recipe, [0.8, 0.2])))
     for key, value in uneven.items():
         wanted = 0.8 * one[key].astype("float32") + 0.2 * two[key].astype("float32")
         assert value == pytest.approx(wanted, rel=2e-3, abs=1e-4), key
@@ -284,7 +282,7 @@ def test_without_held_out_chips_there_is_nothing_to_measure(
     store = tmp_path / "chips"
     shutil.copytree(chips, store)
     read_index(store).assign(split="train").to_parquet(store / "index.parquet")
-    assert cli.main(["test", "--config", CONFIG, f"data.chips={store}", "--weights", "base"]) == 2
+    assert cli.main(["test", "--config", CONFIG, f"data.chips={store}", "--weights", "deep"]) == 2
     assert "holds no chips to measure on (split val)" in capsys.readouterr().err
 
 

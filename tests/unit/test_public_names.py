@@ -21,10 +21,10 @@ import detect
 scene, results, out, *order = sys.argv[1:]
 buildings = Path(results) / "0" / "buildings.gpkg"
 calls = {
-    "predict": lambda: detect.predict(scene, out=out, weights="base"),
+    "predict": lambda: detect.predict(scene, out=out, weights="deep-int8"),
     "track": lambda: detect.track([results]),
     "evaluate": lambda: detect.evaluate(buildings, buildings),
-    "load_model": lambda: detect.load_model("base"),
+    "load_model": lambda: detect.load_model("deep-int8"),
     "Result": lambda: detect.Result(Path(out), None, None, {}),
 }
 for name in [*order, *order]:

@@ -59,7 +59,7 @@ def test_scripts_import_detect_before_what_it_silences(path: Path) -> None:
 def test_a_prediction_and_a_census_leave_nothing_in_the_home(write_scene: WriteScene, tmp_path: Path) -> None:
     out = tmp_path / "out"
     calls = (
-        ("predict", str(write_scene()), "--out", str(out), "--weights", "base", "-q"),
+        ("predict", str(write_scene()), "--out", str(out), "--weights", "deep-int8", "-q"),
         ("census", str(out)),
     )
     for verb, *arguments in calls:

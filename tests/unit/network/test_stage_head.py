@@ -22,15 +22,18 @@ from detect.simulate import simulate_compounds
 HOUSES = [box(14, 12, 44, 36), box(40, 50, 62, 78), box(140, 30, 160, 54)]
 
 
-def without_head(folder: Path) -> Path:
-    """The shipped weights as a user might have made them."""
+def own_weights(folder: Path, *, head: bool) -> Path:
+    """The shipped weights as a user might have made them: without a stage head, or with one that looks at every building."""
     shipped = resource_path("weights")
     folder.mkdir()
-    card = json.loads((shipped / "base.json").read_text())
-    del card["files"]["stage"], card["stage_head"]
-    (folder / "base.json").write_text(json.dumps(card))
-    for kind in ("onnx", "safetensors"):
-        shutil.copy(shipped / f"base.{kind}", folder)
+    card = json.loads((shipped / "deep.json").read_text())
+    if head:
+        shutil.copy(shipped / "deep.stage.onnx", folder)
+        card["stage_head"]["sure_from"] = 1.0
+    else:
+        del card["files"]["stage"], card["stage_head"]
+    (folder / "deep.json").write_text(json.dumps(card))
+    shutil.copy(shipped / "deep.onnx", folder)
     return folder
 
 
@@ -58,7 +61,7 @@ def test_a_crop_reaches_beyond_the_scene_and_slivers_have_a_pixel(tiny_scene: Pa
 
 def test_a_building_gets_the_same_answer_alone_and_among_others(tiny_scene: Path) -> None:
     scene = open_scene(tiny_scene)
-    weights = load_weights("base")
+    weights = load_weights("deep")
     grid = scene.work_grid(weights.gsd_m)
     footprints = shapely.transform(np.array(HOUSES * 7, object), lambda xy: xy * (0.5 / grid.gsd_m))
     with open_stage_head(weights, scene, grid) as head:
@@ -73,14 +76,14 @@ def test_a_building_gets_the_same_answer_alone_and_among_others(tiny_scene: Path
 
 
 def test_weights_without_a_head_keep_the_pooled_stages(tiny_scene: Path, tmp_path: Path) -> None:
-    mine = without_head(tmp_path / "mine")
+    mine, looking = (own_weights(tmp_path / f"head_{head}", head=head) for head in (False, True))
     scene = open_scene(tiny_scene)
     with open_stage_head(load_weights(mine), scene, scene.work_grid(0.3)) as head:
         assert head is None
     pooled = predict(tiny_scene, tmp_path / "pooled", weights=mine)
-    looked_at = predict(tiny_scene, tmp_path / "head", weights="base")
+    looked_at = predict(tiny_scene, tmp_path / "looked_at", weights=looking)
     assert pooled.summary["model"]["stage_sha256"] is None
-    assert looked_at.summary["model"]["stage_sha256"] == load_weights("base").stage_sha256
+    assert looked_at.summary["model"]["stage_sha256"] == load_weights("deep").stage_sha256
     assert pooled.summary["run"]["key"] != looked_at.summary["run"]["key"]
     assert len(pooled.buildings) == len(looked_at.buildings) > 0
     assert not np.allclose(pooled.buildings["p_complete"], looked_at.buildings["p_complete"])
@@ -88,13 +91,13 @@ def test_weights_without_a_head_keep_the_pooled_stages(tiny_scene: Path, tmp_pat
 
 
 def test_block_size_and_workers_change_no_stage(tiny_scene: Path, tmp_path: Path) -> None:
-    shipped = load_weights("base")
+    shipped = load_weights("deep")
     mine = tmp_path / "weights"  # with tiles so small that the scene has several
     mine.mkdir()
     for file in (shipped.onnx, shipped.stage_onnx):
         shutil.copy(file, mine)
     card = shipped.card | {"tile": {"core_px": 64, "halo_px": 64, "stride_px": 32}}
-    (mine / "base.json").write_text(json.dumps(card))
+    (mine / "deep.json").write_text(json.dumps(card))
     one = predict(tiny_scene, tmp_path / "one", weights=mine, block_px=1024, workers=1)
     many = predict(tiny_scene, tmp_path / "many", weights=mine, block_px=64, workers=3)
     assert many.summary["blocks"]["blocks"] > one.summary["blocks"]["blocks"] == 1
@@ -106,14 +109,14 @@ def test_block_size_and_workers_change_no_stage(tiny_scene: Path, tmp_path: Path
 def test_drawn_scenes_keep_the_pooled_stages(tmp_path: Path) -> None:
     (path,), _ = simulate_compounds(tmp_path, seed=1, preset="rows", gap_m=3.0)
     scene = open_scene(path)
-    with open_stage_head(load_weights("base"), scene, scene.work_grid(0.3)) as head:
+    with open_stage_head(load_weights("deep"), scene, scene.work_grid(0.3)) as head:
         assert head is None
 
 
 def test_a_file_that_is_no_network_is_refused(tiny_scene: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no network")
-    weights = load_weights("base")
+    weights = load_weights("deep")
     scene = open_scene(tiny_scene)
     with crop_reader(scene, scene.work_grid(0.3), (0.3,), 32) as reader, pytest.raises(InputError, match="cannot load it"):
         StageHead(type(weights)(weights.card, weights.onnx, None, broken), reader)

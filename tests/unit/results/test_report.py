@@ -37,7 +37,7 @@ def example(count: int = 3, site: str = "plot") -> tuple[gpd.GeoDataFrame, gpd.G
             "name": "tiny", "date": None, "crs": "EPSG:32631", "gsd_m": 0.5, "area_km2": 0.004, "size_px": [96, 160], "bands": [1, 2, 3],
             "sha256": "ab" * 32, "whole_scene_is_the_site": False,
         },
-        "model": {"name": "base", "sha256": "cd" * 32, "gsd_m": 0.3, "licence": "CC-BY-SA-4.0", "accuracy": {"F1": 0.54},
+        "model": {"name": "deep", "sha256": "cd" * 32, "gsd_m": 0.3, "licence": "CC-BY-SA-4.0", "accuracy": {"F1": 0.54},
                   "data": [{"data_set": "spacenet1_rio", "licence": ["CC-BY-SA-4.0"], "places": 9}]},
         **counted,
         "warnings": ["SIMULATED: drawn"],

@@ -148,7 +148,7 @@ def test_table_names_sites_intervals_and_assumptions() -> None:
         for n, source in (("a plot", None), ("b", "ground"))
     ]
     summary = {
-        "scene": {"name": "s", "gsd_m": 0.5, "date": None}, "model": {"name": "base"}, "sites": sites, "total": counts, "outside_sites": 4,
+        "scene": {"name": "s", "gsd_m": 0.5, "date": None}, "model": {"name": "deep"}, "sites": sites, "total": counts, "outside_sites": 4,
         "assumptions": {"storeys": 2, "rooms_per_building": 64, "beds_per_room": 4}, "warnings": ["beware"],
     }  # fmt: skip
     text = format_table(summary)

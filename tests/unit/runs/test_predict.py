@@ -183,24 +183,24 @@ def test_overlapping_scenes_count_each_building_once(request: pytest.FixtureRequ
             halves.append(tmp_path / f"{name}.tif")
             with rasterio.open(halves[-1], "w", **(profile | {"width": part.shape[2], "transform": transform})) as target:
                 target.write(part)
-    # Weights that say nearly the same of a half as of the whole, whose brightness differs: here it is about who counts what.
-    west, east = detect.predict(halves, tmp_path / "out", sites=None, weights="base")
-    whole = detect.predict(compound, tmp_path / "whole", weights="base")
+    west, east = detect.predict(halves, tmp_path / "out", sites=None)
+    whole = detect.predict(compound, tmp_path / "whole")
     assert any("are counted there" in w for r in (west, east) for w in r.summary["warnings"])
-    assert len(west.buildings) + len(east.buildings) == pytest.approx(len(whole.buildings), abs=2)
+    # A half's brightness differs from the whole's, so specks come and go; here it is about who counts what.
+    seen = [int((r.buildings["area_m2"] > 50).sum()) for r in (west, east, whole)]
+    assert seen[0] + seen[1] == pytest.approx(seen[2], abs=1)
     assert not covered_by(geometries_of(west.buildings), geometries_of(east.buildings)).any()
     before = [(tmp_path / "out" / name / "buildings.parquet").read_bytes() for name in ("west", "east")]
     shutil.rmtree(tmp_path / "out" / "east")  # as if the run was cut off between the two
-    again = detect.predict(halves, tmp_path / "out", weights="base")
+    again = detect.predict(halves, tmp_path / "out")
     assert [(r.folder / "buildings.parquet").read_bytes() for r in again] == before
     assert not list((tmp_path / "out").glob(".*.work"))
-    swapped = detect.predict(halves[::-1], tmp_path / "swapped", weights="base")
+    swapped = detect.predict(halves[::-1], tmp_path / "swapped")
     assert [r.buildings.geometry.to_wkb().tolist() for r in swapped[::-1]] == [
         r.buildings.geometry.to_wkb().tolist() for r in (west, east)
     ], "the order of the scenes decides between equals alone"
     dated = [
-        detect.predict([p], tmp_path / "dated" / d, date=d, weights="base")[0]
-        for p, d in zip(halves, ("2024-01-01", "2024-02-01"), strict=True)
+        detect.predict([p], tmp_path / "dated" / d, date=d)[0] for p, d in zip(halves, ("2024-01-01", "2024-02-01"), strict=True)
     ]
     assert sum(len(r.buildings) for r in dated) > len(west.buildings) + len(east.buildings)
 
@@ -313,16 +313,16 @@ def test_a_scene_unlike_the_training_images_is_warned_of(write_scene: WriteScene
 
 
 def test_weights_that_may_read_finer_read_a_fine_scene_finer(write_scene: WriteScene, tmp_path: Path) -> None:
-    chosen = load_weights("base")
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    for file in (chosen.onnx, chosen.stage_onnx):
-        shutil.copy(file, folder)
-    (folder / "base.json").write_text(json.dumps(chosen.card | {"finest_gsd_m": 0.2}))
+    chosen, weights = load_weights("deep"), {}
+    for finest_m in (0.2, 0.3):
+        weights[finest_m] = tmp_path / f"weights_{finest_m}"
+        weights[finest_m].mkdir()
+        for file in (chosen.onnx, chosen.stage_onnx):
+            shutil.copy(file, weights[finest_m])
+        (weights[finest_m] / "deep.json").write_text(json.dumps(chosen.card | {"finest_gsd_m": finest_m}))
     fine, coarse = write_scene(gsd_m=0.22, name="fine.tif"), write_scene(gsd_m=0.5, name="coarse.tif")
-    for scene, finest, expected in ((fine, True, 0.242), (fine, False, 0.3), (coarse, True, 0.3)):
-        out = tmp_path / f"{scene.stem}_{finest}"
-        summary = detect.predict(scene, out, weights=folder if finest else "base").summary
+    for scene, finest_m, expected in ((fine, 0.2, 0.242), (fine, 0.3, 0.3), (coarse, 0.2, 0.3)):
+        summary = detect.predict(scene, tmp_path / f"{scene.stem}_{finest_m}", weights=weights[finest_m]).summary
         assert summary["model"]["gsd_m"] == pytest.approx(expected, rel=5e-3)
         assert summary["run"]["work_gsd_m"] == pytest.approx(expected, rel=0.02)
 
@@ -344,11 +344,11 @@ def test_a_temperature_changes_what_probabilities_say_and_nothing_else(compound:
     for name, temperature in (("cold", 1.0), ("warm", 2.0)):
         weights[name] = tmp_path / name
         shutil.copytree(
-            resource_path("weights"), weights[name], ignore=lambda _, names: [n for n in names if not n.startswith("base.")]
+            resource_path("weights"), weights[name], ignore=lambda _, names: [n for n in names if not n.startswith("deep.")]
         )
-        card = json.loads((weights[name] / "base.json").read_text())
+        card = json.loads((weights[name] / "deep.json").read_text())
         card["calibration"] |= {"footprint": {"temperature": temperature}}
-        (weights[name] / "base.json").write_text(json.dumps(card))
+        (weights[name] / "deep.json").write_text(json.dumps(card))
     cold, warm = (detect.predict(compound, tmp_path / f"of_{name}", weights=w) for name, w in weights.items())
     assert contents(cold.folder)["mask.tif"] == contents(warm.folder)["mask.tif"]
     with rasterio.open(cold.folder / "probability.tif") as a, rasterio.open(warm.folder / "probability.tif") as b:

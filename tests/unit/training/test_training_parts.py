@@ -498,7 +498,7 @@ def test_a_pupil_who_says_what_teachers_say_has_nothing_to_learn() -> None:
 
 def test_teachers_are_listened_to_and_not_taught(store: Path, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(SMALL)
-    settings = [f"data.chips={store}", "network.pretrained=false", "network.teachers=[base]", "loss.distil=1"]
+    settings = [f"data.chips={store}", "network.pretrained=false", "network.teachers=[deep]", "loss.distil=1"]
     task = SegmentationTask(load_config(tmp_path / "c.yaml", settings), read_index(store))
     assert not any("teacher" in name for name, _ in task.named_parameters())
     batch = default_collate([samples(store, tmp_path)[i] for i in range(2)])

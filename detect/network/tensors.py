@@ -1,0 +1,57 @@
+"""The tensors of trained weights under their names in PyTorch, read from the ONNX file that runs on a CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from detect.base.errors import InputError
+from detect.network.weights import Weights
+
+PREFIX = "network."
+"""Of the names in a graph: the network lies inside the module that turns its logits into probabilities."""
+HALF = "_half"
+"""Ends the name of a matrix that the graph stores as float16 and widens."""
+
+
+def tensors_of(weights: Weights) -> dict[str, NDArray[np.generic]]:
+    """Tensors by their name in the network's ``state_dict``, as stored: matrices float16, vectors float32.
+
+    Weights of earlier versions have them in a safetensors file, which is read where it lies beside the card.
+
+    Raises:
+        InputError: the ONNX file computes in 8-bit integers and keeps no such tensors.
+    """
+    if weights.safetensors is not None:
+        from safetensors.numpy import load_file
+
+        return load_file(weights.safetensors)
+    if is_quantised(weights):
+        raise InputError(
+            f"weights {weights.name}: compute in 8-bit integers, which PyTorch (a GPU, training, export) cannot read; "
+            "use the weights that they were made from, such as deep"
+        )
+    return {
+        tensor.name.removeprefix(PREFIX).removesuffix(HALF): numpy_helper.to_array(tensor)
+        for tensor in _graph(weights).initializer
+        if tensor.name.startswith(PREFIX)
+    }
+
+
+def is_quantised(weights: Weights) -> bool:
+    """Whether the weights are an ONNX file alone, which computes in 8-bit integers."""
+    return weights.safetensors is None and any(node.op_type == "QuantizeLinear" for node in _graph(weights).node)
+
+
+def _graph(weights: Weights) -> onnx.GraphProto:
+    path: Path | None = weights.onnx
+    assert path is not None, "load_weights refuses a card without files"
+    try:
+        return onnx.load(path).graph
+    except DecodeError as cause:
+        raise InputError(f"{path}: is no ONNX file ({' '.join(str(cause).split())[:200]})") from cause
