@@ -125,9 +125,35 @@ def to_local_metres(geometries: Sequence[BaseGeometry], crs: pyproj.CRS | None) 
 
 
 def to_degrees(geometries: NDArray[np.object_], crs: pyproj.CRS) -> NDArray[np.object_]:
-    """Geometries in longitude and latitude, WGS 84."""
+    """Geometries in longitude and latitude, WGS 84; one that lies across 180° continues beyond it (see ``unwrapped``)."""
     transformer = pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
-    return shapely.transform(geometries, lambda x, y: transformer.transform(x, y), interleaved=False)
+    return unwrapped(shapely.transform(geometries, lambda x, y: transformer.transform(x, y), interleaved=False))
+
+
+def unwrapped(degrees: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Geometries in degrees of which those that lie across 180° get longitudes above 180 instead of a jump to -180.
+
+    A geometry that is wider than 180° as it stands, and narrower with its western longitudes a turn further, lies across.
+    """
+    west, _, east, _ = shapely.bounds(degrees).T
+    wide = np.flatnonzero(east - west > 180)
+    if not wide.size:
+        return degrees
+    turned = shapely.transform(degrees[wide], lambda lonlat: np.where([True, False], lonlat % 360, lonlat))
+    first, _, last, _ = shapely.bounds(turned).T
+    across = (last - first > 0) & (last - first < 180)
+    result = degrees.copy()
+    result[wide[across]] = turned[across]
+    return result
+
+
+def beside(degrees: NDArray[np.object_], longitude: float) -> NDArray[np.object_]:
+    """Geometries in degrees, each moved by whole turns to where it is nearest to a longitude."""
+    degrees = unwrapped(degrees)
+    west, _, east, _ = shapely.bounds(degrees).T
+    turns = np.round((longitude - (west + east) / 2) / 360)
+    moves = np.repeat(np.nan_to_num(turns) * 360, shapely.get_num_coordinates(degrees))
+    return shapely.set_coordinates(degrees.copy(), shapely.get_coordinates(degrees) + np.column_stack([moves, 0 * moves]))
 
 
 def measure(geometries: Sequence[BaseGeometry], crs: pyproj.CRS | None) -> pd.DataFrame:
@@ -172,6 +198,8 @@ def area_km2(geometry: BaseGeometry, crs: pyproj.CRS | None) -> float:
         return 0.0
     if crs is None:
         return float(geometry.area) / 1e6
+    if crs.is_geographic:
+        geometry = unwrapped(np.array([geometry], dtype=object))[0]
     west, south, east, north = geometry.bounds
     piece = max(east - west, north - south) / 200
     if piece > 0:

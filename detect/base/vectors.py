@@ -15,6 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
+from detect.base.geometry import beside
 
 _NO_POLYGONS = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
@@ -94,7 +95,10 @@ def equal_area_crs(table: gpd.GeoDataFrame) -> pyproj.CRS | None:
     """Lambert's azimuthal equal-area projection about the middle of a table, metres; None where the table has no CRS."""
     if table.crs is None or not len(table):
         return None
-    west, south, east, north = table.total_bounds
+    geometries = geometries_of(table)
+    if table.crs.is_geographic:
+        geometries = beside(geometries, shapely.get_coordinates(geometries)[0, 0])
+    west, south, east, north = shapely.total_bounds(geometries)
     to_degrees = pyproj.Transformer.from_crs(table.crs, 4326, always_xy=True)
     lon, lat = to_degrees.transform((west + east) / 2, (south + north) / 2)
     return pyproj.CRS.from_proj4(f"+proj=laea +lat_0={lat:.6f} +lon_0={lon:.6f} +datum=WGS84 +units=m +no_defs")

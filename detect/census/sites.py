@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 from detect.base.errors import InputError
-from detect.base.geometry import area_km2
+from detect.base.geometry import area_km2, beside, unwrapped
 from detect.base.vectors import equal_area_crs, geometries_of, polygon_layers, polygons_only, read_vector
 
 SITES_LAYER = "sites"
@@ -75,7 +75,7 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
         if was_crossed:
             note.append("its ring crosses itself; the parts it encloses were taken")
     areas_km2 = [area_km2(g, table.crs) for g in geometries_of(table)]
-    shapes = _to_crs(table, crs)
+    shapes = _to_crs(table, crs, outline)
     _note_beyond(shapes, outline, notes)
     names = _names(table["name"])
     planned = [_planned(value, note) for value, note in zip(table["planned_buildings"], notes, strict=True)]
@@ -249,20 +249,26 @@ def _is_lonlat_default(path: str | Path, table: gpd.GeoDataFrame) -> bool:
     )
 
 
-def _to_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None) -> NDArray[np.object_]:
+def _to_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None, outline: Polygon) -> NDArray[np.object_]:
+    """Sites in the scene's CRS, in which ``outline`` is that of the scene."""
     geometries = geometries_of(table)
-    if crs is None or table.crs is None or table.crs.equals(crs):
+    if crs is None or table.crs is None:
         return geometries
-    # A straight edge in one CRS is curved in another.
-    west, south, east, north = table.total_bounds
-    piece = max(east - west, north - south) / 500
-    dense = shapely.segmentize(geometries, piece) if piece > 0 else geometries
-    moved = geometries_of(gpd.GeoSeries(list(dense), crs=table.crs).to_crs(crs).to_frame("geometry").set_geometry("geometry"))
-    if not all(np.isfinite(shapely.bounds(moved)).all(axis=1)):
+    if table.crs.is_geographic:
+        geometries = unwrapped(geometries)
+    if not table.crs.equals(crs):
+        # A straight edge in one CRS is curved in another.
+        west, south, east, north = shapely.total_bounds(geometries)
+        piece = max(east - west, north - south) / 500
+        dense = shapely.segmentize(geometries, piece) if piece > 0 else geometries
+        geometries = geometries_of(gpd.GeoDataFrame(geometry=list(dense), crs=table.crs).to_crs(crs))
+    if not all(np.isfinite(shapely.bounds(geometries)).all(axis=1)):
         raise InputError(
             "--sites: a site cannot be brought into the scene's coordinate system; is it in another part of the world?"
         )
-    return shapely.make_valid(moved)
+    if crs.is_geographic:
+        geometries = beside(geometries, outline.centroid.x)
+    return np.asarray(shapely.make_valid(geometries)) if not table.crs.equals(crs) else geometries
 
 
 def _names(column: Iterable[Any]) -> list[str]:

@@ -116,6 +116,7 @@ def _columns(buildings: gpd.GeoDataFrame, transform: Affine) -> dict[str, list[A
     degrees = np.full((len(buildings), 2), np.nan)
     if buildings.crs is not None and len(buildings):
         degrees = shapely.get_coordinates(shapely.point_on_surface(to_degrees(geometries, buildings.crs)))
+        degrees[:, 0] = (degrees[:, 0] + 180) % 360 - 180
     for name, values in zip(("longitude", "latitude"), degrees.T, strict=True):
         columns[name] = [None if math.isnan(v) else round(float(v), 6) for v in values]
     return columns | {"rings": [_rings(g, ~transform) for g in geometries]}

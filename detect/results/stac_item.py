@@ -48,8 +48,7 @@ def stac_item(scene: Scene, grid: WorkGrid, weights: Weights) -> dict[str, Any]:
     place: dict[str, Any] = {"geometry": None}
     if scene.crs is not None:
         outline = to_degrees(np.array([scene.outline], dtype=object), scene.crs)[0]
-        outline = shapely.orient_polygons(shapely.set_precision(outline, 1e-7))
-        place = {"geometry": shapely.geometry.mapping(outline), "bbox": list(outline.bounds)}
+        place = _place(shapely.orient_polygons(shapely.set_precision(outline, 1e-7)))
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
@@ -66,6 +65,23 @@ def stac_item(scene: Scene, grid: WorkGrid, weights: Weights) -> dict[str, Any]:
         },
         "links": [],
         "assets": _assets(grid, weights),
+    }
+
+
+def _place(outline: shapely.Polygon) -> dict[str, Any]:
+    """Geometry and box of an outline in degrees; one across 180° is cut there, and its box has west > east (RFC 7946, 3.1.9 and 5.2)."""
+    if outline.bounds[0] < -180:
+        outline = shapely.transform(outline, lambda lonlat: lonlat + np.array([360, 0]))
+    west, south, east, north = outline.bounds
+    if east <= 180:
+        return {"geometry": shapely.geometry.mapping(outline), "bbox": [west, south, east, north]}
+    here = outline.intersection(shapely.box(-180, -90, 180, 90))
+    beyond = shapely.transform(outline.intersection(shapely.box(180, -90, 540, 90)), lambda lonlat: lonlat - [360, 0])
+    parts = [part for side in (here, beyond) for part in shapely.get_parts(side) if part.geom_type == "Polygon"]
+    geometry = shapely.MultiPolygon([shapely.orient_polygons(part) for part in parts])
+    return {
+        "geometry": shapely.geometry.mapping(geometry),
+        "bbox": [west if west <= 180 else west - 360, south, east - 360, north],
     }
 
 

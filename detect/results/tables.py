@@ -13,6 +13,8 @@ from typing import Any
 
 import geopandas as gpd
 
+from detect.base.geometry import to_degrees
+from detect.base.vectors import geometries_of
 from detect.results import styles
 
 BUILDING_COLUMNS: dict[str, Any] = {
@@ -63,6 +65,12 @@ def write_gpkg(path: Path, layers: Mapping[str, gpd.GeoDataFrame]) -> None:
 
 
 def write_parquet(path: Path, buildings: gpd.GeoDataFrame) -> None:
-    """Write GeoParquet 1.1 in longitude and latitude; without a CRS if the scene has none."""
-    table = buildings if buildings.crs is None else buildings.to_crs(4326)
+    """Write GeoParquet 1.1 in longitude and latitude; without a CRS if the scene has none.
+
+    Longitudes of a building across 180° continue beyond it.
+    """
+    table = buildings
+    if buildings.crs is not None:
+        degrees = to_degrees(geometries_of(buildings), buildings.crs)
+        table = buildings.set_geometry(gpd.GeoSeries(degrees, index=buildings.index, crs=4326))
     table.to_parquet(path, index=False, schema_version="1.1.0", compression="zstd")

@@ -13,13 +13,16 @@ from shapely import MultiPolygon, Polygon, affinity, box
 from detect.base.geometry import (
     MEASURES,
     area_km2,
+    beside,
     ground_size_m,
     measure,
     moved,
     rectangle_corners,
     smallest_rectangle_sides,
     span_outline,
+    to_degrees,
     to_local_metres,
+    unwrapped,
 )
 from detect.base.grid import Span
 
@@ -156,3 +159,42 @@ def test_the_smallest_rectangle_around_one_of_known_corners_has_its_sides() -> N
     sides = smallest_rectangle_sides(np.array([shapely.Polygon(corners)], dtype=object))
     assert sides.shape == (1, 2, 2)
     assert np.sort(np.hypot(*sides[0].T)) == pytest.approx([6, 16])
+
+
+FIJI = pyproj.CRS(32760)
+
+
+def across_180(length_m: float = 40, width_m: float = 20) -> Polygon:
+    """A rectangle whose middle lies on 180°, 16.8° S, in UTM zone 60."""
+    x, y = pyproj.Transformer.from_crs(4326, FIJI, always_xy=True).transform(180, -16.8)
+    return box(x - length_m / 2, y - width_m / 2, x + length_m / 2, y + width_m / 2)
+
+
+def test_a_building_across_180_degrees_is_no_larger_than_it_is() -> None:
+    row = measure([across_180()], FIJI).iloc[0]
+    scale = pyproj.Proj(FIJI).get_factors(180, -16.8).areal_scale
+    assert row["area_m2"] == pytest.approx(800 / scale, rel=1e-3)
+    assert row["length_m"] == pytest.approx(40, rel=2e-3)
+    west, _, east, _ = to_degrees(np.array([across_180()], dtype=object), FIJI)[0].bounds
+    assert 179.99 < west < 180 < east < 180.01
+
+
+def test_a_plot_across_180_degrees_has_one_area_however_its_ring_is_written() -> None:
+    east = to_degrees(np.array([across_180(2000, 1000)], dtype=object), FIJI)[0]
+    jumping = shapely.transform(east, lambda c: np.where(c > 180, c - 360, c))
+    halves = [east.intersection(box(170, -30, 180, 0)), affinity.translate(east.intersection(box(180, -30, 190, 0)), -360)]
+    expected = area_km2(across_180(2000, 1000), FIJI)
+    for plot in (east, jumping, MultiPolygon(halves)):
+        assert area_km2(plot, DEGREES) == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_does_not_lie_across_180_degrees_stays() -> None:
+    for plot in (box(-170, 10, 170, 20), box(-180, -90, 180, 90), box(10, 0, 20, 5), box(-179.9, 0, -179.8, 1)):
+        kept = unwrapped(np.array([plot], dtype=object))[0]
+        assert kept.equals(plot) == (plot.bounds != (-170, 10, 170, 20)), "a jump of 340° is one of 20° the other way"
+
+
+@pytest.mark.parametrize(("longitude", "moved_by"), [(180.1, 360), (-179.5, 0), (179.9, 360), (0.0, 0)])
+def test_plots_are_brought_to_the_side_where_the_scene_lies(longitude: float, moved_by: float) -> None:
+    plot = box(-179.95, 1, -179.9, 2)
+    assert beside(np.array([plot], dtype=object), longitude)[0].bounds[0] == pytest.approx(plot.bounds[0] + moved_by)

@@ -93,3 +93,15 @@ def test_every_output_is_an_asset(tiny_scene: Path, tmp_path: Path) -> None:
     assert all(a.media_type and a.roles for a in item.assets.values())
     stage = item.assets["stage"].extra_fields["classification:classes"]
     assert [(c["value"], c["name"]) for c in stage] == [(0, "none"), (1, "foundation"), (2, "incomplete"), (3, "complete")]
+
+
+def test_a_scene_across_180_degrees_is_cut_there() -> None:
+    from detect.results.stac_item import _place
+
+    place = _place(shapely.box(179.9, -17, 180.3, -16))
+    assert place["bbox"] == pytest.approx([179.9, -17, -179.7, -16])
+    parts = shapely.geometry.shape(place["geometry"])
+    assert sorted(part.bounds for part in parts.geoms) == [
+        pytest.approx((-180, -17, -179.7, -16)), pytest.approx((179.9, -17, 180, -16)),
+    ]  # fmt: skip
+    assert _place(shapely.box(-180.3, -17, -179.9, -16))["bbox"] == pytest.approx([179.7, -17, -179.9, -16])
