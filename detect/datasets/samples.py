@@ -96,10 +96,18 @@ def images(source: Path) -> Iterator[LabelledImage]:
         yield drawn_image(drawing, drawing.place)
 
 
-def drawings_of(source: Path) -> list[Drawing]:
-    """The drawings in the folders ``DRAWINGS`` whose images are known, those of one image and split as one."""
+def drawings_of(source: Path, elsewhere: Path | None = None) -> list[Drawing]:
+    """The drawings whose images are known, those of one image and split as one.
+
+    Args:
+        source: the sample folder; drawings lie in its folders ``DRAWINGS``.
+        elsewhere: another folder of drawings of the same images.
+    """
+    drawings = [d for folder in DRAWINGS for d in read_drawings(source / folder)]
+    if elsewhere is not None:
+        drawings += [replace(d, path=source / DRAWINGS[-1] / d.path.name) for d in read_drawings(elsewhere)]
     joined: dict[tuple[str, str | None], Drawing] = {}
-    for drawing in own_places([d for folder in DRAWINGS for d in read_drawings(source / folder)]):
+    for drawing in own_places(drawings):
         if drawing.image.startswith(tuple(DRAWN)):
             key = drawing.image, drawing.split
             joined[key] = joined[key].with_more(drawing) if key in joined else drawing
