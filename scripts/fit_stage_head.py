@@ -2,12 +2,12 @@
 
     python scripts/fit_stage_head.py deep --data path/to/samples [--work DIR]
 
-Crops of every labelled building (stages/buildings.csv where both annotators agree, stages/marks.jsonl, outlines of Rio and Las Vegas as
-complete ones) go through ImageNet's EfficientNet-Lite2; a linear layer on what it sees gives the stage. Penalty and balance are chosen by
-leaving one training place out at a time, the temperature is fitted on the same answers, and the held-out places are only measured.
-Writes ``<name>.stage.onnx``, and ``files.stage`` and ``stage_head`` into the card; scripts/quantise_weights.py then has to make the 8-bit
-weights anew, which share the file. Takes about ten minutes on two cores; ``--work`` keeps
-the crops for a second run.
+Crops of every labelled building (stages/buildings.csv where both annotators agree, stages/marks.jsonl, buildings drawn by eye in redrawn/
+and labels/, outlines of Rio and Las Vegas as complete ones) go through ImageNet's EfficientNet-Lite2; a linear layer on what it sees gives
+the stage. Penalty and balance are chosen by leaving one training place out at a time, the temperature is fitted on the same answers, and
+the held-out places are only measured. Writes ``<name>.stage.onnx``, and ``files.stage`` and ``stage_head`` into the card;
+scripts/quantise_weights.py then has to make the 8-bit weights anew, which share the file. Takes about ten minutes on two cores; ``--work``
+keeps the crops for a second run.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from detect.base.geometry import measure
 from detect.base.resources import resource_path
 from detect.base.stages import STAGES, pool
 from detect.datasets.images import vector
+from detect.datasets.samples import SWAPPED, drawings_of
 from detect.network.heads import STAGE_HEADS
 from detect.network.stage_head import crop_reader
 from detect.network.weights import Weights, load_weights, sha256_of
@@ -57,6 +58,10 @@ FIRM, DOUBTFUL_WEIGHT = 0.7, 0.7
 HELD_OUT = ("accra_south", "banepa_north", "dubai_2", "dubai_3", "dubai_5", "virac_1", "vegas_225", "vegas_2636",
             "rio_57", "rio_63", "rio_64")  # fmt: skip
 OUTLINES_PER_IMAGE = 25
+DRAWN_COMPLETE_PER_IMAGE = 3
+"""Of the images drawn by eye, on which nearly all buildings are complete; those that are not are all taken."""
+DRAWN_WEIGHT = 0.7
+LABELS = Path(__file__).parents[1] / "labels" / "windows"
 MIN_AREA_M2 = 8.0
 SURE_FROM = 0.95
 """Probability of being complete, by the network's own stage heads, from which predict does not look again: so it is with most buildings,
@@ -66,7 +71,7 @@ MARGIN_M = 25.0
 
 
 def labelled(data: Path) -> pd.DataFrame:
-    """Buildings with a stage: ``image``, ``polygon`` in its pixels, ``source`` (annotators, mark, doubtful, outline), ``weight``."""
+    """Buildings with a stage: ``image``, ``polygon`` in its pixels, ``source`` (annotators, mark, doubtful, drawn, outline), ``weight``."""
     table = pd.read_csv(data / "stages/buildings.csv")
     table = table[table["stage"].notna()]
     rows = [
@@ -86,11 +91,29 @@ def labelled(data: Path) -> pd.DataFrame:
             {"image": mark["image"], "stage": mark["stage"], "polygon": polygon, "source": "mark" if firm else "doubtful",
              "weight": 1.0 if firm else DOUBTFUL_WEIGHT * mark["confidence"]}
         )  # fmt: skip
-    return pd.DataFrame([*rows, *_outlines(data)])
+    by_image: dict[str, list[Any]] = {}
+    for row in rows:
+        by_image.setdefault(row["image"], []).append(row["polygon"])
+    drawn = [r for r in _drawn(data) if not any(_same(r["polygon"], known) for known in by_image.get(r["image"], []))]
+    return pd.DataFrame([*rows, *drawn, *_outlines(data)])
 
 
 def _same(a: Any, b: Any) -> bool:
     return shapely.intersection(a, b).area > 0.4 * min(a.area, b.area)
+
+
+def _drawn(data: Path) -> Iterator[dict[str, Any]]:
+    """Buildings drawn by eye in training images: all unfinished ones, and some complete ones of each image."""
+    rng = np.random.default_rng(SEED)
+    for drawing in drawings_of(data, LABELS):
+        if drawing.split != "train":
+            continue
+        polygons, stages = np.array(drawing.polygons, object), np.array(drawing.stages, object)
+        complete = np.flatnonzero(stages == "complete")
+        few = complete[rng.permutation(len(complete))[:DRAWN_COMPLETE_PER_IMAGE]]
+        for i in (*np.flatnonzero(np.isin(stages, STAGES[:2])), *few):
+            yield {"image": drawing.image, "stage": stages[i], "polygon": shapely.make_valid(polygons[i]), "source": "drawn",
+                   "weight": DRAWN_WEIGHT, "gsd_m": drawing.gsd_m}  # fmt: skip
 
 
 def _outlines(data: Path) -> Iterator[dict[str, Any]]:
@@ -118,6 +141,12 @@ def place_of(image: str) -> str:
         return "dubai_7_8" if stem[4] in "78" else f"dubai_{stem[4]}"
     if image.startswith("accra/"):
         return f"accra_{stem.removesuffix('_rgb')}"
+    if stem.startswith("naip_") or image.startswith("naip_"):
+        return "naip_" + stem.removeprefix("naip_").rsplit("_", 1)[0]
+    if image.startswith("pool/"):
+        return stem.split("_")[0]
+    if image.startswith(("bern/", "boruszyn/", "wellington/", "bellingham/", "south_tyrol/")):
+        return image.split("/")[0]
     return image.split("/")[0] if image.startswith(("rio/", "vegas/")) else stem
 
 
@@ -128,7 +157,10 @@ def crops_of(data: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.
     cut = area[3] - (area[3] - area[1]) / 3
     kept, crops = [], []
     for image, rows in table.groupby("image", sort=True):
-        scene = open_scene(data / image, gsd_m=None if str(image).endswith(".tif") else float(gsd_m[image]))
+        drawn = rows.dropna(subset="gsd_m")
+        size_m = float(drawn["gsd_m"].iloc[0]) if len(drawn) else float(gsd_m[image])
+        bands = (3, 2, 1) if str(image).startswith(SWAPPED) else None
+        scene = open_scene(data / image, gsd_m=None if str(image).endswith(".tif") else size_m, bands=bands)
         grid = scene.work_grid(scene.gsd_m)
         with crop_reader(scene, grid, GSDS_M, CROP_PX) as reader:
             for index, row in rows.iterrows():
