@@ -11,7 +11,11 @@ _LARGEST_ITEM_BYTES = 5_000_000
 
 
 def items_beside(path: Path) -> Iterator[dict[str, Any]]:
-    """STAC items that describe a file: ``scene.json``, ``scene.tif.json`` or ``scene.stac.json`` beside it, or one with it as an asset."""
+    """STAC items that describe a file.
+
+    These are ``scene.json``, ``scene.tif.json`` or ``scene.stac.json`` beside ``scene.tif``; or ``item.json``, ``stac.json`` or
+    ``<folder>.json`` beside it, if one of its assets names the file.
+    """
     if not path.is_file():
         return
     for item, own in _items(path):
