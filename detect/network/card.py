@@ -14,7 +14,7 @@ from detect.base.schema import Must, SchemaError, read
 from detect.network.heads import HEAD_NAMES
 from detect.network.lattice import Lattice
 
-Text = Annotated[str, Must("a text", bool)]
+Text = Annotated[str, Must("non-empty text", bool)]
 Positive = Annotated[float, Must("a number above 0", lambda number: number > 0)]
 Probability = Annotated[float, Must("a number from 0 to 1", lambda number: 0 <= number <= 1)]
 Pixels = Annotated[int, Must("a whole number of pixels", lambda number: number >= 0)]
@@ -143,12 +143,12 @@ def read_card(path: Path) -> Card:
     """The card in a JSON file.
 
     Raises:
-        InputError: the file is no JSON, lacks a key, or holds an impossible value; the error names file and key.
+        InputError: the file is not valid JSON, lacks a key, or holds an impossible value; the error names file and key.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as cause:
-        raise InputError(f"{path}: is no readable card ({cause}); a card is the JSON file that training writes") from cause
+        raise InputError(f"{path}: is not a readable card ({cause}); a card is the JSON file that training writes") from cause
     return card_from(content, str(path))
 
 
@@ -159,7 +159,7 @@ def card_from(content: Any, where: str) -> Card:
         InputError: see ``read_card``.
     """
     if not isinstance(content, dict):
-        raise InputError(f"{where}: is no card of detect's weights; a card is the JSON file that training writes")
+        raise InputError(f"{where}: is not a card of detect's weights; a card is the JSON file that training writes")
     try:
         card: Card = read(Card, content)
         has_stage_head = "stage" in card.files

@@ -83,7 +83,7 @@ class StageHead:
             threads: threads per pass, default all cores.
 
         Raises:
-            InputError: the file is no network that ONNX Runtime can load.
+            InputError: ONNX Runtime cannot load the file.
         """
         import onnxruntime
 

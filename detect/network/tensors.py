@@ -54,4 +54,4 @@ def _graph(weights: Weights) -> onnx.GraphProto:
     try:
         return onnx.load(path).graph
     except DecodeError as cause:
-        raise InputError(f"{path}: is no ONNX file ({' '.join(str(cause).split())[:200]})") from cause
+        raise InputError(f"{path}: is not a valid ONNX file ({' '.join(str(cause).split())[:200]})") from cause

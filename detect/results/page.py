@@ -38,7 +38,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    # NaN is no JSON.
+    # NaN is not valid JSON.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False, "allow_nan": False}
     environment.filters |= {"number": _number, "joined": _joined}
     environment.globals |= {"source": _source, "stage_colours": _stage_colours(), "detect_version": package_version()}

@@ -250,7 +250,7 @@ def run_facts(key: str, options: Mapping[str, Any], grid: WorkGrid, profile: Str
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
-    """Write summary.json; refuses NaN, which is no JSON."""
+    """Write summary.json; refuses NaN, which is not valid JSON."""
     path.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 

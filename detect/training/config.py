@@ -182,7 +182,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     except OSError as cause:
         raise InputError(f"{path}: cannot be read ({cause.strerror}); give a file such as configs/fit/smoke.yaml") from cause
     except yaml.YAMLError as cause:
-        raise InputError(f"{path}: is no YAML ({' '.join(str(cause).split())})") from cause
+        raise InputError(f"{path}: is not valid YAML ({' '.join(str(cause).split())})") from cause
     if not isinstance(raw, dict):
         raise InputError(f"{path}: holds no keys; start from configs/fit/smoke.yaml")
     for override in overrides:
