@@ -138,7 +138,9 @@ def load_profile(name_or_path: str | Path | None = None) -> StructureProfile:
     except OSError as cause:
         raise InputError(f"{path}: cannot be read ({cause.strerror}); {DEFAULT_PROFILE} is an example") from cause
     except (yaml.YAMLError, UnicodeDecodeError) as cause:
-        raise InputError(f"{path}: is not valid YAML ({' '.join(str(cause).split())[:120]}); {DEFAULT_PROFILE} is an example") from cause
+        raise InputError(
+            f"{path}: is not valid YAML ({' '.join(str(cause).split())[:120]}); {DEFAULT_PROFILE} is an example"
+        ) from cause
     return profile_from(raw, str(path))
 
 

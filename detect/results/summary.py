@@ -105,7 +105,7 @@ class SiteCounts(Counts, _Named):
     """What was counted in a site."""
 
     ground: dict[str, Any] | None = None
-    """A ``detect.census.ground.Room``; None if the ground was not surveyed."""
+    """A ``detect.census.ground.Capacity``; None if the ground was not surveyed."""
     warnings: list[str]
 
 
