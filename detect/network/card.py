@@ -89,7 +89,7 @@ class SecondLook:
     """Ground size of a crop's pixel at each scale, metres."""
     crop_px: Pixels
     sure_from: float = math.inf
-    """Probability of being complete, by the first look, from which a building gets no second look."""
+    """The second model reclassifies buildings that the first gives a lower probability of being complete."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,7 +62,7 @@ class ModelFacts:
     name: str
     sha256: str
     stage_sha256: str | None = None
-    """SHA-256 of the network of the second look at stages; None if it was not used."""
+    """SHA-256 of the second model, which reclassifies stages; None if it was not used."""
     gsd_m: float
     """Ground size of the pixel at which the network read the scene, metres."""
     licence: Any = None

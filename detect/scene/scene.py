@@ -253,6 +253,7 @@ def _sample(dataset: Any, bands: tuple[int, int, int], notes: list[str]) -> tupl
         valid &= observed(values, fill)
         if fill:
             notes.append(
-                f"no data: the value {fill:g} fills the edge of the scene and is taken as no data; gdal_edit.py -a_nodata says it for good"
+                f"no data: the value {fill:g} fills the edge of the scene and is taken as no data; "
+                f"to record this in the file, run gdal_edit.py -a_nodata {fill:g}"
             )
     return fill, values[:, valid]
