@@ -1,6 +1,6 @@
-"""Values of options as a user writes them, on a command line or in Python, checked and brought into one type.
+"""Check values of options, given on a command line or in Python, and convert them to one type.
 
-Each function takes a text or a value that already has the right type, and raises an InputError that says what is expected.
+Each function takes a string or a value that already has the right type, and raises an InputError that says what is expected.
 """
 
 from __future__ import annotations

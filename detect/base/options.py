@@ -31,7 +31,7 @@ class Flag:
     metavar: str | None = None
     """What stands for the value in the help; None: a switch without a value."""
     read: Callable[[Any], Any] = _as_given
-    """Turns a text or a Python value into the checked value; raises InputError."""
+    """Turns a command-line argument or a Python value into the checked value; raises InputError."""
 
     @property
     def dest(self) -> str:

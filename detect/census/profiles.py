@@ -158,7 +158,7 @@ def profile_from(raw: Any, path: str) -> StructureProfile:
 
 
 def plain(profile: StructureProfile) -> dict[str, Any]:
-    """The profile as keys, numbers, texts and lists, from which ``profile_from`` makes it again."""
+    """The profile as keys, numbers, strings and lists, from which ``profile_from`` makes it again."""
     raw = {key: value for key, value in asdict(profile).items() if value is not None}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in raw.items()}
 

@@ -164,7 +164,7 @@ class TrainConfig:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-4 as a number; in YAML 1.1 it is a text, since it has no point."""
+    """Reads 1e-4 as a number; in YAML 1.1 it is a string, since it has no point."""
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))
