@@ -1,4 +1,4 @@
-"""The construction stage of each footprint, from the network's stage heads."""
+"""Compute the construction stage of each footprint from the network's stage heads."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _may_hold_polygons(kind: str | None) -> bool:
-    """Whether a layer of an OGR geometry type may; ``2.5D Point``, ``LineString ZM`` and tables without geometries may not."""
+    """Whether a layer of an OGR geometry type may hold polygons; not ``2.5D Point``, ``LineString ZM`` and tables without geometries."""
     return kind is not None and not set(kind.split()) & set(_NO_POLYGONS)
 
 

@@ -42,7 +42,7 @@ class GroupRule:
     """When buildings belong together."""
 
     min_buildings: WholeAmount
-    """Smaller groups count for less."""
+    """The fit of smaller groups is lower."""
     max_gap_m: Amount
     """Between neighbours' walls."""
     heading_tolerance_deg: Amount

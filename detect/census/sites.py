@@ -1,4 +1,4 @@
-"""Sites: the polygons to count in, and the site of each building."""
+"""Read the sites in which buildings are counted, and assign each building to its site."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def _is_lonlat_default(path: str | Path, table: gpd.GeoDataFrame) -> bool:
 
 
 def _to_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None, outline: Polygon) -> NDArray[np.object_]:
-    """Sites in the scene's CRS, in which ``outline`` is that of the scene."""
+    """Convert sites to the scene's CRS; ``outline`` is that of the scene."""
     geometries = geometries_of(table)
     if crs is None or table.crs is None:
         return geometries

@@ -1,4 +1,4 @@
-"""The card of trained weights: a JSON file beside them that says how to feed the network and how to read its answers."""
+"""The card of trained weights: a JSON file beside them that says how to prepare the network's input and how to interpret its output."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CardFile:
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What is subtracted from each band of 0–1, and the number by which the difference is then divided."""
+    """Mean that is subtracted from each band (0–1), and standard deviation by which the difference is then divided."""
 
     mean: PerBand
     std: PerBand
@@ -56,7 +56,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Temperature:
-    """Temperature scaling: logits are divided by this number, so that probabilities are right as often as they say."""
+    """Temperature scaling: logits are divided by this number, so that a probability of 0.8 is right in eight of ten cases."""
 
     temperature: Positive = 1.0
 
@@ -143,7 +143,7 @@ def read_card(path: Path) -> Card:
     """The card in a JSON file.
 
     Raises:
-        InputError: the file is not valid JSON, lacks a key, or holds an impossible value; the error names file and key.
+        InputError: the file is not valid JSON, lacks a key, or has a value that is not valid; the error names file and key.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -153,7 +153,7 @@ def read_card(path: Path) -> Card:
 
 
 def card_from(content: Any, where: str) -> Card:
-    """The card in a dictionary; ``where`` stands at the beginning of an error, such as the name of the file.
+    """The card in a dictionary; ``where`` begins error messages, such as the name of the file.
 
     Raises:
         InputError: see ``read_card``.

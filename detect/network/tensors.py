@@ -14,9 +14,9 @@ from detect.base.errors import InputError
 from detect.network.weights import Weights
 
 PREFIX = "network."
-"""Of the names in a graph: the network lies inside the module that turns its logits into probabilities."""
+"""Prefix of the names in a graph: the network is inside the module that turns its logits into probabilities."""
 HALF = "_half"
-"""Ends the name of a matrix that the graph stores as float16 and widens."""
+"""Suffix of the name of a matrix that the graph stores as float16 and converts to float32."""
 
 
 def tensors_of(weights: Weights) -> dict[str, NDArray[np.generic]]:

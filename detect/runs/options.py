@@ -1,4 +1,4 @@
-"""The options of predict and census, each written once: name, type, default, help, value on the command line, check."""
+"""Define the options of predict and census: name, type, default, help, value on the command line, check."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _NO_PICTURES = {"thumbnail", "overview", "metadata", "cloud", "data-mask", "snow
 
 @dataclass(frozen=True)
 class Source:
-    """A raster to open, and what is known about it from elsewhere than the file."""
+    """A raster to open, and what a STAC item says about it."""
 
     path: str
     name: str | None = None
@@ -102,7 +102,7 @@ def _first(values: Iterable[T | None]) -> T | None:
 
 
 def _strongest(what: str, said: Mapping[str, T | None], agree: Callable[[Any, Any], bool]) -> tuple[T | None, str]:
-    """The first value that a source gives, and a line on those that contradict it (empty if none does)."""
+    """The value of the first source that gives one, and a note on those that contradict it (empty if none does)."""
     given = [(where, value) for where, value in said.items() if value is not None]
     if not given:
         return None, ""
@@ -171,7 +171,7 @@ def _source(item: dict[str, Any], here: str, asset: str | None) -> Source:
 
 
 def _chosen(item: dict[str, Any], here: str, asset: str | None) -> dict[str, Any]:
-    """The asset that is the picture."""
+    """The asset to read."""
     assets: dict[str, dict[str, Any]] = item["assets"]
     names = ", ".join(assets) or "none"
     if asset is not None:
@@ -192,7 +192,7 @@ def _chosen(item: dict[str, Any], here: str, asset: str | None) -> dict[str, Any
 
 
 def _resolved(here: str, target: str) -> str:
-    """Where a reference in a document leads, relative to the document."""
+    """Resolve a link relative to the document that contains it."""
     if "://" in target or target.startswith("/vsi"):
         return target
     return urljoin(here, target) if "://" in here else str(Path(here).parent / target)

@@ -25,7 +25,7 @@ def items_beside(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _items(path: Path) -> Iterator[tuple[dict[str, Any], bool]]:
-    """STAC items beside a file, and whether each is named after it; those first."""
+    """STAC items beside a file, and whether each has a name of that file; those come first."""
     own = [path.with_suffix(".json"), path.with_name(path.name + ".json"), path.with_suffix(".stac.json")]
     shared = [path.with_name("item.json"), path.with_name("stac.json"), path.with_name(f"{path.parent.name}.json")]
     for candidate in [*own, *shared]:
