@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 SHARE_OF_BORDER = 0.01
 """A collar takes more than this share of the pixels along the four edges."""
 LONGEST_RUN = 0.02
-"""A collar of a value other than 0 has an unbroken stretch of at least this share of the four edges, unlike overexposed roofs and clouds."""
+"""A collar of a value other than 0 has an unbroken stretch of this share of the four edges, unlike overexposed roofs and clouds."""
 CONNECTED = 0.9
 """At least this share of the pixels with a value other than 0 is connected with the edge."""
 
