@@ -24,7 +24,7 @@ def read_vector(path: str | Path, layer: str | None = None, preferred: str | Non
     """Read a layer of a vector file with all columns: ``layer`` if given, else ``preferred`` if the file has it, else the first.
 
     Raises:
-        InputError: the file is missing, is no vector file, or lacks the layer.
+        InputError: the file is missing, is not a vector file, or lacks the layer.
     """
     path = Path(path)
     with _reading(path):
@@ -43,7 +43,7 @@ def polygon_layers(path: str | Path) -> list[str]:
     """Names of the layers of a vector file that may hold polygons, in the file's order; none for a file with one unnamed table.
 
     Raises:
-        InputError: the file is missing, or is no vector file.
+        InputError: the file is missing or not a vector file.
     """
     path = Path(path)
     with _reading(path):
@@ -64,11 +64,11 @@ def _reading(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except Exception as cause:  # pyogrio and pyarrow raise classes of their own
-        raise InputError(f"{path}: is no vector file that GDAL can open ({' '.join(str(cause).split())[:120]})") from cause
+        raise InputError(f"{path}: is not a vector file that GDAL can open ({' '.join(str(cause).split())[:120]})") from cause
 
 
 def _may_hold_polygons(kind: str | None) -> bool:
-    """Whether a layer of an OGR geometry type may; ``2.5D Point``, ``LineString ZM`` and tables without geometries may not."""
+    """Whether a layer of an OGR geometry type may hold polygons; not ``2.5D Point``, ``LineString ZM`` and tables without geometries."""
     return kind is not None and not set(kind.split()) & set(_NO_POLYGONS)
 
 

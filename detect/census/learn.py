@@ -1,4 +1,4 @@
-"""A structure profile learnt from examples: "count more like these"."""
+"""Learn a structure profile from example buildings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's corrections of found buildings, as QGIS leaves them: what was changed, added and deleted."""
+"""Read a user's corrections of detected buildings, made in QGIS: what was changed, added and deleted."""
 
 from __future__ import annotations
 

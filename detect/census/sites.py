@@ -1,4 +1,4 @@
-"""Sites: the polygons to count in, and the site of each building."""
+"""Read the sites in which buildings are counted, and assign each building to its site."""
 
 from __future__ import annotations
 
@@ -243,14 +243,14 @@ def assign(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> NDArray[np.o
 
 
 def _is_lonlat_default(path: str | Path, table: gpd.GeoDataFrame) -> bool:
-    """A GeoJSON without a ``crs`` member is always read as longitude and latitude, so its CRS is no evidence."""
+    """A GeoJSON without a ``crs`` member is always read as longitude and latitude, so its CRS proves nothing."""
     return Path(path).suffix.lower() in (".geojson", ".json") and bool(
         table.crs.equals("OGC:CRS84") or table.crs.to_epsg() == 4326
     )
 
 
 def _to_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None, outline: Polygon) -> NDArray[np.object_]:
-    """Sites in the scene's CRS, in which ``outline`` is that of the scene."""
+    """Convert sites to the scene's CRS; ``outline`` is that of the scene."""
     geometries = geometries_of(table)
     if crs is None or table.crs is None:
         return geometries
@@ -291,6 +291,6 @@ def _planned(value: Any, notes: list[str]) -> float:
     except (TypeError, ValueError):
         number = -1.0
     if number < 0 or not math.isfinite(number):
-        notes.append(f"planned_buildings is {value!r}, which is no number of buildings; it was left out")
+        notes.append(f"planned_buildings is {value!r}, which is not a number of buildings; it was left out")
         return math.nan
     return number

@@ -181,7 +181,9 @@ VERBS = {
         _track, "results of several dates → what is new, what advanced, what is gone; timeline, forecast", _track_options
     ),
     "verify": Verb(_verify, "are the outputs whole, unchanged, and do they cover the scene", _verify_options),
-    "census": Verb(_census, "count again: other plots, another profile, corrected buildings; no network", _census_options),
+    "census": Verb(
+        _census, "count again: other plots, another profile, corrected buildings; the model does not run again", _census_options
+    ),
     "profile": Verb(_profile, "a structure profile learnt from examples", _profile_options),
     "evaluate": Verb(_evaluate, "predicted footprints against reference outlines", _evaluate_options),
 }

@@ -114,7 +114,7 @@ def _tile(path: Path) -> Tile:
     with path.open("rb") as file:
         head = file.read(24)  # signature, then the size in bytes 16 to 24
     if head[:8] != _PNG or len(head) < 24:
-        raise InputError(f"{path}: is no PNG; download it again")
+        raise InputError(f"{path}: is not a readable PNG; download it again")
     x, y, zoom = map(int, path.stem.split("-")[-3:])
     return Tile(x, y, zoom, int.from_bytes(head[16:20], "big"))
 

@@ -154,7 +154,7 @@ def raster(path: Path, code: Callable[[NDArray], NDArray[np.uint8]]) -> Callable
     def read() -> NDArray[np.uint8]:
         values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if values is None:
-            raise InputError(f"{path}: is no image that can be read; download it again")
+            raise InputError(f"{path}: is not a readable image; download it again")
         if values.ndim == 3:
             values = values[..., 2::-1]
         return code(values).astype(np.uint8)

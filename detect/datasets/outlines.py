@@ -144,12 +144,12 @@ def read_drawing(path: Path) -> Drawing:
     """One file.
 
     Raises:
-        InputError: the file is no JSON, a key is missing, or a value is wrong.
+        InputError: the file is not valid JSON, a key is missing, or a value is wrong.
     """
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as cause:
-        raise InputError(f"{path}: is no JSON that can be read ({' '.join(str(cause).split())})") from cause
+        raise InputError(f"{path}: is not valid JSON ({' '.join(str(cause).split())})") from cause
     wrong = partial(_wrong, path)
     if not isinstance(said, dict) or not isinstance(said.get("image"), str):
         raise wrong("names no image; outlines is read as " + LAYOUT)

@@ -84,7 +84,7 @@ def _iso(day: re.Match[str], path: Path) -> str:
     try:
         return Date(*map(int, day.groups())).isoformat()
     except ValueError as cause:
-        raise InputError(f"{path}: {day.group()} in its name is no day; write it as YYYY-MM-DD") from cause
+        raise InputError(f"{path}: {day.group()} in its name is not a date; write it as YYYY-MM-DD") from cause
 
 
 def _no_buildings() -> gpd.GeoDataFrame:
@@ -115,7 +115,7 @@ def _observations(path: Path) -> list[Observation]:
         observed = [f for f in features if f["properties"].get("observation_date") and f["geometry"]]
         return sorted((_observation(f) for f in observed), key=lambda o: o.day)
     except (ValueError, KeyError, TypeError) as cause:
-        raise InputError(f"{path}: is no site model that can be read; download it again") from cause
+        raise InputError(f"{path}: is not a readable site model; download it again") from cause
 
 
 def _observation(feature: dict) -> Observation:

@@ -120,7 +120,7 @@ def _read(path: Path) -> Dated:
     try:
         layers = [] if path.suffix.lower() == ".parquet" else [str(n) for n in pyogrio.list_layers(path)[:, 0]]
     except Exception as cause:  # pyogrio raises classes of its own
-        raise InputError(f"{path}: is no vector file that GDAL can open") from cause
+        raise InputError(f"{path}: is not a vector file that GDAL can open") from cause
     named = {day: layer for layer in layers if (day := _date_at_end(layer))}
     if named:
         return {day: _standing(read_vector(path, layer), path, layer) for day, layer in named.items()}

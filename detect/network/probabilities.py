@@ -172,7 +172,7 @@ def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArra
         stored = heads[(slice(None), *tile.core.shift(-block.span.row0, -block.span.col0).slices())]
         for head, p in zip(stored, probabilities, strict=True):  # one head at a time stays in the cache
             if not np.isfinite(p).all():
-                raise ValueError("the network gave values that are no numbers")
+                raise ValueError("the network gave values that are not numbers")
             head[seen] = _as_stored(p)[seen]
     return np.empty((len(HEADS), 0, 0), np.uint8) if heads is None else heads
 

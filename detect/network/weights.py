@@ -23,7 +23,7 @@ class Weights:
     onnx: Path | None
     safetensors: Path | None
     stage_onnx: Path | None = None
-    """Network of the second look at each building (``detect.network.stage_head``); None where the card names none."""
+    """Second model, which reclassifies the stage of uncertain buildings (``detect.network.stage_head``); None if the card names none."""
 
     @property
     def name(self) -> str:
@@ -37,12 +37,12 @@ class Weights:
 
     @property
     def stage_sha256(self) -> str | None:
-        """Hash of the network of the second look; None where there is none."""
+        """Hash of the second model; None if there is none."""
         return self.card.files["stage"].sha256 if self.stage_onnx else None
 
     @property
     def stage_sure_from(self) -> float:
-        """Probability of being complete, by the first look, from which a building gets no second look."""
+        """The second model reclassifies buildings that the first gives a lower probability of being complete."""
         return math.inf if self.card.stage_head is None else self.card.stage_head.sure_from
 
     @property

@@ -1,4 +1,4 @@
-"""Count again from a result of predict, without the network: other plots, another profile, corrected buildings."""
+"""Count again from a result of predict, without running the network: other plots, another profile, corrected buildings."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class SceneReader:
         return values, valid
 
     def is_unstored(self, span: Span) -> bool:
-        """Whether a sparse GeoTIFF stores no block under a span of the work grid, so that all of it is no data; nothing is read.
+        """Whether a sparse GeoTIFF stores no block under a span of the work grid, so that all of it has no data; nothing is read.
 
         Also False if this cannot be known: for other formats, and for files in which a missing block is not no data.
         """

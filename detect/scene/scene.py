@@ -1,4 +1,4 @@
-"""Any raster GDAL opens → values and validity at the network's ground sampling distance.
+"""Open any raster that GDAL reads: pixel values and a mask of valid pixels at the network's ground sampling distance.
 
 A *scene* is one georeferenced raster of one date. Its *work grid* is its own pixel grid rescaled to the network's GSD: same origin,
 CRS and rotation, covering the extent exactly. ``SceneReader.read`` reads any span of it; the value of a work pixel never depends
@@ -32,7 +32,7 @@ from detect.scene.stretch import measure_brightness
 from detect.scene.sun import Sun
 
 COARSEST_GSD_M = 3.0
-"""A house has fewer than 20 pixels at 3 m; coarser images cannot be counted honestly."""
+"""At 3 m a house has fewer than 20 pixels; counts on coarser images would not be reliable."""
 SIMULATED = "SIMULATED"
 """The mark in the description of a picture that ``detect simulate`` drew."""
 _SAMPLE_PX = 1024  # longer side of the picture that is read to measure a scene
@@ -53,7 +53,7 @@ class WorkGrid:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is known of a raster after opening it; holds no file handle."""
+    """What is known about a raster after opening it; keeps no file handle."""
 
     path: str
     name: str
@@ -78,7 +78,7 @@ class Scene:
     """Mean of the stretched, decimated scene per band, 0–1."""
     brightness_sd: tuple[float, float, float]
     fill: float | None
-    """Of an image without any mark of no data: the value that every band holds where nothing was observed; None if there is none."""
+    """Value of unobserved pixels that no tag marks, the same in all bands (see ``detect.scene.collar``); None if there is none."""
     sha256: str
     """Hash of the files' content; for remote files, of their name and header."""
     simulated: bool = False
@@ -176,7 +176,7 @@ def open_scene(
 def _ground_size(
     path: str, transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS | None, coarsest_gsd_m: float
 ) -> tuple[float, float]:
-    """Ground size of a pixel (row, col), metres; refused if it is too coarse for buildings."""
+    """Ground size of a pixel (row, col), metres; an InputError if it is too coarse for buildings."""
     gsd_rc_m = ground_size_m(transform, size_hw, crs)
     mean_gsd_m = sum(gsd_rc_m) / 2
     if not math.isfinite(mean_gsd_m) or mean_gsd_m <= 0:
@@ -244,7 +244,7 @@ def _georeference(dataset: Any, path: str, gsd_m: float | None) -> tuple[pyproj.
 
 
 def _sample(dataset: Any, bands: tuple[int, int, int], notes: list[str]) -> tuple[float | None, NDArray[np.number]]:
-    """From one decimated read: the value of unobserved pixels that nothing marks, and the observed values (3, n)."""
+    """Read a decimated copy: the value of unobserved pixels that no tag marks, and the observed values (3, n)."""
     factor = max(1.0, max(dataset.height, dataset.width) / _SAMPLE_PX)
     decimated_hw = (max(1, round(dataset.height / factor)), max(1, round(dataset.width / factor)))
     values, valid = read_native(dataset, bands, None, None, decimated_hw)
@@ -253,6 +253,7 @@ def _sample(dataset: Any, bands: tuple[int, int, int], notes: list[str]) -> tupl
         valid &= observed(values, fill)
         if fill:
             notes.append(
-                f"no data: the value {fill:g} fills the edge of the scene and is taken as no data; gdal_edit.py -a_nodata says it for good"
+                f"no data: the value {fill:g} fills the edge of the scene and is taken as no data; "
+                f"to record this in the file, run gdal_edit.py -a_nodata {fill:g}"
             )
     return fill, values[:, valid]

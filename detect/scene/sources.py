@@ -1,4 +1,4 @@
-"""From names to scenes: files, URLs, patterns, lists, STAC items and collections; and the date and sun of each.
+"""Turn names (files, URLs, patterns, lists, STAC items and collections) into scenes, and find the date and sun of each.
 
 Date and sun come from the strongest source that gives them: an option, a STAC item, the file's name, its tags, in this order.
 Software overwrites tags when it saves a file; a person chose the name and wrote the item.
@@ -30,15 +30,15 @@ _NO_PICTURES = {"thumbnail", "overview", "metadata", "cloud", "data-mask", "snow
 
 @dataclass(frozen=True)
 class Source:
-    """A raster to open, and what is known about it from elsewhere than the file."""
+    """A raster to open, and what a STAC item says about it."""
 
     path: str
     name: str | None = None
     """Name of the result's folder; None: the file's stem."""
     date: str | None = None
-    """ISO day; None: the one in the file."""
+    """ISO day; None: look at items beside the file, its name and its tags."""
     sun: Sun | None = None
-    """Position of the sun; None: that in the file."""
+    """Position of the sun; None: look at items beside the file and its tags."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Known:
     """ISO day."""
     sun: Sun | None
     notes: tuple[str, ...]
-    """One line for each value that sources contradict."""
+    """One line for each value on which the sources disagree."""
 
 
 def known_of(
@@ -64,17 +64,18 @@ def known_of(
         sun_deg: the options ``--sun-elevation`` and ``--sun-azimuth``.
 
     Raises:
-        InputError: an option is no day, or no position in the sky.
+        InputError: an option is not a date, or not a position in the sky.
     """
     beside = list(items_beside(Path(source.path)))
     item_day = source.date or _first(map(item_date, beside))
     tag_day = tagged_date(dataset)
+    given_day = None if date is None else given_date(date)
     day, day_note = _strongest(
         "date",
         {
-            "--date": None if date is None else given_date(date),
+            "--date": given_day,
             "STAC item": item_day,
-            "file name": named_date(stem_of(source.path), (item_day, tag_day)),
+            "file name": named_date(stem_of(source.path), (given_day, item_day, tag_day)),
             "tag": tag_day,
         },
         str.__eq__,
@@ -101,7 +102,7 @@ def _first(values: Iterable[T | None]) -> T | None:
 
 
 def _strongest(what: str, said: Mapping[str, T | None], agree: Callable[[Any, Any], bool]) -> tuple[T | None, str]:
-    """The first value that a source gives, and a line on those that contradict it (empty if none does)."""
+    """The value of the first source that gives one, and a note on those that contradict it (empty if none does)."""
     given = [(where, value) for where, value in said.items() if value is not None]
     if not given:
         return None, ""
@@ -112,7 +113,7 @@ def _strongest(what: str, said: Mapping[str, T | None], agree: Callable[[Any, An
 
 
 def sources(given: Sequence[str | Path], asset: str | None = None) -> list[Source]:
-    """The scenes that the given names stand for, in their order.
+    """The scenes that the given names refer to, in their order.
 
     Args:
         given: each a raster's file or URL, a pattern with ``*`` or ``?``, a ``.txt`` file of one such name per line, or the file or URL
@@ -161,7 +162,7 @@ def _catalogued(place: str, asset: str | None) -> Iterator[Source]:
         elif "links" in content:
             todo += [_resolved(here, link["href"]) for link in content["links"] if link.get("rel") in ("item", "items", "child")]
         else:
-            raise InputError(f"{here}: is no STAC item, item collection or collection; give one, or a raster")
+            raise InputError(f"{here}: is not a STAC item, item collection or collection; give one, or a raster")
 
 
 def _source(item: dict[str, Any], here: str, asset: str | None) -> Source:
@@ -170,7 +171,7 @@ def _source(item: dict[str, Any], here: str, asset: str | None) -> Source:
 
 
 def _chosen(item: dict[str, Any], here: str, asset: str | None) -> dict[str, Any]:
-    """The asset that is the picture."""
+    """The asset to read."""
     assets: dict[str, dict[str, Any]] = item["assets"]
     names = ", ".join(assets) or "none"
     if asset is not None:
@@ -191,7 +192,7 @@ def _chosen(item: dict[str, Any], here: str, asset: str | None) -> dict[str, Any
 
 
 def _resolved(here: str, target: str) -> str:
-    """Where a reference in a document leads, relative to the document."""
+    """Resolve a link relative to the document that contains it."""
     if "://" in target or target.startswith("/vsi"):
         return target
     return urljoin(here, target) if "://" in here else str(Path(here).parent / target)
@@ -207,5 +208,5 @@ def _read_json(place: str) -> dict[str, Any]:
     except (OSError, ValueError) as cause:
         raise InputError(f"{place}: cannot be read as a STAC document ({cause})") from cause
     if not isinstance(content, dict):
-        raise InputError(f"{place}: is no STAC document")
+        raise InputError(f"{place}: is not a STAC document")
     return content

@@ -164,7 +164,7 @@ class TrainConfig:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-4 as a number; in YAML 1.1 it is a text, since it has no point."""
+    """Reads 1e-4 as a number; in YAML 1.1 it is a string, since it has no point."""
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))
@@ -182,7 +182,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     except OSError as cause:
         raise InputError(f"{path}: cannot be read ({cause.strerror}); give a file such as configs/fit/smoke.yaml") from cause
     except yaml.YAMLError as cause:
-        raise InputError(f"{path}: is no YAML ({' '.join(str(cause).split())})") from cause
+        raise InputError(f"{path}: is not valid YAML ({' '.join(str(cause).split())})") from cause
     if not isinstance(raw, dict):
         raise InputError(f"{path}: holds no keys; start from configs/fit/smoke.yaml")
     for override in overrides:

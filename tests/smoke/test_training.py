@@ -144,7 +144,7 @@ def test_a_checkpoint_runs_nothing(chips: Path, tmp_path: Path, capsys: pytest.C
     capsys.readouterr()
     assert fit(chips, tmp_path / "again", "--resume", str(poisoned)) == 2
     assert capsys.readouterr().err.splitlines() == [
-        f"detect: error: {poisoned}: is no checkpoint of detect fit, or holds more than tensors and plain values; it was not loaded"
+        f"detect: error: {poisoned}: is not a checkpoint of detect fit, or holds more than tensors and plain values; it was not loaded"
     ]
     assert not made.exists()
 

@@ -54,9 +54,9 @@ def test_an_empty_layer_is_a_table_without_rows(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("absent.gpkg", None, "no such file"),
-        ("notes.txt", "first\nsecond\n", "is no vector file that GDAL can open"),
-        ("broken.geojson", '{"type": "FeatureCollection", "feat', "is no vector file that GDAL can open"),
-        ("broken.parquet", "no\nparquet\n", "is no vector file that GDAL can open"),
+        ("notes.txt", "first\nsecond\n", "is not a vector file that GDAL can open"),
+        ("broken.geojson", '{"type": "FeatureCollection", "feat', "is not a vector file that GDAL can open"),
+        ("broken.parquet", "no\nparquet\n", "is not a vector file that GDAL can open"),
         ("plain.csv", "a,b\n1,2\n", "holds a table without geometries"),
     ],
 )

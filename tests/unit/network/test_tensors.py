@@ -133,7 +133,7 @@ def test_a_card_of_another_architecture_is_refused(new: Path) -> None:
 
 def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tiny.onnx").write_bytes(b"no graph")
-    with pytest.raises(InputError, match=r"tiny\.onnx: is no ONNX file"):
+    with pytest.raises(InputError, match=r"tiny\.onnx: is not a valid ONNX file"):
         load_network(load_weights(write(tmp_path, (tmp_path / "tiny.onnx",))))
 
 
