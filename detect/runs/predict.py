@@ -30,7 +30,7 @@ from detect.runs.find import Found, find
 from detect.runs.job import Job, open_job
 from detect.runs.options import PredictOptions
 from detect.scene.scene import Scene, open_scene
-from detect.scene.sources import Source, sources
+from detect.scene.sources import Source, distinct, sources
 
 
 @takes(PredictOptions)
@@ -116,13 +116,16 @@ class _Group:
 
 def _open(named: Sequence[Source], options: PredictOptions, failures: _Failures) -> list[Scene]:
     opened: list[Scene] = []
-    for source in named:
+    seen: set[tuple[str, str | None]] = set()
+    for source, renamed in zip(named, distinct(named), strict=True):
         with failures.of_scene(source.path):
-            scene = _open_one(source, options)
-            if scene.name in {s.name for s in opened}:
-                raise InputError(
-                    f"{source.path}: another scene of this call is named '{scene.name}' too; rename one of the files"
-                )
+            if (source.path, source.name) in seen:
+                raise InputError(f"{source.path}: is given twice; name it once")
+            seen.add((source.path, source.name))
+            scene = _open_one(renamed, options)
+            if renamed != source:
+                note = f"name: other scenes of this call have the same file name; this result is named '{scene.name}'"
+                scene = replace(scene, warnings=(*scene.warnings, note))
             opened.append(scene)
     return opened
 
