@@ -210,7 +210,7 @@ def test_scenes_of_one_name_get_folders_of_their_own(tiny_scene: Path, empty_sce
     twin = shutil.copy(empty_scene, tmp_path / "copy" / tiny_scene.name)
     first, second = detect.predict([tiny_scene, twin], tmp_path / "out", date="2024-06-01")
     assert [r.folder.name for r in (first, second)] == [f"{tiny_scene.parent.name}-tiny", "copy-tiny"]
-    assert all(any(f"this result is named '{r.folder.name}'" in w for w in r.summary["warnings"]) for r in (first, second))
+    assert all(any(f"this one is called '{r.folder.name}'" in w for w in r.summary["warnings"]) for r in (first, second))
     assert len(first.buildings) > len(second.buildings) == 0
 
 
