@@ -12,11 +12,13 @@ from detect.scene.mosaic import contradiction, layout_of, misfit, write_mosaic
 from detect.scene.scene import Scene, open_scene
 from detect.scene.sheets import listed, meetings, warned
 
+ALONE = "sheets: no other scene of this call meets this one, so --join changes nothing here"
+
 
 def plan_mosaics(scenes: Sequence[Scene]) -> list[list[Scene]]:
     """The scenes in groups to be joined, in the order of their first ones; most often of one scene.
 
-    Scenes that meet and cannot be joined warn of it.
+    Scenes that meet and cannot be joined warn of it, and scenes that meet none say so.
     """
     met = meetings(scenes)
     layouts = {i: layout_of(scenes[i]) for i in sorted({i for m in met for i in (m.first, m.second)})}
@@ -39,7 +41,10 @@ def plan_mosaics(scenes: Sequence[Scene]) -> list[list[Scene]]:
         for m in met:
             if m.first in members and m.second in members:
                 reasons.setdefault((m.first, m.second), reason or "their grids drift apart")
-    marked = warned(scenes, met, reasons)
+    marked = [
+        scene if i in layouts else replace(scene, warnings=(*scene.warnings, ALONE))
+        for i, scene in enumerate(warned(scenes, met, reasons))
+    ]
     return [[marked[i] for i in members] for members in sorted(plan)]
 
 

@@ -70,27 +70,24 @@ def warned(scenes: Sequence[Scene], met: Sequence[Meeting], reasons: Mapping[tup
     """
     others: list[dict[str, list[str]]] = [{} for _ in scenes]
     for meeting in met:
-        a, b = meeting.first, meeting.second
-        if not meeting.cuts or (reasons is not None and (a, b) not in reasons):
+        pair = meeting.first, meeting.second
+        effect = "; buildings on the seam are cut and may count twice" if meeting.cuts else ""
+        if reasons is None and meeting.cuts:
+            text = f"{effect}; --join takes such sheets as one scene"
+        elif reasons is not None and pair in reasons:
+            text = f" and cannot be joined with it ({reasons[pair]}){effect}"
+        else:
             continue
-        reason = "" if reasons is None else f" and cannot be joined with it ({reasons[a, b]})"
-        others[a].setdefault(reason, []).append(scenes[b].name)
-        others[b].setdefault(reason, []).append(scenes[a].name)
-    advice = "; --join takes such sheets as one scene" if reasons is None else ""
+        for one, other in (pair, pair[::-1]):
+            others[one].setdefault(text, []).append(scenes[other].name)
     return [
-        replace(
-            scene,
-            warnings=(
-                *scene.warnings,
-                *(
-                    f"sheets: {listed(names)} meet{'s' if len(names) == 1 else ''} this scene{reason}; "
-                    f"buildings on the seam are cut and may count twice{advice}"
-                    for reason, names in near.items()
-                ),
-            ),
-        )
+        replace(scene, warnings=(*scene.warnings, *(_sentence(names, text) for text, names in near.items())))
         for scene, near in zip(scenes, others, strict=True)
     ]
+
+
+def _sentence(names: Sequence[str], text: str) -> str:
+    return f"sheets: {listed(names)} meet{'s' if len(names) == 1 else ''} this scene{text}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -128,4 +128,5 @@ def test_another_file_of_the_mosaics_name_is_an_error_of_these_sheets_alone(
     with pytest.raises(InputError, match=r"r0c0-sheets\.vrt: holds something else") as caught:
         detect.predict([*sheets, tiny_scene], tmp_path / "out", join=True)
     assert [r.folder.name for r in caught.value.results] == ["tiny"]
+    assert any("--join changes nothing here" in w for w in caught.value.results[0].summary["warnings"])
     assert (tmp_path / "out" / "r0c0-sheets.vrt").read_text() == "mine"

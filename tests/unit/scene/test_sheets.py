@@ -56,9 +56,13 @@ def test_the_width_of_what_both_show(sheet: Draw) -> None:
 
 
 def test_a_wide_overlap_shows_every_building_whole_in_one_scene(sheet: Draw) -> None:
-    (wide,) = meetings([sheet(0, 0, gsd_m=2), sheet(0, 30, gsd_m=2)])  # 160 m by 185 m are shared
+    scenes = [sheet(0, 0, gsd_m=2), sheet(0, 30, gsd_m=2)]
+    (wide,) = meetings(scenes)  # 160 m by 185 m are shared
     assert wide.width_m > 100
     assert not wide.cuts
+    assert [s.warnings for s in warned(scenes, [wide])] == [s.warnings for s in scenes]
+    first, _ = warned(scenes, [wide], {(0, 1): "bands differ"})
+    assert first.warnings[-1] == "sheets: s_0_30 meets this scene and cannot be joined with it (bands differ)"
 
 
 def test_scenes_of_two_dates_do_not_meet(sheet: Draw) -> None:
