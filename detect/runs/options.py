@@ -59,6 +59,12 @@ class PredictOptions(Options):
     asset: str | None = field(
         default=None, metadata=flag("--asset", "asset of a STAC item to read; default: visual, or the only picture", "NAME")
     )
+    join: bool = field(
+        default=False,
+        metadata=flag(
+            "--join", "sheets of one date that meet, and whose pixels fit, are one scene: no building is cut between them"
+        ),
+    )
     bands: Sequence[int] | None = field(
         default=None,
         metadata=flag("--bands", "band numbers from 1 of red, green, blue, such as 3,2,1", "R,G,B", checks.band_numbers),

@@ -9,11 +9,12 @@ STAC (SpatioTemporal Asset Catalog 1.0) is read as plain JSON: an item is a scen
 from __future__ import annotations
 
 import glob
+import itertools
 import json
 import re
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urljoin
@@ -124,6 +125,46 @@ def sources(given: Sequence[str | Path], asset: str | None = None) -> list[Sourc
         InputError: a pattern without a match, an unreadable list or catalogue, no such asset, or an ambiguous one.
     """
     return [source for name in given for source in _expanded(str(name), asset)]
+
+
+def distinct(named: Sequence[Source]) -> list[Source]:
+    """The same scenes with names that differ: of those with one name, each gets its folder's name, or more folders, or a number before it.
+
+    Example: ``june/scene.tif`` and ``july/scene.tif`` → ``june-scene`` and ``july-scene``.
+    """
+    paths_of: dict[str, list[str]] = {}
+    for source in named:
+        paths = paths_of.setdefault(source.name or stem_of(source.path), [])
+        if source.path not in paths:
+            paths.append(source.path)
+    taken = {name for name, paths in paths_of.items() if len(paths) == 1}
+    new_names: dict[tuple[str, str], str] = {}
+    for name, paths in paths_of.items():
+        if len(paths) > 1:
+            chosen = next(new for new in _longer_names(name, paths) if not taken & set(new))
+            taken.update(chosen)
+            new_names |= {(name, path): new for path, new in zip(paths, chosen, strict=True)}
+    return [
+        replace(source, name=new_names.get((source.name or stem_of(source.path), source.path), source.name)) for source in named
+    ]
+
+
+def _longer_names(name: str, paths: Sequence[str]) -> Iterator[list[str]]:
+    """Names for scenes of one name, each list without doubles: first those with the fewest folders before the name."""
+    folders = [[re.sub(r"[^\w.-]+", "_", part) for part in _folders_of(path)] for path in paths]
+    for depth in range(1, max(map(len, folders)) + 1):
+        new = ["-".join([*parts[-depth:], name]) for parts in folders]
+        if len(set(new)) == len(new):
+            yield new
+    for first in itertools.count(1):
+        yield [f"{name}-{number}" for number in range(first, first + len(paths))]
+
+
+def _folders_of(path: str) -> tuple[str, ...]:
+    """Names of the folders above a file or URL, outermost first."""
+    if "://" in path:
+        return Path(path.split("?")[0].split("://")[1]).parent.parts
+    return Path(path).absolute().parent.parts[1:]
 
 
 def _expanded(name: str, asset: str | None) -> Iterator[Source]:
