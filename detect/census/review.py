@@ -74,10 +74,7 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None) -> gpd.GeoDataFra
     Raises:
         InputError: no such file, no ``id`` or ``stage`` column, an unknown stage, or a coordinate system that does not fit.
     """
-    try:
-        raw = read_vector(path, "buildings")
-    except InputError:
-        raw = read_vector(path)
+    raw = read_vector(path, preferred="buildings")
     for column in ("id", "stage"):
         if column not in raw.columns:
             raise InputError(f"{path}: has no column '{column}'; correct a copy of the layer buildings of buildings.gpkg")

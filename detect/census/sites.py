@@ -68,7 +68,7 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
     """
     if path is None:
         return _whole_scene(crs, outline)
-    table, left_out = _read_plots(path)
+    table, left_out = read_plots(path)
     notes = [[left_out] if left_out else [] for _ in range(len(table))]
     table = _with_crs(table, crs, path, notes)
     for note, was_crossed in zip(notes, table[_CROSSED], strict=True):
@@ -92,8 +92,12 @@ def _whole_scene(crs: pyproj.CRS | None, outline: Polygon) -> Sites:
     return Sites(_sites_table([WHOLE_SCENE], [math.nan], [area_km2(outline, crs)], shapes), ((),), "whole")
 
 
-def _read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
-    """Polygons of a file with ``name`` and ``planned_buildings`` unchanged, and a line on layers that were left out."""
+def read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
+    """Polygons of a file with ``name`` and ``planned_buildings`` unchanged, and a line on layers that were left out.
+
+    Raises:
+        InputError: no readable file, no polygons in it, or only some of its layers name a coordinate system.
+    """
     layers = polygon_layers(path)
     chosen = [SITES_LAYER] if SITES_LAYER in layers else layers
     raw = [read_vector(path, layer) for layer in chosen] if chosen else [read_vector(path)]

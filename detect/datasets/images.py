@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from detect.base.errors import InputError
+from detect.base.files import listed
 from detect.base.stages import CODES
 from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.datasets.chips import UNKNOWN
@@ -131,7 +132,7 @@ def files(folder: Path, pattern: str, data_set: str, layout: str) -> list[Path]:
     Raises:
         InputError: there is none.
     """
-    found = sorted(p for p in folder.glob(pattern) if p.is_file() and not p.name.startswith("."))
+    found = [p for p in listed(folder, pattern) if p.is_file()]
     if not found:
         raise InputError(f"{folder / pattern}: no such file; {data_set} is read as {layout}; was it downloaded in full?")
     return found

@@ -113,8 +113,7 @@ def format_table(metrics: dict[str, Any]) -> str:
 def _load(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     if isinstance(source, gpd.GeoDataFrame):
         return polygons_only(source)
-    layer = "buildings" if Path(source).is_dir() else None
-    return polygons_only(read_vector(buildings_file(source), layer))
+    return polygons_only(read_vector(buildings_file(source), preferred="buildings"))
 
 
 def _to_one_plane(*given: gpd.GeoDataFrame | None) -> list[gpd.GeoDataFrame | Any]:

@@ -15,7 +15,7 @@ import shapely
 
 from detect.base.errors import InputError
 from detect.base.stages import STAGES
-from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
+from detect.base.vectors import equal_area_crs, geometries_of, is_vector_folder, polygons_only, read_vector
 from detect.evaluation.footprints import write_metrics
 from detect.evaluation.scot import DateMatches, match_date, scot
 from detect.evaluation.smart import evaluate_sites, format_sites, is_site_models
@@ -102,11 +102,10 @@ def format_table(metrics: dict[str, Any]) -> str:
 
 def _tracks_file(predicted: str | Path) -> Path:
     path = Path(predicted)
-    if path.is_dir():
-        path = path / "tracks.gpkg"
-        if not path.is_file():
-            raise InputError(f"{predicted}: holds no tracks.gpkg; give a folder that detect track wrote")
-    return path
+    file = path / "tracks.gpkg"
+    if path.is_dir() and not file.is_file() and not is_vector_folder(path):
+        raise InputError(f"{predicted}: holds no tracks.gpkg; give a folder that detect track wrote")
+    return file if file.is_file() else path
 
 
 def _listed(dated: Dated) -> str:
@@ -115,7 +114,7 @@ def _listed(dated: Dated) -> str:
 
 def _read(path: Path) -> Dated:
     """A file in either layout."""
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: no such file")
     try:
         layers = [] if path.suffix.lower() == ".parquet" else [str(n) for n in pyogrio.list_layers(path)[:, 0]]

@@ -24,6 +24,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from detect.base.errors import DetectError, InputError
+from detect.base.vectors import is_vector_folder
 from detect.results.files import OUTPUTS
 
 SUMMARY = "summary.json"
@@ -40,13 +41,15 @@ class _LostFileError(Exception):
 
 
 def buildings_file(path: str | Path) -> Path:
-    """The file of buildings of the single result in or at a folder; any other path unchanged.
+    """The file of buildings of the single result in or at a folder; any other path unchanged, also a folder that is a vector file.
 
     Raises:
         InputError: a folder without a result, or with several.
     """
     path = Path(path)
-    return ResultFolder.find_one(path, BUILDINGS).path / BUILDINGS if path.is_dir() else path
+    if not path.is_dir() or (is_vector_folder(path) and not ResultFolder.find(path, (BUILDINGS,), allow_none=True)):
+        return path
+    return ResultFolder.find_one(path, BUILDINGS).path / BUILDINGS
 
 
 def is_simulated(summary: Mapping[str, Any]) -> bool:

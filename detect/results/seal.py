@@ -19,7 +19,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from detect.base.errors import InputError
-from detect.network.weights import sha256_of
+from detect.base.files import sha256_of
 from detect.results.files import FILES
 from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.summary import Summary

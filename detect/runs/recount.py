@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 from detect.base.errors import DetectError, InputError
+from detect.base.files import sha256_of_parts
 from detect.base.geometry import measure, span_outline
 from detect.base.grid import Span
 from detect.base.notices import Code, Notice, as_json, notices_of
@@ -31,7 +32,6 @@ from detect.census.ground import survey
 from detect.census.profiles import StructureProfile, load_profile, plain, profile_from, profile_path
 from detect.census.review import Review, apply_review, read_corrections
 from detect.census.sites import Sites, load_sites, with_cut
-from detect.network.weights import sha256_of
 from detect.results.files import Content
 from detect.results.folder import ResultFolder
 from detect.results.picture import read_picture, read_whole
@@ -211,7 +211,8 @@ def _recounted(options: CensusOptions, profile_file: str | Path | None) -> dict[
     """The files that this census was given."""
     given = {"sites": options.sites, "structure": profile_file, "review": options.review}
     return {
-        name: None if path is None else {"file": Path(path).name, "sha256": sha256_of(Path(path))} for name, path in given.items()
+        name: None if path is None else {"file": Path(path).name, "sha256": sha256_of_parts(Path(path))}
+        for name, path in given.items()
     }
 
 
