@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
-from detect.base.geometry import beside
+from detect.base.geometry import beside, why_no_place
 
 _NO_POLYGONS = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
@@ -34,7 +34,7 @@ def read_vector(path: str | Path, layer: str | None = None, preferred: str | Non
     path = Path(path)
     with _reading(path):
         if path.suffix.lower() == ".parquet":
-            return gpd.read_parquet(path)
+            return _placed(gpd.read_parquet(path), path)
         kinds = {str(name): kind for name, kind in pyogrio.list_layers(path)}
         if layer is not None and layer not in kinds:
             raise InputError(f"{path}: has no layer '{layer}'; it holds {', '.join(kinds)}")
@@ -46,7 +46,20 @@ def read_vector(path: str | Path, layer: str | None = None, preferred: str | Non
         warnings.warn(f"{path}: read from its layer '{chosen}'; left out: {others}", stacklevel=2)
     if not isinstance(table, gpd.GeoDataFrame):
         raise InputError(f"{path}: holds a table without geometries; polygons are needed")
-    return table
+    return _placed(table, path)
+
+
+def _placed(table: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
+    """The table, without a CRS if that is a local one.
+
+    Raises:
+        InputError: the CRS gives no place on Earth for another reason.
+    """
+    if table.crs is None or not (why := why_no_place(table.crs)):
+        return table
+    if table.crs.is_engineering:
+        return table.set_crs(None, allow_override=True)
+    raise InputError(f"{path}: its coordinate system {why}; assign the right one (ogr2ogr -a_srs EPSG:…)")
 
 
 def polygon_layers(path: str | Path) -> list[str]:

@@ -18,7 +18,7 @@ import pyogrio
 import rasterio
 from rasterio.errors import RasterioError
 
-from detect.base.errors import InputError
+from detect.base.errors import InputError, said
 from detect.base.files import sha256_of
 from detect.results.files import FILES
 from detect.results.folder import SUMMARY, ResultFolder
@@ -85,7 +85,7 @@ def _raster_findings(path: Path, size_hw: list[int]) -> Iterator[str]:
             for _, window in raster.block_windows(1):
                 raster.read(1, window=window)
     except RasterioError as cause:
-        yield f"{path}: cannot be read ({' '.join(str(cause).split())})"
+        yield f"{path}: cannot be read ({said(cause)})"
 
 
 def _table_findings(gpkg: Path, parquet: Path) -> Iterator[str]:
