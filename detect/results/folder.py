@@ -33,6 +33,8 @@ NOTICE_AFTER_S = 1.0
 """A shorter wait is not reported."""
 POLL_S = 0.1
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+_LOGS = ("-wal", "-shm", "-journal")
+"""Endings of the files that SQLite keeps beside an open database."""
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
@@ -239,8 +241,10 @@ class ResultFolder:
 
 
 def _copy_own(folder: Path, target: Path, outputs: Sequence[str]) -> None:
+    # The logs of an open GeoPackage belong to the file that is replaced, and would spoil the new one.
+    replaced = {name + log for name in outputs for log in ("", *_LOGS)}
     for entry in folder.iterdir():
-        if entry.name in outputs or os.path.lexists(target / entry.name):
+        if entry.name in replaced or os.path.lexists(target / entry.name):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.copytree(entry, target / entry.name, symlinks=True)
