@@ -23,7 +23,7 @@ class DetectError(Exception):
 
     exit_code = 1
     results: Sequence[Any] = ()
-    """In a call with several inputs: the results of those that worked."""
+    """What was done before it failed: in a call with several inputs, the results of those that worked."""
 
 
 class InputError(DetectError):

@@ -20,7 +20,7 @@ from detect.base.errors import DetectError, InputError, said
 from detect.base.notices import Code, Notice
 from detect.base.options import takes
 from detect.census.overlaps import counted_once, groups, overlapping
-from detect.census.sites import load_sites
+from detect.census.sites import load_sites, refuse_elsewhere
 from detect.network.probabilities import drop_blocks
 from detect.results.files import OUTPUTS
 from detect.results.folder import ResultFolder
@@ -70,6 +70,8 @@ def predict_scenes(scenes: Sequence[str | Path], out: str | Path, options: Predi
     results: dict[int, Result] = {}
     with open_job(out, options) as job:
         opened = _open(named, options, failures)
+        if not failures.errors:  # else the plots may lie on the scene that failed
+            refuse_elsewhere(options.sites, [(scene.outline, scene.crs) for scene in opened])
         pairs = overlapping(opened)
         for members in groups(len(opened), pairs):
             group = _Group({i: opened[i] for i in members}, pairs)
