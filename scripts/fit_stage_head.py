@@ -34,6 +34,7 @@ import shapely
 import torch
 from numpy.typing import NDArray
 
+from detect.base.files import sha256_of
 from detect.base.geometry import measure
 from detect.base.resources import resource_path
 from detect.base.stages import STAGES, pool
@@ -41,7 +42,7 @@ from detect.datasets.images import vector
 from detect.datasets.samples import SWAPPED, drawings_of
 from detect.network.heads import STAGE_HEADS
 from detect.network.stage_head import crop_reader
-from detect.network.weights import Weights, load_weights, sha256_of
+from detect.network.weights import Weights, load_weights
 from detect.scene.scene import open_scene
 from detect.training.calibration import best_temperature, temper
 from detect.training.stage_head import Components, Linear, measured, varied

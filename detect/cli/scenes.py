@@ -101,7 +101,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         from detect.evaluation import footprints
 
         score, in_words = footprints.evaluate, footprints.format_table
-    metrics = score(arguments.predicted, arguments.reference, area=arguments.area, out=arguments.out)
+    try:
+        metrics = score(arguments.predicted, arguments.reference, area=arguments.area, out=arguments.out)
+    except DetectError as error:
+        for partial in error.results if not arguments.json else ():  # what was predicted, where the reference lies elsewhere
+            print(in_words(partial))
+        raise
     if arguments.json:
         print_json(metrics)
     else:

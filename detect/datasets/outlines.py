@@ -34,6 +34,7 @@ import shapely
 from shapely import Polygon
 
 from detect.base.errors import InputError
+from detect.base.files import listed
 from detect.base.stages import CODES
 from detect.datasets.images import DataSet, LabelledImage, Outlines
 
@@ -129,7 +130,7 @@ def read_drawings(folder: Path) -> list[Drawing]:
     Raises:
         InputError: a file that does not follow ``LAYOUT``.
     """
-    return [read_drawing(path) for path in sorted(folder.glob("*.json"))]
+    return [read_drawing(path) for path in listed(folder, "*.json")]
 
 
 def own_places(drawings: list[Drawing]) -> list[Drawing]:

@@ -29,6 +29,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
+from detect.base.files import listed
 from detect.base.vectors import equal_area_crs
 from detect.datasets.images import DataSet, LabelledImage, Outlines, files, require
 
@@ -56,7 +57,7 @@ class Observation:
 def images(source: Path) -> Iterator[LabelledImage]:
     """Every image of the user; a region is one place."""
     models = _models(source)
-    rasters = sorted(p for p in source.rglob("*") if p.suffix.lower() in (".tif", ".tiff", ".vrt", ".jp2"))
+    rasters = [p for p in listed(source, "**/*") if p.suffix.lower() in (".tif", ".tiff", ".vrt", ".jp2")]
     if not rasters:
         raise InputError(f"{source}: no images; {TITLE} comes without, so add your own dated GeoTIFFs, as {LAYOUT}")
     for path in rasters:

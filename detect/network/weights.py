@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from detect.base.errors import InputError
+from detect.base.files import sha256_of
 from detect.base.grid import reading_gsd_m
 from detect.base.resources import resource_path
 from detect.network.card import Card, CardFile, read_card
@@ -99,12 +99,6 @@ def load_weights(name_or_path: str | Path | None = None) -> Weights:
         # Without it the stages would differ from those that the card's rates were measured on.
         raise InputError(f"{path}: its {card.files['stage'].name} does not lie beside it; copy it there")
     return Weights(card, found.get("onnx"), found.get("safetensors"), found.get("stage"))
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of a file's content."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _checked(card_path: Path, kind: str, described: CardFile) -> Path | None:

@@ -30,7 +30,7 @@ from detect.scene.sun import Sun
 FAR_SD = 3.0
 """A scene whose brightness lies further than this many standard deviations from the training images gets a warning."""
 _GUESSED_FROM = {"scene": dict[str, Any], "sites": list[dict[str, Any]], "warnings": list[str]}
-_LATER = ("timings_s", "files", "review", "recounted")
+_LATER = ("timings_s", "files", "contents", "review", "recounted")
 """Keys that are left out while they are None."""
 
 
@@ -145,6 +145,8 @@ class Summary:
     timings_s: dict[str, float] | None = None
     files: dict[str, str] | None = None
     """SHA-256 of each file of the result."""
+    contents: dict[str, str] | None = None
+    """SHA-256 of what ``buildings.gpkg`` and the rasters hold: rows, pixels; None in results of earlier versions."""
     review: dict[str, Any] | None = None
     """A ``detect.census.review.Review``; None if nothing was reviewed."""
     recounted: dict[str, Any] | None = None

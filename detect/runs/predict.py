@@ -16,11 +16,11 @@ import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.base.errors import DetectError, InputError
+from detect.base.errors import DetectError, InputError, said
 from detect.base.notices import Code, Notice
 from detect.base.options import takes
 from detect.census.overlaps import counted_once, groups, overlapping
-from detect.census.sites import load_sites
+from detect.census.sites import load_sites, refuse_elsewhere
 from detect.network.probabilities import drop_blocks
 from detect.results.files import OUTPUTS
 from detect.results.folder import ResultFolder
@@ -72,7 +72,10 @@ def predict_scenes(scenes: Sequence[str | Path], out: str | Path, options: Predi
     failures = _Failures()
     results: dict[int, Result] = {}
     with open_job(out, options) as job:
-        opened = _sheets(_open(named, options, failures), job, failures)
+        opened = _open(named, options, failures)
+        if not failures.errors:  # else the plots may lie on the scene that failed
+            refuse_elsewhere(options.sites, [(scene.outline, scene.crs) for scene in opened])
+        opened = _sheets(opened, job, failures)
         pairs = overlapping(opened)
         for members in groups(len(opened), pairs):
             group = _Group({i: opened[i] for i in members}, pairs)
@@ -94,7 +97,7 @@ class _Failures:
         except DetectError as error:
             self.errors.append(error)
         except OSError as error:
-            named = DetectError(f"{path}: {error}")
+            named = DetectError(f"{path}: {said(error)}")
             named.__cause__ = error
             self.errors.append(named)
 

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 from detect.base.errors import InputError
+from detect.base.files import is_companion
 from detect.scene.dates import given_date, item_date, named_date, tagged_date
 from detect.scene.stac import items_beside
 from detect.scene.sun import Sun, given_sun, item_sun, tagged_sun
@@ -178,7 +179,7 @@ def _expanded(name: str, asset: str | None) -> Iterator[Source]:
             if line and not line.startswith("#"):
                 yield from _expanded(line if "://" in line else str(Path(name).parent / line), asset)
     elif not remote and glob.has_magic(name) and not Path(name).exists():
-        found = sorted(glob.glob(name, recursive=True))
+        found = [path for path in sorted(glob.glob(name, recursive=True)) if not is_companion(Path(path).name)]
         if not found:
             raise InputError(f"{name}: no file fits this pattern")
         yield from (Source(path) for path in found)

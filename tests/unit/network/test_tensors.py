@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from detect.base.errors import InputError
+from detect.base.files import sha256_of
 from detect.network import backends
 from detect.network.model import ProbabilityNetwork, build_network, load_network, start_from
 from detect.network.tensors import is_quantised, tensors_of
-from detect.network.weights import load_weights, sha256_of
+from detect.network.weights import load_weights
 from detect.training.export import export, to_onnx
 from tests.unit.network.test_card import least_card
 
