@@ -3,16 +3,17 @@
 An estimate is what was counted. Its interval says what the true number may be, by simulation with fixed seeds (same input, same numbers).
 Each draw has these steps:
 
-1. precision and recall of this place, from those of held-out places (``detect.census.rates``), by size of building, and precision by
-   whether a footprint is doubtful;
-2. of the buildings found, how many are real (binomial), and how many were missed (negative binomial: failures before the n-th success);
-3. their true stages, from a Dirichlet distribution around the measured confusion of stages and the network's own probabilities, which
+1. the true number of buildings, from how far counts were off on sites of held-out places (``detect.census.spread``). A card without such
+   sites gives precision and recall by size of building (``detect.census.rates``): of the buildings found, how many are real (binomial),
+   and how many were missed (negative binomial: failures before the n-th success);
+2. their true stages, from a Dirichlet distribution around the measured confusion of stages and the network's own probabilities, which
    count as much as ``OWN_WORTH`` checked buildings; as wide as held-out places differ;
-4. of these, how many are dormitories, from the sum of the likeness probabilities (a Poisson binomial, nearly normal; Le Cam 1960) and
-   from how many dormitories were missed on held-out places;
-5. rooms and beds, from the profile's ranges (triangular), and storeys from their interval, if shadows give them and rooms grow
+3. of these, how many are dormitories, from the sum of the likeness probabilities (a Poisson binomial, nearly normal; Le Cam 1960) and
+   from how many dormitories were missed on held-out places; its draws are independent of those of buildings, so that another profile
+   leaves the interval of buildings as it is;
+4. rooms and beds, from the profile's ranges (triangular), and storeys from their interval, if shadows give them and rooms grow
 with them;
-6. how far the marked plots will be filled, if the number of planned buildings is not given: evenly between the pads that are laid
+5. how far the marked plots will be filled, if the number of planned buildings is not given: evenly between the pads that are laid
 out and all of the cleared ground, packed like the site's finished part.
 
 A stage is a part of the same draw's buildings, so no stage's interval exceeds that of all buildings. Buildings that a user has
@@ -36,6 +37,7 @@ from detect.census.ground import Room, rooms
 from detect.census.profiles import Assumed, StructureProfile
 from detect.census.rates import DORMITORY, DOUBTFUL_BELOW, SIZES_M2, Rates, draw_place, size_classes, stage_recall, stage_shares
 from detect.census.shadows import Storeys, storeys
+from detect.census.spread import draw_spread
 
 DRAWS = 4000
 LOW, HIGH = 0.05, 0.95
@@ -159,6 +161,7 @@ class _Place:
         self.rates = {kind: draw_place(rates, kind, rng, DRAWS) for kind in (*SIZES_M2, DORMITORY)}
         self.stages = {name: stage_shares(rates, name) for name in STAGES}
         self.stage_recall = stage_recall(rates, rng, DRAWS)
+        self.spread = draw_spread(rates, np.random.default_rng(SEED + 4), DRAWS)
         scaled = profile.rooms_per_metre
         per_metre = profile.rooms_per_building if scaled is None else scaled
         beds = profile.beds_per_room
@@ -189,15 +192,17 @@ class _True:
 
 
 def _true_numbers(own: gpd.GeoDataFrame, place: _Place) -> _True:
-    rng = np.random.default_rng(SEED + 1)
     certain = own["certain"].to_numpy(bool) if "certain" in own else np.zeros(len(own), bool)
-    given = own["stage"].to_numpy(object)
-    checked, doubtful = own[certain], own[~certain]
-    buildings, dormitories = (np.zeros((3, DRAWS)) for _ in range(2))
-    for stage, name in enumerate(STAGES):
-        _add_stage(doubtful[given[~certain] == name], stage, place, rng, buildings, dormitories)
-    _add_unseen(doubtful, place, rng, buildings)
-    dormitories = np.minimum(dormitories, buildings)
+    checked, unchecked = own[certain], own[~certain]
+    rng = np.random.default_rng(SEED + 1)
+    given = unchecked["stage"].to_numpy(object)
+    parts = [
+        _Part(stage, same, _true_stages(same, stage, place, rng))
+        for stage, same in ((i, unchecked[given == name]) for i, name in enumerate(STAGES))
+        if len(same)
+    ]
+    buildings = _true_buildings(parts, place, rng)
+    dormitories = np.minimum(_true_dormitories(parts, place, np.random.default_rng(SEED + 3)), buildings)
     for stage, name in enumerate(STAGES):
         here = checked[checked["stage"] == name]
         buildings[stage] += len(here)
@@ -205,26 +210,51 @@ def _true_numbers(own: gpd.GeoDataFrame, place: _Place) -> _True:
     return _True(buildings, dormitories)
 
 
-def _add_stage(
-    own: gpd.GeoDataFrame, stage: int, place: _Place, rng: np.random.Generator, buildings: Draws, dormitories: Draws
-) -> None:
-    """Add draws of the true numbers behind the buildings of one given stage."""
-    if not len(own):
-        return
-    shares = _true_stages(own, stage, place, rng)
-    classes = size_classes(own["area_m2"].to_numpy(float))
-    doubtful = own["score"].to_numpy(float) < DOUBTFUL_BELOW
+@dataclass(frozen=True)
+class _Part:
+    """The buildings of one given stage."""
+
+    stage: int
+    own: gpd.GeoDataFrame
+    shares: Draws
+    """(D, 3) of ``_true_stages``."""
+
+
+def _true_buildings(parts: Sequence[_Part], place: _Place, rng: np.random.Generator) -> Draws:
+    """(3, D) draws of the true numbers of buildings, by stage."""
+    if not parts:
+        return _unseen(place, rng)
+    if place.spread is None:
+        return np.sum([_real_and_missed(part, place, rng) for part in parts], axis=0)
+    weights = np.sum([len(p.own) / place.stage_recall[p.stage][:, None] * p.shares for p in parts], axis=0)
+    totals = place.spread.true_numbers(sum(len(p.own) for p in parts))
+    return _split(totals, weights / weights.sum(axis=1, keepdims=True), rng)
+
+
+def _real_and_missed(part: _Part, place: _Place, rng: np.random.Generator) -> Draws:
+    """(3, D) draws of the true numbers behind the buildings of one given stage, from precision and recall."""
+    classes = size_classes(part.own["area_m2"].to_numpy(float))
+    doubtful = part.own["score"].to_numpy(float) < DOUBTFUL_BELOW
+    buildings = np.zeros((3, DRAWS))
     for kind in SIZES_M2:
         drawn = place.rates[kind]
         sure, unsure = (int(((classes == kind) & (doubtful == which)).sum()) for which in (False, True))
         real = (rng.binomial(sure, drawn.precision) + rng.binomial(unsure, drawn.doubtful)).astype(float)
-        buildings += _split(real + _missed(real, drawn.recall * place.stage_recall[stage], rng), shares, rng)
-    p = own["dormitory_score"].to_numpy(float)
-    drawn = place.rates[DORMITORY]
-    mean = drawn.precision * p.sum()
-    spread = np.sqrt(np.maximum(mean - drawn.precision**2 * (p**2).sum(), 0))
-    real = np.clip(np.round(mean + spread * rng.standard_normal(DRAWS)), 0, len(own))
-    dormitories += _split(real + _missed(real, drawn.recall, rng), shares, rng)
+        missed = _missed(real, drawn.recall * place.stage_recall[part.stage], rng)
+        buildings += _split(real + missed, part.shares, rng)
+    return buildings
+
+
+def _true_dormitories(parts: Sequence[_Part], place: _Place, rng: np.random.Generator) -> Draws:
+    """(3, D) draws of the true numbers of dormitories, by stage."""
+    dormitories, drawn = np.zeros((3, DRAWS)), place.rates[DORMITORY]
+    for part in parts:
+        p = part.own["dormitory_score"].to_numpy(float)
+        mean = drawn.precision * p.sum()
+        spread = np.sqrt(np.maximum(mean - drawn.precision**2 * (p**2).sum(), 0))
+        real = np.clip(np.round(mean + spread * rng.standard_normal(DRAWS)), 0, len(part.own))
+        dormitories += _split(real + _missed(real, drawn.recall, rng), part.shares, rng)
+    return dormitories
 
 
 def _true_stages(own: gpd.GeoDataFrame, stage: int, place: _Place, rng: np.random.Generator) -> Draws:
@@ -244,13 +274,10 @@ def _missed(real: Draws, recall: Draws, rng: np.random.Generator) -> Draws:
     return np.where(real > 0, rng.negative_binomial(some, np.clip(recall, 1e-3, 1.0)), 0)
 
 
-def _add_unseen(own: gpd.GeoDataFrame, place: _Place, rng: np.random.Generator, buildings: Draws) -> None:
-    """Where no building was found, add those that may have been missed, as if half a building had been found."""
-    absent = set(SIZES_M2) - set(size_classes(own["area_m2"].to_numpy(float)))
-    if len(absent) < len(SIZES_M2):
-        return
+def _unseen(place: _Place, rng: np.random.Generator) -> Draws:
+    """(3, D) where no building was found: those that may have been missed, as if half a building had been found."""
     unseen = rng.negative_binomial(0.5, np.clip(place.rates["medium"].recall, 1e-3, 1.0), DRAWS).astype(float)
-    buildings += _split(unseen, np.full((DRAWS, 3), 1 / 3), rng)
+    return _split(unseen, np.full((DRAWS, 3), 1 / 3), rng)
 
 
 def _split(numbers: Draws, shares: Draws, rng: np.random.Generator) -> Draws:
