@@ -66,7 +66,9 @@ def simulated_rates(seeds: range, work: Path, weights: str | None) -> list[dict[
     rates = []
     for seed in seeds:
         found, truth, _ = compound(seed, work, weights)
-        rates.append({"simulated": True, **count_rates(f"simulated/{seed}", found, truth)})
+        # Drawn plots never cut through a compound: its plot is the one site.
+        plot = {"sites": [[int(t["site"].notna().sum()) for t in (found, truth)]]}
+        rates.append({"simulated": True, **count_rates(f"simulated/{seed}", found, truth), **plot})
         print(f"calibration {seed}: {int(truth['dormitory'].sum())} dormitories", flush=True)
     return rates
 

@@ -3,18 +3,19 @@
 An estimate is the number that was counted. Its interval says what the true number may be. It comes from a simulation with fixed
 seeds, so the same input gives the same numbers. Each draw takes these steps:
 
-1. Draw precision and recall of this place from those of held-out places (``detect.census.rates``), by size of building. Doubtful
-   footprints have a precision of their own.
-2. Draw how many of the detected buildings are real (binomial), and how many were missed (negative binomial: failures before the
-   n-th success).
-3. Draw their true stages from a Dirichlet distribution. Its mean combines the measured confusion of stages and the network's own
+1. Draw the true number of buildings from how far counts were off on sites of held-out places (``detect.census.spread``). A card
+   without such sites gives precision and recall by size of building (``detect.census.rates``), with a precision of their own for
+   doubtful footprints: draw how many of the detected buildings are real (binomial), and how many were missed (negative binomial:
+   failures before the n-th success).
+2. Draw their true stages from a Dirichlet distribution. Its mean combines the measured confusion of stages and the network's own
    probabilities, which count as much as ``PRIOR_BUILDINGS`` checked buildings; its spread matches the variation between held-out
    places.
-4. Draw how many are dormitories: the sum of the dormitory scores (a Poisson binomial, nearly normal; Le Cam 1960), corrected by
-   precision and recall of dormitories on held-out places.
-5. Draw rooms and beds from the profile's ranges (triangular). If shadows give the storeys and the rooms scale with them, draw the
+3. Draw how many are dormitories: the sum of the dormitory scores (a Poisson binomial, nearly normal; Le Cam 1960), corrected by
+   precision and recall of dormitories on held-out places. These draws are independent of those of buildings, so that another profile
+   leaves the interval of buildings as it is.
+4. Draw rooms and beds from the profile's ranges (triangular). If shadows give the storeys and the rooms scale with them, draw the
    storeys from their interval.
-6. If the number of planned buildings is not given, draw how far the plots will be filled: uniformly between "only the existing
+5. If the number of planned buildings is not given, draw how far the plots will be filled: uniformly between "only the existing
    pads are built on" and "all cleared ground is built on", as densely as the site's finished part.
 
 The stages divide the buildings of the same draw, so no stage's interval exceeds that of all buildings. Buildings that a user has
@@ -38,6 +39,7 @@ from detect.census.ground import Capacity, capacities
 from detect.census.profiles import Assumed, StructureProfile
 from detect.census.rates import DORMITORY, DOUBTFUL_BELOW, SIZES_M2, Rates, draw_place, size_classes, stage_recall, stage_shares
 from detect.census.shadows import Storeys, storeys
+from detect.census.spread import draw_spread
 
 DRAWS = 4000
 LOW, HIGH = 0.05, 0.95
@@ -178,6 +180,7 @@ class _Place:
         self.rates = {kind: draw_place(rates, kind, rng, DRAWS) for kind in (*SIZES_M2, DORMITORY)}
         self.stages = {name: stage_shares(rates, name) for name in STAGES}
         self.stage_recall = stage_recall(rates, rng, DRAWS)
+        self.spread = draw_spread(rates, np.random.default_rng(SEED + 4), DRAWS)
         scaled = profile.rooms_per_metre
         per_room, rooms = profile.beds_per_room, profile.rooms_per_building
         per_room_factor = _triangular(rng, per_room) / max(per_room.likely, 1e-9)
@@ -203,14 +206,16 @@ class _True:
 
 def _true_numbers(own: gpd.GeoDataFrame, place: _Place) -> _True:
     """Draw the true numbers behind a site's own detected buildings."""
-    rng = np.random.default_rng(SEED + 1)
     certain = own["certain"].to_numpy(bool) if "certain" in own else np.zeros(len(own), bool)
     checked, unchecked = own[certain], own[~certain]
-    buildings, dormitories = (np.zeros((3, DRAWS)) for _ in range(2))
-    for stage, name in enumerate(STAGES):
-        _add_stage(unchecked[unchecked["stage"] == name], stage, place, rng, buildings, dormitories)
-    _add_unseen(unchecked, place, rng, buildings)
-    dormitories = np.minimum(dormitories, buildings)
+    rng = np.random.default_rng(SEED + 1)
+    parts = [
+        _Part(stage, same, _true_stages(same, stage, place, rng))
+        for stage, same in ((i, unchecked[unchecked["stage"] == name]) for i, name in enumerate(STAGES))
+        if len(same)
+    ]
+    buildings = _true_buildings(parts, place, rng)
+    dormitories = np.minimum(_true_dormitories(parts, place, np.random.default_rng(SEED + 3)), buildings)
     for stage, name in enumerate(STAGES):
         here = checked[checked["stage"] == name]
         buildings[stage] += len(here)
@@ -218,26 +223,51 @@ def _true_numbers(own: gpd.GeoDataFrame, place: _Place) -> _True:
     return _True(buildings, dormitories)
 
 
-def _add_stage(
-    own: gpd.GeoDataFrame, stage: int, place: _Place, rng: np.random.Generator, buildings: Draws, dormitories: Draws
-) -> None:
-    """Add draws of the true numbers behind the buildings to which the network gave one stage."""
-    if not len(own):
-        return
-    shares = _true_stages(own, stage, place, rng)
-    classes = size_classes(own["area_m2"].to_numpy(float))
-    doubtful = own["score"].to_numpy(float) < DOUBTFUL_BELOW
+@dataclass(frozen=True)
+class _Part:
+    """The buildings of one given stage."""
+
+    stage: int
+    own: gpd.GeoDataFrame
+    shares: Draws
+    """(D, 3) of ``_true_stages``."""
+
+
+def _true_buildings(parts: Sequence[_Part], place: _Place, rng: np.random.Generator) -> Draws:
+    """(3, D) draws of the true numbers of buildings, by stage."""
+    if not parts:
+        return _unseen(place, rng)
+    if place.spread is None:
+        return np.sum([_real_and_missed(part, place, rng) for part in parts], axis=0)
+    weights = np.sum([len(p.own) / place.stage_recall[p.stage][:, None] * p.shares for p in parts], axis=0)
+    totals = place.spread.true_numbers(sum(len(p.own) for p in parts))
+    return _split(totals, weights / weights.sum(axis=1, keepdims=True), rng)
+
+
+def _real_and_missed(part: _Part, place: _Place, rng: np.random.Generator) -> Draws:
+    """(3, D) draws of the true numbers behind the buildings of one given stage, from precision and recall."""
+    classes = size_classes(part.own["area_m2"].to_numpy(float))
+    doubtful = part.own["score"].to_numpy(float) < DOUBTFUL_BELOW
+    buildings = np.zeros((3, DRAWS))
     for kind in SIZES_M2:
         drawn = place.rates[kind]
         sure, unsure = (int(((classes == kind) & (doubtful == which)).sum()) for which in (False, True))
         real = (rng.binomial(sure, drawn.precision) + rng.binomial(unsure, drawn.doubtful)).astype(float)
-        buildings += _split(real + _missed(real, drawn.recall * place.stage_recall[stage], rng), shares, rng)
-    p = own["dormitory_score"].to_numpy(float)
-    drawn = place.rates[DORMITORY]
-    mean = drawn.precision * p.sum()
-    spread = np.sqrt(np.maximum(mean - drawn.precision**2 * (p**2).sum(), 0))
-    real = np.clip(np.round(mean + spread * rng.standard_normal(DRAWS)), 0, len(own))
-    dormitories += _split(real + _missed(real, drawn.recall, rng), shares, rng)
+        missed = _missed(real, drawn.recall * place.stage_recall[part.stage], rng)
+        buildings += _split(real + missed, part.shares, rng)
+    return buildings
+
+
+def _true_dormitories(parts: Sequence[_Part], place: _Place, rng: np.random.Generator) -> Draws:
+    """(3, D) draws of the true numbers of dormitories, by stage."""
+    dormitories, drawn = np.zeros((3, DRAWS)), place.rates[DORMITORY]
+    for part in parts:
+        p = part.own["dormitory_score"].to_numpy(float)
+        mean = drawn.precision * p.sum()
+        spread = np.sqrt(np.maximum(mean - drawn.precision**2 * (p**2).sum(), 0))
+        real = np.clip(np.round(mean + spread * rng.standard_normal(DRAWS)), 0, len(part.own))
+        dormitories += _split(real + _missed(real, drawn.recall, rng), part.shares, rng)
+    return dormitories
 
 
 def _true_stages(own: gpd.GeoDataFrame, stage: int, place: _Place, rng: np.random.Generator) -> Draws:
@@ -257,13 +287,10 @@ def _missed(real: Draws, recall: Draws, rng: np.random.Generator) -> Draws:
     return np.where(real > 0, rng.negative_binomial(some, np.clip(recall, 1e-3, 1.0)), 0)
 
 
-def _add_unseen(own: gpd.GeoDataFrame, place: _Place, rng: np.random.Generator, buildings: Draws) -> None:
-    """If no building was found at all, add some that may have been missed, as if half a building had been found."""
-    absent = set(SIZES_M2) - set(size_classes(own["area_m2"].to_numpy(float)))
-    if len(absent) < len(SIZES_M2):
-        return
+def _unseen(place: _Place, rng: np.random.Generator) -> Draws:
+    """(3, D) where no building was found at all: some that may have been missed, as if half a building had been found."""
     unseen = rng.negative_binomial(0.5, np.clip(place.rates["medium"].recall, 1e-3, 1.0), DRAWS).astype(float)
-    buildings += _split(unseen, np.full((DRAWS, 3), 1 / 3), rng)
+    return _split(unseen, np.full((DRAWS, 3), 1 / 3), rng)
 
 
 def _split(numbers: Draws, shares: Draws, rng: np.random.Generator) -> Draws:

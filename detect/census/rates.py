@@ -20,6 +20,7 @@ from scipy.special import betaincinv, betaln, gammaln, ndtr
 from detect.base.matching import match, overlaps
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
+from detect.census.spread import cut_sites
 
 SIZES_M2 = {"small": (0.0, 80.0), "medium": (80.0, 300.0), "large": (300.0, float("inf"))}
 """Footprints of houses and huts; large houses and small blocks; halls and dormitories."""
@@ -62,7 +63,7 @@ def count_rates(place: str, found: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) ->
         ``by_size``: per class of ``SIZES_M2`` ``predicted`` and how many of them are ``real``, ``doubtful`` among these and
         ``doubtful_real``, ``reference`` and how many of them are ``found``; under ``dormitory`` the same in probabilities (sums of
         ``dormitory_score``), where the place has dormitories. ``by_stage``: ``reference`` and ``found``. ``stages``: found buildings
-        by true and given stage.
+        by true and given stage. ``sites``: see ``detect.census.spread.cut_sites``.
     """
     ours, theirs, _ = match(overlaps(geometries_of(found), geometries_of(truth)), COUNT_IOU)
     real, seen = np.zeros(len(found), bool), np.zeros(len(truth), bool)
@@ -76,7 +77,7 @@ def count_rates(place: str, found: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) ->
             "doubtful": int((a & doubtful).sum()), "doubtful_real": int((a & doubtful & real).sum()),
             "reference": int(b.sum()), "found": int((b & seen).sum()),
         }  # fmt: skip
-    record: dict[str, Any] = {"place": place, "by_size": by_size}
+    record: dict[str, Any] = {"place": place, "by_size": by_size, "sites": cut_sites(found, truth)}
     if "dormitory" in truth and truth["dormitory"].any():
         by_size[DORMITORY] = _dormitory_rates(found, truth["dormitory"].to_numpy(bool), ours, theirs)
     if "stage" in truth:

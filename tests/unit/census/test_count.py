@@ -356,3 +356,52 @@ def test_storeys_from_shadows_leave_rooms_per_building_and_say_so() -> None:
     assert warning.text.startswith("shadows of 10 buildings say 4 storeys") and "the profile says 2" in warning.text
     agreed = census(table.assign(height_m=6.7))
     assert storeys_notices(agreed) == [] and agreed["assumptions"]["storeys_measured"]["estimate"] == 2
+
+
+def measured_sites(*errors: float, found: int = 40) -> list[dict]:
+    """Rates of places whose sites have so many true buildings for each that was found."""
+    return [
+        {"place": str(i), "sites": [[found, round(found * e)]] * 12, **rated(950, 1000)[0], "by_size": {}}
+        for i, e in enumerate(errors)
+    ]
+
+
+def test_sites_of_held_out_places_make_the_interval_of_buildings() -> None:
+    table = buildings(*[("a", "complete", 1)] * 40)
+    near, far, one = (
+        census(table, rates=measured_sites(*errors))["total"]["buildings"]
+        for errors in ((1.0, 1.02, 0.98) * 10, (0.7, 1.0, 1.4) * 10, (1.0,))
+    )
+    assert near["estimate"] == far["estimate"] == 40
+    assert 2 * width(near) < width(far) < 60 and width(near) < width(one)
+    assert far["low"] <= 0.7 * 40 + 2 and far["high"] >= 1.4 * 40 - 2
+    many = census(buildings(*[("a", "complete", 1)] * 400), rates=measured_sites(*(1.0, 1.02, 0.98) * 10))["total"]["buildings"]
+    assert width(many) / 400 < width(near) / 40, "a few missed buildings matter less where there are many"
+
+
+def test_stages_and_dormitories_are_parts_of_the_buildings_drawn_from_sites() -> None:
+    kinds = [("a", stage, 0.9) for stage in STAGES for _ in range(7)]
+    total = census(buildings(*kinds, sure=0.4), rates=measured_sites(0.7, 1.0, 1.4))["total"]
+    assert sum(c["estimate"] for c in total["by_stage"].values()) == total["buildings"]["estimate"] == 21
+    assert total["dormitory_like"]["high"] <= total["buildings"]["high"]
+    for stage, count in total["dormitory_by_stage"].items():
+        assert count["high"] <= total["by_stage"][stage]["high"] <= total["buildings"]["high"]
+    assert total["beds"]["now"]["high"] <= total["dormitory_by_stage"]["complete"]["high"] * 72 * 5
+
+
+@pytest.mark.parametrize("rates", [RATES, measured_sites(0.8, 1.0, 1.2)], ids=["rates by size", "sites"])
+def test_the_profile_leaves_the_interval_of_buildings_as_it_is(rates: list) -> None:
+    kinds = [("a", stage) for stage in STAGES for _ in range(15)]
+    dormitories, houses = (buildings(*((*k, p) for k in kinds), sure=0.8) for p in (0.97, 0.03))
+    house = load_profile("house")
+    one = take_census(dormitories, plots(), PROFILE, rates)["total"]
+    other = take_census(houses, plots(), house, rates)["total"]
+    assert one["dormitory_like"] != other["dormitory_like"]
+    for what in ("buildings", "by_stage"):
+        assert one[what] == other[what]
+
+
+def test_what_is_checked_no_longer_widens_the_interval() -> None:
+    table, rates = buildings(*[("a", "complete", 1.0)] * 40), measured_sites(0.7, 1.0, 1.4)
+    widths = [width(census(table.assign(certain=np.arange(40) < n), rates=rates)["total"]["buildings"]) for n in (0, 20, 39)]
+    assert widths[0] > widths[1] > widths[2]
