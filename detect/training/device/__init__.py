@@ -1,6 +1,7 @@
 """Samples drawn on the device that trains (``data.device: gpu``), from chips that stay there as uint8.
 
 ``plan``     the choices for a batch, drawn on the host
+``moves``    from the host to the device
 ``pixels``   the chips on the device
 ``cut``      squares of chips, turned and resampled
 ``roofs``    roofs in other tones and colours

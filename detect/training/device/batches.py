@@ -18,6 +18,7 @@ from detect.training.device import looks, roofs
 from detect.training.device.bank import Bank, PaintedSamples
 from detect.training.device.cut import cut
 from detect.training.device.labels import Truths
+from detect.training.device.moves import put
 from detect.training.device.pixels import ResidentPixels
 from detect.training.device.plan import Planner, Unfinished
 from detect.training.heads import TRAINED_HEADS
@@ -52,7 +53,7 @@ class DeviceBatches:
         sample = cut(self.pixels, plan)
         for wanted, change in ((plan.tinted, roofs.tint), (plan.recoloured, roofs.recolour)):
             if wanted.any():
-                change(rng, sample, torch.from_numpy(np.flatnonzero(wanted)).to(self.device))
+                change(rng, sample, put(np.flatnonzero(wanted), self.device))
         looks.coarsen(sample.image, *_coarser(plan.coarser))
         coloured = rng.random(data.batch) < data.coloured
         strong = rng.random(data.batch) < data.strong

@@ -60,7 +60,9 @@ def filtered(image: Tensor, kernels: Tensor) -> Tensor:
         1, count * bands, *(n + 2 * reach for n in (height, width))
     )
     weights = kernels.repeat_interleave(bands, dim=0)[:, None]
-    return F.conv2d(padded, weights, groups=count * bands).reshape(image.shape)
+    # cuDNN would search for its fastest kernel again and again, since each batch has another number of images.
+    with torch.backends.cudnn.flags(enabled=False):
+        return F.conv2d(padded, weights, groups=count * bands).reshape(image.shape)
 
 
 def jpeg(image: Tensor, quality: Tensor) -> Tensor:
@@ -74,7 +76,7 @@ def jpeg(image: Tensor, quality: Tensor) -> Tensor:
         ((torch.from_numpy(table).to(image) * factor + 50) / 100).floor().clamp(1, 255)[:, None, :, None]
         for table in (_LUMA, _CHROMA)
     ]
-    luma = _quantised(luma - 128, tables[0]) + 128
+    luma = _quantised(luma.round() - 128, tables[0]) + 128
     chroma = _quantised(F.avg_pool2d(torch.cat([red, blue], dim=1).round(), 2), tables[1])
     red, blue = F.interpolate(chroma, scale_factor=2, mode="bilinear").split(1, dim=1)
     bands = [luma + 1.402 * red, luma - 0.714 * red - 0.344 * blue, luma + 1.772 * blue]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from detect.datasets.chips import UNKNOWN
+from detect.training.device.moves import put
 from detect.training.device.pixels import EXACT, SEPARATED, ResidentPixels
 from detect.training.device.plan import Plan
 
@@ -38,9 +39,9 @@ def cut(pixels: ResidentPixels, plan: Plan) -> Cut:
     What lies beyond a chip is mirrored and unknown. An image that is reduced is averaged over about the area of the new pixel.
     """
     device, size = pixels.device, pixels.size_px
-    side = torch.from_numpy(plan.side_px).to(device)
+    side = put(plan.side_px, device)
     middle = pixels.corners(plan) + side[:, None] / 2
-    matrix = torch.from_numpy(plan.turn).to(device) * (side / size).float()[:, None, None]
+    matrix = put(plan.turn, device) * (side / size).float()[:, None, None]
     offset = torch.arange(size, device=device) + 0.5 - size / 2
     rows, cols = (
         middle[:, axis, None, None].float()
@@ -53,7 +54,7 @@ def cut(pixels: ResidentPixels, plan: Plan) -> Cut:
     for reduced in (False, True):
         chosen = np.flatnonzero((scale > 1) == reduced)
         if len(chosen):
-            where = torch.from_numpy(chosen).to(device)
+            where = put(chosen, device)
             image[where] = _smooth(
                 pixels, plan.row[chosen], rows[where], cols[where], matrix[where], scale[chosen] if reduced else None
             )
@@ -85,13 +86,13 @@ def _smooth(
     as far apart as gives the weights the variance of a mean over an area: at 1 it is the linear value, at 2 the mean of 2 × 2 pixels.
     """
     level = np.zeros(len(chips), np.int64) if scale is None else np.log2(scale).astype(np.int64)
-    shrunk = torch.from_numpy((0.5**level).astype(np.float32)).to(rows.device)[:, None, None]
+    shrunk = put((0.5**level).astype(np.float32), rows.device)[:, None, None]
     heights, widths, starts = _table(pixels, chips, level)
     rows, cols = rows * shrunk - 0.5, cols * shrunk - 0.5
     if scale is None:
         return _linear(pixels.image, rows, cols, heights, widths, starts).round_()
     left = scale / 2.0**level
-    apart = torch.from_numpy((np.sqrt((left**2 - 1) / 12) / left).astype(np.float32)).to(rows.device)[:, None, None]
+    apart = put((np.sqrt((left**2 - 1) / 12) / left).astype(np.float32), rows.device)[:, None, None]
     # Along the sample's rows and columns, so that turned samples are averaged along their own axes.
     step = (matrix * shrunk * apart)[..., None, None]
     total = torch.zeros((len(chips), 3, *rows.shape[1:]), device=rows.device)
@@ -106,7 +107,7 @@ def _table(pixels: ResidentPixels, chips: NDArray[np.int64], level: NDArray[np.i
     """Heights, widths and first pixels (N, 1, 1) of chips at a level."""
     sizes = pixels.sizes_hw[chips] >> level[:, None]
     values = (sizes[:, 0], sizes[:, 1], pixels.starts[chips, level])
-    table = torch.from_numpy(np.stack(values)).to(pixels.device)
+    table = put(np.stack(values), pixels.device)
     return table[0, :, None, None], table[1, :, None, None], table[2, :, None, None]
 
 

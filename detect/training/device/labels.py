@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from detect.training.device.moves import put
+
 _NONE = 1 << 16
 """Above any number of a building."""
 
@@ -80,6 +82,6 @@ def _by_reach(values: Tensor, reach_px: NDArray[np.int64], found: Callable[[Tens
     """``found(samples, reach)`` for the samples of each reach, together as (N, H, W) bool."""
     result = torch.empty(values.shape, dtype=torch.bool, device=values.device)
     for reach in np.unique(reach_px):
-        where = torch.from_numpy(np.flatnonzero(reach_px == reach)).to(values.device)
+        where = put(np.flatnonzero(reach_px == reach), values.device)
         result[where] = found(values[where], int(reach))
     return result

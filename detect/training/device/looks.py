@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from detect.training.device import colours
+from detect.training.device.moves import put
 
 Range = tuple[float, float, float]
 """Chance of a change, and the limits of its size."""
@@ -76,7 +77,7 @@ def change(rng: np.random.Generator, noise: torch.Generator, image: Tensor, wher
     """
     if not len(where):
         return
-    chosen = torch.from_numpy(where).to(image.device)
+    chosen = put(where, image.device)
     seen = _light(rng, image[chosen], looks)
     seen = _tones(rng, seen, looks)
     seen = _sharpness(rng, seen, looks)
@@ -110,7 +111,7 @@ def _tones(rng: np.random.Generator, image: Tensor, looks: Looks) -> Tensor:
     low_high = np.clip(rng.normal([0.25, 0.75], looks.curve[1], (len(curved), 2)), 0, 1)
     image[curved] = colours.curve(image[curved], _bands(image, low_high[:, :1]), _bands(image, low_high[:, 1:]))
     shuffled = _some(rng, image, looks.shuffled)
-    orders = torch.from_numpy(rng.permuted(np.tile(np.arange(3), (len(shuffled), 1)), axis=1)).to(image.device)
+    orders = put(rng.permuted(np.tile(np.arange(3), (len(shuffled), 1)), axis=1), image.device)
     image[shuffled] = image[shuffled[:, None], orders]
     grey = _some(rng, image, looks.grey)
     image[grey] = colours.grey(image[grey]).expand(-1, 3, -1, -1)
@@ -131,11 +132,14 @@ def _grain(rng: np.random.Generator, noise: torch.Generator, image: Tensor, look
     chance, low, high = looks.noise
     grainy = rng.random(len(image)) < chance
     sensitive = grainy & (rng.random(len(image)) < looks.iso)
-    plain = torch.from_numpy(np.flatnonzero(grainy & ~sensitive)).to(image.device)
+    plain = put(np.flatnonzero(grainy & ~sensitive), image.device)
     part = image[plain]
     drawn = torch.randn(part.shape, generator=noise, device=image.device)
-    image[plain] = (part + drawn * _bands(image, 255 * rng.uniform(low, high, (len(plain), 1)))).clamp_(0, 255)
-    fine = torch.from_numpy(np.flatnonzero(sensitive)).to(image.device)
+    drawn = (
+        drawn * _bands(image, 255 * rng.uniform(low, high, (len(plain), 1)))
+    ).trunc_()  # whole levels, as albumentations has it
+    image[plain] = (part + drawn).clamp_(0, 255)
+    fine = put(np.flatnonzero(sensitive), image.device)
     part = image[fine]
     if len(part):
         strength = _bands(image, rng.uniform(*_ISO, (len(part), 1)))
@@ -171,11 +175,11 @@ def _line_kernel(rng: np.random.Generator, longest_px: int) -> NDArray[np.float6
 
 def _some(rng: np.random.Generator, image: Tensor, chance: float) -> Tensor:
     """Numbers of some samples of a batch, on its device; each is chosen with the same chance."""
-    return torch.from_numpy(np.flatnonzero(rng.random(len(image)) < chance)).to(image.device)
+    return put(np.flatnonzero(rng.random(len(image)) < chance), image.device)
 
 
 def _on(image: Tensor, values: NDArray) -> Tensor:
-    return torch.from_numpy(np.asarray(values, np.float32)).to(image.device)
+    return put(np.asarray(values, np.float32), image.device)
 
 
 def _bands(image: Tensor, values: NDArray) -> Tensor:
@@ -200,5 +204,5 @@ def coarsen(image: Tensor, where: NDArray[np.int64], coarser: NDArray[np.float64
     shares = (torch.minimum(ends, at + 1) - torch.maximum(ends - width, at)).clamp_(min=0) / width
     middle = torch.minimum(((at[:, None] + 0.5) / width - 0.5).clamp_(min=0), few - 1)
     matrix = (1 - (middle - at).abs()).clamp_(min=0) @ shares
-    chosen = torch.from_numpy(where).to(device)
+    chosen = put(where, device)
     image[chosen] = (matrix[:, None] @ image[chosen] @ matrix[:, None].mT).round_().clamp_(0, 255)

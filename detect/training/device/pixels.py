@@ -14,6 +14,7 @@ from torch import Tensor
 from detect.base.errors import InputError
 from detect.datasets.chips import UNKNOWN, Chip
 from detect.training.augment import LEAST_KNOWN
+from detect.training.device.moves import put
 from detect.training.device.plan import Plan
 
 EXACT, SEPARATED = 1 << 4, 1 << 5
@@ -63,8 +64,8 @@ class ResidentPixels:
         self.truth = torch.zeros(total, dtype=torch.uint8, device=device)
         """Footprint | stage << 2 | ``EXACT`` | ``SEPARATED``."""
         corners = (self.sizes_hw[: len(chips)] + 1).prod(axis=1)
-        self._sum_starts = torch.from_numpy(np.cumsum(corners) - corners).to(device)
-        self._widths = torch.from_numpy(self.sizes_hw[:, 1].copy()).to(device)
+        self._sum_starts = put(np.cumsum(corners) - corners, device)
+        self._widths = put(self.sizes_hw[:, 1].copy(), device)
         self._sums = torch.zeros((int(corners.sum()), 2), dtype=torch.int32, device=device)
         """Pixels with a label and of buildings above and left of each corner of a pixel."""
         sum_start = 0
@@ -85,8 +86,8 @@ class ResidentPixels:
 
     def corners(self, plan: Plan) -> Tensor:
         """(N, 2) first row and column of the first square of each sample that shows what it must; the last one if none does."""
-        corners, rows = (torch.from_numpy(a).to(self.device) for a in (plan.corners_rc, np.where(plan.banked, 0, plan.row)))
-        side, built = (torch.from_numpy(a).to(self.device)[:, None] for a in (plan.side_px, plan.built))
+        corners, rows = (put(a, self.device) for a in (plan.corners_rc, np.where(plan.banked, 0, plan.row)))
+        side, built = (put(a, self.device)[:, None] for a in (plan.side_px, plan.built))
         width = self._widths[rows][:, None] + 1
         # Squares of the bank are whole samples: all tries are alike, whatever is found for them here.
         first = self._sum_starts[rows][:, None] + corners[..., 0] * width + corners[..., 1]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from detect.training.augment import vivid
+from detect.training.device.colours import filtered
 from detect.training.device.cut import Cut
+from detect.training.device.moves import put
 
 BINS = 1024
 """Buildings of a sample whose numbers differ by a multiple of this share their tone, which does no harm."""
@@ -45,17 +46,16 @@ def recolour(rng: np.random.Generator, sample: Cut, where: Tensor) -> None:
     image = sample.image[where]
     light = image.mean(dim=1, keepdim=True)
     channels = [_on(device, colours[..., channel]).gather(1, slots).view(shape) for channel in range(3)]
-    chosen = torch.from_numpy(coloured).to(device).gather(1, slots).view(shape)
+    chosen = put(coloured, device).gather(1, slots).view(shape)
     painted = torch.where(chosen[:, None], light * torch.stack(channels, dim=1), image)
     sample.image[where] = _on_roofs(image, painted, sample.footprint[where])
 
 
 def _on_roofs(image: Tensor, changed: Tensor, footprint: Tensor) -> Tensor:
     """``changed`` on buildings, ``image`` elsewhere, whole numbers 0–255."""
-    line = torch.exp(-0.5 * (torch.arange(-3, 4, device=image.device) / _SOFT_PX) ** 2)
-    line = line / line.sum()
-    roofs = F.pad((footprint == 1).float()[:, None], (3, 3, 3, 3), mode="reflect")
-    roofs = F.conv2d(F.conv2d(roofs, line[None, None, :, None]), line[None, None, None])
+    at = torch.arange(-3, 4, device=image.device)
+    kernel = torch.exp(-0.5 * (at**2 + at[:, None] ** 2) / _SOFT_PX**2)
+    roofs = filtered((footprint == 1).float()[:, None], (kernel / kernel.sum()).expand(len(image), -1, -1))
     return (image * (1 - roofs) + changed * roofs).round_().clamp_(0, 255)
 
 
@@ -85,4 +85,4 @@ def _leans_away(instances: Tensor, slots: Tensor, azimuth: np.ndarray) -> Tensor
 
 
 def _on(device: torch.device, values: np.ndarray) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32)).to(device)
+    return put(values.astype(np.float32), device)
