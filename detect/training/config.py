@@ -38,6 +38,12 @@ class DataConfig:
     resumed."""
     workers: int = 0
     """Number of loader processes."""
+    device: str = "cpu"
+    """Where samples are drawn: cpu, by loader processes; or gpu, on the device that trains, where the chips stay as uint8. The samples
+    follow the same shares and limits, but are others."""
+    bank: int = 512
+    """With ``device: gpu``: number of samples with simulated rows or drawn ground, which only a CPU can paint (by ``workers`` processes
+    while training begins). They stay on the device and are used many times, each time turned and in other colours."""
     licences: str = "any"
     """Licences of the chips that may train: any, open (no use forbidden), permissive (open and not share-alike); see
     ``detect.datasets.licences``."""
@@ -210,6 +216,10 @@ def _check(config: TrainConfig, path: Path) -> None:
         raise InputError(f"{path}: data.chip_px is {data.chip_px}; the network needs a multiple of 32")
     if data.batch < 1 or data.samples < data.batch:
         raise InputError(f"{path}: data.samples ({data.samples}) is less than one batch (data.batch {data.batch})")
+    if data.device not in ("cpu", "gpu"):
+        raise InputError(f"{path}: data.device is '{data.device}'; it can be cpu or gpu")
+    if data.bank < 1:
+        raise InputError(f"{path}: data.bank is {data.bank}; it is a number of samples, at least 1")
     if config.minutes < 0:
         raise InputError(f"{path}: minutes is {config.minutes}; it is a time, or 0 for no limit")
     if not 0.05 <= data.gsd_m <= 3:
