@@ -4,7 +4,7 @@
 # Expected: equal pixels, or off by a level or two from rounding.
 # Seen: the two others differ from GDAL in half of all values, by 1 level in the mean and up to 25, on a smooth textured
 # picture at quality 85 (here they are a little nearer to the picture before compression than GDAL is). The colour planes are
-# stored at half size, and GDAL enlarges them in another way than the two.
+# stored at half size; the likely cause is that GDAL enlarges them in another way than the two.
 # Who is hurt: tests that compare readers, and models trained with one reader and run with another on aerial JPEG mosaics.
 set -euo pipefail
 dir=$(mktemp -d)

@@ -4,7 +4,7 @@
 # Expected: the argument sets the compression of the band and leaves the rest as it is.
 # Seen: the dict replaces the band's whole encoding. Gone with it are grid_mapping (after reopening there is no CRS), the
 # no-data value, the scale and the integer type: uint16 with scale 0.0001 is written as float32. Nothing is said.
-# Who is hurt: everyone who sets chunks or compression for a georeferenced cube on its way to Zarr or NetCDF.
+# Who is hurt: everyone who sets chunks or compression for a georeferenced cube on its way to Zarr.
 # Copy `band.encoding` and change the copy instead.
 set -euo pipefail
 dir=$(mktemp -d)
