@@ -12,21 +12,34 @@ LONGEST_RUN = 0.02
 """A collar of a value other than 0 has an unbroken stretch of this share of the four edges, unlike overexposed roofs and clouds."""
 CONNECTED = 0.9
 """At least this share of the pixels with a value other than 0 is connected with the edge."""
+SMALLEST_PX = 32
+"""Shorter sides tell too little of a value other than 0."""
+_BRIGHTEST = {2.0**bits - 1 for bits in (8, 10, 11, 12, 14, 15, 16, 32)}
+_LOWEST = -999.0
+_HUGE = 1e30
 
 
 def collar_value(values: NDArray[np.number]) -> float | None:
     """The value of the collar of a picture (bands, h, w), as stored; None if it has no collar.
 
-    Candidates are 0 and the lowest and highest value of the picture, such as -9999, -32768, 65535 or white. All bands must have it.
+    Candidates are 0, and the lowest and highest value of the picture if programs use such a value as filling: -999 and below, the
+    brightest value of 8 to 32 bits, a float beyond 1e30. All bands must have it, and something else must be left.
     """
     border, finite = _border(values), values[np.isfinite(values)]
-    for value in (0, finite.min(), finite.max()) if finite.size else ():
-        along = (border == value).all(axis=0)
-        if along.mean() <= SHARE_OF_BORDER:
-            continue
-        if value == 0 or (_longest_run(along) >= LONGEST_RUN and _touches_edge(~observed(values, float(value)))):
-            return float(value)
+    for value in (0.0, float(finite.min()), float(finite.max())) if finite.size else ():
+        along = (border == np.asarray(value, values.dtype)).all(axis=0)
+        if along.mean() > SHARE_OF_BORDER and (value == 0 or _is_collar(values, along, value)):
+            return value
     return None
+
+
+def _is_collar(values: NDArray[np.number], along: NDArray[np.bool_], value: float) -> bool:
+    """Whether a value other than 0 fills the edge of a picture as a collar does; ``along`` says where on the border it is."""
+    usual = value <= _LOWEST or value in _BRIGHTEST or abs(value) > _HUGE
+    if not usual or min(values.shape[1:]) < SMALLEST_PX or _longest_run(along) < LONGEST_RUN:
+        return False
+    seen = observed(values, value)
+    return bool(seen.any()) and _touches_edge(~seen)
 
 
 def observed(values: NDArray[np.number], fill: float) -> NDArray[np.bool_]:
