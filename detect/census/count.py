@@ -226,9 +226,10 @@ def _true_buildings(parts: Sequence[_Part], place: _Place, rng: np.random.Genera
         return _unseen(place, rng)
     if place.spread is None:
         return np.sum([_real_and_missed(part, place, rng) for part in parts], axis=0)
-    weights = np.sum([len(p.own) / place.stage_recall[p.stage][:, None] * p.shares for p in parts], axis=0)
-    totals = place.spread.true_numbers(sum(len(p.own) for p in parts))
-    return _split(totals, weights / weights.sum(axis=1, keepdims=True), rng)
+    totals = place.spread.true_numbers(sum(len(part.own) for part in parts))
+    below = np.cumsum([len(part.own) / place.stage_recall[part.stage] for part in parts], axis=0)
+    numbers = np.diff(np.rint(totals * below / below[-1]), axis=0, prepend=0)  # whole numbers that sum to the totals
+    return np.sum([_split(n, part.shares, rng) for n, part in zip(numbers, parts, strict=True)], axis=0)
 
 
 def _real_and_missed(part: _Part, place: _Place, rng: np.random.Generator) -> Draws:
