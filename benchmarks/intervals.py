@@ -11,7 +11,7 @@ benchmarks/census.py. The ways:
 - spread of sites: what predict does; the estimate is what was found;
 - … corrected: the same around the number found times the mean of true / found over the other places;
 - candidates: the estimate is the sum of expected true buildings over what was found and what a low threshold (0.2) finds beside it, by
-  Poisson regression or boosted trees on score, size, shape and neighbours; the spread is that of these estimates;
+  boosted trees on score, size, shape and neighbours; the spread is that of these estimates;
 - quantiles: the 5th and 95th percentile of true / found over the other places (conformal, each place counting once).
 """
 
@@ -23,7 +23,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,7 @@ from accuracy import held_out, pooled, predict_one
 from census import CALIBRATION, compound
 from numpy.typing import NDArray
 from rasterio.features import rasterize, shapes
-from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import PoissonRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from detect.base.geometry import measure
 from detect.base.values import NO_DATA, TOP
@@ -59,7 +55,7 @@ RIM = np.ones((5, 5), np.uint8)
 NEAR_M = 15.0
 WORTH = 60
 """A data set counts at most as much as so many candidates."""
-FEATURES = ("found", "odds", "odds_found", "log_m2", "log_m2_found", "neighbours", "rectangularity")
+FEATURES = ("found", "odds", "size", "neighbours", "rectangularity", "p_complete")
 
 
 @dataclass(frozen=True)
@@ -129,15 +125,16 @@ def features(found: gpd.GeoDataFrame, faint: gpd.GeoDataFrame, truth: gpd.GeoDat
     is_found = (np.arange(len(both)) < len(found)).astype(float)
     score = both["score"].to_numpy(float).clip(0.02, 0.98)
     odds, log_m2 = np.log(score / (1 - score)), np.log(both["area_m2"].to_numpy(float).clip(5, 5000))
-    neighbours, true = np.zeros(len(both)), np.zeros(len(both))
+    neighbours, true = np.zeros(len(both)), np.zeros(len(both), np.int64)
     if len(both):
         shapes_m = geometries_of(both)
         near, other = shapely.STRtree(shapes_m).query(shapes_m, predicate="dwithin", distance=NEAR_M)
         neighbours = np.log1p(np.bincount(near, weights=is_found[other], minlength=len(both)) - is_found)
         owners = shapely.STRtree(shapes_m).nearest(shapely.point_on_surface(geometries_of(truth)))
         true = np.bincount(owners, minlength=len(both))
-    shape = both["rectangularity"].fillna(0.0) if len(found) else np.zeros(len(both))
-    values = (is_found, odds, odds * is_found, log_m2, log_m2 * is_found, neighbours, shape)
+    size = log_m2 - (np.median(log_m2[: len(found)]) if len(found) else log_m2)
+    shape, complete = both.reindex(columns=["rectangularity", "p_complete"]).fillna(0.0).to_numpy(float).T
+    values = (is_found, odds, size, neighbours, shape, complete)
     return pd.DataFrame(dict(zip(FEATURES, values, strict=True)) | {"true": true})
 
 
@@ -172,10 +169,8 @@ def sites_of(images: list[Image]) -> list[Site]:
     return sites
 
 
-Interval = tuple[float, float, float]
-"""Estimate, low, high."""
-Way = Callable[[str], dict[int, Interval]]
-"""Group to score → intervals of its sites, by their numbers, from all other groups."""
+Intervals = dict[int, tuple[float, float, float]]
+"""Estimate, low and high of sites, by their numbers."""
 
 
 class Ways:
@@ -202,7 +197,7 @@ class Ways:
                 pairs.setdefault(image.place, []).append((max(estimate(n), 0.5), site.true))
         return pairs
 
-    def by_rates(self, group: str) -> dict[int, Interval]:
+    def by_rates(self, group: str) -> Intervals:
         """Intervals from precision and recall."""
         places: dict[str, list[dict[str, Any]]] = {}
         for image in self.images:
@@ -210,27 +205,29 @@ class Ways:
                 places.setdefault(image.place, []).append(count_rates(image.place, image.found, image.truth))
         rates = [pooled(records) | {"sites": []} for records in places.values()]
         plot = gpd.GeoDataFrame({"name": ["s"], "planned_buildings": [np.nan], "area_km2": [1.0]}, geometry=[shapely.Point(0, 0)])
-        intervals = {}
+        intervals: Intervals = {}
         for n, site in self.of_group(group).items():
             own = self.images[site.image].found.iloc[site.members[: site.found]].assign(site="s")
             counted = take_census(own, plot, load_profile(), rates)["total"]["buildings"]
             intervals[n] = (counted["estimate"], counted["low"], counted["high"])
         return intervals
 
-    def by_spread(self, group: str, estimate: Callable[[int], float], *, corrected: bool = False) -> dict[int, Interval]:
+    def by_spread(self, group: str, estimate: Callable[[int], float], *, corrected: bool = False) -> Intervals:
+        """Intervals from the spread of true / estimate."""
         pairs = self.pairs(group, estimate)
         factor = float(np.exp(np.mean([np.mean([np.log(t / e) for e, t in p]) for p in pairs.values()]))) if corrected else 1.0
         rates = [{"sites": [(e * factor, t) for e, t in p]} for p in pairs.values()]
         spread = draw_spread(rates, np.random.default_rng(1), DRAWS)
         assert spread is not None
-        intervals = {}
+        intervals: Intervals = {}
         for n in self.of_group(group):
             middle = max(estimate(n) * factor, 1.0)
-            low, high = np.quantile(spread.true_numbers(middle), [LOW, HIGH], method="inverted_cdf")
+            draws = spread.true_numbers(middle)
+            low, high = np.quantile(draws, [LOW, HIGH], method="inverted_cdf")
             intervals[n] = (round(middle), min(low, round(middle)), max(high, round(middle)))
         return intervals
 
-    def by_quantiles(self, group: str) -> dict[int, Interval]:
+    def by_quantiles(self, group: str) -> Intervals:
         """Intervals from quantiles of true / found."""
         pairs = self.pairs(group, self.found)
         logs = np.concatenate([[np.log(t / e) for e, t in p] for p in pairs.values()])
@@ -241,7 +238,7 @@ class Ways:
         found = {n: max(s.found, 0.5) for n, s in self.of_group(group).items()}
         return {n: (round(f * middle), int(f * low), np.ceil(f * high)) for n, f in found.items()}
 
-    def by_candidates(self, make: Callable[[], Any]) -> Way:
+    def by_candidates(self, group: str) -> Intervals:
         """Nested: the estimate of another group's site comes from a model that saw neither that group nor the scored one."""
 
         @cache
@@ -250,33 +247,24 @@ class Ways:
             many = pd.Series([len(c) for _, c in known]).groupby([g for g, _ in known]).sum()
             worth = np.concatenate([np.full(len(c), min(1.0, WORTH / many[g])) for g, c in known])
             table = pd.concat([c for _, c in known])
-            fitted = make()
-            last = fitted.steps[-1][0] + "__" if hasattr(fitted, "steps") else ""
-            return fitted.fit(table[list(FEATURES)], table["true"], **{f"{last}sample_weight": worth})
+            trees = HistGradientBoostingRegressor(loss="poisson", max_depth=3, max_iter=60, min_samples_leaf=30, random_state=0)
+            return trees.fit(table[list(FEATURES)], table["true"], worth)
 
-        def way(group: str) -> dict[int, Interval]:
-            def estimate(n: int) -> float:
-                image = self.images[self.sites[n].image]
-                own = image.candidates.iloc[self.sites[n].members]
-                return float(model(frozenset({group, image.group})).predict(own[list(FEATURES)]).sum()) if len(own) else 0.0
+        def estimate(n: int) -> float:
+            image = self.images[self.sites[n].image]
+            own = image.candidates.iloc[self.sites[n].members]
+            return float(model(frozenset({group, image.group})).predict(own[list(FEATURES)]).sum()) if len(own) else 0.0
 
-            return self.by_spread(group, estimate)
+        return self.by_spread(group, estimate)
 
-        return way
-
-    def all(self) -> dict[str, Way]:
-        """By their names in the table."""
-        regression = partial(make_pipeline, StandardScaler(), PoissonRegressor(alpha=0.01, max_iter=500))
-        trees = partial(
-            HistGradientBoostingRegressor, loss="poisson", max_depth=3, max_iter=60, min_samples_leaf=30, random_state=0
-        )
+    def all(self) -> dict[str, Callable[[str], Intervals]]:
+        """By their names in the table: group to score → intervals of its sites, from all other groups."""
         return {
             "precision and recall": self.by_rates,
             "spread of sites": lambda group: self.by_spread(group, self.found),
             "… corrected": lambda group: self.by_spread(group, self.found, corrected=True),
             "quantiles": self.by_quantiles,
-            "candidates, regression": self.by_candidates(lambda: clone(regression())),
-            "candidates, trees": self.by_candidates(trees),
+            "candidates": self.by_candidates,
         }
 
 

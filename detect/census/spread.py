@@ -85,7 +85,7 @@ class Spread:
     z: Draws
     """Position of the draw in Student's t distribution."""
 
-    def true_numbers(self, found: int) -> Draws:
+    def true_numbers(self, found: float) -> Draws:
         """Draws (D,) of the true number where ``found`` buildings were found, 1 or more; whole numbers."""
         far = self.z * np.sqrt(self.place + self.few / found**2)
         return np.rint(found * np.exp(np.clip(far, -5, 5)))
@@ -102,7 +102,9 @@ def draw_spread(rates: Sequence[Mapping[str, Any]], rng: np.random.Generator, co
     places = [np.array(r["sites"], float) for r in rates if r.get("sites")]
     if not places:
         return None
-    log_p = -sum(0.5 * ((np.log(v) - mean) / sd) ** 2 for v, (mean, sd) in ((_PLACE, PRIOR_PLACE), (_FEW, PRIOR_FEW)))
+    log_p = np.zeros(len(_PLACE))
+    for variance, (mean, sd) in ((_PLACE, PRIOR_PLACE), (_FEW, PRIOR_FEW)):
+        log_p = log_p - 0.5 * ((np.log(variance) - mean) / sd) ** 2
     for pairs in places:
         found = np.maximum(pairs[:, :1], 0.5)
         far = np.log(np.maximum(pairs[:, 1:], 0.5) / found)
