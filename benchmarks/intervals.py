@@ -45,7 +45,7 @@ from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, re
 from detect.census.count import DRAWS, HIGH, LOW, take_census
 from detect.census.profiles import load_profile
 from detect.census.rates import count_rates
-from detect.census.spread import SITE_BUILDINGS, draw_spread, inside, squares
+from detect.census.spread import SITE_BUILDINGS, draw_spread, inside, numbers_of, squares
 from detect.results.observed import observed_ground
 
 RESULTS = Path(__file__).parent / "results" / "intervals.json"
@@ -83,6 +83,8 @@ class Site:
     """Rows of the image's candidates."""
     found: int
     true: int
+    small: int
+    """Small ones among those found."""
 
 
 def faint_groups(folder: Path, found: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -163,9 +165,9 @@ def sites_of(images: list[Image]) -> list[Site]:
     for i, image in enumerate(images):
         for square in squares(image.truth)[: 1 if image.plot else None]:
             members = np.concatenate([inside(image.found, square), inside(image.faint, square)])
-            true, found = int(inside(image.truth, square).sum()), int(members[: len(image.found)].sum())
-            if SITE_BUILDINGS[0] <= true <= SITE_BUILDINGS[1]:
-                sites.append(Site(i, np.flatnonzero(members), found, true))
+            numbers = numbers_of(image.found[members[: len(image.found)]], image.truth[inside(image.truth, square)])
+            if SITE_BUILDINGS[0] <= numbers[1] <= SITE_BUILDINGS[1]:
+                sites.append(Site(i, np.flatnonzero(members), *numbers))
     return sites
 
 
@@ -184,18 +186,23 @@ class Ways:
         """Number found on a site."""
         return self.sites[n].found
 
+    def small(self, n: int) -> float:
+        """Share of small ones among those found."""
+        return self.sites[n].small / max(self.sites[n].found, 1)
+
     def of_group(self, group: str) -> dict[int, Site]:
         """Sites by their numbers."""
         return {n: s for n, s in enumerate(self.sites) if self.images[s.image].group == group}
 
-    def pairs(self, without: str, estimate: Callable[[int], float]) -> dict[str, list[tuple[float, float]]]:
-        """(estimate, true) of the sites of each place outside a group."""
-        pairs: dict[str, list[tuple[float, float]]] = {}
+    def numbers(self, without: str, estimate: Callable[[int], float]) -> dict[str, list[tuple[float, float, float]]]:
+        """(estimate, true, small) of the sites of each place outside a group."""
+        numbers: dict[str, list[tuple[float, float, float]]] = {}
         for n, site in enumerate(self.sites):
             image = self.images[site.image]
             if image.group != without:
-                pairs.setdefault(image.place, []).append((max(estimate(n), 0.5), site.true))
-        return pairs
+                middle = max(estimate(n), 0.5)
+                numbers.setdefault(image.place, []).append((middle, site.true, middle * self.small(n)))
+        return numbers
 
     def by_rates(self, group: str) -> Intervals:
         """Intervals from precision and recall."""
@@ -214,24 +221,26 @@ class Ways:
 
     def by_spread(self, group: str, estimate: Callable[[int], float], *, corrected: bool = False) -> Intervals:
         """Intervals from the spread of true / estimate."""
-        pairs = self.pairs(group, estimate)
-        factor = float(np.exp(np.mean([np.mean([np.log(t / e) for e, t in p]) for p in pairs.values()]))) if corrected else 1.0
-        rates = [{"sites": [(e * factor, t) for e, t in p]} for p in pairs.values()]
+        numbers = self.numbers(group, estimate)
+        factor = (
+            float(np.exp(np.mean([np.mean([np.log(t / e) for e, t, _ in p]) for p in numbers.values()]))) if corrected else 1.0
+        )
+        rates = [{"sites": [(e * factor, t, s * factor) for e, t, s in p]} for p in numbers.values()]
         spread = draw_spread(rates, np.random.default_rng(1), DRAWS)
         assert spread is not None
         intervals: Intervals = {}
         for n in self.of_group(group):
             middle = max(estimate(n) * factor, 1.0)
-            draws = spread.true_numbers(middle)
+            draws = spread.true_numbers(middle, self.small(n))
             low, high = np.quantile(draws, [LOW, HIGH], method="inverted_cdf")
             intervals[n] = (round(middle), min(low, round(middle)), max(high, round(middle)))
         return intervals
 
     def by_quantiles(self, group: str) -> Intervals:
         """Intervals from quantiles of true / found."""
-        pairs = self.pairs(group, self.found)
-        logs = np.concatenate([[np.log(t / e) for e, t in p] for p in pairs.values()])
-        worth = np.concatenate([np.full(len(p), 1 / len(p)) for p in pairs.values()])
+        numbers = self.numbers(group, self.found)
+        logs = np.concatenate([[np.log(t / e) for e, t, _ in p] for p in numbers.values()])
+        worth = np.concatenate([np.full(len(p), 1 / len(p)) for p in numbers.values()])
         order = np.argsort(logs)
         below = (np.cumsum(worth[order]) - 0.5 * worth[order]) / worth.sum()
         middle, low, high = np.exp(np.interp([0.5, LOW, HIGH], below, logs[order]))

@@ -37,7 +37,7 @@ from detect.census.ground import Room, rooms
 from detect.census.profiles import Assumed, StructureProfile
 from detect.census.rates import DORMITORY, DOUBTFUL_BELOW, SIZES_M2, Rates, draw_place, size_classes, stage_recall, stage_shares
 from detect.census.shadows import Storeys, storeys
-from detect.census.spread import draw_spread
+from detect.census.spread import SMALL_M2, draw_spread
 
 DRAWS = 4000
 LOW, HIGH = 0.05, 0.95
@@ -226,7 +226,8 @@ def _true_buildings(parts: Sequence[_Part], place: _Place, rng: np.random.Genera
         return _unseen(place, rng)
     if place.spread is None:
         return np.sum([_real_and_missed(part, place, rng) for part in parts], axis=0)
-    totals = place.spread.true_numbers(sum(len(part.own) for part in parts))
+    areas_m2 = np.concatenate([part.own["area_m2"].to_numpy(float) for part in parts])
+    totals = place.spread.true_numbers(len(areas_m2), float((areas_m2 < SMALL_M2).mean()))
     below = np.cumsum([len(part.own) / place.stage_recall[part.stage] for part in parts], axis=0)
     numbers = np.diff(np.rint(totals * below / below[-1]), axis=0, prepend=0)  # whole numbers that sum to the totals
     return np.sum([_split(n, part.shares, rng) for n, part in zip(numbers, parts, strict=True)], axis=0)
