@@ -30,6 +30,7 @@ from detect.census.dormitories import add_dormitories
 from detect.census.profiles import load_profile
 from detect.census.rates import count_rates, of_kind
 from detect.census.sites import assign
+from detect.census.spread import numbers_of
 from detect.network.weights import load_weights
 from detect.runs.options import PredictOptions
 from detect.runs.predict import predict, predict_scenes
@@ -67,7 +68,7 @@ def simulated_rates(seeds: range, work: Path, weights: str | None) -> list[dict[
     for seed in seeds:
         found, truth, _ = compound(seed, work, weights)
         # Drawn plots never cut through a compound: its plot is the one site.
-        plot = {"sites": [[int(t["site"].notna().sum()) for t in (found, truth)]]}
+        plot = {"sites": [numbers_of(*(t[t["site"].notna()] for t in (found, truth)))]}
         rates.append({"simulated": True, **count_rates(f"simulated/{seed}", found, truth), **plot})
         print(f"calibration {seed}: {int(truth['dormitory'].sum())} dormitories", flush=True)
     return rates

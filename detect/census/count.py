@@ -39,7 +39,7 @@ from detect.census.ground import Capacity, capacities
 from detect.census.profiles import Assumed, StructureProfile
 from detect.census.rates import DORMITORY, DOUBTFUL_BELOW, SIZES_M2, Rates, draw_place, size_classes, stage_recall, stage_shares
 from detect.census.shadows import Storeys, storeys
-from detect.census.spread import draw_spread
+from detect.census.spread import SMALL_M2, draw_spread
 
 DRAWS = 4000
 LOW, HIGH = 0.05, 0.95
@@ -239,9 +239,11 @@ def _true_buildings(parts: Sequence[_Part], place: _Place, rng: np.random.Genera
         return _unseen(place, rng)
     if place.spread is None:
         return np.sum([_real_and_missed(part, place, rng) for part in parts], axis=0)
-    weights = np.sum([len(p.own) / place.stage_recall[p.stage][:, None] * p.shares for p in parts], axis=0)
-    totals = place.spread.true_numbers(sum(len(p.own) for p in parts))
-    return _split(totals, weights / weights.sum(axis=1, keepdims=True), rng)
+    areas_m2 = np.concatenate([part.own["area_m2"].to_numpy(float) for part in parts])
+    totals = place.spread.true_numbers(len(areas_m2), float((areas_m2 < SMALL_M2).mean()))
+    below = np.cumsum([len(part.own) / place.stage_recall[part.stage] for part in parts], axis=0)
+    numbers = np.diff(np.rint(totals * below / below[-1]), axis=0, prepend=0)  # whole numbers that sum to the totals
+    return np.sum([_split(n, part.shares, rng) for n, part in zip(numbers, parts, strict=True)], axis=0)
 
 
 def _real_and_missed(part: _Part, place: _Place, rng: np.random.Generator) -> Draws:

@@ -20,9 +20,9 @@ from scipy.special import betaincinv, betaln, gammaln, ndtr
 from detect.base.matching import match, overlaps
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
-from detect.census.spread import cut_sites
+from detect.census.spread import SMALL_M2, cut_sites
 
-SIZES_M2 = {"small": (0.0, 80.0), "medium": (80.0, 300.0), "large": (300.0, float("inf"))}
+SIZES_M2 = {"small": (0.0, SMALL_M2), "medium": (SMALL_M2, 300.0), "large": (300.0, float("inf"))}
 """Footprints of houses and huts; large houses and small blocks; halls and dormitories."""
 DORMITORY = "dormitory"
 DOUBTFUL_BELOW = 0.8

@@ -1,9 +1,10 @@
 """How far a count of buildings may be off in a new place, measured on sites of held-out places.
 
-Of each held-out place the weights' card holds pairs of numbers, found and true, on sites cut from it (``cut_sites``). The logarithm of
-true / found is taken to follow Student's t distribution around 0 with the variance ``place + few / found²``: places differ by a share of
-the count, and a few buildings are missed or found too many whatever the size of the site. Both variances are sampled from their posterior
-on a grid, in which each place counts as one observation, however many sites were cut from it.
+Of each held-out place the weights' card holds numbers of buildings, found and true, on sites cut from it (``cut_sites``). The logarithm of
+true / found is taken to follow Student's t distribution around 0 with the variance ``place + small × share of small buildings
++ few / found²``: places differ by a share of the count, more so in small buildings, and a few buildings are missed or found too many
+whatever the size of the site. The three are sampled from their posterior on a grid, in which each place counts as one observation, however
+many sites were cut from it.
 """
 
 from __future__ import annotations
@@ -23,22 +24,35 @@ SITE_BUILDINGS = (5, 150)
 """True buildings on a site."""
 CUT_FROM = 25
 """A place with fewer buildings is one site."""
+SMALL_M2 = 80.0
+"""A building below is small."""
 DEGREES = 8
 """Degrees of freedom: a few sites are off by far more than most."""
-PRIOR_PLACE, PRIOR_FEW = (np.log(0.05), 1.5), (0.0, 1.0)
-"""Mean and standard deviation of the logarithms of the two variances."""
-_PLACE, _FEW = (a.ravel() for a in np.meshgrid(np.geomspace(1e-5, 3, 40), np.geomspace(0.02, 50, 30), indexing="ij"))
+PRIOR = {"place": (0.02, 1.5), "small": (0.05, 1.5), "few": (1.0, 1.0)}
+"""Of each part of the variance the median, and the standard deviation of its logarithm."""
+_GRID = dict(
+    zip(
+        PRIOR,
+        (a.ravel() for a in np.meshgrid(np.geomspace(1e-4, 2, 20), np.geomspace(1e-3, 3, 15), np.geomspace(0.05, 20, 15))),
+        strict=True,
+    )
+)
 Draws = NDArray[np.float64]
 
 
 def cut_sites(found: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> list[list[int]]:
-    """Numbers [found, true] of buildings on each of ``squares``.
+    """Numbers [found, true, small ones among those found] of buildings on each of ``squares``.
 
     Args:
-        found: footprints.
+        found: footprints with ``area_m2``.
         truth: buildings, in the plane of ``found``; both cut to the ground on which the truth is complete.
     """
-    return [[int(inside(t, square).sum()) for t in (found, truth)] for square in squares(truth)]
+    return [numbers_of(found[inside(found, square)], truth[inside(truth, square)]) for square in squares(truth)]
+
+
+def numbers_of(found: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> list[int]:
+    """Numbers [found, true, small ones among those found] of a site that holds just these."""
+    return [len(found), len(truth), int((found["area_m2"] < SMALL_M2).sum())]
 
 
 Square = tuple[float, float, float]
@@ -78,16 +92,14 @@ def _away(buildings: gpd.GeoDataFrame, x: float, y: float) -> NDArray[np.float64
 class Spread:
     """Draws (D,) for a new place."""
 
-    place: Draws
-    """Variance of the logarithm of true / found that all sites of a place share."""
-    few: Draws
-    """The rest of it, times the square of the number found."""
+    parts: Mapping[str, Draws]
+    """Of the variance, as in ``PRIOR``."""
     z: Draws
     """Position of the draw in Student's t distribution."""
 
-    def true_numbers(self, found: int) -> Draws:
-        """Draws (D,) of the true number where ``found`` buildings were found, 1 or more; whole numbers."""
-        far = self.z * np.sqrt(self.place + self.few / found**2)
+    def true_numbers(self, found: float, small: float) -> Draws:
+        """Draws (D,), whole, of the true number where ``found`` buildings (at least 1) were found, the share ``small`` of them small."""
+        far = self.z * np.sqrt(_variance(self.parts, np.float64(found), np.float64(small)))
         return np.rint(found * np.exp(np.clip(far, -5, 5)))
 
 
@@ -102,14 +114,18 @@ def draw_spread(rates: Sequence[Mapping[str, Any]], rng: np.random.Generator, co
     places = [np.array(r["sites"], float) for r in rates if r.get("sites")]
     if not places:
         return None
-    log_p = np.zeros(len(_PLACE))
-    for variance, (mean, sd) in ((_PLACE, PRIOR_PLACE), (_FEW, PRIOR_FEW)):
-        log_p -= 0.5 * ((np.log(variance) - mean) / sd) ** 2
-    for pairs in places:
-        found = np.maximum(pairs[:, :1], 0.5)
-        far = np.log(np.maximum(pairs[:, 1:], 0.5) / found)
-        scale = np.sqrt(_PLACE + _FEW / found**2)  # (sites, cells)
-        log_p += student.logpdf(far, DEGREES, scale=scale).mean(axis=0)
+    log_p = np.zeros(len(_GRID["place"]))
+    for part, (median, sd) in PRIOR.items():
+        log_p = log_p - 0.5 * (np.log(_GRID[part] / median) / sd) ** 2
+    for sites in places:
+        found, true, small = np.maximum(sites.T, [[0.5], [0.5], [0.0]])[:, :, None]  # (sites, 1) each
+        scale = np.sqrt(_variance(_GRID, found, small / found))
+        log_p = log_p + student.logpdf(np.log(true / found), DEGREES, scale=scale).mean(axis=0)
     weight = np.exp(log_p - log_p.max())
     cell = rng.choice(len(weight), size=count, p=weight / weight.sum())
-    return Spread(_PLACE[cell], _FEW[cell], rng.standard_t(DEGREES, count))
+    return Spread({part: values[cell] for part, values in _GRID.items()}, rng.standard_t(DEGREES, count))
+
+
+def _variance(parts: Mapping[str, Draws], found: Any, small: Any) -> Draws:
+    """Of the logarithm of true / found."""
+    return parts["place"] + parts["small"] * small + parts["few"] / found**2

@@ -20,7 +20,7 @@ CRS = pyproj.CRS(32637)
 X, Y = 414_000, 6_170_000
 PROFILE = load_profile()
 
-sites_of_a_place = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 200)), max_size=4)
+sites_of_a_place = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 200), st.integers(0, 200)), max_size=4)
 rates = st.lists(
     st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(0, 300), sites_of_a_place).map(
         lambda r: {"place": "x", "matched": r[0], "predicted": r[0] + r[1], "reference": r[0] + r[2], "sites": r[3]}

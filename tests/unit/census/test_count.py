@@ -361,7 +361,7 @@ def test_storeys_from_shadows_leave_rooms_per_building_and_say_so() -> None:
 def measured_sites(*errors: float, found: int = 40) -> list[dict]:
     """Rates of places whose sites have so many true buildings for each that was found."""
     return [
-        {"place": str(i), "sites": [[found, round(found * e)]] * 12, **rated(950, 1000)[0], "by_size": {}}
+        {"place": str(i), "sites": [[found, round(found * e), 0]] * 12, **rated(950, 1000)[0], "by_size": {}}
         for i, e in enumerate(errors)
     ]
 
