@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from detect.datasets.samples import DRAWN
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy.json"
 CENSUS = ROOT / "benchmarks" / "results" / "census.json"
@@ -37,6 +39,7 @@ def main() -> int:
         return 1
     card["metrics"] = {"measured": "footprints, by benchmarks/accuracy.py", **_rounded(measured)}
     card["rates"] = [*real_rates(measured), *simulated_rates(card)]
+    add_measured(card)
     card_path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     if name == (ROOT / "weights" / "default.txt").read_text(encoding="utf-8").strip():  # the pages show the default weights
         for page, write in PAGES.items():
@@ -44,6 +47,25 @@ def main() -> int:
             before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
             path.write_text(f"{before}{BEGIN}\n\n{write(card['metrics'])}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
     return 0
+
+
+def add_measured(card: dict[str, Any]) -> None:
+    """Name every held-out place of the metrics under ``data``, also those that came after the training."""
+    entries = {entry["data_set"]: entry for entry in card["data"]}
+    licences = dict(DRAWN.values())
+    for name in card["metrics"]["places"]:
+        data_set, _, place = name.partition("/")
+        if data_set not in entries:
+            entries[data_set] = {
+                "data_set": data_set,
+                "licence": [licences[data_set]],
+                "trained_on": [],
+                "measured_on": [],
+                "chips": 0,
+            }
+            card["data"].append(entries[data_set])
+        if place not in entries[data_set]["measured_on"]:
+            entries[data_set]["measured_on"] = sorted([*entries[data_set]["measured_on"], place])
 
 
 def real_rates(measured: dict[str, Any]) -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ def test_folders_that_are_vector_files_are_known(geodatabase: Path, shapefiles: 
     (tmp_path / "plain").mkdir()
     assert all(map(is_vector_folder, (geodatabase, shapefiles, tmp_path / "broken.gdb")))
     assert not any(map(is_vector_folder, (tmp_path / "plain", tmp_path / "absent.gdb", shapefiles / "houses.shp")))
-    with pytest.raises(InputError, match=r"broken.gdb: is no vector file that GDAL can open"):
+    with pytest.raises(InputError, match=r"broken.gdb: is not a vector file that GDAL can open"):
         read_vector(tmp_path / "broken.gdb")
 
 
