@@ -97,7 +97,12 @@ def test_fit_leaves_weights_that_predict_uses(
 @pytest.mark.parametrize(
     ("at", "kind"),
     [(1, ""), (4, ""), (4, "weights"), (4, "device")],
-    ids=["before the first checkpoint", "after it", "from weights that teach and are kept in part", "samples drawn on the device"],
+    ids=[
+        "before the first checkpoint",
+        "after it",
+        "from weights that teach and are kept in part",
+        "samples drawn on the device",
+    ],
 )
 def test_resumed_training_ends_as_if_it_had_not_been_interrupted(
     at: int, kind: str, chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

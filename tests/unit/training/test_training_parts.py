@@ -104,7 +104,7 @@ def test_overrides_and_defaults(tmp_path: Path) -> None:
         ("data.simulated=2", "simulated"), ("data.tinted=-1", "tinted"), ("data", "key.key=value"),
         ("name.x=1", "name"), ("data.batch=true", "batch"), ("loss.distil=1", "teachers"), ("data.mixed=2", "mixed"),
         ("data.strong=2", "strong"), ("data.recoloured=-1", "recoloured"), ("optimizer.hold=0.95", "hold"),
-        ("data.shares={fair_oam: much}", "data.shares.fair_oam"),
+        ("data.shares={fair_oam: much}", "data.shares.fair_oam"), ("data.device=tpu", "data.device"), ("data.bank=0", "data.bank"),
     ],
 )  # fmt: skip
 def test_wrong_values_are_named(tmp_path: Path, override: str, word: str) -> None:
