@@ -323,7 +323,7 @@ TOLERANCE = {
 """Relative; of other facts 0.2. Some three standard errors of 1,000 samples from four chips."""
 
 
-def test_the_distribution_is_that_of_the_loader_but_for_colours(store: Path) -> None:
+def test_the_distribution_is_that_of_the_loader(store: Path) -> None:
     config = recipe(
         store, simulated=0.3, drawn=0.1, tinted=0.3, recoloured=0.3, turned=0.5, unfinished=0.2, coloured=0.0, bank=200
     )
