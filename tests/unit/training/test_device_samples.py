@@ -322,9 +322,7 @@ TOLERANCE = {
 
 
 def test_the_distribution_is_that_of_the_loader(store: Path) -> None:
-    config = recipe(
-        store, simulated=0.3, drawn=0.1, tinted=0.3, recoloured=0.3, turned=0.5, unfinished=0.2, coloured=0.0, bank=200
-    )
+    config = recipe(store, simulated=0.3, drawn=0.1, tinted=0.3, recoloured=0.3, turned=0.5, unfinished=0.2, strong=0.5, bank=400)
     made = DeviceBatches(config, read_index(store), CPU)
     device = [made.batch(step, 0) for step in range(100, 125)]
     made.stop()
