@@ -378,6 +378,11 @@ def test_chips_that_do_not_fit_are_refused_in_one_line(store: Path, monkeypatch:
     assert "\n" not in str(caught.value)
 
 
+def test_other_devices_are_refused(store: Path) -> None:
+    with pytest.raises(InputError, match=r"CUDA devices, not on mps; set data\.device to cpu"):
+        DeviceBatches(recipe(store), read_index(store), torch.device("mps"))
+
+
 def test_a_store_without_unfinished_buildings_is_refused(tmp_path: Path) -> None:
     chip = town(0, (80, 80))
     chip.stage[:] = 0
