@@ -2,6 +2,7 @@
 
 ``config``   everything a run is made of, from one YAML file
 ``data``     the chip store → batches
+``device``   samples drawn on the device that trains
 ``augment``  how a chip is varied before the network reads it
 ``heads``    each head's targets, losses, weight and metric
 ``losses``   the heads' losses summed, and those that need no labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,8 @@ class TrainingSamples(Dataset):
         image = sample.chip.image
         if rng.random() < data.coloured:
             photometry = self._strong if data.strong and rng.random() < data.strong else self._photometry
-            photometry.set_random_seed(int(rng.integers(2**31)))
+            # Not a seed: all changes would begin with the same numbers, and so apply together or not at all.
+            photometry.set_random_state(rng, random.Random(int(rng.integers(2**31))))
             image = photometry(image=image)["image"]
         targets = {name: a for head in TRAINED_HEADS for name, a in head.targets(sample, self.config.loss).items()}
         return {"image": to_tensor(image), **{name: torch.from_numpy(array) for name, array in targets.items()}}

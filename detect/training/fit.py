@@ -190,6 +190,7 @@ def _trainer(settings: TrainConfig, out: Path) -> lightning.Trainer:
         "max_epochs": -1,
         "limit_train_batches": per_epoch,
         "reload_dataloaders_every_n_epochs": 1,
+        "use_distributed_sampler": False,  # each process draws its own samples; a share of these would be too few
         "gradient_clip_val": settings.optimizer.clip,
         "num_sanity_val_steps": 0,
         "log_every_n_steps": 10,

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from detect.base.errors import InputError
 from detect.datasets.chips import Chip, mapped_chip
 from detect.datasets.cutting import unfinished_in
 from detect.training.config import TrainConfig
@@ -31,8 +32,11 @@ class DeviceBatches:
         """Copy the chips of ``index`` that train to the device; samples of the bank follow in a thread.
 
         Raises:
-            InputError: nothing may train, a share names a data set that the chips lack, or the chips do not fit.
+            InputError: the device is neither a CUDA device nor a CPU, nothing may train, a share names a data set that the chips lack, or
+                the chips do not fit.
         """
+        if device.type not in ("cuda", "cpu"):
+            raise InputError(f"data.device: gpu draws samples on CUDA devices, not on {device}; set data.device to cpu")
         self._config, self.device = config, device
         samples = TrainingSamples(config, index, 0, config.data.samples)
         rows, data = samples.rows, config.data

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.trainer.states import RunningStage
+from torch.utils.data import DataLoader
 
 from detect.base.errors import InputError
-from detect.training.fit import fit
+from detect.training.config import load_config
+from detect.training.fit import _trainer, fit
 
 CONFIG = Path(__file__).resolve().parents[3] / "configs" / "fit" / "smoke.yaml"
 
@@ -48,3 +51,10 @@ def test_tensors_of_something_else_are_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     with pytest.raises(InputError, match="it lacks loops, optimizer_states"):
         resume(tmp_path / "other.ckpt")
+
+
+def test_each_process_of_a_run_keeps_all_its_samples(tmp_path: Path) -> None:
+    settings = load_config(CONFIG, ["trainer.devices=2", "trainer.strategy=ddp"])
+    connector = _trainer(settings, tmp_path)._data_connector
+    loader = DataLoader(range(6), batch_size=None)  # type: ignore[arg-type]
+    assert connector._prepare_dataloader(loader, shuffle=False, mode=RunningStage.TRAINING).sampler is loader.sampler
