@@ -25,7 +25,7 @@ import shapely
 from detect.base.geometry import area_km2, measure
 from detect.base.matching import covered_by
 from detect.base.stages import STAGES
-from detect.census.count import take_census
+from detect.census.count import take_census, with_beds
 from detect.census.dormitories import add_dormitories
 from detect.census.profiles import load_profile
 from detect.census.rates import count_rates, of_kind
@@ -58,7 +58,7 @@ def compound(seed: int, work: Path, weights: str | None) -> tuple[gpd.GeoDataFra
     sites = gpd.read_file(folder / "out/scene/buildings.gpkg", layer="sites")
     truth_table = gpd.read_file(folder / "truth.gpkg", layer="buildings")
     truth_table = truth_table.assign(area_m2=measure(list(truth_table.geometry), truth_table.crs)["area_m2"])
-    found = add_dormitories(found.assign(site=assign(found, sites)), load_profile())
+    found = with_beds(add_dormitories(found.assign(site=assign(found, sites)), load_profile()), load_profile())
     return found, truth_table, sites
 
 
@@ -132,7 +132,8 @@ def yardstick(work: Path, weights: str | None, rates: list[dict[str, Any]]) -> d
     plots = gpd.read_file(folder / "truth.gpkg", layer="sites")
     truth = gpd.read_file(folder / "truth.gpkg", layer="buildings")
     found, sites = (gpd.read_file(folder / "out/scene/buildings.gpkg", layer=name) for name in ("buildings", "sites"))
-    counted = take_census(add_dormitories(found, load_profile()), sites, load_profile(), rates)["total"]
+    found = with_beds(add_dormitories(found, load_profile()), load_profile())
+    counted = take_census(found, sites, load_profile(), rates)["total"]
     true_km2 = sum(area_km2(g, plots.crs) for g in plots.geometry)
     stages = truth[truth["site"].notna()]["stage"]
     return {

@@ -24,7 +24,7 @@ import shapely
 from affine import Affine
 
 from detect.base.geometry import measure
-from detect.census.count import take_census
+from detect.census.count import take_census, with_beds
 from detect.census.dormitories import add_dormitories
 from detect.census.ground import survey
 from detect.census.profiles import load_profile
@@ -54,7 +54,7 @@ def compound(seed: int, folder: Path) -> dict[str, Any]:
     table = add_dormitories(table.assign(site=assign(table, sites), certain=True), load_profile())
     scene = open_scene(scenes[0])
     grid = scene.work_grid(NETWORK_GSD_M)
-    table["height_m"] = heights(scene, grid, table)
+    table = with_beds(table.assign(height_m=heights(scene, grid, table)), load_profile())
     ground = survey(scene, grid, sites, table, load_profile())
     assert ground is not None, "drawn in colour"
     counted = take_census(table, sites, load_profile(), None, ground=ground)["total"]["planned_buildings"]

@@ -33,7 +33,8 @@ from onnx import TensorProto, helper, numpy_helper
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
-from detect.network.weights import Weights, load_weights, sha256_of
+from detect.base.files import sha256_of
+from detect.network.weights import Weights, load_weights
 from detect.simulate import simulate_compounds
 
 RESULTS = Path(__file__).parent / "results" / "memory.json"

@@ -25,7 +25,7 @@ import pyogrio
 import rasterio
 
 ROOT = Path(__file__).resolve().parents[1]
-UNSTABLE = ("timings_s", "versions", "key", "path", "files", "recounted", "blocks")
+UNSTABLE = ("timings_s", "versions", "key", "path", "files", "contents", "recounted", "blocks")
 """Keys of summary.json, at any depth, that name the run and not what was found."""
 REAL = {
     "vegas": "vegas/vegas_225.tif",

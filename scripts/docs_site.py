@@ -26,7 +26,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Point links at pages of the site; a file of the repository that is no page is named without a link.
+    """Point links at pages of the site; a file of the repository that is not a page is named without a link.
 
     Raises:
         PluginError: a link leads to a file that does not exist.

@@ -34,6 +34,7 @@ import shapely
 import torch
 from numpy.typing import NDArray
 
+from detect.base.files import sha256_of
 from detect.base.geometry import measure
 from detect.base.resources import resource_path
 from detect.base.stages import STAGES, pool
@@ -41,7 +42,7 @@ from detect.datasets.images import vector
 from detect.datasets.samples import SWAPPED, drawings_of
 from detect.network.heads import STAGE_HEADS
 from detect.network.stage_head import crop_reader
-from detect.network.weights import Weights, load_weights, sha256_of
+from detect.network.weights import Weights, load_weights
 from detect.scene.scene import open_scene
 from detect.training.calibration import best_temperature, temper
 from detect.training.stage_head import Components, Linear, measured, varied
@@ -64,8 +65,8 @@ DRAWN_WEIGHT = 0.7
 LABELS = Path(__file__).parents[1] / "labels" / "windows"
 MIN_AREA_M2 = 8.0
 SURE_FROM = 0.95
-"""Probability of being complete, by the network's own stage heads, from which predict does not look again: so it is with most buildings,
-and a second look at them all would cost more than the rest of predict. Held-out macro-F1 is 0.60 at 0.8, 0.62 to 0.64 from 0.9 to 1."""
+"""Predict runs the second model only on the few buildings that the stage heads give a lower probability of being complete; running it on
+all would cost more than the rest of predict. Held-out macro-F1 is 0.60 at 0.8, 0.62 to 0.64 from 0.9 to 1."""
 MARGIN_M = 25.0
 """Between training and held-out buildings of one scene: more than a crop reaches."""
 

@@ -28,9 +28,10 @@ from onnx import helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from detect.base.errors import DetectError
+from detect.base.files import sha256_of
 from detect.base.grid import Span
 from detect.network.graphs import HALO_KEY, without_halo
-from detect.network.weights import Weights, load_weights, sha256_of
+from detect.network.weights import Weights, load_weights
 from detect.scene.scene import open_scene
 
 TILE_PX = 512

@@ -1,1 +1,1 @@
-"""Nouns and tools that all folders of the package share; imports none of them."""
+"""Types and tools that all subpackages share; imports none of them."""

@@ -1,6 +1,6 @@
-"""Values of options as a user writes them, on a command line or in Python, checked and brought into one type.
+"""Check values of options, given on a command line or in Python, and convert them to one type.
 
-Each function takes a text or a value that already has the right type, and raises an InputError that says what is expected.
+Each function takes a string or a value that already has the right type, and raises an InputError that says what is expected.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from detect.base.errors import InputError
+
+FIRST_YEAR = 1940
+"""No image is older. In file names, 19201080 and 20481024 are sizes in pixels, not dates."""
 
 
 def _number(value: Any, wanted: str, accept: Callable[[float], bool]) -> float:
@@ -76,3 +79,16 @@ def day(text: str) -> str:
         return datetime.datetime.strptime(text, "%Y-%m-%d").date().isoformat()
     except (TypeError, ValueError):
         raise InputError(f"'{text}' is not a date written YYYY-MM-DD") from None
+
+
+def image_day(text: str) -> str:
+    """A day written ``YYYY-MM-DD`` on which an image may have been taken."""
+    found = day(text)
+    if not may_be_taken_on(datetime.date.fromisoformat(found)):
+        raise InputError(f"'{text}' is not a date from {FIRST_YEAR} to today; give the day on which the image was taken")
+    return found
+
+
+def may_be_taken_on(date: datetime.date) -> bool:
+    """Whether an image may have been taken on a day: from ``FIRST_YEAR`` to tomorrow, which has begun in some time zones."""
+    return FIRST_YEAR <= date.year and date <= datetime.date.today() + datetime.timedelta(days=1)

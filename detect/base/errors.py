@@ -6,12 +6,24 @@ from collections.abc import Sequence
 from typing import Any
 
 
+def said(error: BaseException) -> str:
+    """The words of an error and of those that caused it, in one line; for errors that only point at their cause, as rasterio's do."""
+    words: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        text = " ".join(str(cause).split())
+        if text and "See previous exception" not in text and not any(text in known for known in words):
+            words.append(text)
+        cause = cause.__cause__
+    return "; ".join(words)
+
+
 class DetectError(Exception):
     """The work failed; the command ends with exit code 1."""
 
     exit_code = 1
     results: Sequence[Any] = ()
-    """In a call with several inputs: the results of those that worked."""
+    """What was done before it failed: in a call with several inputs, the results of those that worked."""
 
 
 class InputError(DetectError):

@@ -41,6 +41,22 @@ def ground_size_m(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS |
     return float(metres[0]), float(metres[1])
 
 
+def why_no_place(crs: pyproj.CRS) -> str:
+    """Why coordinates in a CRS give no place on Earth, as the end of a sentence about the CRS; empty if they give one."""
+    if crs.is_engineering:
+        return f"('{crs.name}') is local, without a place on Earth"
+    if crs.is_geocentric:
+        return f"('{crs.name}') counts from the centre of the Earth"
+    if crs.is_vertical and not crs.is_compound:
+        return f"('{crs.name}') gives heights alone"
+    try:
+        pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
+    except pyproj.exceptions.ProjError as cause:
+        other_body = "celestial body" in str(cause)
+        return f"('{crs.name}') {'is of another celestial body' if other_body else 'cannot be brought to longitude and latitude'}"
+    return ""
+
+
 def moved(geometries: Geometry, transform: Affine) -> Geometry:
     """A geometry, or an array of them, with an affine transform applied to each corner; ``~transform`` does the reverse."""
     return shapely.transform(geometries, lambda x, y: transform * (x, y), interleaved=False)

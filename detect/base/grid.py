@@ -1,4 +1,4 @@
-"""Arithmetic on pixel spans: pad, clip, intersect, local ↔ scene. No files, no network."""
+"""Arithmetic on pixel spans: pad, clip, intersect, and convert between window and scene."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def reading_gsd_m(seen_m: float, finest_m: float, coarsest_m: float) -> float:
 
 @dataclass(frozen=True, order=True, slots=True)
 class Span:
-    """A rectangle of pixels, rows ``row0`` ≤ r < ``row1`` and columns ``col0`` ≤ c < ``col1``; it may stick out of a scene."""
+    """A rectangle of pixels, rows ``row0`` ≤ r < ``row1`` and columns ``col0`` ≤ c < ``col1``; it may extend beyond a scene."""
 
     row0: int
     col0: int

@@ -1,4 +1,4 @@
-"""Warnings of a result: a text for people, and a code by which programs find it again."""
+"""Warnings of a result: text for people, and a code for programs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _BEGINNINGS = {
 
 
 def notices_of(summary: Mapping[str, Any]) -> list[Notice]:
-    """The notices of a summary.json; if it was written before notices had codes, the beginning of a text gives its code."""
+    """The notices of a summary.json; if it was written before notices had codes, the beginning of the text gives the code."""
     if "notices" in summary:
         return [Notice(n["code"], n["text"]) for n in summary["notices"]]
     known = _BEGINNINGS.items()

@@ -1,4 +1,4 @@
-"""Options that are written once: a dataclass whose fields give the command line, the Python signature, the defaults and the help.
+"""Define options once: the fields of a dataclass give the command line, the Python signature, the defaults and the help.
 
 Each field names its own flag, ``gsd_m: float | None = field(default=None, metadata=flag("--gsd", "ground size …", "METRES",
 positive))``, and ``takes`` gives a function with ``**options`` their signature.
@@ -29,9 +29,9 @@ class Flag:
     """Such as ``--min-area``."""
     help: str
     metavar: str | None = None
-    """What stands for the value in the help; None: a switch without a value."""
+    """Placeholder of the value in the help; None: a switch without a value."""
     read: Callable[[Any], Any] = _as_given
-    """Turns a text or a Python value into the checked value; raises InputError."""
+    """Turns a command-line argument or a Python value into the checked value; raises InputError."""
 
     @property
     def dest(self) -> str:

@@ -1,4 +1,4 @@
-"""JSON and YAML against dataclasses: a file's content, checked once, with errors that name the key, its value and what it must be."""
+"""Check JSON and YAML content against dataclasses. Errors name the key, its value and what was expected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-_PLAIN = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
+_PLAIN = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
 
 
 class SchemaError(ValueError):
@@ -19,12 +19,12 @@ class SchemaError(ValueError):
 
 @dataclass(frozen=True)
 class Must:
-    """What a value must be beyond its type, as in ``Annotated[float, Must("a number above 0", lambda number: number > 0)]``."""
+    """A condition on a value beyond its type, as in ``Annotated[float, Must("a number above 0", lambda number: number > 0)]``."""
 
-    be: str
-    """For errors, which say "it must be" before it."""
-    holds: Callable[[Any], bool]
-    """Whether a value of the right type is valid."""
+    description: str
+    """Completes "it must be …" in error messages."""
+    is_valid: Callable[[Any], bool]
+    """Called with values of the right type only."""
 
 
 def read(kind: Any, value: Any, key: str = "", *, strict: bool = False) -> Any:
@@ -33,12 +33,12 @@ def read(kind: Any, value: Any, key: str = "", *, strict: bool = False) -> Any:
     Args:
         kind: a dataclass, ``str``, ``int``, ``float``, ``bool``, ``Any``, a ``Literal``, a list, tuple or dict of these, one of them or
             None, or one of them annotated with ``Must``.
-        value: from a JSON or YAML file. Where it lacks a key of a dataclass, the default stands.
-        key: under which the value stands, such as ``run.key``; for errors.
-        strict: refuse keys that the dataclass lacks, for files that people write; otherwise they are ignored.
+        value: content of a JSON or YAML file. If it lacks a key of a dataclass, the field keeps its default.
+        key: path of the value in the file, such as ``run.key``, for error messages; empty for the whole file.
+        strict: refuse keys that the dataclass lacks, for files that people write; otherwise such keys are ignored.
 
     Raises:
-        SchemaError: a key is missing or unknown, or holds something else.
+        SchemaError: a key is missing or unknown, or its value is not what the type requires.
     """
     return _read(kind, value, key, strict)
 
@@ -50,7 +50,7 @@ def _read(kind: Any, value: Any, key: str, strict: bool, wanted: str | None = No
         return value
     if origin is Annotated:
         found = _read(arguments[0], value, key, strict, wanted)
-        return found if arguments[1].holds(found) else _refuse(value, key, wanted)
+        return found if arguments[1].is_valid(found) else _refuse(value, key, wanted)
     if origin in (Union, UnionType):
         (some,) = (a for a in arguments if a is not NoneType)
         return None if value is None else _read(some, value, key, strict, wanted)
@@ -91,7 +91,8 @@ def _read_dataclass(kind: Any, content: dict[str, Any], key: str, strict: bool) 
     try:
         return kind(**given)
     except ValueError as cause:
-        raise SchemaError(f"'{key}' is impossible: {cause}") from cause
+        name = f"'{key}'" if key else "the content"
+        raise SchemaError(f"{name} is not valid: {cause}") from cause
 
 
 def _read_plain(kind: Any, value: Any, key: str, wanted: str) -> Any:
@@ -106,10 +107,10 @@ def _read_plain(kind: Any, value: Any, key: str, wanted: str) -> Any:
 
 
 def _wanted(kind: Any) -> str:
-    """What a value of a type is, in words."""
+    """What a value of this type must be, in words."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return str(arguments[1].be)
+        return str(arguments[1].description)
     if origin in (Union, UnionType):
         return _wanted(next(a for a in arguments if a is not NoneType))
     if origin is Literal:
@@ -117,7 +118,7 @@ def _wanted(kind: Any) -> str:
     if origin is tuple and arguments[-1] is not ...:
         return f"a list of {len(arguments)} {'numbers' if set(arguments) <= {int, float} else 'values'}"
     if origin in (list, tuple):
-        return {str: "a list of texts", float: "a list of numbers", int: "a list of whole numbers"}.get(arguments[0], "a list")
+        return {str: "a list of strings", float: "a list of numbers", int: "a list of whole numbers"}.get(arguments[0], "a list")
     return _PLAIN.get(kind, "an object with keys")
 
 
@@ -132,5 +133,5 @@ def _below(key: str, name: Any) -> str:
 
 def _refuse(value: Any, key: str, wanted: str) -> Any:
     text = json.dumps(value, ensure_ascii=False, default=str, skipkeys=True)
-    name = f"'{key}'" if key else "it"
-    raise SchemaError(f"{name} is {text if len(text) <= 60 else text[:57] + '…'}; it must be {wanted}")
+    found = text if len(text) <= 60 else text[:57] + "…"
+    raise SchemaError(f"'{key}' is {found}; it must be {wanted}" if key else f"expected {wanted}, found {found}")

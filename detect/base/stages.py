@@ -1,4 +1,4 @@
-"""The construction stage of each footprint, from the network's stage heads."""
+"""Compute the construction stage of each footprint from the network's stage heads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 STAGES = ("foundation", "incomplete", "complete")
 CODES = {stage: code for code, stage in enumerate(STAGES, start=1)}
-"""Values of stage.tif; 0 is no building, ``NO_DATA`` no observation."""
+"""Values of stage.tif; 0 means no building, ``NO_DATA`` no observation."""
 STAGE_WEIGHTS = (3.0, 3.0, 1.0)
 """Weights of the stages in the training loss: unfinished buildings are rare."""
 

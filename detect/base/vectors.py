@@ -15,41 +15,77 @@ import shapely
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
-from detect.base.geometry import beside
+from detect.base.geometry import beside, why_no_place
 
 _NO_POLYGONS = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 
 def read_vector(path: str | Path, layer: str | None = None, preferred: str | None = None) -> gpd.GeoDataFrame:
-    """Read a layer of a vector file with all columns: ``layer`` if given, else ``preferred`` if the file has it, else the first.
+    """Read a layer of a vector file with all columns.
+
+    It is ``layer`` if given, else ``preferred`` if the file has it, else the first that may hold polygons, else the first.
+
+    Warns:
+        UserWarning: several layers may hold polygons and none was named; those that are not read are listed.
 
     Raises:
-        InputError: the file is missing, is no vector file, or lacks the layer.
+        InputError: the file is missing, is not a vector file, or lacks the layer.
     """
     path = Path(path)
     with _reading(path):
         if path.suffix.lower() == ".parquet":
-            return gpd.read_parquet(path)
-        layers = [str(name) for name, _ in pyogrio.list_layers(path)]
-        if layer is not None and layer not in layers:
-            raise InputError(f"{path}: has no layer '{layer}'; it holds {', '.join(layers)}")
-        table = gpd.read_file(path, layer=layer or (preferred if preferred in layers else layers[0]))
+            return _placed(gpd.read_parquet(path), path)
+        kinds = {str(name): kind for name, kind in pyogrio.list_layers(path)}
+        if layer is not None and layer not in kinds:
+            raise InputError(f"{path}: has no layer '{layer}'; it holds {', '.join(kinds)}")
+        candidates = [name for name, kind in kinds.items() if _may_hold_polygons(kind)] or list(kinds)
+        chosen = layer or (preferred if preferred in kinds else candidates[0])
+        table = gpd.read_file(path, layer=chosen)
+    if layer is None and chosen != preferred and len(candidates) > 1:
+        others = ", ".join(name for name in candidates if name != chosen)
+        warnings.warn(f"{path}: read from its layer '{chosen}'; left out: {others}", stacklevel=2)
     if not isinstance(table, gpd.GeoDataFrame):
         raise InputError(f"{path}: holds a table without geometries; polygons are needed")
-    return table
+    return _placed(table, path)
+
+
+def _placed(table: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
+    """The table, without a CRS if that is a local one.
+
+    Raises:
+        InputError: the CRS gives no place on Earth for another reason.
+    """
+    if table.crs is None or not (why := why_no_place(table.crs)):
+        return table
+    if table.crs.is_engineering:
+        return table.set_crs(None, allow_override=True)
+    raise InputError(f"{path}: its coordinate system {why}; assign the right one (ogr2ogr -a_srs EPSG:…)")
 
 
 def polygon_layers(path: str | Path) -> list[str]:
     """Names of the layers of a vector file that may hold polygons, in the file's order; none for a file with one unnamed table.
 
     Raises:
-        InputError: the file is missing, or is no vector file.
+        InputError: the file is missing or not a vector file.
     """
     path = Path(path)
     with _reading(path):
         if path.suffix.lower() == ".parquet":
             return []
         return [str(name) for name, kind in pyogrio.list_layers(path) if _may_hold_polygons(kind)]
+
+
+def is_vector_folder(path: str | Path) -> bool:
+    """Whether a folder is one vector file, as a File Geodatabase (``.gdb``) is, or a folder of Shapefiles."""
+    path = Path(path)
+    if not path.is_dir():
+        return False
+    if path.suffix.lower() == ".gdb":  # also a broken one, so that the error names what it is
+        return True
+    try:
+        return len(pyogrio.list_layers(path)) > 0
+    except pyogrio.errors.DataSourceError:
+        return False
 
 
 @contextmanager
@@ -64,11 +100,11 @@ def _reading(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except Exception as cause:  # pyogrio and pyarrow raise classes of their own
-        raise InputError(f"{path}: is no vector file that GDAL can open ({' '.join(str(cause).split())[:120]})") from cause
+        raise InputError(f"{path}: is not a vector file that GDAL can open ({' '.join(str(cause).split())[:120]})") from cause
 
 
 def _may_hold_polygons(kind: str | None) -> bool:
-    """Whether a layer of an OGR geometry type may; ``2.5D Point``, ``LineString ZM`` and tables without geometries may not."""
+    """Whether a layer of an OGR geometry type may hold polygons; not ``2.5D Point``, ``LineString ZM`` and tables without geometries."""
     return kind is not None and not set(kind.split()) & set(_NO_POLYGONS)
 
 

@@ -1,7 +1,7 @@
-"""Groups of a scene → buildings: footprint, stage and score of each.
+"""Turn the groups of a scene into buildings: footprint, stage and score of each.
 
 All coordinates are pixels of the work grid (x = column, y = row, pixel corners at integers); its pixels are square on the ground
-to a fraction of a per cent. ``extract_buildings`` is the one function of ``detect.buildings`` that reads all stored heads.
+to a fraction of a per cent. Only ``extract_buildings`` reads all stored heads.
 """
 
 from __future__ import annotations
@@ -54,24 +54,24 @@ Classify = Callable[[NDArray[np.object_]], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Reading:
-    """How stored heads become buildings; the defaults take the network's answers as they are."""
+    """Parameters that turn stored heads into buildings; the defaults use the network's output unchanged."""
 
     params: InstanceParams = field(default_factory=InstanceParams)
     """How groups are split."""
     scores: NDArray[np.uint8] = field(default_factory=lambda: np.arange(256, dtype=np.uint8))
-    """(256,) table from a stored probability to the one that a score averages; see ``detect.network.probabilities.calibrated``."""
+    """(256,) calibrated probability for each stored one (``detect.network.probabilities.calibrated``); a score averages these."""
     temperature: float = 1.0
     """Temperature of the stage calibration."""
     class_weights: tuple[float, ...] = (1.0,) * len(STAGES)
     """Weight of each stage in the training loss."""
     classify: Classify | None = None
-    """Second look, for buildings that the pooled stage heads are not sure are complete; without it, the stage heads decide alone."""
+    """Second model, which reclassifies the stage of uncertain buildings; None: the stage heads decide alone."""
     sure_from: float = math.inf
-    """Pooled probability of being complete from which a building gets no second look."""
+    """A building is uncertain if the stage heads give it a lower probability of being complete."""
 
 
 def polygonise(labels: NDArray[np.int32]) -> dict[int, Polygon]:
-    """The exact pixel outline of every label, holes kept; labels are 4-connected."""
+    """The exact pixel outline of every label, with holes; labels are 4-connected."""
     values, rings, corners = [], [], []
     for i, (geometry, value) in enumerate(shapes(labels, mask=labels > 0, connectivity=4)):
         values.append(int(value))
@@ -93,7 +93,7 @@ def extract_buildings(
     *,
     paint: Paint | None = None,
 ) -> list[RawBuilding]:
-    """Every building of a scene, in the order of the groups; within a group by first pixel.
+    """Extract all buildings of a scene, in the order of the groups; within a group by first pixel.
 
     Args:
         read_heads: span of the scene → heads (5, H, W) uint8; called by one thread at a time.
@@ -127,7 +127,7 @@ class _Windows:
         self._gdal = threading.Lock()  # one thread at a time: a GDAL file needs it, and rasterio changes warning filters for all
 
     def buildings(self, numbers: list[int]) -> list[tuple[int, int, RawBuilding]]:
-        """The buildings of some groups, each with its group's number and its own place in the window before it."""
+        """The buildings of some groups, as (group number, index in the window, building)."""
         groups, params = [self._groups[i] for i in numbers], self._reading.params
         window = reduce(Span.union, (g.span for g in groups))
         span = window.pad(1).clip(self._size_hw)  # one pixel more on each side shows whether a neighbour was observed
@@ -140,18 +140,18 @@ class _Windows:
         if not labels.any():
             return []
         footprints = self._footprints(labels, window)
-        large = shapely.area(footprints) >= params.min_area_px
-        stage_p = self._stages(heads[STAGE_HEADS], labels, footprints, large)
+        big_enough = shapely.area(footprints) >= params.min_area_px
+        stage_p = self._stages(heads[STAGE_HEADS], labels, footprints, big_enough)
         scores = self._scores(heads[FOOTPRINT], labels)
         if self._paint is not None:
-            codes = np.where(large, stage_p.argmax(axis=1) + 1, 0)
+            codes = np.where(big_enough, stage_p.argmax(axis=1) + 1, 0)
             self._paint(window, np.append(0, codes).astype(np.uint8)[labels])
         at_edge = _at_edge(labels, heads_around[FOOTPRINT], inner, span, self._size_hw)
         group = np.zeros(len(footprints), np.int64)
         group[labels[labels > 0] - 1] = owner[labels > 0] - 1
         return [
             (numbers[group[i]], i, RawBuilding(footprints[i], float(scores[i]), tuple(stage_p[i].tolist()), i + 1 in at_edge))
-            for i in np.flatnonzero(large).tolist()
+            for i in np.flatnonzero(big_enough).tolist()
         ]
 
     def _footprints(self, labels: NDArray[np.int32], window: Span) -> NDArray[np.object_]:
@@ -163,15 +163,15 @@ class _Windows:
         return square_all(shapely.transform(local, lambda xy: xy + origin_xy))
 
     def _stages(
-        self, heads: NDArray[np.uint8], labels: NDArray[np.int32], footprints: NDArray[np.object_], large: NDArray[np.bool_]
+        self, heads: NDArray[np.uint8], labels: NDArray[np.int32], footprints: NDArray[np.object_], big_enough: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        """Stage probabilities (n, 3) of each label: pooled, or from the second look for those that get one."""
+        """Stage probabilities (n, 3) of each label: pooled over its pixels, or from the second model if uncertain."""
         reading, inside = self._reading, labels > 0
         pooled = np.minimum(heads[:, inside], TOP)
         stage_p = pool(pooled, labels[inside], len(footprints), reading.temperature, reading.class_weights)
         if reading.classify is not None:
-            again = large & (stage_p[:, STAGES.index("complete")] < reading.sure_from)
-            stage_p[again] = reading.classify(footprints[again])
+            uncertain = big_enough & (stage_p[:, STAGES.index("complete")] < reading.sure_from)
+            stage_p[uncertain] = reading.classify(footprints[uncertain])
         return stage_p
 
     def _scores(self, footprint: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.float64]:

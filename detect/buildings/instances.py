@@ -1,4 +1,4 @@
-"""Probabilities → instances: which pixels form one building.
+"""Turn probabilities into instances: decide which pixels form one building.
 
 First, connected groups of footprint pixels are found strip by strip, so that a scene of any size fits into memory, and joined
 across the seams. Then a watershed on the heads splits each group in a window of its own. The result depends only on the group's
@@ -36,7 +36,7 @@ class InstanceParams:
     seed_margin: float = 0.25
     """A building's core lies at least this far above the footprint threshold."""
     merge_below: float = 0.35
-    """Two parts are one building when the line between them is less of a boundary than this."""
+    """Two parts are one building if the mean boundary probability along the line between them is below this."""
     min_seed_px: int = 12
     """A smaller core does not become a building of its own if its group has a larger one."""
     min_area_px: int = 16
@@ -136,7 +136,7 @@ def batches(groups: list[Group]) -> list[list[int]]:
 def groups_mask(
     footprint: NDArray[np.uint8], groups: list[Group], origin_rc: tuple[int, int], threshold_u8: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
-    """The pixels of some groups in a window, and for each of its pixels (H, W) the group's place in the list from 1; 0 elsewhere.
+    """The pixels of some groups in a window, and for each of them the position of its group in the list, from 1; 0 elsewhere.
 
     Args:
         footprint: (H, W) of a window that holds the groups whole; others may reach into it.
@@ -156,10 +156,10 @@ def groups_mask(
 def split_group(
     footprint: NDArray[np.uint8], boundary: NDArray[np.uint8], mask: NDArray[np.bool_], params: InstanceParams
 ) -> NDArray[np.int32]:
-    """Labels (H, W), 0 none, 1… one per building, of the pixels in ``mask``.
+    """Split the pixels of ``mask`` into buildings; returns labels (H, W): 0 none, from 1 one per building.
 
-    Marker-controlled watershed (Beucher & Meyer 1993): markers are the parts of the mask that are surely building and surely no boundary;
-    they grow over the mask and meet where the boundary is strongest. Parts that meet on a weak line become one building again.
+    Marker-controlled watershed (Beucher & Meyer 1993): markers are the pixels that are certainly building and certainly not boundary.
+    They grow over the mask and meet where the boundary is strongest. Parts that meet on a weak boundary are joined again.
     """
     if not mask.any():
         return np.zeros(mask.shape, np.int32)
@@ -197,7 +197,7 @@ def split_group(
 def _merge_weak(
     labels: NDArray[np.int32], footprint: NDArray[np.uint8], boundary: NDArray[np.uint8], params: InstanceParams
 ) -> NDArray[np.int32]:
-    """Join neighbours whose common line is, on average, less of a boundary than ``merge_below``."""
+    """Join neighbours if the mean boundary probability along their common line is below ``merge_below``."""
     wall = np.maximum(boundary, TOP - np.minimum(footprint, TOP))
     total = int(labels.max()) + 1
     pairs, walls = [], []
@@ -215,7 +215,7 @@ def _merge_weak(
 
 
 def _drop_doubtful(labels: NDArray[np.int32], footprint: NDArray[np.uint8], params: InstanceParams) -> NDArray[np.int32]:
-    """Labels numbered 1… in the order of their first pixel, without the small ones and those in doubt throughout."""
+    """Drop small instances and those of low mean probability; number the others from 1 in the order of their first pixel."""
     where = np.flatnonzero(labels)
     values, firsts, index, sizes = np.unique(labels.ravel()[where], return_index=True, return_inverse=True, return_counts=True)
     sums = np.bincount(index, weights=footprint.ravel()[where], minlength=len(values))

@@ -1,4 +1,7 @@
-"""Outlines → footprints: right angles where the building has them. In pixels (x = column, y = row), many outlines at a time."""
+"""Turn pixel outlines into footprints with right angles where the building has them.
+
+All functions work on many outlines at a time, in pixels (x = column, y = row).
+"""
 
 from __future__ import annotations
 
@@ -8,43 +11,54 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 RECTANGLE_IOU = 0.84
-"""From this overlap (IoU) on, a footprint becomes its rectangle: drawn rectangles reach 0.93, L shapes at most 0.75."""
+"""An outline becomes a rectangle if the two overlap by this IoU: simulated rectangles reach 0.93, L shapes at most 0.75."""
 RECTILINEAR_IOU = 0.82
+"""The same for the shape with edges in two directions only."""
 SIMPLIFY_PX = 0.8
+"""Tolerance of the simplification (Douglas & Peucker 1973) of outlines that get no right angles."""
 MIN_HOLE_PX = 60
-"""Smaller holes in a roof are noise of the network, not courtyards (7 m² at 0.35 m)."""
+"""Holes of fewer square pixels are noise of the network, not courtyards; 60 px² are 7 m² at 0.35 m."""
 
 
 def square(polygon: Polygon, tolerance_px: float = 5.0) -> Polygon:
-    """``square_all`` of one outline."""
+    """Square one outline; see ``square_all``."""
     return square_all(np.array([polygon], dtype=object), tolerance_px)[0]
 
 
 def square_all(polygons: NDArray[np.object_], tolerance_px: float = 5.0) -> NDArray[np.object_]:
-    """Each outline with right angles where the building has them; always one valid polygon.
+    """Give each outline right angles where the building has them.
 
-    Tried in turn: the rectangle with the outline's area and second moments; edges snapped to the dominant direction and its normal; the
-    outline simplified (Douglas & Peucker 1973). The first that overlaps the outline well and strays at most ``tolerance_px`` is taken.
-    A large building may stray by 4 % of a quarter of its perimeter, because its rounded corners are larger.
+    Three shapes are tried in turn: the rectangle with the outline's area and second moments; the outline with its edges turned to the
+    dominant direction and the direction at right angles to it; the simplified outline. The first one that overlaps the outline well
+    and deviates from it by at most ``tolerance_px`` is taken. A large building may deviate by 1 % of its perimeter, because its
+    rounded corners are larger.
+
+    Args:
+        polygons: (n,) valid outlines.
+        tolerance_px: largest distance between an outline and the shape that replaces it.
+
+    Returns:
+        (n,) footprints, each one valid polygon.
     """
     polygons = np.array([_fill_small_holes(p) if n else p for p, n in zip(polygons, _holes(polygons), strict=True)], dtype=object)
     tolerance = np.maximum(tolerance_px, 0.01 * shapely.length(polygons))
     direction, agreement = dominant_directions(polygons)
     result = np.full(len(polygons), None, dtype=object)
-    open_ = _holes(polygons) == 0
-    rectangles, overlap = _rectangles(polygons[open_], direction[open_])
-    result[open_] = _fitting(rectangles, polygons[open_], overlap, RECTANGLE_IOU, tolerance[open_])
-    left = shapely.is_missing(result) & (agreement > 0.35)
-    straight = _rectilinear(polygons[left], direction[left])
-    overlap = shapely.area(shapely.intersection(straight, polygons[left]))
-    result[left] = _fitting(straight, polygons[left], overlap, RECTILINEAR_IOU, tolerance[left])
-    left = shapely.is_missing(result)
-    simple = shapely.simplify(polygons[left], SIMPLIFY_PX, preserve_topology=True)
-    result[left] = np.where(shapely.is_valid(simple) & (shapely.area(simple) > 0), simple, polygons[left])
+    solid = _holes(polygons) == 0
+    rectangles, overlap = _rectangles(polygons[solid], direction[solid])
+    result[solid] = _fitting(rectangles, polygons[solid], overlap, RECTANGLE_IOU, tolerance[solid])
+    undecided = shapely.is_missing(result) & (agreement > 0.35)
+    rectilinear = _rectilinear(polygons[undecided], direction[undecided])
+    overlap = shapely.area(shapely.intersection(rectilinear, polygons[undecided]))
+    result[undecided] = _fitting(rectilinear, polygons[undecided], overlap, RECTILINEAR_IOU, tolerance[undecided])
+    remaining = shapely.is_missing(result)
+    simple = shapely.simplify(polygons[remaining], SIMPLIFY_PX, preserve_topology=True)
+    result[remaining] = np.where(shapely.is_valid(simple) & (shapely.area(simple) > 0), simple, polygons[remaining])
     return shapely.orient_polygons(result)
 
 
 def _holes(polygons: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Number of holes of each polygon."""
     return shapely.get_num_interior_rings(polygons)
 
 
@@ -55,7 +69,15 @@ def _fitting(
     wanted_iou: float,
     tolerance_px: NDArray[np.float64],
 ) -> NDArray[np.object_]:
-    """The candidates that overlap their outline well, by an area in px², and do not stray from it; None for the others."""
+    """Keep the candidates that overlap their outline well and stay close to it; None for the others.
+
+    Args:
+        candidates: (n,) shape that may replace each outline, or None.
+        polygons: (n,) outlines.
+        overlap: (n,) common area of the two, px².
+        wanted_iou: least overlap (IoU).
+        tolerance_px: (n,) largest distance between the edges of the two.
+    """
     areas = shapely.area(candidates)
     good = shapely.is_valid(candidates) & (areas > 0) & (overlap >= wanted_iou * (areas + shapely.area(polygons) - overlap))
     candidates = _only(candidates, good)
@@ -65,31 +87,35 @@ def _fitting(
 
 
 def _only(geometries: NDArray[np.object_], chosen: NDArray[np.bool_]) -> NDArray[np.object_]:
-    """The chosen ones, None for the others."""
+    """Replace all but the chosen geometries by None."""
     result = geometries.copy()
     result[~chosen] = None
     return result
 
 
 def dominant_directions(polygons: NDArray[np.object_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The direction of the walls of each, radians in [−π/4, π/4), and how far they agree on it, 0–1.
+    """Find the main direction of each building's walls.
 
-    Length-weighted circular mean of the edges' angles modulo a right angle: the resultant of 4θ (Mardia & Jupp 2000).
+    The direction is a circular mean of the edges' angles θ modulo a right angle: that of the sum of vectors with the angles 4θ
+    (Mardia & Jupp 2000).
+
+    Returns:
+        The direction (n,), radians in [−π/4, π/4), and how well the edges agree on it (n,), 0–1.
     """
     simple = shapely.simplify(shapely.get_exterior_ring(polygons), 1.2, preserve_topology=True)
     _, edges, owner = _edges(simple)
-    turned = 4 * np.arctan2(edges[:, 1], edges[:, 0])
-    # Long walls have the building's direction, short ones that of the pixel grid's noise.
+    fourfold = 4 * np.arctan2(edges[:, 1], edges[:, 0])
+    # Weight by squared length: long edges follow the walls, short ones follow the pixel grid.
     weight = (edges**2).sum(axis=1)
-    x, y, total = (np.bincount(owner, w, len(polygons)) for w in (weight * np.cos(turned), weight * np.sin(turned), weight))
+    x, y, total = (np.bincount(owner, w, len(polygons)) for w in (weight * np.cos(fourfold), weight * np.sin(fourfold), weight))
     return np.arctan2(y, x) / 4, np.hypot(x, y) / np.maximum(total, 1e-12)
 
 
 def _edges(rings: NDArray[np.object_]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Begin (n, 2) and vector (n, 2) of every edge of closed rings, and the ring (n,) that it belongs to."""
+    """List the edges of closed rings: start point (n, 2), vector to the end point (n, 2) and index of the ring (n,)."""
     points, owner = shapely.get_coordinates(rings, return_index=True)
-    inside = owner[1:] == owner[:-1]
-    return points[:-1][inside], np.diff(points, axis=0)[inside], owner[:-1][inside]
+    same_ring = owner[1:] == owner[:-1]
+    return points[:-1][same_ring], np.diff(points, axis=0)[same_ring], owner[:-1][same_ring]
 
 
 def _moments(polygons: NDArray[np.object_]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -114,9 +140,13 @@ def _moments(polygons: NDArray[np.object_]) -> tuple[NDArray[np.float64], NDArra
 
 
 def _rectangles(polygons: NDArray[np.object_], direction: NDArray[np.float64]) -> tuple[NDArray[np.object_], NDArray[np.float64]]:
-    """For each outline the better of two rectangles, along its walls or along its longest spread; and their overlap, px².
+    """Find for each outline the better of two rectangles: along its walls, or along the direction of its largest variance.
 
-    A rectangle has the outline's area and spread: a side of length L has variance L² / 12.
+    A rectangle has the outline's centroid and area, and its sides are in proportion to the outline's standard deviations: a side of
+    length L has variance L² / 12.
+
+    Returns:
+        The rectangle (n,) that overlaps the outline more, and the common area (n,), px².
     """
     area, centre, (xx, yy, xy) = _moments(polygons)
     best, best_overlap = np.full(len(polygons), None, dtype=object), np.full(len(polygons), -1.0)
@@ -136,20 +166,33 @@ def _rectangles(polygons: NDArray[np.object_], direction: NDArray[np.float64]) -
 def _overlap(
     polygons: NDArray[np.object_], centre: NDArray[np.float64], angle: NDArray[np.float64], half: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Area of each polygon inside a turned rectangle: where that is the square of ±1, clipping is many times as fast as intersecting."""
+    """Common area (n,) of each polygon and a rectangle, px².
+
+    Works in coordinates where the rectangle is the square from −1 to 1; ``clip_by_rect`` is then much faster than an intersection.
+
+    Args:
+        polygons: (n,) outlines.
+        centre: (n, 2) centre of each rectangle.
+        angle: (n,) direction of its length, radians.
+        half: (2, n) half its length and half its width.
+    """
     points, owner = shapely.get_coordinates(polygons, return_index=True)
     x, y = (points - centre[owner]).T
     cos, sin = np.cos(angle[owner]), np.sin(angle[owner])
-    own = np.stack([(cos * x + sin * y) / half[0][owner], (cos * y - sin * x) / half[1][owner]], axis=1)
-    clipped = shapely.clip_by_rect(shapely.set_coordinates(polygons.copy(), own), -1, -1, 1, 1)
+    scaled = np.stack([(cos * x + sin * y) / half[0][owner], (cos * y - sin * x) / half[1][owner]], axis=1)
+    clipped = shapely.clip_by_rect(shapely.set_coordinates(polygons.copy(), scaled), -1, -1, 1, 1)
     return shapely.area(clipped) * half[0] * half[1]
 
 
 def _rectilinear(polygons: NDArray[np.object_], direction: NDArray[np.float64]) -> NDArray[np.object_]:
-    """Every edge turned to the direction or its normal, at the mean position of the outline it replaces; None where too few remain."""
+    """Turn every edge to the direction or the direction at right angles to it; None if too few edges remain.
+
+    The polygon is rotated so that its direction is horizontal, its rings are snapped, and the result is rotated back. A hole that
+    cannot be snapped is dropped.
+    """
     rings, owner = shapely.get_rings(polygons, return_index=True)
-    snapped = _snap_rings(_turned(rings, -direction[owner]))
-    shells = np.concatenate([[True], owner[1:] != owner[:-1]]) if len(owner) else np.zeros(0, bool)
+    snapped = _snap_rings(_rotated(rings, -direction[owner]))
+    shells = np.concatenate([[True], owner[1:] != owner[:-1]]) if len(owner) else np.zeros(0, bool)  # the first ring of each
     lost = np.unique(owner[shells & shapely.is_missing(snapped)])
     kept = ~shapely.is_missing(snapped) & ~np.isin(owner, lost)
     result = np.full(len(polygons), None, dtype=object)
@@ -159,12 +202,12 @@ def _rectilinear(polygons: NDArray[np.object_], direction: NDArray[np.float64]) 
         broken = ~shapely.is_valid(result) & ~shapely.is_missing(result)
         result[broken] = shapely.buffer(result[broken], 0)
         single = (shapely.get_type_id(result) == shapely.GeometryType.POLYGON) & ~shapely.is_empty(result)
-        result = _turned(_only(result, single), direction)
+        result = _rotated(_only(result, single), direction)
     return result
 
 
-def _turned(geometries: NDArray[np.object_], angle: NDArray[np.float64]) -> NDArray[np.object_]:
-    """Each geometry turned about the origin by its angle, radians."""
+def _rotated(geometries: NDArray[np.object_], angle: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Rotate each geometry about the origin by its angle, radians."""
     points, owner = shapely.get_coordinates(geometries, return_index=True)
     cos, sin = np.cos(angle[owner]), np.sin(angle[owner])
     x, y = points.T
@@ -172,14 +215,14 @@ def _turned(geometries: NDArray[np.object_], angle: NDArray[np.float64]) -> NDAr
 
 
 def _snap_rings(rings: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Rings with horizontal and vertical edges only, or None where fewer than four remain.
+    """Make all edges of rings horizontal or vertical; None if fewer than four remain.
 
-    Neighbouring edges of a kind form a run, which becomes one edge at their mean position; runs alternate around a ring, and where one
-    meets the next there is a corner.
+    An edge counts as horizontal or vertical, whichever is nearer. A run is a sequence of neighbouring edges of the same kind; it
+    becomes one edge at their mean position. Horizontal and vertical runs alternate around a ring, with a corner between each two.
     """
     result = np.full(len(rings), None, dtype=object)
     begins, edges, ring = _edges(shapely.simplify(rings, 1.6))
-    flat = np.abs(edges[:, 0]) >= np.abs(edges[:, 1])  # horizontal
+    flat = np.abs(edges[:, 0]) >= np.abs(edges[:, 1])
     run, counts = _runs(flat, ring, len(rings))
     usable = counts >= 4
     kept = usable[ring]
@@ -197,29 +240,37 @@ def _snap_rings(rings: NDArray[np.object_]) -> NDArray[np.object_]:
 
 
 def _runs(flat: NDArray[np.bool_], ring: NDArray[np.int64], rings: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The run (n,) that each edge belongs to, numbered through all rings in order, and how many runs each ring has.
+    """Group the edges into runs.
 
     Args:
-        flat: (n,) kind of each edge, in order around its ring.
+        flat: (n,) whether each edge is horizontal, in order around its ring.
         ring: (n,) ring of each edge, in rising order.
         rings: number of rings.
+
+    Returns:
+        The run (n,) of each edge, numbered through all rings, and the number of runs of each ring.
     """
     first = np.searchsorted(ring, np.arange(rings))
     last = np.searchsorted(ring, np.arange(rings), side="right") - 1
     before = np.arange(len(ring)) - 1
     before[first[last >= first]] = last[last >= first]
-    turns = flat != flat[before]
-    counts = np.bincount(ring, turns, rings).astype(np.int64)  # as many as turns, once around
+    changes = flat != flat[before]
+    # Around a closed ring there are as many runs as changes of direction.
+    counts = np.bincount(ring, changes, rings).astype(np.int64)
     offset = np.concatenate([[0], np.cumsum(counts)])
-    run = np.cumsum(turns) - 1
-    # Edges before a ring's first turn belong to its last run.
+    run = np.cumsum(changes) - 1
+    # Edges before a ring's first change belong to its last run.
     return np.where(run < offset[ring], run + counts[ring], run), counts
 
 
 def _lines(
     run: NDArray[np.int64], flat: NDArray[np.bool_], begins: NDArray[np.float64], edges: NDArray[np.float64], runs: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The one edge that each run becomes (runs,): its y where it is horizontal, else its x; and whether it is horizontal."""
+    """Replace each run by one edge at the mean position of its edges, weighted by length.
+
+    Returns:
+        The position (runs,): y of a horizontal edge, x of a vertical one; and whether it is horizontal (runs,).
+    """
     middle = begins + edges / 2
     value = np.where(flat, middle[:, 1], middle[:, 0])
     weight = np.abs(edges).sum(axis=1) + 1e-9
@@ -230,7 +281,7 @@ def _lines(
 
 
 def _next_around(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The run that follows each run around its ring, given how many runs each ring has."""
+    """Index of the run that follows each run around its ring, from the number of runs of each ring."""
     offset = np.concatenate([[0], np.cumsum(counts)])
     following = np.arange(offset[-1]) + 1
     following[offset[1:][counts > 0] - 1] = offset[:-1][counts > 0]

@@ -1,1 +1,1 @@
-"""From buildings to counts: likeness to a known type, rows, plots, ground, and numbers with intervals."""
+"""From buildings to counts: similarity to a known type, rows, plots, ground, and counts with intervals."""

@@ -1,23 +1,25 @@
-"""Counts and beds per site, with 90 % intervals and every assumption named.
+"""Count buildings and beds per site, with 90 % intervals and a list of the assumptions.
 
-An estimate is what was counted. Its interval says what the true number may be, by simulation with fixed seeds (same input, same numbers).
-Each draw has these steps:
+An estimate is the number that was counted. Its interval says what the true number may be. It comes from a simulation with fixed
+seeds, so the same input gives the same numbers. Each draw takes these steps:
 
-1. the true number of buildings, from how far counts were off on sites of held-out places (``detect.census.spread``). A card without such
-   sites gives precision and recall by size of building (``detect.census.rates``): of the buildings found, how many are real (binomial),
-   and how many were missed (negative binomial: failures before the n-th success);
-2. their true stages, from a Dirichlet distribution around the measured confusion of stages and the network's own probabilities, which
-   count as much as ``OWN_WORTH`` checked buildings; as wide as held-out places differ;
-3. of these, how many are dormitories, from the sum of the likeness probabilities (a Poisson binomial, nearly normal; Le Cam 1960) and
-   from how many dormitories were missed on held-out places; its draws are independent of those of buildings, so that another profile
-   leaves the interval of buildings as it is;
-4. rooms and beds, from the profile's ranges (triangular), and storeys from their interval, if shadows give them and rooms grow
-with them;
-5. how far the marked plots will be filled, if the number of planned buildings is not given: evenly between the pads that are laid
-out and all of the cleared ground, packed like the site's finished part.
+1. Draw the true number of buildings from how far counts were off on sites of held-out places (``detect.census.spread``). A card
+   without such sites gives precision and recall by size of building (``detect.census.rates``), with a precision of their own for
+   doubtful footprints: draw how many of the detected buildings are real (binomial), and how many were missed (negative binomial:
+   failures before the n-th success).
+2. Draw their true stages from a Dirichlet distribution. Its mean combines the measured confusion of stages and the network's own
+   probabilities, which count as much as ``PRIOR_BUILDINGS`` checked buildings; its spread matches the variation between held-out
+   places.
+3. Draw how many are dormitories: the sum of the dormitory scores (a Poisson binomial, nearly normal; Le Cam 1960), corrected by
+   precision and recall of dormitories on held-out places. These draws are independent of those of buildings, so that another profile
+   leaves the interval of buildings as it is.
+4. Draw rooms and beds from the profile's ranges (triangular). If shadows give the storeys and the rooms scale with them, draw the
+   storeys from their interval.
+5. If the number of planned buildings is not given, draw how far the plots will be filled: uniformly between "only the existing
+   pads are built on" and "all cleared ground is built on", as densely as the site's finished part.
 
-A stage is a part of the same draw's buildings, so no stage's interval exceeds that of all buildings. Buildings that a user has
-checked are certain.
+The stages divide the buildings of the same draw, so no stage's interval exceeds that of all buildings. Buildings that a user has
+checked count as certain.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from numpy.typing import NDArray
 
 from detect.base.notices import Code, Notice
 from detect.base.stages import STAGES
-from detect.census.ground import Room, rooms
+from detect.census.ground import Capacity, capacities
 from detect.census.profiles import Assumed, StructureProfile
 from detect.census.rates import DORMITORY, DOUBTFUL_BELOW, SIZES_M2, Rates, draw_place, size_classes, stage_recall, stage_shares
 from detect.census.shadows import Storeys, storeys
@@ -42,10 +44,11 @@ from detect.census.spread import SMALL_M2, draw_spread
 DRAWS = 4000
 LOW, HIGH = 0.05, 0.95
 SEED = 20_240_601
-OWN_WORTH = 10.0
+PRIOR_BUILDINGS = 10.0
+"""The network's stage probabilities count as much as this number of buildings whose true stage was checked."""
 PACKING_SD = 0.1
 """Relative standard deviation of the density at which cleared ground will be built up."""
-# Weights without measured rates: half of what is found may be wrong and half may be missed.
+# For weights without measured rates: half of the detections may be wrong, and half of the buildings may be missed.
 UNKNOWN_RATES = ({"place": "unknown", "matched": 1, "predicted": 2, "reference": 2},)
 Count = dict[str, int]
 Draws = NDArray[np.float64]
@@ -59,31 +62,31 @@ def take_census(
     site_warnings: Sequence[Sequence[str]] | None = None,
     ground: gpd.GeoDataFrame | None = None,
 ) -> dict[str, Any]:
-    """``assumptions``, ``total``, ``sites`` and ``outside_sites`` of summary.json.
+    """Compute ``assumptions``, ``total``, ``sites`` and ``outside_sites`` of summary.json.
 
     Args:
         buildings: with ``site``, ``stage``, ``p_*``, ``score``, ``area_m2``, ``dormitory_like``, ``dormitory_score``, ``beds``,
-            and ``height_m`` if shadows were measured; ``certain`` (bool, optional): a user has checked the building.
+            and ``height_m`` if shadows were measured; ``certain`` (bool, optional) where a user has checked the building.
         sites: with ``name``, ``planned_buildings``, ``area_km2``.
-        profile: profile of the structure to count.
-        rates: rates in the weights' card, one entry per validation place; see ``detect.census.rates``.
+        profile: the type of building to count.
+        rates: rates in the weights' card, one entry per held-out place; see ``detect.census.rates``.
         site_warnings: one list per site.
-        ground: cleared ground and pads of the sites (``detect.census.ground.survey``); None where no ground was surveyed.
+        ground: cleared ground and pads of the sites (``detect.census.ground.survey``); None if no ground was surveyed.
 
     Returns:
-        ``total`` sums the sites; every building counts once. A count is ``{"estimate", "low", "high"}``, whole numbers, 90 %.
+        ``total`` sums the sites; every building counts once. A count is ``{"estimate", "low", "high"}`` in whole numbers.
     """
-    measured = storeys(buildings["height_m"].to_numpy(float)) if "height_m" in buildings else None
+    measured = _measured_storeys(buildings)
     place = _Place(rates or UNKNOWN_RATES, profile, measured)
-    room: Sequence[Room | None] = [None] * len(sites) if ground is None else rooms(ground, sites, buildings, profile)
+    capacity: Sequence[Capacity | None] = [None] * len(sites) if ground is None else capacities(ground, sites, buildings, profile)
     counted, planned = [], []
-    for i, (site, ground_here) in enumerate(zip(sites.to_dict("records"), room, strict=True)):
+    for i, (site, capacity_here) in enumerate(zip(sites.to_dict("records"), capacity, strict=True)):
         own = buildings[buildings["site"] == site["name"]]
         true = _true_numbers(own, place)
-        plan = _plan(site["planned_buildings"], ground_here, int(own["dormitory_like"].sum()), true)
+        plan = _plan(site["planned_buildings"], capacity_here, int(own["dormitory_like"].sum()), true)
         planned.append(plan)
         record = {"name": site["name"], "area_km2": round(site["area_km2"], 6), **_count(own, true, plan, place)}
-        record["ground"] = None if ground_here is None else asdict(ground_here)
+        record["ground"] = None if capacity_here is None else asdict(capacity_here)
         record["warnings"] = list(site_warnings[i]) if site_warnings else []
         counted.append(record)
     inside = buildings[buildings["site"].notna()]
@@ -99,16 +102,23 @@ def take_census(
 
 
 def with_beds(buildings: gpd.GeoDataFrame, profile: StructureProfile) -> gpd.GeoDataFrame:
-    """The table with ``beds`` of finished buildings of the type, with the storeys that shadows give, if any; 0 for all others."""
-    measured = storeys(buildings["height_m"].to_numpy(float))
-    beds = (profile if measured is None else replace(profile, storeys=measured.estimate)).beds(
-        buildings["length_m"].to_numpy(float)
-    )
+    """Add ``beds``: of every dormitory-like building as if it were finished, at whatever stage it is; 0 for other buildings.
+
+    If shadows were measured (``height_m``), their storeys replace those of the profile. This changes beds only if the profile has
+    ``rooms_per_metre``.
+    """
+    measured = _measured_storeys(buildings)
+    adjusted = profile if measured is None else replace(profile, storeys=measured.estimate)
+    beds = adjusted.beds(buildings["length_m"].to_numpy(float))
     return buildings.assign(beds=np.where(buildings["dormitory_like"], beds, 0).astype(np.int64))
 
 
+def _measured_storeys(buildings: gpd.GeoDataFrame) -> Storeys | None:
+    return storeys(buildings["height_m"].to_numpy(float)) if "height_m" in buildings else None
+
+
 def storeys_notices(counted: Mapping[str, Any]) -> list[Notice]:
-    """A notice where shadows contradict the storeys that beds rest on; ``counted`` is the result of ``take_census``."""
+    """A notice if shadows contradict the assumed storeys; ``counted`` is the result of ``take_census``."""
     assumed, measured = counted["assumptions"]["storeys"], counted["assumptions"]["storeys_measured"]
     if measured is None or measured["low"] <= assumed <= measured["high"]:
         return []
@@ -121,8 +131,8 @@ def storeys_notices(counted: Mapping[str, Any]) -> list[Notice]:
 
 def _assumptions(profile: StructureProfile, measured: Storeys | None) -> dict[str, Any]:
     rooms_each, beds, scaled = profile.rooms_per_building, profile.beds_per_room, profile.rooms_per_metre
-    grown = measured is not None and scaled is not None
-    floors = measured.estimate if measured is not None and grown else profile.storeys
+    scales_with_storeys = measured is not None and scaled is not None
+    floors = measured.estimate if measured is not None and scales_with_storeys else profile.storeys
     each = (
         f"{rooms_each.likely:g} rooms ({rooms_each.low:g}–{rooms_each.high:g})"
         if scaled is None
@@ -130,12 +140,12 @@ def _assumptions(profile: StructureProfile, measured: Storeys | None) -> dict[st
     )
     per_room = f"{beds.likely:g} beds ({beds.low:g}–{beds.high:g})"
     usual = f"{rooms_each.likely:g} rooms ({rooms_each.low:g}–{rooms_each.high:g}) × {per_room}"
-    if grown and floors != profile.storeys:
+    if scales_with_storeys and floors != profile.storeys:
         usual += f" × {floors}/{profile.storeys} storeys"
     return {
         "structure": profile.name,
         "storeys": floors,
-        "storeys_from": "shadows" if grown else "profile",
+        "storeys_from": "shadows" if scales_with_storeys else "profile",
         "storeys_measured": None if measured is None else asdict(measured),
         "rooms_per_building": rooms_each.likely,
         "rooms_per_building_range": [rooms_each.low, rooms_each.high],
@@ -154,7 +164,16 @@ def _assumptions(profile: StructureProfile, measured: Storeys | None) -> dict[st
 
 
 class _Place:
-    """Draws that all counts of one census share: precision, recall, true stages, beds per building."""
+    """Draws that all counts of one census share: precision, recall, true stages, beds per building.
+
+    Attributes:
+        rates: precision and recall, by size class and for dormitories.
+        stages: by the stage that the network gave: shares of the true stages, number of checked buildings, concentration.
+        stage_recall: (3, D) recall by true stage, relative to that of complete buildings.
+        beds_factor: (D,) true beds of a building divided by the likely ones, for the buildings that are seen.
+        usual_beds_factor: (D,) the same for a building of the usual size, as planned ones are assumed to be.
+        usual_beds: likely beds of a finished building of the usual size.
+    """
 
     def __init__(self, rates: Rates, profile: StructureProfile, measured: Storeys | None) -> None:
         rng = np.random.default_rng(SEED)
@@ -163,42 +182,36 @@ class _Place:
         self.stage_recall = stage_recall(rates, rng, DRAWS)
         self.spread = draw_spread(rates, np.random.default_rng(SEED + 4), DRAWS)
         scaled = profile.rooms_per_metre
-        per_metre = profile.rooms_per_building if scaled is None else scaled
-        beds = profile.beds_per_room
-        self.worth = _triangular(rng, beds) / max(beds.likely, 1e-9)
-        """Draws of the beds of a building, relative to their likely number; ``worth_usual`` is for a building of the usual
-        size."""
-        self.worth_usual = (
-            self.worth * _triangular(rng, profile.rooms_per_building) / max(profile.rooms_per_building.likely, 1e-9)
-        )
-        self.usual = float(profile.beds_per_building)
-        """Likely beds of a finished building of the usual size."""
+        per_room, rooms = profile.beds_per_room, profile.rooms_per_building
+        per_room_factor = _triangular(rng, per_room) / max(per_room.likely, 1e-9)
+        self.usual_beds_factor = per_room_factor * _triangular(rng, rooms) / max(rooms.likely, 1e-9)
+        self.usual_beds = float(profile.beds_per_building)
         if scaled is None:
-            self.worth = self.worth_usual
+            self.beds_factor = self.usual_beds_factor
             return
-        self.worth = self.worth * _triangular(rng, per_metre) / max(per_metre.likely, 1e-9)
+        self.beds_factor = per_room_factor * _triangular(rng, scaled) / max(scaled.likely, 1e-9)
         if measured is not None:
             floors = _triangular(rng, Assumed(measured.low, measured.estimate, measured.high)) / measured.estimate
-            self.worth, self.worth_usual = self.worth * floors, self.worth_usual * floors
-            self.usual = float(round(self.usual * measured.estimate / profile.storeys))
+            self.beds_factor, self.usual_beds_factor = self.beds_factor * floors, self.usual_beds_factor * floors
+            self.usual_beds = float(round(self.usual_beds * measured.estimate / profile.storeys))
 
 
 @dataclass(frozen=True)
 class _True:
-    """Draws of true numbers, by stage: (3, D) each."""
+    """Draws of the true numbers in one site, by stage: (3, D) each."""
 
     buildings: Draws
     dormitories: Draws
 
 
 def _true_numbers(own: gpd.GeoDataFrame, place: _Place) -> _True:
+    """Draw the true numbers behind a site's own detected buildings."""
     certain = own["certain"].to_numpy(bool) if "certain" in own else np.zeros(len(own), bool)
     checked, unchecked = own[certain], own[~certain]
     rng = np.random.default_rng(SEED + 1)
-    given = unchecked["stage"].to_numpy(object)
     parts = [
         _Part(stage, same, _true_stages(same, stage, place, rng))
-        for stage, same in ((i, unchecked[given == name]) for i, name in enumerate(STAGES))
+        for stage, same in ((i, unchecked[unchecked["stage"] == name]) for i, name in enumerate(STAGES))
         if len(same)
     ]
     buildings = _true_buildings(parts, place, rng)
@@ -260,10 +273,10 @@ def _true_dormitories(parts: Sequence[_Part], place: _Place, rng: np.random.Gene
 
 
 def _true_stages(own: gpd.GeoDataFrame, stage: int, place: _Place, rng: np.random.Generator) -> Draws:
-    """(D, 3) draws of the true stages' shares among buildings of one given stage."""
+    """Draw the shares (D, 3) of the true stages among the buildings to which the network gave one stage."""
     p = own[[f"p_{s}" for s in STAGES]].to_numpy(float).mean(axis=0)
     shares, checked, concentration = place.stages[STAGES[stage]]
-    measured = checked / (checked + OWN_WORTH)
+    measured = checked / (checked + PRIOR_BUILDINGS)
     mean = measured * shares + (1 - measured) * p
     if mean.max() > 0.9999:
         return np.broadcast_to(mean, (DRAWS, 3))
@@ -271,19 +284,19 @@ def _true_stages(own: gpd.GeoDataFrame, stage: int, place: _Place, rng: np.rando
 
 
 def _missed(real: Draws, recall: Draws, rng: np.random.Generator) -> Draws:
-    """How many were missed while ``real`` were found."""
+    """Draw how many buildings were missed while ``real`` ones were found."""
     some = np.maximum(real, 1e-9)
     return np.where(real > 0, rng.negative_binomial(some, np.clip(recall, 1e-3, 1.0)), 0)
 
 
 def _unseen(place: _Place, rng: np.random.Generator) -> Draws:
-    """(3, D) where no building was found: those that may have been missed, as if half a building had been found."""
+    """(3, D) where no building was found at all: some that may have been missed, as if half a building had been found."""
     unseen = rng.negative_binomial(0.5, np.clip(place.rates["medium"].recall, 1e-3, 1.0), DRAWS).astype(float)
     return _split(unseen, np.full((DRAWS, 3), 1 / 3), rng)
 
 
 def _split(numbers: Draws, shares: Draws, rng: np.random.Generator) -> Draws:
-    """(3, D): whole numbers (D,) distributed over the stages by their shares (D, 3)."""
+    """Distribute whole numbers (D,) over the stages by their shares (D, 3); returns (3, D)."""
     first = rng.binomial(numbers.astype(np.int64), np.clip(shares[:, 0], 0, 1))
     rest = shares[:, 1] / np.maximum(1 - shares[:, 0], 1e-12)
     second = rng.binomial(numbers.astype(np.int64) - first, np.clip(rest, 0, 1))
@@ -298,28 +311,35 @@ def _triangular(rng: np.random.Generator, assumed: Assumed) -> Draws:
 
 @dataclass(frozen=True)
 class _Plan:
-    """How many buildings of the type a site will have."""
+    """How many buildings of the type a site will have in the end."""
 
     estimate: float
     draws: Draws
     source: str
-    """``given`` or ``ground``."""
+    """``given``: by the user; ``ground``: from the site's capacity."""
 
 
-def _plan(given: float, room: Room | None, seen: int, true: _True) -> _Plan | None:
-    """The number given for the site, or else the number that its ground would hold; None if neither is known."""
+def _plan(given: float, capacity: Capacity | None, seen: int, true: _True) -> _Plan | None:
+    """The number given for the site, or else what is there plus what its cleared ground would hold; None if neither is known.
+
+    Args:
+        given: planned buildings of the site; NaN if not given.
+        capacity: what the site's cleared ground would hold.
+        seen: dormitory-like buildings found on the site.
+        true: draws of the true numbers on the site.
+    """
     if not math.isnan(given):
         return _Plan(given, np.full(DRAWS, given), "given")
-    if room is None or room.fits is None:
+    if capacity is None or capacity.fits is None:
         return None
     rng = np.random.default_rng(SEED + 2)
-    full = np.maximum(room.fits * rng.lognormal(0, PACKING_SD, DRAWS), room.pads)
-    more = room.pads + (full - room.pads) * rng.random(DRAWS)
-    return _Plan(seen + round(room.fits), true.dormitories.sum(axis=0) + more, "ground")
+    full = np.maximum(capacity.fits * rng.lognormal(0, PACKING_SD, DRAWS), capacity.pads)
+    more = capacity.pads + (full - capacity.pads) * rng.random(DRAWS)
+    return _Plan(seen + round(capacity.fits), true.dormitories.sum(axis=0) + more, "ground")
 
 
 def _together(plans: Sequence[_Plan | None]) -> _Plan | None:
-    """The plan of all sites that have one."""
+    """The sum of the plans of all sites that have one."""
     known = [p for p in plans if p is not None]
     if not known:
         return None
@@ -328,10 +348,11 @@ def _together(plans: Sequence[_Plan | None]) -> _Plan | None:
 
 
 def _count(own: gpd.GeoDataFrame, true: _True, plan: _Plan | None, place: _Place) -> dict[str, Any]:
+    """The counts of one site, or of all together, as summary.json holds them."""
     stage = own["stage"].to_numpy(object)
     like = own["dormitory_like"].to_numpy(bool)
     beds = own["beds"].to_numpy(float)
-    every = beds[like].mean() if like.any() else place.usual
+    mean_beds = beds[like].mean() if like.any() else place.usual_beds
     return {
         "buildings": _interval(len(own), true.buildings.sum(axis=0)),
         "by_stage": {s: _interval(int((stage == s).sum()), true.buildings[i]) for i, s in enumerate(STAGES)},
@@ -340,16 +361,16 @@ def _count(own: gpd.GeoDataFrame, true: _True, plan: _Plan | None, place: _Place
         "planned_buildings": None if plan is None else _interval(round(plan.estimate), plan.draws),
         "planned_from": None if plan is None else plan.source,
         "beds": {
-            "now": _interval(int(beds[like & (stage == "complete")].sum()), true.dormitories[2] * every * place.worth),
-            "when_complete": _interval(int(beds[like].sum()), true.dormitories.sum(axis=0) * every * place.worth),
+            "now": _interval(int(beds[like & (stage == "complete")].sum()), true.dormitories[2] * mean_beds * place.beds_factor),
+            "when_complete": _interval(int(beds[like].sum()), true.dormitories.sum(axis=0) * mean_beds * place.beds_factor),
             "planned": None
             if plan is None
-            else _interval(round(plan.estimate * place.usual), plan.draws * place.usual * place.worth_usual),
+            else _interval(round(plan.estimate * place.usual_beds), plan.draws * place.usual_beds * place.usual_beds_factor),
         },
     }
 
 
 def _interval(estimate: int, draws: Draws) -> Count:
-    """The middle 90 % of the draws in whole numbers, widened where needed to hold the estimate."""
+    """The middle 90 % of the draws in whole numbers, widened if needed to include the estimate."""
     low, high = np.quantile(draws, [LOW, HIGH], method="inverted_cdf")
     return {"estimate": int(estimate), "low": min(estimate, math.floor(low)), "high": max(estimate, math.ceil(high))}

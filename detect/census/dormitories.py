@@ -1,6 +1,6 @@
-"""Which buildings look like dormitories of a known type: profiles, groups of similar buildings, a score with reasons.
+"""Find buildings that look like a known type of dormitory: rows of similar buildings, and a score with reasons for each.
 
-From above only size, shape and repetition can be seen; the score says how well these fit, never what a building is.
+From above only size, shape and repetition can be seen. The score says how well these fit, never what a building is.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ def membership(values: NDArray[np.float64], shape: Trapezoid) -> NDArray[np.floa
 
 
 def add_dormitories(buildings: gpd.GeoDataFrame, profile: StructureProfile) -> gpd.GeoDataFrame:
-    """The table with ``row``, ``dormitory_like``, ``dormitory_score``, ``dormitory_reasons`` and ``beds``.
+    """Add ``row``, ``dormitory_like``, ``dormitory_score`` and ``dormitory_reasons``.
 
-    The score is a probability: a logistic curve (``profile.calibration``, fitted on labelled buildings) over how well the shape fits, the
-    weakest of four fuzzy memberships, and over how full the group of like neighbours is. It is 0 if one property of the shape
-    lies outside its range.
+    Beds come later, from ``detect.census.count.with_beds``, because storeys are measured on dormitory-like buildings.
+
+    The score is a probability: a logistic curve (``profile.calibration``, fitted on labelled buildings) of two numbers. The fit of
+    the shape is the weakest of four fuzzy memberships; the fit of the group grows with the number of similar neighbours. The score
+    is 0 if one property of the shape lies outside its range.
 
     Args:
         buildings: with ``length_m``, ``width_m``, ``orientation_deg``, ``rectangularity`` and a geometry.
@@ -46,26 +48,19 @@ def add_dormitories(buildings: gpd.GeoDataFrame, profile: StructureProfile) -> g
     reasons = [
         _reasons({k: v[i] for k, v in fits.items()}, int(sizes[i]), profile.group.min_buildings) for i in range(len(buildings))
     ]
-    beds = profile.beds(buildings["length_m"].to_numpy(float))
-    return buildings.assign(
-        row=groups,
-        dormitory_like=like,
-        dormitory_score=score,
-        dormitory_reasons=reasons,
-        beds=np.where(like, beds, 0).astype(np.int64),
-    )
+    return buildings.assign(row=groups, dormitory_like=like, dormitory_score=score, dormitory_reasons=reasons)
 
 
 def mean_width_m(buildings: gpd.GeoDataFrame) -> NDArray[np.float64]:
-    """Area by length.
+    """Area divided by length, metres.
 
-    A bump on a block widens the smallest rectangle around it by all of its depth, the mean width by its share of the area.
+    An annex widens the bounding rectangle by its full depth, but the mean width only in proportion to its area.
     """
     return buildings["width_m"].to_numpy(float) * buildings["rectangularity"].to_numpy(float)
 
 
 def shape_fits(buildings: gpd.GeoDataFrame, profile: StructureProfile) -> dict[str, NDArray[np.float64]]:
-    """Memberships, 0–1, of each building in the profile's ranges of length, mean width, aspect and rectangularity."""
+    """How well each building's length, mean width, aspect and rectangularity fit the profile's ranges, 0–1."""
     length, width = buildings["length_m"].to_numpy(float), mean_width_m(buildings)
     return {
         "length": membership(length, profile.length_m),
@@ -76,14 +71,17 @@ def shape_fits(buildings: gpd.GeoDataFrame, profile: StructureProfile) -> dict[s
 
 
 def group_fit(sizes: NDArray[np.int64], rule: GroupRule) -> NDArray[np.float64]:
-    """How full groups are: 0 alone, 1 from twice ``min_buildings``, logarithmic between; all 1 if no group is required."""
+    """Fit of the group by its size: 0 for a single building, 1 from twice ``min_buildings`` on, logarithmic between.
+
+    All are 1 if the profile requires no group.
+    """
     if rule.min_buildings <= 1:
         return np.ones(len(sizes))
     return np.clip(np.log(np.maximum(sizes, 1)) / np.log(2 * rule.min_buildings), 0, 1)
 
 
 def likeness(shape: NDArray[np.float64], sizes: NDArray[np.int64], profile: StructureProfile) -> NDArray[np.float64]:
-    """Probability that a building is of the profile's type, from how well its shape fits (0–1) and how many stand together."""
+    """Probability that a building is of the profile's type, from the fit of its shape (0–1) and the size of its group."""
     curve = profile.calibration
     odds = curve.intercept + curve.shape * shape + curve.group * group_fit(sizes, profile.group)
     return np.where(shape > 0, 1 / (1 + np.exp(-odds)), 0.0).round(3)
@@ -99,14 +97,14 @@ def _reasons(fits: Mapping[str, float], size: int, wanted: int) -> str:
 def find_rows(
     buildings: gpd.GeoDataFrame, candidates: NDArray[np.bool_], rule: GroupRule
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Groups of similar buildings that stand near each other with one heading.
+    """Find groups of similar buildings that stand near each other and have the same heading.
 
-    Two candidates are linked when their walls are at most ``max_gap_m`` apart and headings, lengths and mean widths agree; a
-    group is a set of buildings that are linked directly or through others.
+    Two candidates are linked if their walls are at most ``max_gap_m`` apart and their headings, lengths and mean widths agree. A
+    group consists of all buildings that are linked directly or through others.
 
     Returns:
-        Row number of each building, 1… in the order of the buildings, 0 for single buildings and for those that are no
-        candidates; and the number of buildings in its group, 1 for a single one.
+        The row number of each building: from 1 in the order of the buildings; 0 for a building that stands alone or is not a
+        candidate. And the size of its group, which is 1 for such a building.
     """
     rows, sizes = np.zeros(len(buildings), np.int64), np.ones(len(buildings), np.int64)
     index = np.nonzero(candidates)[0]

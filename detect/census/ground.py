@@ -295,12 +295,12 @@ def _sum(values: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np
     return np.asarray(cv2.filter2D(values, cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT), np.float32)
 
 
-# Room for more.
+# Space for more buildings.
 
 
 @dataclass(frozen=True)
-class Room:
-    """What a site's ground would hold."""
+class Capacity:
+    """How many more buildings a site's ground would hold."""
 
     cleared_km2: float
     pads: int
@@ -311,14 +311,14 @@ class Room:
     """``site``, or ``all sites`` where the site itself has no row."""
 
 
-def rooms(
+def capacities(
     ground: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, buildings: gpd.GeoDataFrame, profile: StructureProfile
-) -> list[Room]:
-    """What each site's ground would hold, packed as its finished part is.
+) -> list[Capacity]:
+    """How many more buildings each site's ground would hold if built up as densely as its finished part.
 
-    The finished part is the ground under the complete buildings of the type that stand in rows and between them, closed over gaps of
-    ``max_gap_m``, with half the usual gap around it; if fewer than ``min_buildings`` are complete, buildings of all stages are
-    used.
+    The finished part is the ground under and between the complete buildings of the type that stand in rows: gaps of up to
+    ``max_gap_m`` are closed, and half the usual gap is added around it. If fewer than ``min_buildings`` are complete, buildings of
+    all stages are used.
 
     Args:
         ground: result of ``survey``.
@@ -341,7 +341,7 @@ def rooms(
         free = _free(cleared, near, profile)
         pads = int((own["kind"] == "pad").sum())
         result.append(
-            Room(
+            Capacity(
                 cleared_km2=round(float(own.loc[own["kind"] == "cleared", "area_m2"].sum()) / 1e6, 6),
                 pads=pads,
                 fits=None if per_m2 is None else round(max(float(pads), free.area * per_m2), 1),

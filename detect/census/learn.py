@@ -1,4 +1,4 @@
-"""A structure profile learnt from examples: "count more like these"."""
+"""Learn a structure profile from example buildings."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def learn(
 
 def _read(path: Path) -> gpd.GeoDataFrame:
     """Buildings with ``id`` and their measures."""
-    table = polygons_only(read_vector(path))
+    table = polygons_only(read_vector(path, preferred="buildings"))
     if "id" not in table:
         raise InputError(f"{path}: has no column 'id'")
     return table.assign(**measure(list(geometries_of(table)), table.crs))

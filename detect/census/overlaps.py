@@ -1,4 +1,4 @@
-"""Scenes of one call that show the same ground: which they are, and in which of them each building counts."""
+"""Find scenes of one call that show the same ground, and decide in which of them each building counts."""
 
 from __future__ import annotations
 

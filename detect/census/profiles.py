@@ -42,7 +42,7 @@ class GroupRule:
     """When buildings belong together."""
 
     min_buildings: WholeAmount
-    """Smaller groups count for less."""
+    """The fit of smaller groups is lower."""
     max_gap_m: Amount
     """Between neighbours' walls."""
     heading_tolerance_deg: Amount
@@ -138,7 +138,9 @@ def load_profile(name_or_path: str | Path | None = None) -> StructureProfile:
     except OSError as cause:
         raise InputError(f"{path}: cannot be read ({cause.strerror}); {DEFAULT_PROFILE} is an example") from cause
     except (yaml.YAMLError, UnicodeDecodeError) as cause:
-        raise InputError(f"{path}: is no YAML ({' '.join(str(cause).split())[:120]}); {DEFAULT_PROFILE} is an example") from cause
+        raise InputError(
+            f"{path}: is not valid YAML ({' '.join(str(cause).split())[:120]}); {DEFAULT_PROFILE} is an example"
+        ) from cause
     return profile_from(raw, str(path))
 
 
@@ -156,7 +158,7 @@ def profile_from(raw: Any, path: str) -> StructureProfile:
 
 
 def plain(profile: StructureProfile) -> dict[str, Any]:
-    """The profile as keys, numbers, texts and lists, from which ``profile_from`` makes it again."""
+    """The profile as keys, numbers, strings and lists, from which ``profile_from`` makes it again."""
     raw = {key: value for key, value in asdict(profile).items() if value is not None}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in raw.items()}
 

@@ -1,9 +1,9 @@
-"""How often weights find and miss buildings, counted on places outside the training data, and what this means for a new place.
+"""Precision and recall of weights, counted on places outside the training data, and draws of both for a new place.
 
 Places differ, and a new one is drawn from among such places: a hierarchical beta-binomial model (Gelman et al., Bayesian Data Analysis, 3rd
 ed., section 5.3), whose mean and concentration are sampled from their posterior on a grid. With few places the concentration is that of the
-prior, about the spread that the sample places show. Precision and recall of a place go together (in a difficult town both are
-low), so their draws are tied by a Gaussian copula with the correlation of the places.
+prior, about the spread of the sample places. Precision and recall of a place are correlated (in a difficult town both are low), so
+they are drawn from a Gaussian copula with the correlation between the places.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ DORMITORY = "dormitory"
 DOUBTFUL_BELOW = 0.8
 """Footprints with a lower mean probability are often false, so their precision is counted separately."""
 COUNT_IOU = 0.3
-"""A footprint that overlaps a building by this IoU stands for it, however good its outline is."""
+"""A footprint counts as a detection of a building if they overlap by this IoU, however good its outline is."""
 CONCENTRATION = 10.0
 """Prior of the concentration of rates between places (log-normal, one unit wide): log-odds then differ by 0.6 to 0.7 between
 places."""
 FEW_PLACES = 3
 UNKNOWN = (2.0, 1.0, 2.0, 1.0, 0.0, 0.0)
-"""What ``_counts`` gives where nothing was measured."""
+"""Used for ``_counts`` if nothing was measured."""
 Rates = Sequence[Mapping[str, Any]]
 
 
@@ -43,11 +43,11 @@ class Drawn:
     """Draws (D,) for a new place."""
 
     precision: NDArray[np.float64]
-    """Share of what is found that is real, among footprints with a ``score`` of ``DOUBTFUL_BELOW`` at least."""
+    """Share of the detections that are real, among footprints with a ``score`` of at least ``DOUBTFUL_BELOW``."""
     doubtful: NDArray[np.float64]
-    """The same among those with a lower one."""
+    """The same among footprints with a lower score."""
     recall: NDArray[np.float64]
-    """Share of what is real that is found."""
+    """Share of the real buildings that are found."""
 
 
 def count_rates(place: str, found: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _dormitory_rates(
 
 
 def of_kind(rates: Rates, *, simulated: bool) -> list[Mapping[str, Any]]:
-    """The places that apply to a scene: drawn ones for drawn scenes, real ones for real scenes; all if it has none."""
+    """The places that apply to a scene: simulated ones for simulated scenes, real ones for real scenes; all if there is no such place."""
     return [r for r in rates if bool(r.get("simulated")) == simulated] or list(rates)
 
 
@@ -132,7 +132,7 @@ def draw_place(rates: Rates, kind: str, rng: np.random.Generator, count: int) ->
 
 
 def overall_recall(rates: Rates) -> float | None:
-    """Share of what is real that is found, buildings of all sizes and places together; None where nothing was counted."""
+    """Share of the real buildings that are found, all sizes and places together; None if nothing was counted."""
     kinds = tuple(SIZES_M2)
     counts = [_counts(r, kind) for r in rates for kind in (kinds if "by_size" in r else kinds[:1])]  # without sizes: all at once
     reference, found = (sum(c[i] for c in counts if c is not None) for i in (2, 3))

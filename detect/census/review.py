@@ -1,4 +1,4 @@
-"""A user's corrections of found buildings, as QGIS leaves them: what was changed, added and deleted."""
+"""Read a user's corrections of detected buildings, made in QGIS: what was changed, added and deleted."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pyproj
 import shapely
+from shapely import Polygon
 
 from detect.base.errors import InputError
+from detect.base.placement import elsewhere
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, polygons_only, read_vector
 
@@ -65,25 +67,33 @@ class Review:
         return Review(tuple(raw["changed"]), tuple(raw["added"]), tuple(raw["deleted"]), likeness)
 
 
-def read_corrections(path: str | Path, crs: pyproj.CRS | None) -> gpd.GeoDataFrame:
+def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon | None = None) -> gpd.GeoDataFrame:
     """Corrected buildings in the scene's CRS: ``id`` (0 where there is none), ``stage``, ``dormitory_like`` (None if not given).
 
     The layer ``buildings`` is read, or the first one. A building in several pieces becomes several buildings; the first one keeps
     the ``id``.
 
+    Args:
+        path: the corrected table.
+        crs: CRS of the scene.
+        outline: outline of the scene in its CRS, which a building must touch.
+
     Raises:
-        InputError: no such file, no ``id`` or ``stage`` column, an unknown stage, or a coordinate system that does not fit.
+        InputError: no such file, no ``id`` or ``stage`` column, an unknown stage, a coordinate system that does not fit, rows
+            without a polygon, or buildings of another place.
     """
-    try:
-        raw = read_vector(path, "buildings")
-    except InputError:
-        raw = read_vector(path)
+    raw = read_vector(path, preferred="buildings")
     for column in ("id", "stage"):
         if column not in raw.columns:
             raise InputError(f"{path}: has no column '{column}'; correct a copy of the layer buildings of buildings.gpkg")
-    table = polygons_only(raw).explode(ignore_index=True)
+    table = polygons_only(raw)
+    if len(raw) and not len(table):
+        raise InputError(f"{path}: none of its {len(raw)} rows has a polygon; correct the outlines, not centroids or lines")
+    table = table.explode(ignore_index=True)
     if (table.crs is None) != (crs is None):
         raise InputError(f"{path}: {'has no' if table.crs is None else 'has a'} coordinate system, unlike the scene")
+    if outline is not None and (how := elsewhere(geometries_of(table), table.crs, [(outline, crs)])):
+        raise InputError(f"{path}: no building lies on the scene: {how}; give the corrections of this result")
     if crs is not None:
         table = table.to_crs(crs)
     numbers = pd.to_numeric(table["id"], errors="coerce").fillna(0).astype("int64")

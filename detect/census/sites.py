@@ -1,9 +1,9 @@
-"""Sites: the polygons to count in, and the site of each building."""
+"""Read the sites in which buildings are counted, and assign each building to its site."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from shapely import Polygon
 
 from detect.base.errors import InputError
 from detect.base.geometry import area_km2, beside, unwrapped
+from detect.base.placement import elsewhere
 from detect.base.vectors import equal_area_crs, geometries_of, polygon_layers, polygons_only, read_vector
 
 SITES_LAYER = "sites"
@@ -68,7 +69,7 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
     """
     if path is None:
         return _whole_scene(crs, outline)
-    table, left_out = _read_plots(path)
+    table, left_out = read_plots(path)
     notes = [[left_out] if left_out else [] for _ in range(len(table))]
     table = _with_crs(table, crs, path, notes)
     for note, was_crossed in zip(notes, table[_CROSSED], strict=True):
@@ -83,6 +84,29 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
     return Sites(_sites_table(names, planned, areas_km2, gpd.GeoSeries(list(shapes), crs=crs)), tuple(map(tuple, notes)))
 
 
+def refuse_elsewhere(path: str | Path | None, ground: Sequence[tuple[Polygon, pyproj.CRS | None]]) -> None:
+    """Refuse a file of plots none of which lies on a scene.
+
+    Args:
+        path: the file; None: there are no plots.
+        ground: outline and CRS of each scene.
+
+    Raises:
+        InputError: no plot lies on a scene, or the file cannot be read.
+    """
+    if path is None or not ground:
+        return
+    table, _ = read_plots(path)
+    crs = table.crs
+    if crs is not None and all(piece[1] is None for piece in ground):
+        if not _is_lonlat_default(path, table):
+            return  # ``load_sites`` says that the scene has no coordinate system
+        crs = None
+    if how := elsewhere(geometries_of(table), crs, ground):
+        scenes = "the scene" if len(ground) == 1 else f"any of the {len(ground)} scenes"
+        raise InputError(f"{path}: no site lies on {scenes}: {how}; give the sites of this place")
+
+
 def _sites_table(names: list[str], planned: list[float], areas_km2: list[float], shapes: gpd.GeoSeries) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame({"name": names, "planned_buildings": planned, "area_km2": areas_km2}, geometry=shapes)
 
@@ -92,8 +116,12 @@ def _whole_scene(crs: pyproj.CRS | None, outline: Polygon) -> Sites:
     return Sites(_sites_table([WHOLE_SCENE], [math.nan], [area_km2(outline, crs)], shapes), ((),), "whole")
 
 
-def _read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
-    """Polygons of a file with ``name`` and ``planned_buildings`` unchanged, and a line on layers that were left out."""
+def read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
+    """Polygons of a file with ``name`` and ``planned_buildings`` unchanged, and a line on layers that were left out.
+
+    Raises:
+        InputError: no readable file, no polygons in it, or only some of its layers name a coordinate system.
+    """
     layers = polygon_layers(path)
     chosen = [SITES_LAYER] if SITES_LAYER in layers else layers
     raw = [read_vector(path, layer) for layer in chosen] if chosen else [read_vector(path)]
@@ -243,14 +271,14 @@ def assign(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> NDArray[np.o
 
 
 def _is_lonlat_default(path: str | Path, table: gpd.GeoDataFrame) -> bool:
-    """A GeoJSON without a ``crs`` member is always read as longitude and latitude, so its CRS is no evidence."""
+    """A GeoJSON without a ``crs`` member is always read as longitude and latitude, so its CRS proves nothing."""
     return Path(path).suffix.lower() in (".geojson", ".json") and bool(
         table.crs.equals("OGC:CRS84") or table.crs.to_epsg() == 4326
     )
 
 
 def _to_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None, outline: Polygon) -> NDArray[np.object_]:
-    """Sites in the scene's CRS, in which ``outline`` is that of the scene."""
+    """Convert sites to the scene's CRS; ``outline`` is that of the scene."""
     geometries = geometries_of(table)
     if crs is None or table.crs is None:
         return geometries
@@ -291,6 +319,6 @@ def _planned(value: Any, notes: list[str]) -> float:
     except (TypeError, ValueError):
         number = -1.0
     if number < 0 or not math.isfinite(number):
-        notes.append(f"planned_buildings is {value!r}, which is no number of buildings; it was left out")
+        notes.append(f"planned_buildings is {value!r}, which is not a number of buildings; it was left out")
         return math.nan
     return number

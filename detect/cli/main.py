@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from detect.base.errors import DetectError
+from detect.base.errors import DetectError, said
 from detect.cli import scenes, training
 from detect.cli.verbs import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_WRONG_INPUT, Verb
 
@@ -66,7 +66,7 @@ def _fail(message: str, code: int) -> int:
 
 
 def _fail_unexpectedly(error: Exception) -> int:
-    return _fail(f"{type(error).__name__}: {error} (set {DEBUG_VARIABLE}=1 for the traceback)", EXIT_FAILED)
+    return _fail(f"{type(error).__name__}: {said(error)} (set {DEBUG_VARIABLE}=1 for the traceback)", EXIT_FAILED)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -101,7 +101,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         from detect.evaluation import footprints
 
         score, in_words = footprints.evaluate, footprints.format_table
-    metrics = score(arguments.predicted, arguments.reference, area=arguments.area, out=arguments.out)
+    try:
+        metrics = score(arguments.predicted, arguments.reference, area=arguments.area, out=arguments.out)
+    except DetectError as error:
+        for partial in error.results if not arguments.json else ():  # what was predicted, where the reference lies elsewhere
+            print(in_words(partial))
+        raise
     if arguments.json:
         print_json(metrics)
     else:
@@ -181,7 +186,9 @@ VERBS = {
         _track, "results of several dates → what is new, what advanced, what is gone; timeline, forecast", _track_options
     ),
     "verify": Verb(_verify, "are the outputs whole, unchanged, and do they cover the scene", _verify_options),
-    "census": Verb(_census, "count again: other plots, another profile, corrected buildings; no network", _census_options),
+    "census": Verb(
+        _census, "count again: other plots, another profile, corrected buildings; the model does not run again", _census_options
+    ),
     "profile": Verb(_profile, "a structure profile learnt from examples", _profile_options),
     "evaluate": Verb(_evaluate, "predicted footprints against reference outlines", _evaluate_options),
 }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from detect.base.errors import InputError
+from detect.base.files import listed
 from detect.datasets.images import LabelledImage, Mask, raster, require
 
 _RASTERS = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
@@ -51,7 +52,7 @@ def subfolder(folder: Path, names: tuple[str, ...], data_set: str, layout: str) 
     Raises:
         InputError: there is none; the message gives the first name.
     """
-    there = {p.name.lower(): p for p in sorted(require(folder, data_set, layout).iterdir()) if p.is_dir()}
+    there = {p.name.lower(): p for p in listed(require(folder, data_set, layout)) if p.is_dir()}
     found = [there[name] for name in names if name in there]
     return found[0] if found else require(folder / names[0], data_set, layout)
 
@@ -95,5 +96,4 @@ def assumed_gsd_m(path: Path, gsd_m: float) -> float | None:
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    found = (p for p in folder.iterdir() if p.suffix.lower() in _RASTERS and not p.name.startswith("."))
-    return {p.stem: p for p in sorted(found)}
+    return {p.stem: p for p in listed(folder) if p.suffix.lower() in _RASTERS}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from detect.base.files import listed
 from detect.datasets.images import files, require
 
 
@@ -17,5 +18,5 @@ def pairs(images: Path, labels: Path, data_set: str, layout: str) -> Iterator[tu
     chips = files(images, "**/*.tif", data_set, layout)
     for chip in chips:
         yield chip, require((labels / chip.relative_to(images)).with_suffix(".geojson"), data_set, layout)
-    for outlines in sorted(labels.glob("**/*.geojson")):
+    for outlines in listed(labels, "**/*.geojson"):
         require((images / outlines.relative_to(labels)).with_suffix(".tif"), data_set, layout)

@@ -187,4 +187,4 @@ def read_index(store: str | Path) -> gpd.GeoDataFrame:
     try:
         return gpd.read_parquet(path)
     except (ValueError, OSError) as cause:
-        raise InputError(f"{path}: is no index that can be read; make the chips again with detect prepare") from cause
+        raise InputError(f"{path}: is not a readable index; make the chips again with detect prepare") from cause

@@ -62,7 +62,7 @@ def _annotations(folder: Path) -> tuple[dict[int, str], dict[int, list[_Outline]
         names = {image["id"]: image["file_name"] for image in content["images"]}
         annotations: list[_Outline] = content["annotations"]
     except (ValueError, KeyError, TypeError) as cause:
-        raise InputError(f"{path}: is no COCO file with images and annotations; download it again") from cause
+        raise InputError(f"{path}: is not a COCO file with images and annotations; download it again") from cause
     outlines: dict[int, list[_Outline]] = {}
     for outline in annotations:
         if outline.rings is None:

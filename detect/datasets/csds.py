@@ -77,7 +77,7 @@ def _read(path: Path) -> Iterator[tuple[str, Marks]]:
     try:
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as cause:
-        raise InputError(f"{path}: is no XML that can be read; download it again") from cause
+        raise InputError(f"{path}: is not valid XML; download it again") from cause
     for image in root.iter("image"):
         yield Path(image.get("name", "")).stem, [(p.get("label", ""), p.get("points", "")) for p in image.iter("polygon")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from scipy import signal
 from detect.base.errors import InputError
 from detect.base.grid import Span
 from detect.datasets.chips import INDEX, UNKNOWN, Chip, ChipRow, read_index, write_chip, write_index
-from detect.datasets.images import DataSet, LabelledImage, inside, labels_of, with_splits
+from detect.datasets.images import DataSet, LabelledImage, Labels, inside, labels_of, with_splits
 from detect.datasets.licences import allowed
 from detect.scene.scene import Scene, WorkGrid, open_scene
 
@@ -48,6 +49,12 @@ class Report:
     images: int = 0
     other_licence: int = 0
     """Images left out because of their licence."""
+    placed: set[int] = field(default_factory=set)
+    """Readers (by ``id``) of outlines that touch an image."""
+    elsewhere: dict[Path, tuple[int, str]] = field(default_factory=dict)
+    """Images that their label does not touch: its reader, and how it lies."""
+    unlabelled: list[Path] = field(default_factory=list)
+    """Images of which nothing lies in the labelled area."""
 
 
 def prepare_images(
@@ -149,7 +156,7 @@ def _cut_all(
     """
     rows = []
     for number, (name, (image, split)) in enumerate(images.items(), start=1):
-        for chip, row in chips_of(image, split, f"{data_set.name}_{name}", data_set, source):
+        for chip, row in chips_of(image, split, f"{data_set.name}_{name}", data_set, source, report):
             if row.problem:
                 report.problems[row.problem] += 1
             if chip is None or row.problem in drop:
@@ -159,9 +166,28 @@ def _cut_all(
                 rows.append(row)
         if progress:
             progress(number, len(images))
+    _check_places(report)
+    if not rows and report.unlabelled:
+        raise InputError(f"{source}: gives no chips: nothing of {report.unlabelled[0].name} lies in its labelled area")
     if not rows:
         raise InputError(f"{source}: gives no chips; is it a whole {data_set.title}?")
     return rows
+
+
+def _check_places(report: Report) -> None:
+    """Refuse a data set none of whose labels touches its image, and name single images for which this is so.
+
+    One file may hold the outlines of many images, some of which show none.
+    """
+    if not report.elsewhere:
+        return
+    path, (_, how) = next(iter(report.elsewhere.items()))
+    if not report.placed:
+        raise InputError(f"{path}: its outlines lie elsewhere, {how}; give the outlines of this place")
+    lost = [p.name for p, (reader, _) in report.elsewhere.items() if reader not in report.placed]
+    if lost:
+        names = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
+        warnings.warn(f"{names}: no outline lies on the image, and all of it counts as ground without buildings", stacklevel=2)
 
 
 def _move_in(folder: Path, store: Path) -> None:
@@ -190,12 +216,17 @@ def _named(images: list[tuple[LabelledImage, str]], source: Path) -> dict[str, t
 
 
 def chips_of(
-    image: LabelledImage, split: str, name: str, data_set: DataSet, source: Path
+    image: LabelledImage, split: str, name: str, data_set: DataSet, source: Path, report: Report | None = None
 ) -> Iterator[tuple[Chip | None, ChipRow]]:
-    """The chips of one image, with their rows of the index; None where hardly anything was observed."""
+    """The chips of one image, with their rows of the index; None where hardly anything was observed.
+
+    ``report`` gets whether the label touches the image.
+    """
     scene = open_scene(image.path, gsd_m=image.gsd_m, bands=image.bands, coarsest_gsd_m=np.inf)
     grid = scene.work_grid(max(STORE_GSD_M, scene.gsd_m))
     labels = labels_of(image, scene, grid)
+    if report is not None:
+        _note_place(report, image, labels)
     validates = None if image.val_area is None else inside(image.val_area, scene, grid)
     if image.val_east:
         validates = _eastern(labels.footprint != UNKNOWN, image.val_east)
@@ -221,6 +252,15 @@ def chips_of(
             suffix = "" if validates is None else f"_{part}"
             named = replace(row, split=part, chip=f"{name}_{span.row0}_{span.col0}{suffix}")
             yield chip, described(named, chip, scene, grid, span)
+
+
+def _note_place(report: Report, image: LabelledImage, labels: Labels) -> None:
+    if labels.placed:
+        report.placed.add(id(image.label.read))
+    elif labels.elsewhere:
+        report.elsewhere[image.path] = id(image.label.read), labels.elsewhere
+    if image.area is not None and (labels.footprint == UNKNOWN).all():
+        report.unlabelled.append(image.path)
 
 
 def _eastern(known: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:

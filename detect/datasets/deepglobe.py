@@ -42,7 +42,7 @@ def _polygons(folder: Path) -> dict[str, list[str]]:
         try:
             table = pd.read_csv(path, usecols=["ImageId", "PolygonWKT_Pix"], dtype=str)
         except ValueError as cause:
-            raise InputError(f"{path}: is no table with ImageId and PolygonWKT_Pix; {NAME} is read as {LAYOUT}") from cause
+            raise InputError(f"{path}: is not a table with ImageId and PolygonWKT_Pix; {NAME} is read as {LAYOUT}") from cause
         for tile, polygons in table.groupby("ImageId")["PolygonWKT_Pix"]:
             by_tile.setdefault(str(tile), []).extend(polygons.dropna())
     return by_tile

@@ -24,6 +24,7 @@ import shapely
 from affine import Affine
 
 from detect.base.errors import InputError
+from detect.base.files import listed
 from detect.datasets._pairs import pairs
 from detect.datasets.images import DataSet, LabelledImage, Outlines, require, vector
 
@@ -88,7 +89,7 @@ def images(source: Path) -> Iterator[LabelledImage]:
 def _regions(source: Path) -> dict[Path, Path]:
     """The folder of each region, and the subfolder that is read: the preprocessed one if there are both."""
     found: dict[Path, Path] = {}
-    for folder in [source, *sorted(p for p in source.rglob("*") if p.is_dir())]:
+    for folder in [source, *(p for p in listed(source, "**/*") if p.is_dir())]:
         root = folder
         while root != source and root.name in ("input", "preprocessed"):
             root = root.parent
@@ -107,14 +108,14 @@ def _is_input(folder: Path) -> bool:
 
 
 def _tiles(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("*.png") if _TILE_NAME.fullmatch(p.stem))
+    return [p for p in listed(folder, "*.png") if _TILE_NAME.fullmatch(p.stem)]
 
 
 def _tile(path: Path) -> Tile:
     with path.open("rb") as file:
         head = file.read(24)  # signature, then the size in bytes 16 to 24
     if head[:8] != _PNG or len(head) < 24:
-        raise InputError(f"{path}: is no PNG; download it again")
+        raise InputError(f"{path}: is not a readable PNG; download it again")
     x, y, zoom = map(int, path.stem.split("-")[-3:])
     return Tile(x, y, zoom, int.from_bytes(head[16:20], "big"))
 

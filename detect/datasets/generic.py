@@ -3,9 +3,9 @@
 Layout: georeferenced rasters (.tif, .tiff, .vrt, .jp2) in one folder, each with a vector file of its own name
 (``town.tif``, ``town.gpkg``), or one vector file of any name for all of them. ``labelled_area.geojson`` bounds the ground
 where every visible building is outlined; without it each scene counts as completely mapped, and every gap in the map teaches that
-a building is background. Vector files: GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet, ``.osm.pbf``, ``.osm``, GeoJSON
-lines (``.geojsonl``, ``.jsonl``) and CSV with WKT in ``geometry``, the last two also as ``.gz``. Put the parts of a ``.vrt`` into
-another folder.
+a building is background. Vector files: GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet, File Geodatabase (a folder
+``.gdb``), ``.osm.pbf``, ``.osm``, GeoJSON lines (``.geojsonl``, ``.jsonl``) and CSV with WKT in ``geometry``,
+the last two also as ``.gz``. Put the parts of a ``.vrt`` into another folder.
 
 Of several rasters, a fifth validate; of a single one, the eastern fifth of its labelled ground.
 
@@ -46,13 +46,14 @@ import pandas as pd
 import pyogrio
 
 from detect.base.errors import InputError
+from detect.base.files import listed
 from detect.base.vectors import read_vector
 from detect.datasets.images import VAL_SHARE, DataSet, LabelledImage, Outlines, vector
 
 AREA = "labelled_area.geojson"
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
 TEXTS = (".csv", ".csv.gz", ".geojsonl", ".geojsonl.gz", ".jsonl", ".jsonl.gz")
-VECTORS = (".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".osm.pbf", ".osm", *TEXTS)
+VECTORS = (".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".gdb", ".osm.pbf", ".osm", *TEXTS)
 LAYOUT = "rasters, each with a vector file of its own name or one for all, and perhaps labelled_area.geojson"
 SURE = 0.7
 """Confidence from which a detected outline counts as a building."""
@@ -63,7 +64,7 @@ _HSTORE = re.compile(r'"((?:[^"\\]|\\.)*)"=>"((?:[^"\\]|\\.)*)"')
 
 def images(source: Path) -> Iterator[LabelledImage]:
     """Every raster of the folder, each a place."""
-    rasters = sorted(p for p in source.iterdir() if p.suffix.lower() in RASTERS)
+    rasters = [p for p in listed(source) if p.suffix.lower() in RASTERS]
     if not rasters:
         raise InputError(f"{source}: holds no raster ({', '.join(RASTERS)}); generic is read as {LAYOUT}")
     stems = [p.stem for p in rasters]
@@ -90,7 +91,7 @@ def _vectors(source: Path, stems: list[str]) -> tuple[dict[str, Read], dict[str,
     """The folder's vector files by name: those of single rasters, and shared ones, which stay in memory."""
     own: dict[str, Read] = {}
     shared: dict[str, Read] = {}
-    for path in sorted(p for p in source.iterdir() if p.name.lower().endswith(VECTORS) and p.name != AREA):
+    for path in (p for p in listed(source) if p.name.lower().endswith(VECTORS) and p.name != AREA):
         suffix = max((s for s in VECTORS if path.name.lower().endswith(s)), key=len)
         stem = path.name[: -len(suffix)]
         if stem in own:

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from detect.base.errors import InputError
+from detect.base.files import listed
+from detect.base.placement import elsewhere
 from detect.base.stages import CODES
 from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.datasets.chips import UNKNOWN
@@ -57,6 +59,10 @@ class Labels:
     """0, 1 or ``UNKNOWN``."""
     stage: NDArray[np.uint8]
     """0 unknown, 1 foundation, 2 incomplete, 3 complete."""
+    placed: bool | None = None
+    """Whether an outline touches the image; None if the label has no outlines."""
+    elsewhere: str = ""
+    """How the label lies if it does not touch the image."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,7 @@ def files(folder: Path, pattern: str, data_set: str, layout: str) -> list[Path]:
     Raises:
         InputError: there is none.
     """
-    found = sorted(p for p in folder.glob(pattern) if p.is_file() and not p.name.startswith("."))
+    found = [p for p in listed(folder, pattern) if p.is_file()]
     if not found:
         raise InputError(f"{folder / pattern}: no such file; {data_set} is read as {layout}; was it downloaded in full?")
     return found
@@ -154,7 +160,7 @@ def raster(path: Path, code: Callable[[NDArray], NDArray[np.uint8]]) -> Callable
     def read() -> NDArray[np.uint8]:
         values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if values is None:
-            raise InputError(f"{path}: is no image that can be read; download it again")
+            raise InputError(f"{path}: is not a readable image; download it again")
         if values.ndim == 3:
             values = values[..., 2::-1]
         return code(values).astype(np.uint8)
@@ -199,12 +205,15 @@ def from_outlines(table: gpd.GeoDataFrame, scene: Scene, grid: WorkGrid) -> Labe
     shapes = _in_work_pixels(table, scene, grid)
     numbers = np.arange(1, len(table) + 1, dtype=np.int32)
     instances = burn(shapes[~unknown], numbers[~unknown], grid.size_hw)
+    away = elsewhere(shapes[~unknown], None, [(shapely.box(0, 0, *grid.size_hw[::-1]), None)])
+    if away and table.crs is not None:  # again where swapped coordinates can be told from others
+        away = elsewhere(geometries_of(table[~unknown]), table.crs, [(scene.outline, scene.crs)])
     footprint = (instances > 0).astype(np.uint8)
     footprint[(burn(shapes[unknown], numbers[unknown], grid.size_hw) > 0) & (instances == 0)] = UNKNOWN
     codes = np.zeros(len(table) + 1, np.uint8)
     if "stage" in table:
         codes[1:] = [CODES.get(s, 0) if isinstance(s, str) else 0 for s in table["stage"]]
-    return Labels(instances, footprint, codes[instances])
+    return Labels(instances, footprint, codes[instances], None if unknown.all() else not away, away)
 
 
 def from_mask(mask: NDArray[np.uint8], grid: WorkGrid, *, coarse: bool) -> Labels:

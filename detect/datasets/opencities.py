@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from detect.base.errors import InputError
+from detect.base.files import listed
 from detect.datasets._folders import folders_named
 from detect.datasets.images import DataSet, LabelledImage, Outlines, require, vector
 
@@ -68,7 +69,7 @@ def _mlhub(source: Path, tier: str) -> Iterator[tuple[str, Path, Path]]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")) if folder.is_dir() else []
+    return [p for p in listed(folder) if p.is_dir()] if folder.is_dir() else []
 
 
 DATA_SET = DataSet(

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from detect.base.files import listed
 from detect.datasets._masks import of_class
 from detect.datasets.images import DataSet, LabelledImage, Mask, raster, require
 
@@ -26,7 +27,7 @@ BUILDINGS = partial(of_class, building=BUILDING_CODE, unknown=UNKNOWN_CODE)
 
 def images(source: Path) -> Iterator[LabelledImage]:
     """Every listed tile whose image exists."""
-    lists = sorted(f for depth in range(3) for f in source.glob("*/" * depth + "train.txt"))
+    lists = sorted(f for depth in range(3) for f in listed(source, "*/" * depth + "train.txt"))
     root = lists[0].parent if lists else require(source / "train.txt", TITLE, LAYOUT).parent
     tiles = [tile for name in ("train.txt", "val.txt") for tile in _lines(require(root / name, TITLE, LAYOUT))]
     from_xbd = root / "xbd_files.csv"

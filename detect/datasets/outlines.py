@@ -34,6 +34,7 @@ import shapely
 from shapely import Polygon
 
 from detect.base.errors import InputError
+from detect.base.files import listed
 from detect.base.stages import CODES
 from detect.datasets.images import DataSet, LabelledImage, Outlines
 
@@ -129,7 +130,7 @@ def read_drawings(folder: Path) -> list[Drawing]:
     Raises:
         InputError: a file that does not follow ``LAYOUT``.
     """
-    return [read_drawing(path) for path in sorted(folder.glob("*.json"))]
+    return [read_drawing(path) for path in listed(folder, "*.json")]
 
 
 def own_places(drawings: list[Drawing]) -> list[Drawing]:
@@ -144,12 +145,12 @@ def read_drawing(path: Path) -> Drawing:
     """One file.
 
     Raises:
-        InputError: the file is no JSON, a key is missing, or a value is wrong.
+        InputError: the file is not valid JSON, a key is missing, or a value is wrong.
     """
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as cause:
-        raise InputError(f"{path}: is no JSON that can be read ({' '.join(str(cause).split())})") from cause
+        raise InputError(f"{path}: is not valid JSON ({' '.join(str(cause).split())})") from cause
     wrong = partial(_wrong, path)
     if not isinstance(said, dict) or not isinstance(said.get("image"), str):
         raise wrong("names no image; outlines is read as " + LAYOUT)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from detect.base.files import listed
 from detect.datasets._pairs import pairs
 from detect.datasets.images import DataSet, LabelledImage, Outlines, require, vector
 
@@ -30,7 +31,7 @@ def images(source: Path) -> Iterator[LabelledImage]:
 
 
 def _regions(source: Path) -> list[Path]:
-    folders = [source, *sorted(p for p in source.iterdir() if p.is_dir())]
+    folders = [source, *(p for p in listed(source) if p.is_dir())]
     found = [f for f in folders if any((f / part).is_dir() for part in ("source", "chips", "labels"))]
     return found or [source]
 

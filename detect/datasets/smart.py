@@ -29,6 +29,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
+from detect.base.files import listed
 from detect.base.vectors import equal_area_crs
 from detect.datasets.images import DataSet, LabelledImage, Outlines, files, require
 
@@ -56,7 +57,7 @@ class Observation:
 def images(source: Path) -> Iterator[LabelledImage]:
     """Every image of the user; a region is one place."""
     models = _models(source)
-    rasters = sorted(p for p in source.rglob("*") if p.suffix.lower() in (".tif", ".tiff", ".vrt", ".jp2"))
+    rasters = [p for p in listed(source, "**/*") if p.suffix.lower() in (".tif", ".tiff", ".vrt", ".jp2")]
     if not rasters:
         raise InputError(f"{source}: no images; {TITLE} comes without, so add your own dated GeoTIFFs, as {LAYOUT}")
     for path in rasters:
@@ -84,7 +85,7 @@ def _iso(day: re.Match[str], path: Path) -> str:
     try:
         return Date(*map(int, day.groups())).isoformat()
     except ValueError as cause:
-        raise InputError(f"{path}: {day.group()} in its name is no day; write it as YYYY-MM-DD") from cause
+        raise InputError(f"{path}: {day.group()} in its name is not a date; write it as YYYY-MM-DD") from cause
 
 
 def _no_buildings() -> gpd.GeoDataFrame:
@@ -115,7 +116,7 @@ def _observations(path: Path) -> list[Observation]:
         observed = [f for f in features if f["properties"].get("observation_date") and f["geometry"]]
         return sorted((_observation(f) for f in observed), key=lambda o: o.day)
     except (ValueError, KeyError, TypeError) as cause:
-        raise InputError(f"{path}: is no site model that can be read; download it again") from cause
+        raise InputError(f"{path}: is not a readable site model; download it again") from cause
 
 
 def _observation(feature: dict) -> Observation:

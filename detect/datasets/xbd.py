@@ -21,6 +21,7 @@ import pyproj
 import shapely
 
 from detect.base.errors import InputError
+from detect.base.files import listed
 from detect.datasets._folders import folders_named
 from detect.datasets.images import DataSet, LabelledImage, Outlines, require
 
@@ -34,7 +35,7 @@ def images(source: Path) -> Iterator[LabelledImage]:
     """Every image taken before a disaster."""
     found = False
     for folder in folders_named(source, "images"):
-        for path in sorted(p for p in folder.glob("*_pre_disaster.*") if p.suffix in (".png", ".tif")):
+        for path in (p for p in listed(folder, "*_pre_disaster.*") if p.suffix in (".png", ".tif")):
             found = True
             label_path = require(folder.parent / "labels" / f"{path.stem}.json", NAME, LAYOUT)
             label = _read(label_path)
@@ -53,7 +54,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         label: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as cause:
-        raise InputError(f"{path}: is no JSON that can be read; download it again") from cause
+        raise InputError(f"{path}: is not valid JSON; download it again") from cause
     if not {"xy", "lng_lat"} <= set(label.get("features", {})) or "metadata" not in label:
         raise InputError(f"{path}: holds no features.xy, features.lng_lat and metadata; download it again")
     return label

@@ -8,17 +8,22 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pyproj
 import shapely
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
 from detect.base.files import write_whole
+from detect.base.geometry import to_degrees
 from detect.base.matching import match, overlaps
+from detect.base.placement import elsewhere
 from detect.base.stages import STAGES
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 from detect.results.folder import buildings_file
 from detect.results.observed import observed_ground
 
+FAR_DEG = 0.2
+"""Outlines farther than this from every prediction belong to another place; no scene reaches as far."""
 THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 
 
@@ -45,12 +50,13 @@ def evaluate(
         A ratio without denominator is None.
 
     Raises:
-        InputError: a file that cannot be read, or one side with a CRS and the other without.
+        InputError: a file that cannot be read, rows without a polygon, one side with a CRS and the other without, or outlines of
+            another place (the metrics without them are the error's ``results``).
     """
     ours, theirs, observed = _load(predicted), _load(reference), observed_ground(predicted)
-    area_table = None if area is None else _load(area)
-    if area_table is not None and not len(area_table):
-        raise InputError(f"{area}: holds no polygon to score within")
+    area_table = None if area is None else _load_area(area, ours, observed)
+    if away := apart(theirs, ours, observed):
+        theirs = theirs.iloc[:0]
     ours, theirs, area_table, observed = _to_one_plane(ours, theirs, area_table, observed)
     within = [shapely.union_all(geometries_of(t)) for t in (area_table, observed) if t is not None]
     for polygon in within:
@@ -81,9 +87,18 @@ def evaluate(
         "area_reference_m2": float(clipped[1].area),
         "stages": _stage_confusion(ours, theirs, left, right),
     }
+    if away:
+        named = _named(reference, "reference")
+        error = InputError(f"{named}: no outline lies where the prediction does: {away}; give the outlines of this place")
+        error.results = [metrics]
+        raise error
     if out is not None:
         write_metrics(Path(out), metrics)
     return metrics
+
+
+def _named(given: Any, otherwise: str) -> str:
+    return str(given) if isinstance(given, str | Path) else otherwise
 
 
 def format_table(metrics: dict[str, Any]) -> str:
@@ -113,8 +128,35 @@ def format_table(metrics: dict[str, Any]) -> str:
 def _load(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     if isinstance(source, gpd.GeoDataFrame):
         return polygons_only(source)
-    layer = "buildings" if Path(source).is_dir() else None
-    return polygons_only(read_vector(buildings_file(source), layer))
+    raw = read_vector(buildings_file(source), preferred="buildings")
+    table = polygons_only(raw)
+    if len(raw) and not len(table):
+        raise InputError(f"{source}: none of its {len(raw)} rows has a polygon; outlines are needed")
+    return table
+
+
+def _load_area(
+    area: str | Path | gpd.GeoDataFrame, ours: gpd.GeoDataFrame, observed: gpd.GeoDataFrame | None
+) -> gpd.GeoDataFrame:
+    table = _load(area)
+    if not len(table):
+        raise InputError(f"{area}: holds no polygon to score within")
+    if observed is not None and (how := apart(table, ours, observed)):
+        raise InputError(f"{_named(area, 'area')}: lies elsewhere than the scene: {how}; give an area on it")
+    return table
+
+
+def apart(table: gpd.GeoDataFrame, ours: gpd.GeoDataFrame, observed: gpd.GeoDataFrame | None = None) -> str:
+    """How outlines lie that touch nothing of the ground that was observed; without a scene, that lie far from ``ours``."""
+    shown = ours if observed is None else observed
+    if not len(shown) or (table.crs is None) != (shown.crs is None):
+        return ""
+    if observed is not None:
+        return elsewhere(geometries_of(table), table.crs, [(shapely.union_all(geometries_of(observed)), observed.crs)])
+    if ours.crs is None:
+        return ""
+    around = shapely.box(*shapely.total_bounds(to_degrees(geometries_of(ours), ours.crs))).buffer(FAR_DEG)
+    return elsewhere(geometries_of(table), table.crs, [(around, pyproj.CRS(4326))])
 
 
 def _to_one_plane(*given: gpd.GeoDataFrame | None) -> list[gpd.GeoDataFrame | Any]:

@@ -27,6 +27,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
+from detect.base.files import listed
 from detect.base.matching import best_match
 from detect.base.vectors import equal_area_crs, geometries_of, read_vector
 
@@ -89,7 +90,7 @@ class Site:
 def is_site_models(path: Path) -> bool:
     """Whether a path holds SMART site models: a folder of GeoJSON files, or one such file."""
     if path.is_dir():
-        return any(path.glob("*.geojson"))
+        return bool(listed(path, "*.geojson"))
     if path.suffix.lower() not in (".geojson", ".json") or not path.is_file():
         return False
     try:
@@ -164,7 +165,7 @@ def format_sites(metrics: Mapping[str, Any]) -> str:
 
 
 def _site_models(path: Path) -> list[Site]:
-    files = sorted(path.glob("*.geojson")) if path.is_dir() else [path]
+    files = listed(path, "*.geojson") if path.is_dir() else [path]
     try:
         found = [_site_model(json.loads(file.read_text(encoding="utf-8"))["features"]) for file in files]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as cause:

@@ -15,8 +15,8 @@ import shapely
 
 from detect.base.errors import InputError
 from detect.base.stages import STAGES
-from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
-from detect.evaluation.footprints import write_metrics
+from detect.base.vectors import equal_area_crs, geometries_of, is_vector_folder, polygons_only, read_vector
+from detect.evaluation.footprints import apart, write_metrics
 from detect.evaluation.scot import DateMatches, match_date, scot
 from detect.evaluation.smart import evaluate_sites, format_sites, is_site_models
 from detect.scene.dates import day_in
@@ -49,7 +49,7 @@ def evaluate_tracks(
         and are followed, how many are dated to the very date and within one date; ``stages``: matched footprints whose stage is right.
 
     Raises:
-        InputError: a file without dates, or fewer than two dates in common.
+        InputError: a file without dates, fewer than two dates in common, or outlines of another place.
     """
     if is_site_models(Path(reference)):
         metrics = evaluate_sites(Path(predicted), Path(reference))
@@ -62,6 +62,8 @@ def evaluate_tracks(
         raise InputError(
             f"{predicted} has {_listed(ours)} and {reference} has {_listed(theirs)}: two or more dates in common are needed"
         )
+    if all(away := [apart(theirs[d], ours[d]) for d in dates]):
+        raise InputError(f"{reference}: no outline lies where the tracks do: {away[0]}; give the outlines of this place")
     ours, theirs = _in_one_plane(ours, theirs, dates, None if area is None else polygons_only(read_vector(area)))
     matches = [match_date(ours[d], theirs[d]) for d in dates]
     metrics = scot(matches) | {
@@ -102,11 +104,10 @@ def format_table(metrics: dict[str, Any]) -> str:
 
 def _tracks_file(predicted: str | Path) -> Path:
     path = Path(predicted)
-    if path.is_dir():
-        path = path / "tracks.gpkg"
-        if not path.is_file():
-            raise InputError(f"{predicted}: holds no tracks.gpkg; give a folder that detect track wrote")
-    return path
+    file = path / "tracks.gpkg"
+    if path.is_dir() and not file.is_file() and not is_vector_folder(path):
+        raise InputError(f"{predicted}: holds no tracks.gpkg; give a folder that detect track wrote")
+    return file if file.is_file() else path
 
 
 def _listed(dated: Dated) -> str:
@@ -115,12 +116,12 @@ def _listed(dated: Dated) -> str:
 
 def _read(path: Path) -> Dated:
     """A file in either layout."""
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: no such file")
     try:
         layers = [] if path.suffix.lower() == ".parquet" else [str(n) for n in pyogrio.list_layers(path)[:, 0]]
     except Exception as cause:  # pyogrio raises classes of its own
-        raise InputError(f"{path}: is no vector file that GDAL can open") from cause
+        raise InputError(f"{path}: is not a vector file that GDAL can open") from cause
     named = {day: layer for layer in layers if (day := _date_at_end(layer))}
     if named:
         return {day: _standing(read_vector(path, layer), path, layer) for day, layer in named.items()}

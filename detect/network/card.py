@@ -1,4 +1,4 @@
-"""The card of trained weights: a JSON file beside them that says how to feed the network and how to read its answers."""
+"""The card of trained weights: a JSON file beside them that says how to prepare the network's input and how to interpret its output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detect.base.schema import Must, SchemaError, read
 from detect.network.heads import HEAD_NAMES
 from detect.network.lattice import Lattice
 
-Text = Annotated[str, Must("a text", bool)]
+Text = Annotated[str, Must("non-empty text", bool)]
 Positive = Annotated[float, Must("a number above 0", lambda number: number > 0)]
 Probability = Annotated[float, Must("a number from 0 to 1", lambda number: 0 <= number <= 1)]
 Pixels = Annotated[int, Must("a whole number of pixels", lambda number: number >= 0)]
@@ -36,7 +36,7 @@ class CardFile:
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What is subtracted from each band of 0–1, and the number by which the difference is then divided."""
+    """Mean that is subtracted from each band (0–1), and standard deviation by which the difference is then divided."""
 
     mean: PerBand
     std: PerBand
@@ -56,7 +56,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Temperature:
-    """Temperature scaling: logits are divided by this number, so that probabilities are right as often as they say."""
+    """Temperature scaling: logits are divided by this number, so that a probability of 0.8 is right in eight of ten cases."""
 
     temperature: Positive = 1.0
 
@@ -89,7 +89,7 @@ class SecondLook:
     """Ground size of a crop's pixel at each scale, metres."""
     crop_px: Pixels
     sure_from: float = math.inf
-    """Probability of being complete, by the first look, from which a building gets no second look."""
+    """The second model reclassifies buildings that the first gives a lower probability of being complete."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,23 +143,23 @@ def read_card(path: Path) -> Card:
     """The card in a JSON file.
 
     Raises:
-        InputError: the file is no JSON, lacks a key, or holds an impossible value; the error names file and key.
+        InputError: the file is not valid JSON, lacks a key, or has a value that is not valid; the error names file and key.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as cause:
-        raise InputError(f"{path}: is no readable card ({cause}); a card is the JSON file that training writes") from cause
+        raise InputError(f"{path}: is not a readable card ({cause}); a card is the JSON file that training writes") from cause
     return card_from(content, str(path))
 
 
 def card_from(content: Any, where: str) -> Card:
-    """The card in a dictionary; ``where`` stands at the beginning of an error, such as the name of the file.
+    """The card in a dictionary; ``where`` begins error messages, such as the name of the file.
 
     Raises:
         InputError: see ``read_card``.
     """
     if not isinstance(content, dict):
-        raise InputError(f"{where}: is no card of detect's weights; a card is the JSON file that training writes")
+        raise InputError(f"{where}: is not a card of detect's weights; a card is the JSON file that training writes")
     try:
         card: Card = read(Card, content)
         has_stage_head = "stage" in card.files

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache
@@ -77,7 +77,7 @@ class DaskCluster:
         """Disconnect; a local cluster is shut down."""
         self._open.close()
 
-    def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Iterator[tuple[Block, Exception | None]]:
+    def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Generator[tuple[Block, Exception | None]]:
         """See ``detect.network.probabilities.Runner``; the cluster has a few blocks per thread at a time."""
         from distributed import as_completed
 

@@ -1,4 +1,4 @@
-"""Rewrite an ONNX graph so that a tile with a halo costs less; the answer for the tile's core stays the same.
+"""Rewrite an ONNX graph so that a tile with a halo costs less; the output for the tile's core stays the same.
 
 A tile has a wide halo because the deepest layers see far. The fine layers of the decoder, which take most of the time, see only a
 few pixels. So the halo is removed step by step: before each enlargement, only those pixels are kept that later layers still need.
@@ -14,11 +14,11 @@ import onnx
 from onnx import helper, numpy_helper
 
 HALO_KEY = "halo_px"
-"""Key in a graph's metadata with its halo, if the graph already answers only for the core of a tile."""
+"""Key in a graph's metadata with its halo, if the graph's output already covers only the core of a tile."""
 
 
 def without_halo(path: Path, halo_px: int, stride_px: int) -> bytes:
-    """The graph with a cheaper softmax, whose answer covers the core of its tile alone: (N, 5, H − 2 halo, W − 2 halo).
+    """The graph with a cheaper softmax, whose output covers only the core of its tile: (N, 5, H − 2 halo, W − 2 halo).
 
     Args:
         path: ONNX file. If it is not a U-Net that doubles its features log2(stride) times, only the output is cropped.

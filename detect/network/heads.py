@@ -17,7 +17,7 @@ class Head:
 
     name: str
     activation: Literal["sigmoid", "softmax"]
-    """How a logit becomes a probability: alone, or with the neighbouring softmax heads, which then sum to one at every pixel."""
+    """How a logit becomes a probability: by itself, or with the neighbouring softmax heads, which then sum to one at every pixel."""
 
 
 HEADS = (

@@ -1,7 +1,7 @@
-"""Tiles, each one forward pass of the network, and blocks of tiles that are scheduled together.
+"""Divide a scene into tiles, each one forward pass of the network, and blocks of tiles that are scheduled together.
 
-The lattice of tiles depends only on the weights' card and begins at the scene's origin; a block (``--block-size``) is only a
-group of tiles for scheduling and resuming. So no probability depends on the block size.
+The tiles depend only on the weights' card and begin at the scene's origin. A block (``--block-size``) only groups tiles for
+scheduling and resuming. So no probability depends on the block size.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from detect.base.grid import Span
 
 @dataclass(frozen=True)
 class Tile:
-    """One forward pass: the network sees ``input``, and its answer for ``core`` is kept."""
+    """One forward pass: the network reads ``input``, and its output for ``core`` is kept."""
 
     core: Span
     """Inside the scene; the cores of all tiles partition it."""
     input: Span
-    """The core grown by the halo, its size a multiple of the stride; may stick out of the scene."""
+    """The core grown by the halo, its size a multiple of the stride; may extend beyond the scene."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class Block:
 
 @dataclass(frozen=True)
 class Lattice:
-    """How a network tiles any scene, in pixels of its work grid."""
+    """Sizes of a network's tiles, in pixels of the work grid."""
 
     core_px: int
-    """Side of the square whose answer is kept."""
+    """Side of the square whose output is kept."""
     halo_px: int
-    """Margin on each side that the network sees and whose answer is dropped."""
+    """Margin on each side that the network reads and whose output is dropped."""
     stride_px: int
-    """Stride of the network. Core and halo are multiples of it; otherwise tiles would differ from the whole scene, however wide
-    the halo."""
+    """Stride of the network. Core and halo are multiples of it; otherwise tile-by-tile results would differ from those of one pass
+    over the whole scene, however wide the halo."""
 
     def __post_init__(self) -> None:
-        """Refuse sizes with which tiles would differ from the whole scene."""
+        """Refuse sizes with which tile-by-tile results would differ from those of one pass over the whole scene."""
         if self.stride_px <= 0:
             raise ValueError("stride_px must be above 0")
         if self.core_px <= 0 or self.core_px % self.stride_px:
@@ -52,7 +52,7 @@ class Lattice:
             raise ValueError("halo_px must be a multiple of the stride")
 
     def tile(self, core: Span) -> Tile:
-        """The tile of a core; a short core at the scene's edge still gets an input of whole strides.
+        """The tile of a core; a short core at the scene's edge still gets an input whose size is a multiple of the stride.
 
         Core 300 wide, stride 32, halo 64: ceil(300 / 32) × 32 = 320 → input 64 + 320 + 64 = 448 wide.
         """

@@ -109,10 +109,10 @@ def to_probabilities(logits: Tensor) -> Tensor:
 
 
 class ProbabilityNetwork(nn.Module):
-    """A network that answers in probabilities: what is exported and what predicts."""
+    """A network whose output is probabilities; the form for export and prediction."""
 
     def __init__(self, network: nn.Module) -> None:
-        """Wrap a network that answers in logits."""
+        """Wrap a network whose output is logits."""
         super().__init__()
         self.network = network
 

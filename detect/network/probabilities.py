@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from detect.base.errors import InputError
 from detect.base.files import whole_file, write_whole
 from detect.base.grid import Span
 from detect.base.values import NO_DATA, TOP
@@ -48,7 +49,7 @@ def calibrated(temperature: float) -> NDArray[np.uint8]:
 class Runner(Protocol):
     """Computes blocks and stores each in its file: threads of this process (``Threads``), or a cluster (``detect.network.cluster``)."""
 
-    def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Iterator[tuple[Block, Exception | None]]:
+    def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Generator[tuple[Block, Exception | None]]:
         """Blocks as they end, in any order, each with its error or None."""
 
 
@@ -136,6 +137,9 @@ def predict_probabilities(
         run_key: hash of everything that decides a pixel: scene, weights, options.
         block_px: side of a block; affects only memory and how much work an interruption loses.
         progress: called as (stage, done, total).
+
+    Raises:
+        InputError: the scene is damaged; the folder is removed.
     """
     blocks = lattice.blocks(grid.size_hw, block_px)
     _claim(folder, run_key, block_px)
@@ -144,9 +148,17 @@ def predict_probabilities(
     waiting = [b for b in blocks if not _file(folder, b).exists()]
     ledger.resumed = ledger.done = len(blocks) - len(waiting)
     report("network", ledger.done, len(blocks))
-    for block, error in runner.run(waiting, scene, grid, folder):
-        ledger.note(block, error)
-        report("network", ledger.done + len(ledger.failed), len(blocks))
+    damaged: InputError | None = None
+    with closing(runner.run(waiting, scene, grid, folder)) as ended:
+        for block, error in ended:
+            if isinstance(error, InputError):
+                damaged = error
+                break
+            ledger.note(block, error)
+            report("network", ledger.done + len(ledger.failed), len(blocks))
+    if damaged is not None:  # no second run can read the scene
+        shutil.rmtree(folder, ignore_errors=True)
+        raise damaged
     ledger.failed.sort(key=lambda f: f["index"])
     for part in (folder / "blocks").glob(".*.part.npy"):  # left by a run or a worker that was killed
         part.unlink(missing_ok=True)
@@ -172,7 +184,7 @@ def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArra
         stored = heads[(slice(None), *tile.core.shift(-block.span.row0, -block.span.col0).slices())]
         for head, p in zip(stored, probabilities, strict=True):  # one head at a time stays in the cache
             if not np.isfinite(p).all():
-                raise ValueError("the network gave values that are no numbers")
+                raise ValueError("the network gave values that are not numbers")
             head[seen] = _as_stored(p)[seen]
     return np.empty((len(HEADS), 0, 0), np.uint8) if heads is None else heads
 
@@ -196,7 +208,7 @@ class Threads:
     workers: int = 1
     """Number of threads; one more block than this is in progress."""
 
-    def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Iterator[tuple[Block, Exception | None]]:
+    def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Generator[tuple[Block, Exception | None]]:
         """See ``Runner.run``; each block is tried twice."""
         own = threading.local()
         with ExitStack() as open_files, ThreadPoolExecutor(max_workers=max(1, self.workers)) as pool:

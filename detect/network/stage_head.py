@@ -1,7 +1,7 @@
-"""The second look: a small network predicts the stage of each building from two crops with finer pixels than the main network's.
+"""The second model: a small network predicts the stage of uncertain buildings from two crops with finer pixels than the main network's.
 
 A crop is centred on the footprint and read directly from the scene; its position depends only on the footprint. So a building
-gets the same answer however the scene was cut into blocks. Weights without such a network keep the stages of the first look
+gets the same answer however the scene was cut into blocks. Weights without such a network keep the stages of the main network
 (``stages.pool``).
 """
 
@@ -83,7 +83,7 @@ class StageHead:
             threads: threads per pass, default all cores.
 
         Raises:
-            InputError: the file is no network that ONNX Runtime can load.
+            InputError: ONNX Runtime cannot load the file.
         """
         import onnxruntime
 

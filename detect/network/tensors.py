@@ -14,9 +14,9 @@ from detect.base.errors import InputError
 from detect.network.weights import Weights
 
 PREFIX = "network."
-"""Of the names in a graph: the network lies inside the module that turns its logits into probabilities."""
+"""Prefix of the names in a graph: the network is inside the module that turns its logits into probabilities."""
 HALF = "_half"
-"""Ends the name of a matrix that the graph stores as float16 and widens."""
+"""Suffix of the name of a matrix that the graph stores as float16 and converts to float32."""
 
 
 def tensors_of(weights: Weights) -> dict[str, NDArray[np.generic]]:
@@ -54,4 +54,4 @@ def _graph(weights: Weights) -> onnx.GraphProto:
     try:
         return onnx.load(path).graph
     except DecodeError as cause:
-        raise InputError(f"{path}: is no ONNX file ({' '.join(str(cause).split())[:200]})") from cause
+        raise InputError(f"{path}: is not a valid ONNX file ({' '.join(str(cause).split())[:200]})") from cause

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from detect.base.errors import InputError
+from detect.base.files import sha256_of
 from detect.base.grid import reading_gsd_m
 from detect.base.resources import resource_path
 from detect.network.card import Card, CardFile, read_card
@@ -23,7 +23,7 @@ class Weights:
     onnx: Path | None
     safetensors: Path | None
     stage_onnx: Path | None = None
-    """Network of the second look at each building (``detect.network.stage_head``); None where the card names none."""
+    """Second model, which reclassifies the stage of uncertain buildings (``detect.network.stage_head``); None if the card names none."""
 
     @property
     def name(self) -> str:
@@ -37,12 +37,12 @@ class Weights:
 
     @property
     def stage_sha256(self) -> str | None:
-        """Hash of the network of the second look; None where there is none."""
+        """Hash of the second model; None if there is none."""
         return self.card.files["stage"].sha256 if self.stage_onnx else None
 
     @property
     def stage_sure_from(self) -> float:
-        """Probability of being complete, by the first look, from which a building gets no second look."""
+        """The second model reclassifies buildings that the first gives a lower probability of being complete."""
         return math.inf if self.card.stage_head is None else self.card.stage_head.sure_from
 
     @property
@@ -99,12 +99,6 @@ def load_weights(name_or_path: str | Path | None = None) -> Weights:
         # Without it the stages would differ from those that the card's rates were measured on.
         raise InputError(f"{path}: its {card.files['stage'].name} does not lie beside it; copy it there")
     return Weights(card, found.get("onnx"), found.get("safetensors"), found.get("stage"))
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of a file's content."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _checked(card_path: Path, kind: str, described: CardFile) -> Path | None:

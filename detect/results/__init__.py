@@ -1,1 +1,1 @@
-"""What a run leaves behind: tables, rasters, pictures, pages, and the seal that verifies them."""
+"""Write and read the files of a result: tables, rasters, pictures, pages, and the hashes that verify them."""

@@ -1,4 +1,4 @@
-"""The files of a result, a row each. A new file is one writer and one row.
+"""The table of a result's files. A new file needs one writer and one row.
 
 Writers import what they need when they write, so finding, replacing or cataloguing a result loads nothing but the table. The files of
 ``detect track`` are not in it: they have other content (``detect.tracks``, which this folder must not import), no STAC item and no

@@ -24,6 +24,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from detect.base.errors import DetectError, InputError
+from detect.base.vectors import is_vector_folder
 from detect.results.files import OUTPUTS
 
 SUMMARY = "summary.json"
@@ -32,6 +33,8 @@ NOTICE_AFTER_S = 1.0
 """A shorter wait is not reported."""
 POLL_S = 0.1
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+_LOGS = ("-wal", "-shm", "-journal")
+"""Endings of the files that SQLite keeps beside an open database."""
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
@@ -40,13 +43,15 @@ class _LostFileError(Exception):
 
 
 def buildings_file(path: str | Path) -> Path:
-    """The file of buildings of the single result in or at a folder; any other path unchanged.
+    """The file of buildings of the single result in or at a folder; any other path unchanged, also a folder that is a vector file.
 
     Raises:
         InputError: a folder without a result, or with several.
     """
     path = Path(path)
-    return ResultFolder.find_one(path, BUILDINGS).path / BUILDINGS if path.is_dir() else path
+    if not path.is_dir() or (is_vector_folder(path) and not ResultFolder.find(path, (BUILDINGS,), allow_none=True)):
+        return path
+    return ResultFolder.find_one(path, BUILDINGS).path / BUILDINGS
 
 
 def is_simulated(summary: Mapping[str, Any]) -> bool:
@@ -236,8 +241,10 @@ class ResultFolder:
 
 
 def _copy_own(folder: Path, target: Path, outputs: Sequence[str]) -> None:
+    # The logs of an open GeoPackage belong to the file that is replaced, and would spoil the new one.
+    replaced = {name + log for name in outputs for log in ("", *_LOGS)}
     for entry in folder.iterdir():
-        if entry.name in outputs or os.path.lexists(target / entry.name):
+        if entry.name in replaced or os.path.lexists(target / entry.name):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.copytree(entry, target / entry.name, symlinks=True)

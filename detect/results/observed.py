@@ -20,9 +20,9 @@ OBSERVED_PX = 4096
 
 def observed_ground(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame | None:
     """The ground that the scene of a predict folder shows; None for anything else."""
-    if isinstance(source, gpd.GeoDataFrame) or not (folder := Path(source)).is_dir():
+    if isinstance(source, gpd.GeoDataFrame) or (buildings := buildings_file(source)) == Path(source):
         return None
-    path = buildings_file(folder).with_name("mask.tif")
+    path = buildings.with_name("mask.tif")
     if not path.is_file():
         return None
     with rasterio.open(path) as mask:

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages with one layout, styles, and a map with zoom and pan; they need no network and no other file.
+"""Self-contained HTML pages with one layout, styles, and a map with zoom and pan; they need no internet connection and no other file.
 
 A page is a Jinja2 template in ``pages`` that extends ``base.html``. Text is escaped, in HTML and in the data that scripts read; the page's
 own content security policy forbids every request. The map is Leaflet 1.9 (BSD 2-Clause, 150 kB, vendored with its licence): pan, zoom,
@@ -38,7 +38,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    # NaN is no JSON.
+    # NaN is not valid JSON.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False, "allow_nan": False}
     environment.filters |= {"number": _number, "joined": _joined}
     environment.globals |= {"source": _source, "stage_colours": _stage_colours(), "detect_version": package_version()}

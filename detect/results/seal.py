@@ -1,7 +1,8 @@
 """Check that the outputs of predict are whole and unchanged, and cover the scene.
 
-``sealed`` puts the SHA-256 of every file into the summary when a result is written (or rewritten); ``verify`` compares. The
-summary has a hash of itself too, of its content without that hash.
+``sealed`` puts the SHA-256 of every file into the summary when a result is written (or rewritten), and hashes of the rows of the
+GeoPackage and the pixels of the rasters; ``verify`` compares. A file whose bytes differ while its rows or pixels are the same is
+unchanged. The summary has a hash of itself too, of its content without that hash.
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ import pyogrio
 import rasterio
 from rasterio.errors import RasterioError
 
-from detect.base.errors import InputError
-from detect.network.weights import sha256_of
-from detect.results.files import FILES
+from detect.base.errors import InputError, said
+from detect.base.files import sha256_of
+from detect.results.contents import content_hash, is_unchanged
+from detect.results.files import FILES, OUTPUTS
 from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.summary import Summary
 
 
 def sealed(summary: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The summary with the hash of each file that lies in a folder, and of itself, under ``files``."""
-    files = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != SUMMARY}
-    content = {**summary, "files": files}
+    """The summary with hashes of the files in a folder: of their bytes, and of itself, under ``files``; of their ``contents``."""
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name != SUMMARY]
+    files = {path.name: sha256_of(path) for path in paths}
+    contents = {path.name: content_hash(path) for path in paths if path.name in OUTPUTS}
+    content = {**summary, "files": files, "contents": {name: found for name, found in contents.items() if found is not None}}
     return content | {"files": files | {SUMMARY: _own_hash(content)}}
 
 
@@ -62,7 +66,7 @@ def _findings(result: ResultFolder) -> Iterator[str]:
         path = folder / name
         if not path.is_file():
             yield f"{path}: is missing"
-        elif sha256_of(path) != expected:
+        elif not is_unchanged(path, expected, (known.contents or {}).get(name)):
             yield f"{path}: was changed after it was written (its SHA-256 differs)"
     for failed in blocks.failed:
         yield f"{folder}: block {failed['index']} failed ({failed['error']}); the same command tries it again"
@@ -85,7 +89,7 @@ def _raster_findings(path: Path, size_hw: list[int]) -> Iterator[str]:
             for _, window in raster.block_windows(1):
                 raster.read(1, window=window)
     except RasterioError as cause:
-        yield f"{path}: cannot be read ({' '.join(str(cause).split())})"
+        yield f"{path}: cannot be read ({said(cause)})"
 
 
 def _table_findings(gpkg: Path, parquet: Path) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""How QGIS shows the layers of a GeoPackage: styles in its table ``layer_styles``, where QGIS looks for the default one."""
+"""Store styles for QGIS in a GeoPackage, in its table ``layer_styles``, where QGIS looks for the default one."""
 
 from __future__ import annotations
 

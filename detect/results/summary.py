@@ -30,7 +30,7 @@ from detect.scene.sun import Sun
 FAR_SD = 3.0
 """A scene whose brightness lies further than this many standard deviations from the training images gets a warning."""
 _GUESSED_FROM = {"scene": dict[str, Any], "sites": list[dict[str, Any]], "warnings": list[str]}
-_LATER = ("timings_s", "files", "review", "recounted")
+_LATER = ("timings_s", "files", "contents", "review", "recounted")
 """Keys that are left out while they are None."""
 
 
@@ -62,7 +62,7 @@ class ModelFacts:
     name: str
     sha256: str
     stage_sha256: str | None = None
-    """SHA-256 of the network of the second look at stages; None if it was not used."""
+    """SHA-256 of the second model, which reclassifies stages; None if it was not used."""
     gsd_m: float
     """Ground size of the pixel at which the network read the scene, metres."""
     licence: Any = None
@@ -105,7 +105,7 @@ class SiteCounts(Counts, _Named):
     """What was counted in a site."""
 
     ground: dict[str, Any] | None = None
-    """A ``detect.census.ground.Room``; None if the ground was not surveyed."""
+    """A ``detect.census.ground.Capacity``; None if the ground was not surveyed."""
     warnings: list[str]
 
 
@@ -145,6 +145,8 @@ class Summary:
     timings_s: dict[str, float] | None = None
     files: dict[str, str] | None = None
     """SHA-256 of each file of the result."""
+    contents: dict[str, str] | None = None
+    """SHA-256 of what ``buildings.gpkg`` and the rasters hold: rows, pixels; None in results of earlier versions."""
     review: dict[str, Any] | None = None
     """A ``detect.census.review.Review``; None if nothing was reviewed."""
     recounted: dict[str, Any] | None = None
@@ -250,7 +252,7 @@ def run_facts(key: str, options: Mapping[str, Any], grid: WorkGrid, profile: Str
 
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
-    """Write summary.json; refuses NaN, which is no JSON."""
+    """Write summary.json; refuses NaN, which is not valid JSON."""
     path.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 

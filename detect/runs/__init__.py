@@ -1,1 +1,1 @@
-"""The order of the steps of each command; the steps themselves lie in the folders that it calls."""
+"""The order of the steps of each command; the algorithms are in the subpackages that it calls."""

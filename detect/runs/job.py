@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from detect.base.errors import InputError
+from detect.base.files import sha256_of_parts
 from detect.base.resources import package_version
-from detect.base.vectors import read_vector
 from detect.census.profiles import StructureProfile, load_profile
+from detect.census.sites import read_plots
 from detect.network.backends import Backend, FlipAveraged, open_backend
 from detect.network.cluster import DaskCluster
 from detect.network.probabilities import Runner
-from detect.network.weights import Weights, load_weights, sha256_of
+from detect.network.weights import Weights, load_weights
 from detect.results.folder import ResultFolder
 from detect.results.remote import RemoteFolder, is_remote
 from detect.runs.options import PredictOptions, Progress, silent
@@ -62,7 +63,7 @@ class Job:
                 weights.stage_sha256,
                 weights.stage_sure_from,
             ],
-            "sites": None if options.sites is None else sha256_of(Path(options.sites)),
+            "sites": None if options.sites is None else sha256_of_parts(Path(options.sites)),
             "propose_sites": options.propose_sites,
             "structure": asdict(self.profile),
             "params": options.deciding,
@@ -85,7 +86,7 @@ def open_job(out: str | Path, options: PredictOptions) -> Iterator[Job]:
     if local.exists() and not local.is_dir():
         raise InputError(f"--out {local}: is a file; give a folder")
     if options.sites is not None:
-        read_vector(options.sites, preferred="sites")  # a wrong file is an error of the call, not of each scene
+        read_plots(options.sites)  # a wrong file is an error of the call, not of each scene
     cores = os.cpu_count() or 1
     threads = options.workers or min(2, cores)
     with ExitStack() as cluster:

@@ -1,4 +1,4 @@
-"""The options of predict and census, each written once: name, type, default, help, value on the command line, check."""
+"""Define the options of predict and census: name, type, default, help, value on the command line, check."""
 
 from __future__ import annotations
 
@@ -59,12 +59,18 @@ class PredictOptions(Options):
     asset: str | None = field(
         default=None, metadata=flag("--asset", "asset of a STAC item to read; default: visual, or the only picture", "NAME")
     )
+    join: bool = field(
+        default=False,
+        metadata=flag(
+            "--join", "sheets of one date that meet, and whose pixels fit, are one scene: no building is cut between them"
+        ),
+    )
     bands: Sequence[int] | None = field(
         default=None,
         metadata=flag("--bands", "band numbers from 1 of red, green, blue, such as 3,2,1", "R,G,B", checks.band_numbers),
     )
     date: str | None = field(
-        default=None, metadata=flag("--date", "date of the image, if the file does not give it", "YYYY-MM-DD", checks.day)
+        default=None, metadata=flag("--date", "date of the image, if the file does not give it", "YYYY-MM-DD", checks.image_day)
     )
     sun_deg: tuple[float | None, float | None] = field(
         default=(None, None),

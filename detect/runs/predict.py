@@ -1,4 +1,4 @@
-"""A call of predict, top to bottom: open the scenes, group those that share ground, find buildings, count each once, write.
+"""A call of predict, top to bottom: open the scenes, join sheets, group those that share ground, find buildings, count each once, write.
 
 Orchestration only; one scene's buildings are found in ``detect.runs.find`` and counted in ``detect.runs.count``.
 """
@@ -16,11 +16,11 @@ import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.base.errors import DetectError, InputError
+from detect.base.errors import DetectError, InputError, said
 from detect.base.notices import Code, Notice
 from detect.base.options import takes
 from detect.census.overlaps import counted_once, groups, overlapping
-from detect.census.sites import load_sites
+from detect.census.sites import load_sites, refuse_elsewhere
 from detect.network.probabilities import drop_blocks
 from detect.results.files import OUTPUTS
 from detect.results.folder import ResultFolder
@@ -29,8 +29,10 @@ from detect.runs.count import count
 from detect.runs.find import Found, find
 from detect.runs.job import Job, open_job
 from detect.runs.options import PredictOptions
+from detect.runs.sheets import joined, plan_mosaics
 from detect.scene.scene import Scene, open_scene
-from detect.scene.sources import Source, sources
+from detect.scene.sheets import meetings, warned
+from detect.scene.sources import Source, distinct, sources
 
 
 @takes(PredictOptions)
@@ -38,6 +40,7 @@ def predict(scene: str | Path | Sequence[str | Path], out: str | Path, **options
     """Find and count the buildings of scenes; the files of each go to ``out/<scene name>/``.
 
     A run that was interrupted continues when it is called again with the same arguments, and one that is done already is read back.
+    Sheets, scenes of one date that meet, stay scenes of their own with a warning, or become one scene with ``join``.
     Scenes of one date (or of unknown date) that overlap share the ground: a building that several show is kept in the one that shows it
     best (see ``detect.census.overlaps.counted_once``). Such scenes are finished together, when all of them are predicted.
 
@@ -70,6 +73,9 @@ def predict_scenes(scenes: Sequence[str | Path], out: str | Path, options: Predi
     results: dict[int, Result] = {}
     with open_job(out, options) as job:
         opened = _open(named, options, failures)
+        if not failures.errors:  # else the plots may lie on the scene that failed
+            refuse_elsewhere(options.sites, [(scene.outline, scene.crs) for scene in opened])
+        opened = _sheets(opened, job, failures)
         pairs = overlapping(opened)
         for members in groups(len(opened), pairs):
             group = _Group({i: opened[i] for i in members}, pairs)
@@ -91,7 +97,7 @@ class _Failures:
         except DetectError as error:
             self.errors.append(error)
         except OSError as error:
-            named = DetectError(f"{path}: {error}")
+            named = DetectError(f"{path}: {said(error)}")
             named.__cause__ = error
             self.errors.append(named)
 
@@ -116,13 +122,16 @@ class _Group:
 
 def _open(named: Sequence[Source], options: PredictOptions, failures: _Failures) -> list[Scene]:
     opened: list[Scene] = []
-    for source in named:
+    seen: set[tuple[str, str | None]] = set()
+    for source, renamed in zip(named, distinct(named), strict=True):
         with failures.of_scene(source.path):
-            scene = _open_one(source, options)
-            if scene.name in {s.name for s in opened}:
-                raise InputError(
-                    f"{source.path}: another scene of this call is named '{scene.name}' too; rename one of the files"
-                )
+            if (source.path, source.name) in seen:
+                raise InputError(f"{source.path}: is given twice; name it once")
+            seen.add((source.path, source.name))
+            scene = _open_one(renamed, options)
+            if renamed != source:
+                note = f"name: other scenes of this call have the same file name; this one is called '{scene.name}'"
+                scene = replace(scene, warnings=(*scene.warnings, note))
             opened.append(scene)
     return opened
 
@@ -136,6 +145,18 @@ def _open_one(source: Source, options: PredictOptions) -> Scene:
     if options.sun_deg == (None, None) and source.sun is not None:
         scene = replace(scene, sun=source.sun)
     return scene
+
+
+def _sheets(scenes: list[Scene], job: Job, failures: _Failures) -> list[Scene]:
+    """The scenes, those that are sheets of one picture joined if this is wanted; the others warn of buildings that are cut between them."""
+    if not job.options.join:
+        return warned(scenes, meetings(scenes))
+    plan = plan_mosaics(scenes)
+    result: list[Scene] = []
+    for sheets in plan:
+        with failures.of_scene(", ".join(sheet.path for sheet in sheets)):
+            result.append(sheets[0] if len(sheets) == 1 else joined(sheets, job.out, job.options))
+    return result
 
 
 def _predict_group(group: _Group, job: Job, failures: _Failures) -> dict[int, Result]:

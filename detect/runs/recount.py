@@ -1,4 +1,4 @@
-"""Count again from a result of predict, without the network: other plots, another profile, corrected buildings."""
+"""Count again from a result of predict, without running the network: other plots, another profile, corrected buildings."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 from detect.base.errors import DetectError, InputError
+from detect.base.files import sha256_of_parts
 from detect.base.geometry import measure, span_outline
 from detect.base.grid import Span
 from detect.base.notices import Code, Notice, as_json, notices_of
@@ -30,8 +31,7 @@ from detect.census.gaps import with_gaps
 from detect.census.ground import survey
 from detect.census.profiles import StructureProfile, load_profile, plain, profile_from, profile_path
 from detect.census.review import Review, apply_review, read_corrections
-from detect.census.sites import Sites, load_sites, with_cut
-from detect.network.weights import sha256_of
+from detect.census.sites import Sites, load_sites, refuse_elsewhere, with_cut
 from detect.results.files import Content
 from detect.results.folder import ResultFolder
 from detect.results.picture import read_picture, read_whole
@@ -66,6 +66,7 @@ def recount(folder: str | Path, **options: Any) -> list[Result]:
     if wanted.review is not None and len(folders) > 1:
         names = ", ".join(f.path.name for f in folders)
         raise InputError(f"{folder}: --review corrects one scene, and here are {len(folders)} ({names}); give the folder of one")
+    refuse_elsewhere(wanted.sites, [shown for one in folders if (shown := _shown(one.path)) is not None])
     results = []
     for one in folders:
         with one.lock("detect census"):
@@ -140,6 +141,15 @@ def _read_summary(folder: Path) -> dict[str, Any]:
     return summary
 
 
+def _shown(folder: Path) -> tuple[Polygon, pyproj.CRS | None] | None:
+    """Outline of a result's rasters and its CRS; None where they are missing."""
+    if not (folder / "stage.tif").is_file():
+        return None
+    with rasterio.open(folder / "stage.tif") as source:
+        crs = None if source.crs is None else pyproj.CRS(source.crs)
+        return span_outline(source.transform, Span(0, 0, *source.shape)), crs
+
+
 def _outline(grid: WorkGrid) -> Polygon:
     return span_outline(grid.transform, Span(0, 0, *grid.size_hw))
 
@@ -159,7 +169,7 @@ def _reviewed(earlier: _Earlier, options: CensusOptions) -> tuple[gpd.GeoDataFra
     """Buildings and stage codes after the corrections, and the corrections."""
     if options.review is None:
         return earlier.buildings, earlier.stage, Review()
-    corrected, review = apply_review(earlier.buildings, read_corrections(options.review, earlier.crs))
+    corrected, review = apply_review(earlier.buildings, read_corrections(options.review, earlier.crs, _outline(earlier.grid)))
     return corrected, repainted(earlier.stage, earlier.grid.transform, earlier.buildings, corrected, review), review
 
 
@@ -211,7 +221,8 @@ def _recounted(options: CensusOptions, profile_file: str | Path | None) -> dict[
     """The files that this census was given."""
     given = {"sites": options.sites, "structure": profile_file, "review": options.review}
     return {
-        name: None if path is None else {"file": Path(path).name, "sha256": sha256_of(Path(path))} for name, path in given.items()
+        name: None if path is None else {"file": Path(path).name, "sha256": sha256_of_parts(Path(path))}
+        for name, path in given.items()
     }
 
 

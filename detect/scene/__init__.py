@@ -1,1 +1,1 @@
-"""Any raster → values and validity at any ground sampling distance; its place, its date, the position of the sun."""
+"""Read any raster as pixel values and a mask of valid pixels, at any pixel size; find its date and the position of the sun."""

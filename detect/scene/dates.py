@@ -1,17 +1,15 @@
-"""Find days in texts, tags, file names and STAC items; ``detect.scene.sources`` chooses among them."""
+"""Find dates in file names, tags and STAC items; ``detect.scene.sources`` chooses among them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date as Date
-from datetime import timedelta
 from typing import Any
 
+from detect.base.checks import image_day, may_be_taken_on
 from detect.base.errors import InputError
 
-FIRST_YEAR = 1940
-"""Earlier and future days are not dates of scenes: 19201080 and 20481024 are sizes in pixels."""
 _DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)([-:_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?=\D|\d{6}(?!\d)|$)")
 _MONTH = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_](0[1-9]|1[0-2])(?![-_.]?\d)")
 _TAGS = (
@@ -28,16 +26,16 @@ def given_date(text: str) -> str:
     """ISO day of the option ``--date``.
 
     Raises:
-        InputError: it is no day.
+        InputError: it is not a date, lies before 1940 or in the future.
     """
     try:
-        return Date.fromisoformat(text).isoformat()
-    except ValueError as cause:
-        raise InputError(f"--date '{text}': no day; write it as YYYY-MM-DD") from cause
+        return image_day(text)
+    except InputError as cause:
+        raise InputError(f"--date: {cause}") from cause
 
 
 def day_in(text: str) -> str | None:
-    """The first day that a text names as 2026-01-05, 2026:01:05, 2026_01_05, 2026.01.05, 20260105 or 20260105101500."""
+    """The first date in a text, written as 2026-01-05, 2026:01:05, 2026_01_05, 2026.01.05, 20260105 or 20260105101500."""
     for year, _, month, day in _DAY.findall(text):
         found = _real(int(year), int(month), int(day))
         if found:
@@ -46,7 +44,7 @@ def day_in(text: str) -> str | None:
 
 
 def month_in(text: str) -> str | None:
-    """The first day of the month that a text names as 2026-01 or 2026_01: monthly mosaics have no day."""
+    """The first day of the month in a text such as 2026-01 or 2026_01: names of monthly mosaics have no day."""
     for year, month in _MONTH.findall(text):
         found = _real(int(year), int(month), 1)
         if found:
@@ -55,7 +53,7 @@ def month_in(text: str) -> str | None:
 
 
 def item_date(item: Mapping[str, Any]) -> str | None:
-    """The day of a STAC item: its ``datetime``, or the start of its interval."""
+    """The date of a STAC item: its ``datetime``, or the start of its interval."""
     properties = item.get("properties")
     if not isinstance(properties, Mapping):
         return None
@@ -68,12 +66,11 @@ def _real(year: int, month: int, day: int) -> str | None:
         date = Date(year, month, day)
     except ValueError:  # 31 February
         return None
-    tomorrow = Date.today() + timedelta(days=1)  # in some time zones it is tomorrow already
-    return date.isoformat() if FIRST_YEAR <= year and date <= tomorrow else None
+    return date.isoformat() if may_be_taken_on(date) else None
 
 
 def tagged_date(dataset: Any) -> str | None:
-    """The day in the tags of an open rasterio dataset, the most trustworthy tag first."""
+    """The date in the tags of an open rasterio dataset, the most trustworthy tag first."""
     for space, key in _TAGS:
         tags = {k.upper(): v for k, v in dataset.tags(ns=space).items()}
         found = day_in(tags.get(key, ""))
@@ -83,7 +80,7 @@ def tagged_date(dataset: Any) -> str | None:
 
 
 def named_date(name: str, others: Iterable[str | None] = ()) -> str | None:
-    """The day in a file's name. A month without a day gives the day in ``others`` that lies in it, or else its first day."""
+    """The date in a file name. If the name has only a month: the first of ``others`` in that month, or else the first of the month."""
     day, month = day_in(name), month_in(name)
     if day is not None or month is None:
         return day

@@ -24,7 +24,7 @@ from rasterio.enums import MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterBlockError, RasterioError
 from rasterio.windows import Window
 
-from detect.base.errors import InputError
+from detect.base.errors import DetectError, InputError, said
 from detect.base.grid import Span
 from detect.scene.collar import observed
 from detect.scene.resample import AREA_ONLY, axis_weights, reflect, resample, resampled_ones
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 # By default GDAL caches decoded blocks in 5 % of the machine's memory; reading once and in order needs far less. It reads this
 # when first used.
 os.environ.setdefault("GDAL_CACHEMAX", "128")
+# The fast way to read a whole PNG gives arbitrary values, and no error, where the file is cut off.
+os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")
 
 BLANK = 64
 """Grey value, of 255, that a person sees where nothing was observed."""
@@ -76,7 +78,7 @@ class SceneReader:
         return values, valid
 
     def is_unstored(self, span: Span) -> bool:
-        """Whether a sparse GeoTIFF stores no block under a span of the work grid, so that all of it is no data; nothing is read.
+        """Whether a sparse GeoTIFF stores no block under a span of the work grid, so that all of it has no data; nothing is read.
 
         Also False if this cannot be known: for other formats, and for files in which a missing block is not no data.
         """
@@ -184,7 +186,12 @@ def opened(path: str) -> Iterator[Any]:
                     raise
                 dataset = rasterio.open(_downloaded(path))
         except (RasterioError, OSError) as cause:
-            reason = "no raster that GDAL can read" if local else f"cannot be opened ({' '.join(str(cause).split())})"
+            if local and not Path(path).stat().st_size:
+                raise InputError(f"{path}: is empty; copy or download it again") from cause
+            words = said(cause)
+            if local and "not recognized" not in words:
+                raise InputError(f"{path}: is damaged or incomplete ({words}); copy or download it again") from cause
+            reason = "no raster that GDAL can read" if local else f"cannot be opened ({words})"
             raise InputError(f"{path}: {reason}; give a GeoTIFF, VRT, JPEG, PNG or the like") from cause
     try:  # not `with dataset`: it may be closed by another thread than the one that opened it
         yield dataset
@@ -214,7 +221,29 @@ def read_native(
     """Values (3, h, w) as they are stored and validity (h, w); with ``out_hw`` the read is decimated.
 
     Pixels that hold ``fill`` in every band are not valid.
+
+    Raises:
+        InputError: a file on disk is damaged or cut off, or lacks a part that it names.
+        DetectError: a remote file could not be read, which may be better the next time.
     """
+    try:
+        return _read_native(dataset, bands, window, fill, out_hw, resampling)
+    except RasterioError as cause:
+        if not any(Path(file).is_file() for file in dataset.files):
+            raise DetectError(f"{dataset.name}: could not be read ({said(cause)}); the same command tries again") from cause
+        raise InputError(
+            f"{dataset.name}: is damaged or incomplete ({said(cause)}); copy or download it again, with every file that it names"
+        ) from cause
+
+
+def _read_native(
+    dataset: Any,
+    bands: tuple[int, int, int],
+    window: Window | None,
+    fill: float | None,
+    out_hw: tuple[int, int] | None,
+    resampling: Resampling,
+) -> tuple[NDArray[np.number], NDArray[np.bool_]]:
     wanted = sorted(set(bands))
     shape: dict[str, Any] = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw), "resampling": resampling}
     read = dataset.read(wanted, window=window, **shape)

@@ -1,4 +1,4 @@
-"""Resampling whose results never depend on the span that is read: weights come from absolute positions, sums have one order."""
+"""Resample a raster so that no pixel depends on the span that is read: weights come from absolute positions, sums have a fixed order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any raster GDAL opens → values and validity at the network's ground sampling distance.
+"""Open any raster that GDAL reads: pixel values and a mask of valid pixels at the network's ground sampling distance.
 
 A *scene* is one georeferenced raster of one date. Its *work grid* is its own pixel grid rescaled to the network's GSD: same origin,
 CRS and rotation, covering the extent exactly. ``SceneReader.read`` reads any span of it; the value of a work pixel never depends
@@ -23,7 +23,7 @@ from rasterio.transform import from_gcps
 from shapely import Polygon
 
 from detect.base.errors import InputError
-from detect.base.geometry import ground_size_m, span_outline
+from detect.base.geometry import ground_size_m, span_outline, why_no_place
 from detect.base.grid import Span
 from detect.scene.collar import collar_value, observed
 from detect.scene.reader import SceneReader, fingerprint, has_mask, opened, read_native
@@ -32,7 +32,7 @@ from detect.scene.stretch import measure_brightness
 from detect.scene.sun import Sun
 
 COARSEST_GSD_M = 3.0
-"""A house has fewer than 20 pixels at 3 m; coarser images cannot be counted honestly."""
+"""At 3 m a house has fewer than 20 pixels; counts on coarser images would not be reliable."""
 SIMULATED = "SIMULATED"
 """The mark in the description of a picture that ``detect simulate`` drew."""
 _SAMPLE_PX = 1024  # longer side of the picture that is read to measure a scene
@@ -53,7 +53,7 @@ class WorkGrid:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is known of a raster after opening it; holds no file handle."""
+    """What is known about a raster after opening it; keeps no file handle."""
 
     path: str
     name: str
@@ -78,7 +78,7 @@ class Scene:
     """Mean of the stretched, decimated scene per band, 0–1."""
     brightness_sd: tuple[float, float, float]
     fill: float | None
-    """Of an image without any mark of no data: the value that every band holds where nothing was observed; None if there is none."""
+    """Value of unobserved pixels that no tag marks, the same in all bands (see ``detect.scene.collar``); None if there is none."""
     sha256: str
     """Hash of the files' content; for remote files, of their name and header."""
     simulated: bool = False
@@ -140,7 +140,7 @@ def open_scene(
         _refuse_unusable(dataset, path)
         notes: list[str] = []
         chosen = _choose_bands(dataset, path, bands, notes)
-        crs, transform = _georeference(dataset, path, gsd_m)
+        crs, transform = _georeference(dataset, path, gsd_m, notes)
         size_hw = (dataset.height, dataset.width)
         gsd_rc_m = _ground_size(path, transform, size_hw, crs, coarsest_gsd_m)
         simulated = SIMULATED in dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", "")
@@ -176,7 +176,7 @@ def open_scene(
 def _ground_size(
     path: str, transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS | None, coarsest_gsd_m: float
 ) -> tuple[float, float]:
-    """Ground size of a pixel (row, col), metres; refused if it is too coarse for buildings."""
+    """Ground size of a pixel (row, col), metres; an InputError if it is too coarse for buildings."""
     gsd_rc_m = ground_size_m(transform, size_hw, crs)
     mean_gsd_m = sum(gsd_rc_m) / 2
     if not math.isfinite(mean_gsd_m) or mean_gsd_m <= 0:
@@ -222,7 +222,8 @@ def _choose_bands(dataset: Any, path: str, bands: Sequence[int] | None, notes: l
     return pictures[0], pictures[1], pictures[2]
 
 
-def _georeference(dataset: Any, path: str, gsd_m: float | None) -> tuple[pyproj.CRS | None, Affine]:
+def _georeference(dataset: Any, path: str, gsd_m: float | None, notes: list[str]) -> tuple[pyproj.CRS | None, Affine]:
+    """CRS and transform; without a place on Earth no CRS, and a transform to metres from the upper left corner."""
     crs, transform = dataset.crs, dataset.transform
     if (crs is None or transform == Affine.identity()) and dataset.gcps[0]:
         points, crs = dataset.gcps
@@ -230,21 +231,57 @@ def _georeference(dataset: Any, path: str, gsd_m: float | None) -> tuple[pyproj.
         worst = max(math.dist(~transform * (p.x, p.y), (p.col, p.row)) for p in points)
         if worst > 2:
             raise InputError(f"{path}: its ground control points bend by {worst:.0f} px; rectify it first with gdalwarp")
-    usable = crs is not None and transform != Affine.identity()
+    given = crs is not None and transform != Affine.identity()
+    why = _why_unusable(crs, transform, dataset.shape) if given else ""
     if gsd_m is not None:
-        if usable:
+        if given and not why:
             raise InputError(f"{path}: is georeferenced, so --gsd {gsd_m:g} contradicts it; leave --gsd out")
         if not 0 < gsd_m < math.inf:
             raise InputError(f"{path}: --gsd is {gsd_m:g}; give the metres on the ground of one pixel, such as 0.5")
+        if why:
+            notes.append(f"georeference: {why}; the pixel size of --gsd was taken, without a place")
         return None, Affine.scale(gsd_m, -gsd_m)
-    if not usable:
+    if not given:
         hint = " (its RPCs need gdalwarp -rpc first)" if dataset.rpcs else ""
         raise InputError(f"{path}: has no usable georeference{hint}; give the metres on the ground of one pixel with --gsd")
-    return pyproj.CRS.from_user_input(crs), transform
+    if not why:
+        return pyproj.CRS.from_user_input(crs), transform
+    size_m = _local_size_m(crs, transform)
+    if size_m is None:
+        raise InputError(
+            f"{path}: {why}; correct it (gdal_edit.py -a_srs), or give the metres on the ground of one pixel with --gsd"
+        )
+    notes.append(f"georeference: {why}; its pixels of {size_m[0]:g} × {size_m[1]:g} m were taken as they are, without a place")
+    return None, Affine.scale(size_m[0], -size_m[1])
+
+
+def _why_unusable(crs: Any, transform: Affine, size_hw: tuple[int, int]) -> str:
+    """Why a georeference gives no size on the ground, as a sentence; empty if it gives one."""
+    try:
+        system = pyproj.CRS.from_user_input(crs)
+    except pyproj.exceptions.CRSError:
+        return "its coordinate system cannot be understood"
+    if why := why_no_place(system):
+        return f"its coordinate system {why}"
+    sizes_m = ground_size_m(transform, size_hw, system)
+    return "" if all(math.isfinite(m) and m > 0 for m in sizes_m) else "its georeference gives no ground size"
+
+
+def _local_size_m(crs: Any, transform: Affine) -> tuple[float, float] | None:
+    """Size of a pixel along columns (x) and rows (y), metres, in a local CRS with a unit of length; None for any other."""
+    try:
+        system = pyproj.CRS.from_user_input(crs)
+    except pyproj.exceptions.CRSError:
+        return None
+    if not system.is_engineering or not system.axis_info or "degree" in system.axis_info[0].unit_name:
+        return None
+    metres = system.axis_info[0].unit_conversion_factor
+    size_m = math.hypot(transform.a, transform.d) * metres, math.hypot(transform.b, transform.e) * metres
+    return size_m if all(math.isfinite(m) and m > 0 for m in size_m) else None
 
 
 def _sample(dataset: Any, bands: tuple[int, int, int], notes: list[str]) -> tuple[float | None, NDArray[np.number]]:
-    """From one decimated read: the value of unobserved pixels that nothing marks, and the observed values (3, n)."""
+    """Read a decimated copy: the value of unobserved pixels that no tag marks, and the observed values (3, n)."""
     factor = max(1.0, max(dataset.height, dataset.width) / _SAMPLE_PX)
     decimated_hw = (max(1, round(dataset.height / factor)), max(1, round(dataset.width / factor)))
     values, valid = read_native(dataset, bands, None, None, decimated_hw)
@@ -253,6 +290,7 @@ def _sample(dataset: Any, bands: tuple[int, int, int], notes: list[str]) -> tupl
         valid &= observed(values, fill)
         if fill:
             notes.append(
-                f"no data: the value {fill:g} fills the edge of the scene and is taken as no data; gdal_edit.py -a_nodata says it for good"
+                f"no data: the value {fill:g} fills the edge of the scene and is taken as no data; "
+                f"to record this in the file, run gdal_edit.py -a_nodata {fill:g}"
             )
     return fill, values[:, valid]

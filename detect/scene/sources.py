@@ -1,4 +1,4 @@
-"""From names to scenes: files, URLs, patterns, lists, STAC items and collections; and the date and sun of each.
+"""Turn names (files, URLs, patterns, lists, STAC items and collections) into scenes, and find the date and sun of each.
 
 Date and sun come from the strongest source that gives them: an option, a STAC item, the file's name, its tags, in this order.
 Software overwrites tags when it saves a file; a person chose the name and wrote the item.
@@ -9,16 +9,18 @@ STAC (SpatioTemporal Asset Catalog 1.0) is read as plain JSON: an item is a scen
 from __future__ import annotations
 
 import glob
+import itertools
 import json
 import re
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 from detect.base.errors import InputError
+from detect.base.files import is_companion
 from detect.scene.dates import given_date, item_date, named_date, tagged_date
 from detect.scene.stac import items_beside
 from detect.scene.sun import Sun, given_sun, item_sun, tagged_sun
@@ -30,15 +32,15 @@ _NO_PICTURES = {"thumbnail", "overview", "metadata", "cloud", "data-mask", "snow
 
 @dataclass(frozen=True)
 class Source:
-    """A raster to open, and what is known about it from elsewhere than the file."""
+    """A raster to open, and what a STAC item says about it."""
 
     path: str
     name: str | None = None
     """Name of the result's folder; None: the file's stem."""
     date: str | None = None
-    """ISO day; None: the one in the file."""
+    """ISO day; None: look at items beside the file, its name and its tags."""
     sun: Sun | None = None
-    """Position of the sun; None: that in the file."""
+    """Position of the sun; None: look at items beside the file and its tags."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Known:
     """ISO day."""
     sun: Sun | None
     notes: tuple[str, ...]
-    """One line for each value that sources contradict."""
+    """One line for each value on which the sources disagree."""
 
 
 def known_of(
@@ -64,17 +66,18 @@ def known_of(
         sun_deg: the options ``--sun-elevation`` and ``--sun-azimuth``.
 
     Raises:
-        InputError: an option is no day, or no position in the sky.
+        InputError: an option is not a date, or not a position in the sky.
     """
     beside = list(items_beside(Path(source.path)))
     item_day = source.date or _first(map(item_date, beside))
     tag_day = tagged_date(dataset)
+    given_day = None if date is None else given_date(date)
     day, day_note = _strongest(
         "date",
         {
-            "--date": None if date is None else given_date(date),
+            "--date": given_day,
             "STAC item": item_day,
-            "file name": named_date(stem_of(source.path), (item_day, tag_day)),
+            "file name": named_date(stem_of(source.path), (given_day, item_day, tag_day)),
             "tag": tag_day,
         },
         str.__eq__,
@@ -101,7 +104,7 @@ def _first(values: Iterable[T | None]) -> T | None:
 
 
 def _strongest(what: str, said: Mapping[str, T | None], agree: Callable[[Any, Any], bool]) -> tuple[T | None, str]:
-    """The first value that a source gives, and a line on those that contradict it (empty if none does)."""
+    """The value of the first source that gives one, and a note on those that contradict it (empty if none does)."""
     given = [(where, value) for where, value in said.items() if value is not None]
     if not given:
         return None, ""
@@ -112,7 +115,7 @@ def _strongest(what: str, said: Mapping[str, T | None], agree: Callable[[Any, An
 
 
 def sources(given: Sequence[str | Path], asset: str | None = None) -> list[Source]:
-    """The scenes that the given names stand for, in their order.
+    """The scenes that the given names refer to, in their order.
 
     Args:
         given: each a raster's file or URL, a pattern with ``*`` or ``?``, a ``.txt`` file of one such name per line, or the file or URL
@@ -123,6 +126,46 @@ def sources(given: Sequence[str | Path], asset: str | None = None) -> list[Sourc
         InputError: a pattern without a match, an unreadable list or catalogue, no such asset, or an ambiguous one.
     """
     return [source for name in given for source in _expanded(str(name), asset)]
+
+
+def distinct(named: Sequence[Source]) -> list[Source]:
+    """The same scenes with names that differ: of those with one name, each gets its folder's name, or more folders, or a number before it.
+
+    Example: ``june/scene.tif`` and ``july/scene.tif`` → ``june-scene`` and ``july-scene``.
+    """
+    paths_of: dict[str, list[str]] = {}
+    for source in named:
+        paths = paths_of.setdefault(source.name or stem_of(source.path), [])
+        if source.path not in paths:
+            paths.append(source.path)
+    taken = {name for name, paths in paths_of.items() if len(paths) == 1}
+    new_names: dict[tuple[str, str], str] = {}
+    for name, paths in paths_of.items():
+        if len(paths) > 1:
+            chosen = next(new for new in _longer_names(name, paths) if not taken & set(new))
+            taken.update(chosen)
+            new_names |= {(name, path): new for path, new in zip(paths, chosen, strict=True)}
+    return [
+        replace(source, name=new_names.get((source.name or stem_of(source.path), source.path), source.name)) for source in named
+    ]
+
+
+def _longer_names(name: str, paths: Sequence[str]) -> Iterator[list[str]]:
+    """Names for scenes of one name, each list without doubles: first those with the fewest folders before the name."""
+    folders = [[re.sub(r"[^\w.-]+", "_", part) for part in _folders_of(path)] for path in paths]
+    for depth in range(1, max(map(len, folders)) + 1):
+        new = ["-".join([*parts[-depth:], name]) for parts in folders]
+        if len(set(new)) == len(new):
+            yield new
+    for first in itertools.count(1):
+        yield [f"{name}-{number}" for number in range(first, first + len(paths))]
+
+
+def _folders_of(path: str) -> tuple[str, ...]:
+    """Names of the folders above a file or URL, outermost first."""
+    if "://" in path:
+        return Path(path.split("?")[0].split("://")[1]).parent.parts
+    return Path(path).absolute().parent.parts[1:]
 
 
 def _expanded(name: str, asset: str | None) -> Iterator[Source]:
@@ -136,7 +179,7 @@ def _expanded(name: str, asset: str | None) -> Iterator[Source]:
             if line and not line.startswith("#"):
                 yield from _expanded(line if "://" in line else str(Path(name).parent / line), asset)
     elif not remote and glob.has_magic(name) and not Path(name).exists():
-        found = sorted(glob.glob(name, recursive=True))
+        found = [path for path in sorted(glob.glob(name, recursive=True)) if not is_companion(Path(path).name)]
         if not found:
             raise InputError(f"{name}: no file fits this pattern")
         yield from (Source(path) for path in found)
@@ -161,7 +204,7 @@ def _catalogued(place: str, asset: str | None) -> Iterator[Source]:
         elif "links" in content:
             todo += [_resolved(here, link["href"]) for link in content["links"] if link.get("rel") in ("item", "items", "child")]
         else:
-            raise InputError(f"{here}: is no STAC item, item collection or collection; give one, or a raster")
+            raise InputError(f"{here}: is not a STAC item, item collection or collection; give one, or a raster")
 
 
 def _source(item: dict[str, Any], here: str, asset: str | None) -> Source:
@@ -170,7 +213,7 @@ def _source(item: dict[str, Any], here: str, asset: str | None) -> Source:
 
 
 def _chosen(item: dict[str, Any], here: str, asset: str | None) -> dict[str, Any]:
-    """The asset that is the picture."""
+    """The asset to read."""
     assets: dict[str, dict[str, Any]] = item["assets"]
     names = ", ".join(assets) or "none"
     if asset is not None:
@@ -191,7 +234,7 @@ def _chosen(item: dict[str, Any], here: str, asset: str | None) -> dict[str, Any
 
 
 def _resolved(here: str, target: str) -> str:
-    """Where a reference in a document leads, relative to the document."""
+    """Resolve a link relative to the document that contains it."""
     if "://" in target or target.startswith("/vsi"):
         return target
     return urljoin(here, target) if "://" in here else str(Path(here).parent / target)
@@ -207,5 +250,5 @@ def _read_json(place: str) -> dict[str, Any]:
     except (OSError, ValueError) as cause:
         raise InputError(f"{place}: cannot be read as a STAC document ({cause})") from cause
     if not isinstance(content, dict):
-        raise InputError(f"{place}: is no STAC document")
+        raise InputError(f"{place}: is not a STAC document")
     return content

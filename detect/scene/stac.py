@@ -11,7 +11,11 @@ _LARGEST_ITEM_BYTES = 5_000_000
 
 
 def items_beside(path: Path) -> Iterator[dict[str, Any]]:
-    """STAC items that describe a file: ``scene.json``, ``scene.tif.json`` or ``scene.stac.json`` beside it, or one with it as an asset."""
+    """STAC items that describe a file.
+
+    These are ``scene.json``, ``scene.tif.json`` or ``scene.stac.json`` beside ``scene.tif``; or ``item.json``, ``stac.json`` or
+    ``<folder>.json`` beside it, if one of its assets names the file.
+    """
     if not path.is_file():
         return
     for item, own in _items(path):
@@ -21,7 +25,7 @@ def items_beside(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _items(path: Path) -> Iterator[tuple[dict[str, Any], bool]]:
-    """STAC items beside a file, and whether each is named after it; those first."""
+    """STAC items beside a file, and whether each has a name of that file; those come first."""
     own = [path.with_suffix(".json"), path.with_name(path.name + ".json"), path.with_suffix(".stac.json")]
     shared = [path.with_name("item.json"), path.with_name("stac.json"), path.with_name(f"{path.parent.name}.json")]
     for candidate in [*own, *shared]:

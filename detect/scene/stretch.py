@@ -1,4 +1,4 @@
-"""Brightness: one stretch per scene from its values to 0–1, measured on the whole scene."""
+"""Stretch the brightness of a scene to 0–1, the same for the whole scene."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def given_sun(elevation_deg: float | None, azimuth_deg: float | None) -> Sun | N
     """The sun of the options ``--sun-elevation`` and ``--sun-azimuth``; None without them.
 
     Raises:
-        InputError: one option without the other, or no position in the sky.
+        InputError: one option without the other, or not a position in the sky.
     """
     if (elevation_deg is None) != (azimuth_deg is None):
         raise InputError("--sun-elevation and --sun-azimuth: give both, or neither")

@@ -6,7 +6,7 @@
     surroundings  roads, fields, hamlets, trees around them
     brushes       polygons and lines that cover pixels in part
     structures    buildings at their stages, sun and shadows
-    render        a layout as a sensor sees it, on drawn ground or on a given picture
+    rendering     a layout as a sensor sees it, on drawn ground or on a given picture
     scenes        pictures and truth as files
 
 What is painted on training samples teaches the network to keep blocks apart that stand a few metres from each other; drawn scenes are
@@ -16,7 +16,7 @@ never part of a test that is called real.
 from __future__ import annotations
 
 from detect.simulate.parts import STAGES, Layout
-from detect.simulate.render import render, render_on
+from detect.simulate.rendering import render, render_on
 from detect.simulate.rows import CAMP, TERRACES, TOUCHING, draw_plot
 from detect.simulate.scenes import simulate_compounds
 from detect.simulate.structures import Sun

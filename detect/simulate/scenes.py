@@ -21,7 +21,7 @@ from detect.base.files import whole_file
 from detect.scene.scene import SIMULATED
 from detect.simulate.layout import country_of_rows, countryside, yardstick
 from detect.simulate.parts import BEDS_PER_STOREY, CRS, ORIGIN_XY, STOREY_M, Layout, Structure, on_map
-from detect.simulate.render import render
+from detect.simulate.rendering import render
 from detect.simulate.structures import Sun
 
 GSD_RANGE_M = (0.1, 3.0)

@@ -38,7 +38,7 @@ def base_date(dates: Sequence[str], since: str | None) -> int:
     try:
         day = Date.fromisoformat(since).isoformat()
     except ValueError as cause:
-        raise InputError(f"--since '{since}': no day; write it as YYYY-MM-DD") from cause
+        raise InputError(f"--since '{since}': not a date; write it as YYYY-MM-DD") from cause
     if not dates[0] <= day < dates[-1]:
         raise InputError(
             f"--since {day}: the dates go from {dates[0]} to {dates[-1]}; give a day from the first to before the last"

@@ -34,6 +34,10 @@ from detect.results.summary import Summary
 
 SAME_PLACE = 0.1
 """Least share of the smaller scene that two dates of one place have in common."""
+NEIGHBOURS_M = 6.0
+"""Sheets of one date this near, two of the coarsest pixels, show one place."""
+CUT_M = 2.0
+"""Two outlines this near each other and the edges of their sheets may be one building, cut where the sheets meet."""
 USED_COLUMNS = (
     "p_foundation", "p_incomplete", "p_complete", "score", "dormitory_like", "dormitory_score", "beds",
 )  # fmt: skip
@@ -203,11 +207,13 @@ def _into(table: gpd.GeoDataFrame, plane: pyproj.CRS | None) -> gpd.GeoDataFrame
 
 
 def _refuse_places(loaded: Sequence[_Loaded], plane: pyproj.CRS | None) -> None:
-    """Refuse dates that fall into groups that share no ground."""
+    """Refuse results that fall into groups that share no ground; sheets of one date that meet belong together."""
     outlines = np.array([_into(r.outline, plane).geometry.iloc[0] for r in loaded], dtype=object)
     area = shapely.area(outlines)
     shared = shapely.area(shapely.intersection(outlines[:, None], outlines[None, :]))
-    same = shared >= SAME_PLACE * np.minimum(area[:, None], area[None, :])
+    dates = np.array([r.date for r in loaded])
+    near = shapely.distance(outlines[:, None], outlines[None, :]) <= NEIGHBOURS_M
+    same = (shared >= SAME_PLACE * np.minimum(area[:, None], area[None, :])) | (near & (dates[:, None] == dates[None, :]))
     count, group = connected_components(coo_array(same), directed=False)
     if count > 1:
         other = int(np.nonzero(group != group[0])[0][0])
@@ -227,11 +233,26 @@ def _one_per_date(snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot], list[s
             continue
         first = merged[-1]
         again = covered_by(geometries_of(snapshot.buildings), geometries_of(first.buildings))
+        cut = _cut_between(first, snapshot)
         together = pd.concat([first.buildings, snapshot.buildings[~again]], ignore_index=True)
         seen = shapely.union(first.observed, snapshot.observed)
         merged[-1] = replace(first, buildings=together, observed=seen, folders=first.folders + snapshot.folders)
-        notes.append(f"{first.date} has several results, which were taken as one; {int(again.sum())} buildings stand in both")
+        note = f"{first.date} has several results, which were taken as one; {int(again.sum())} buildings stand in both"
+        if cut:
+            note += f"; {cut} may be cut where sheets meet and count twice: detect predict --join takes sheets as one scene"
+        notes.append(note)
     return merged, notes
+
+
+def _cut_between(first: Snapshot, second: Snapshot) -> int:
+    """How many buildings of the second result may be parts of buildings that the first one shows on the other side of a seam."""
+    on_edge = []
+    for snapshot in (first, second):
+        shapes = geometries_of(snapshot.buildings)
+        on_edge.append(shapes[shapely.dwithin(shapes, shapely.boundary(snapshot.observed), CUT_M)])
+    there, _ = shapely.STRtree(on_edge[0]).query(on_edge[1], predicate="dwithin", distance=CUT_M)
+    shared = covered_by(on_edge[1], on_edge[0])
+    return len({i for i in there.tolist() if not shared[i]})
 
 
 def _sites(loaded: list[_Loaded], plane: pyproj.CRS | None) -> tuple[gpd.GeoDataFrame, list[str]]:

@@ -24,6 +24,12 @@ from detect.simulate import CAMP, STAGES, TERRACES, TOUCHING, Layout, Sun, draw_
 
 MOST_COARSER = 1.4
 """By which a resampled batch may lose resolution along an axis."""
+COARSENED = 0.35
+"""Share of samples that imitate a coarser sensor."""
+TRIES = 12
+"""Squares of a chip that are drawn until one shows enough known ground and, where it must, a building."""
+LEAST_KNOWN = 0.3
+"""Share of a square that must have a label, if one of the tries has it."""
 STYLES = ((CAMP, 0.65), (TERRACES, 0.25), (TOUCHING, 0.1))
 """Of rows painted on samples, and their shares."""
 BLURRED = 0.2
@@ -94,11 +100,11 @@ def cut(
     if around_rc is not None:
         low = (max(0, around_rc[0] - side + 1), max(0, around_rc[1] - side + 1))
         high = (min(high[0], around_rc[0]), min(high[1], around_rc[1]))
-    for _ in range(12):
+    for _ in range(TRIES):
         row, col = (int(rng.integers(a, b + 1)) for a, b in zip(low, high, strict=True))
         window = (slice(row, row + side), slice(col, col + side))
         known = chip.footprint[window]
-        if (known != UNKNOWN).mean() > 0.3 and (not wants_building or (known == 1).any()):
+        if (known != UNKNOWN).mean() > LEAST_KNOWN and (not wants_building or (known == 1).any()):
             break
     turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
     any_angle = turned > 0 and rng.random() < turned
@@ -253,7 +259,7 @@ def recolour_roofs(rng: np.random.Generator, chip: Chip) -> Chip:
     count = int(chip.instances.max())
     colours = np.empty((count + 1, 3), np.float32)
     own = 1 if rng.random() < 0.5 else count + 1
-    colours[:] = _vivid(rng, own)
+    colours[:] = vivid(rng, own)
     coloured = rng.random(count + 1) < 0.8
     light = chip.image.mean(axis=2, keepdims=True)
     painted = np.where(coloured[chip.instances][..., None], light * colours[chip.instances], chip.image.astype(np.float32))
@@ -261,7 +267,7 @@ def recolour_roofs(rng: np.random.Generator, chip: Chip) -> Chip:
     return replace(chip, image=np.clip(image + 0.5, 0, 255).astype(np.uint8))
 
 
-def _vivid(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
+def vivid(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
     """(count, 3): factors of red, green and blue of any hue, by which a grey of the same light is coloured."""
     hsv = np.stack([rng.uniform(0, 360, count), rng.uniform(0.1, 0.8, count), np.ones(count)], axis=1).astype(np.float32)
     rgb = cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0].reshape(count, 3)

@@ -38,6 +38,12 @@ class DataConfig:
     resumed."""
     workers: int = 0
     """Number of loader processes."""
+    device: str = "cpu"
+    """Where samples are drawn: cpu, by loader processes; or gpu, on the device that trains, where the chips stay as uint8. The samples
+    follow the same shares and limits, but are others."""
+    bank: int = 512
+    """With ``device: gpu``: number of samples with simulated rows or drawn ground, which only a CPU can paint (by ``workers`` processes
+    while training begins). They stay on the device and are used many times, each time turned and in other colours."""
     licences: str = "any"
     """Licences of the chips that may train: any, open (no use forbidden), permissive (open and not share-alike); see
     ``detect.datasets.licences``."""
@@ -164,7 +170,7 @@ class TrainConfig:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-4 as a number; in YAML 1.1 it is a text, since it has no point."""
+    """Reads 1e-4 as a number; in YAML 1.1 it is a string, since it has no point."""
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))
@@ -182,7 +188,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     except OSError as cause:
         raise InputError(f"{path}: cannot be read ({cause.strerror}); give a file such as configs/fit/smoke.yaml") from cause
     except yaml.YAMLError as cause:
-        raise InputError(f"{path}: is no YAML ({' '.join(str(cause).split())})") from cause
+        raise InputError(f"{path}: is not valid YAML ({' '.join(str(cause).split())})") from cause
     if not isinstance(raw, dict):
         raise InputError(f"{path}: holds no keys; start from configs/fit/smoke.yaml")
     for override in overrides:
@@ -210,6 +216,10 @@ def _check(config: TrainConfig, path: Path) -> None:
         raise InputError(f"{path}: data.chip_px is {data.chip_px}; the network needs a multiple of 32")
     if data.batch < 1 or data.samples < data.batch:
         raise InputError(f"{path}: data.samples ({data.samples}) is less than one batch (data.batch {data.batch})")
+    if data.device not in ("cpu", "gpu"):
+        raise InputError(f"{path}: data.device is '{data.device}'; it can be cpu or gpu")
+    if data.bank < 1:
+        raise InputError(f"{path}: data.bank is {data.bank}; it is a number of samples, at least 1")
     if config.minutes < 0:
         raise InputError(f"{path}: minutes is {config.minutes}; it is a time, or 0 for no limit")
     if not 0.05 <= data.gsd_m <= 3:

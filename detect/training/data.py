@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import lightning
@@ -22,6 +22,9 @@ from detect.training import augment
 from detect.training.config import TrainConfig
 from detect.training.heads import TRAINED_HEADS, Truth
 
+if TYPE_CHECKING:
+    from detect.training.device.batches import DeviceBatches
+
 MEAN, SD = 0.5, 0.5
 """Normalisation of the pretrained encoder: (x − 0.5) / 0.5 for x in 0–1."""
 
@@ -31,8 +34,6 @@ def to_tensor(image: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy((image.astype(np.float32) / 255 - MEAN) / SD).permute(2, 0, 1)
 
 
-COARSENED = 0.35
-"""Share of samples that imitate a coarser sensor."""
 DRAWN_GSD_M = 0.7
 """Coarsest pixel of a drawn sample's imagined sensor, metres."""
 
@@ -42,14 +43,17 @@ class TrainingSamples(Dataset):
 
     def __init__(self, config: TrainConfig, index: pd.DataFrame, first: int, count: int) -> None:
         """Samples ``first`` … ``first + count`` of a run over the training chips of ``index``."""
-        self._config, self._first, self._count = config, first, count
-        rows = index[index["split"] == "train"].reset_index(drop=True)
+        self.config, self._first, self._count = config, first, count
+        self.rows = rows = index[index["split"] == "train"].reset_index(drop=True)
+        """The chips that train."""
         if rows.empty:
             raise InputError(f"{config.data.chips}: no chip may train (split train, licence {config.data.licences})")
         if config.data.unfinished and not rows.get("unfinished", pd.Series([0])).any():
             raise InputError(f"{config.data.chips}: no training chip shows an unfinished building; set data.unfinished to 0")
         self._sets = sorted(rows["data_set"].unique())
         self._shares = _shares(config.data.shares, rows, self._sets, config.data.chips)
+        self.shares = dict(zip(self._sets, self._shares, strict=True))
+        """Data set → share of the samples."""
         # Plain lists, not tables: there are hundreds of draws a second.
         self._rows = rows[["chip", "label_kind", "gsd_m", "sha256"]].to_dict("records")
         self._by_set = {name: _Lot.weighted(part.index, part["known_m2"]) for name, part in rows.groupby("data_set")}
@@ -64,13 +68,30 @@ class TrainingSamples(Dataset):
 
     def __getitem__(self, item: int) -> dict[str, Any]:
         """One sample as tensors; see ``detect.training.losses.network_loss`` for its parts."""
-        data = self._config.data
-        number = self._first + item
-        rng = np.random.default_rng([self._config.seed, number])
+        data = self.config.data
+        rng = np.random.default_rng([self.config.seed, self._first + item])
+        sample = self.draw(rng, data.drawn, data.simulated)
+        image = sample.chip.image
+        if rng.random() < data.coloured:
+            photometry = self._strong if data.strong and rng.random() < data.strong else self._photometry
+            photometry.set_random_seed(int(rng.integers(2**31)))
+            image = photometry(image=image)["image"]
+        targets = {name: a for head in TRAINED_HEADS for name, a in head.targets(sample, self.config.loss).items()}
+        return {"image": to_tensor(image), **{name: torch.from_numpy(array) for name, array in targets.items()}}
+
+    def draw(self, rng: np.random.Generator, drawn: float, simulated: float) -> Truth:
+        """One sample before its colours are changed.
+
+        Args:
+            rng: of all choices.
+            drawn: chance that its ground is drawn.
+            simulated: chance that rows of simulated blocks are painted on it.
+        """
+        data = self.config.data
         sun = augment.draw_sun(rng)
-        row = None if rng.random() < data.drawn else self._draw_row(rng)
+        row = None if rng.random() < drawn else self._draw_row(rng)
         own_m = rng.uniform(data.read_gsd_m(0), max(DRAWN_GSD_M, data.gsd_m)) if row is None else row["gsd_m"]
-        seen_m = max(own_m, rng.uniform(data.gsd_m, data.max_gsd_m)) if rng.random() < COARSENED else own_m
+        seen_m = max(own_m, rng.uniform(data.gsd_m, data.max_gsd_m)) if rng.random() < augment.COARSENED else own_m
         gsd_m = data.read_gsd_m(seen_m)
         if row is None:
             label_kind, chip = "outlines", augment.drawn(rng, gsd_m, data.chip_px, sun)
@@ -85,28 +106,23 @@ class TrainingSamples(Dataset):
             chip = augment.tint_roofs(rng, chip)
         if label_kind != "coarse" and data.recoloured and rng.random() < data.recoloured:
             chip = augment.recolour_roofs(rng, chip)
-        if rng.random() < data.simulated:
+        if rng.random() < simulated:
             chip, decided = augment.add_rows(rng, chip, gsd_m, sun)
             exact, separated = exact | decided, separated | decided
-        image = augment.coarsen(chip.image, gsd_m, seen_m) if seen_m > max(own_m, gsd_m) else chip.image
-        if rng.random() < data.coloured:
-            photometry = self._strong if data.strong and rng.random() < data.strong else self._photometry
-            photometry.set_random_seed(int(rng.integers(2**31)))
-            image = photometry(image=image)["image"]
-        truth = Truth(chip, gsd_m, exact, separated)
-        targets = {name: a for head in TRAINED_HEADS for name, a in head.targets(truth, self._config.loss).items()}
-        return {"image": to_tensor(image), **{name: torch.from_numpy(array) for name, array in targets.items()}}
+        if seen_m > max(own_m, gsd_m):
+            chip = replace(chip, image=augment.coarsen(chip.image, gsd_m, seen_m))
+        return Truth(chip, gsd_m, exact, separated)
 
     def _draw_row(self, rng: np.random.Generator) -> dict[str, Any]:
         """A row of the index; with ``seeks`` if the sample must show an unfinished building."""
-        if self._unfinished and rng.random() < self._config.data.unfinished:
+        if self._unfinished and rng.random() < self.config.data.unfinished:
             return self._rows[self._unfinished.draw(rng)] | {"seeks": True}
         return self._rows[self._by_set[self._sets[rng.choice(len(self._sets), p=self._shares)]].draw(rng)]
 
     def _chip(self, row: dict[str, Any]) -> Chip:
         name = row["chip"]
         if name not in self._chips:
-            self._chips[name] = mapped_chip(Path(self._config.data.chips), name, row["sha256"])
+            self._chips[name] = mapped_chip(Path(self.config.data.chips), name, row["sha256"])
         return self._chips[name]
 
     def _unfinished_pixel(self, rng: np.random.Generator, name: str, chip: Chip) -> tuple[int, int]:
@@ -146,7 +162,7 @@ def _shares(wanted: dict[str, float], rows: pd.DataFrame, sets: list[str], store
     return shares / shares.sum()
 
 
-def _one_thread(_number: int) -> None:
+def one_thread(_number: int) -> None:
     """Switch off the threads of OpenCV: there are as many workers as cores."""
     cv2.setNumThreads(1)
 
@@ -161,13 +177,18 @@ class ChipData(lightning.LightningDataModule):
         index = read_index(config.data.chips)
         may_train = index["licence"].map(lambda licence: allowed(licence, config.data.licences))
         self.index = index[may_train | (index["split"] != "train")].reset_index(drop=True)
+        self._batches: DeviceBatches | None = None
 
     def train_dataloader(self) -> DataLoader:
-        """The samples of the current epoch, in order."""
+        """The samples of the current epoch, in order; with ``data.device: gpu`` the numbers of its steps."""
         assert self.trainer is not None, "Lightning sets the trainer before it asks for data"
         data, trainer = self._config.data, self.trainer
+        steps = min(self._config.validate_every, self._config.steps)
+        if data.device == "gpu":
+            self._batches = self._batches or self._on_device(trainer.strategy.root_device)
+            return DataLoader(range(trainer.current_epoch * steps, (trainer.current_epoch + 1) * steps), batch_size=None)  # type: ignore[arg-type]
         world, rank = trainer.world_size, trainer.global_rank
-        per_epoch = min(self._config.validate_every, self._config.steps) * data.batch
+        per_epoch = steps * data.batch
         first = trainer.current_epoch * per_epoch * world + rank * per_epoch
         samples = TrainingSamples(self._config, self.index, first, per_epoch)
         return DataLoader(
@@ -176,8 +197,25 @@ class ChipData(lightning.LightningDataModule):
             num_workers=data.workers,
             drop_last=True,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_one_thread,
+            worker_init_fn=one_thread,
         )
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """With ``data.device: gpu``: number of a training step → its batch."""
+        if self._batches is None or self.trainer is None or not self.trainer.training:
+            return batch
+        return self._batches.batch(batch, self.trainer.global_rank)
+
+    def teardown(self, stage: str) -> None:
+        """Free the device, and stop what draws for it."""
+        if self._batches is not None:
+            self._batches.stop()
+            self._batches = None
+
+    def _on_device(self, device: torch.device) -> DeviceBatches:
+        from detect.training.device.batches import DeviceBatches  # it draws with the classes above
+
+        return DeviceBatches(self._config, self.index, device)
 
     def val_dataloader(self) -> DataLoader:
         """One empty batch: the task scores whole validation chips itself."""

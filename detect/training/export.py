@@ -22,14 +22,14 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from detect.base.errors import InputError
-from detect.base.files import whole_file, write_whole
+from detect.base.files import sha256_of, whole_file, write_whole
 from detect.base.stages import STAGE_WEIGHTS
 from detect.buildings.instances import InstanceParams
 from detect.datasets.chips import read_chip
 from detect.network.heads import HEAD_NAMES
 from detect.network.model import STRIDE, ProbabilityNetwork, load_network
 from detect.network.tensors import HALF
-from detect.network.weights import Weights, load_weights, sha256_of
+from detect.network.weights import Weights, load_weights
 from detect.training.calibration import calibration_of
 from detect.training.config import TrainConfig
 from detect.training.data import MEAN, SD

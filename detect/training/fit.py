@@ -169,11 +169,11 @@ def _refuse_code(path: Path) -> None:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, LookupError, OSError, EOFError) as cause:
         raise InputError(
-            f"{path}: is no checkpoint of detect fit, or holds more than tensors and plain values; it was not loaded"
+            f"{path}: is not a checkpoint of detect fit, or holds more than tensors and plain values; it was not loaded"
         ) from cause
     missing = {"state_dict", "optimizer_states", "loops"}.difference(content if isinstance(content, dict) else ())
     if missing:
-        raise InputError(f"{path}: is no checkpoint of detect fit, it lacks {', '.join(sorted(missing))}")
+        raise InputError(f"{path}: is not a checkpoint of detect fit: it lacks {', '.join(sorted(missing))}")
 
 
 def _trainer(settings: TrainConfig, out: Path) -> lightning.Trainer:

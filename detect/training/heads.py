@@ -21,6 +21,8 @@ from detect.base.stages import STAGE_WEIGHTS
 from detect.datasets.chips import UNKNOWN, Chip
 from detect.network.heads import BOUNDARY, FOOTPRINT, STAGE_HEADS
 from detect.training.config import LossConfig
+from detect.training.device import labels
+from detect.training.device.labels import Truths
 
 if TYPE_CHECKING:
     from detect.training.metrics import Tally
@@ -68,6 +70,8 @@ class TrainedHead:
     """Its channels of the network's output."""
     targets: Callable[[Truth, LossConfig], Mapping[str, NDArray]]
     """Arrays (H, W) that join the batch, by name."""
+    tensors: Callable[[Truths, LossConfig], Mapping[str, Tensor]]
+    """The same for a batch on a device, (N, H, W)."""
     loss: Callable[[Tensor, Mapping[str, Tensor]], Tensor]
     """Logits (N, channels, H, W) and batch → loss; 0, with a gradient of 0, if nothing is known."""
     distance: Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -94,6 +98,21 @@ def _boundary_targets(truth: Truth, _config: LossConfig) -> dict[str, NDArray]:
 
 def _stage_targets(truth: Truth, _config: LossConfig) -> dict[str, NDArray]:
     return {"stage": truth.chip.stage.astype(np.int64)}
+
+
+def _footprint_tensors(truths: Truths, config: LossConfig) -> dict[str, Tensor]:
+    reach_px = labels.reaches(config.gap_m, truths.gsd_m, least_px=1)
+    gap = labels.near(truths.footprint == 1, reach_px) & (truths.footprint == 0) & truths.exact
+    return {"footprint": truths.footprint, "weight": torch.where(gap, config.gap_weight, 1.0)}
+
+
+def _boundary_tensors(truths: Truths, _config: LossConfig) -> dict[str, Tensor]:
+    boundary = labels.boundaries(truths.instances, labels.reaches(BOUNDARY_M, truths.gsd_m, least_px=2))
+    return {"boundary": boundary.masked_fill_(~truths.separated | (truths.footprint == UNKNOWN), UNKNOWN)}
+
+
+def _stage_tensors(truths: Truths, _config: LossConfig) -> dict[str, Tensor]:
+    return {"stage": truths.stage.long()}
 
 
 def boundaries(instances: NDArray[np.uint16], gsd_m: float) -> NDArray[np.uint8]:
@@ -181,6 +200,7 @@ TRAINED_HEADS = (
         "footprint",
         slice(FOOTPRINT, FOOTPRINT + 1),
         targets=_footprint_targets,
+        tensors=_footprint_tensors,
         loss=_footprint_loss,
         distance=_binary_distance,
         weight=lambda config: 1.0,
@@ -190,6 +210,7 @@ TRAINED_HEADS = (
         "boundary",
         slice(BOUNDARY, BOUNDARY + 1),
         targets=_boundary_targets,
+        tensors=_boundary_tensors,
         loss=_boundary_loss,
         distance=_binary_distance,
         weight=lambda config: config.boundary,
@@ -199,6 +220,7 @@ TRAINED_HEADS = (
         "stage",
         STAGE_HEADS,
         targets=_stage_targets,
+        tensors=_stage_tensors,
         loss=_stage_loss,
         distance=_stage_distance,
         weight=lambda config: config.stage,

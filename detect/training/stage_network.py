@@ -1,4 +1,4 @@
-"""The second look at each building: an ImageNet encoder over two crops, pooled inside the footprint and around it, and one linear layer.
+"""The second model, for stages: an ImageNet encoder over two crops, pooled inside the footprint and around it, and one linear layer.
 
 It has frozen features and a linear layer, because there are only some hundred labelled unfinished buildings, too few for a
 decoder.

@@ -11,7 +11,7 @@ from shapely import affinity, box
 
 from detect.base.geometry import measure
 from detect.base.stages import STAGES
-from detect.census.count import take_census
+from detect.census.count import take_census, with_beds
 from detect.census.dormitories import add_dormitories
 from detect.census.profiles import load_profile
 from detect.census.sites import assign
@@ -41,7 +41,8 @@ def compound(count: int, seed: int) -> gpd.GeoDataFrame:
     shares = rng.dirichlet((0.5, 0.5, 0.5), count).reshape(-1, 3)
     table = gpd.GeoDataFrame(measure(shapes, CRS), geometry=gpd.GeoSeries(shapes, crs=CRS), crs=CRS)
     table["stage"], table["score"] = np.array(STAGES, object)[shares.argmax(axis=1)], rng.uniform(0.5, 1, count)
-    return add_dormitories(table.assign(**{f"p_{s}": shares[:, i] for i, s in enumerate(STAGES)}), PROFILE)
+    table = add_dormitories(table.assign(**{f"p_{s}": shares[:, i] for i, s in enumerate(STAGES)}), PROFILE)
+    return with_beds(table, PROFILE)
 
 
 def plots(*shapes: tuple[float, float, float, float]) -> gpd.GeoDataFrame:

@@ -19,6 +19,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.shutil import copy
+from rasterio.windows import Window
 
 from detect.cli import main as cli
 from detect.scene.dates import day_in
@@ -107,6 +108,19 @@ def _tiles(path: Path) -> None:
         _picture(path.with_name(f"{name}.tif"))
 
 
+def _sheets(path: Path) -> None:
+    """One picture in two sheets that touch; the seam cuts a row of blocks."""
+    whole = path.with_name("whole.tif")
+    _picture(whole)
+    with rasterio.open(whole) as source:
+        for name, row0, row1 in (("r1c1", 0, 70), ("r2c1", 70, source.height)):
+            window = Window(0, row0, source.width, row1 - row0)
+            profile = source.profile | {"height": window.height, "transform": source.window_transform(window)}
+            with rasterio.open(path.with_name(f"{name}.tif"), "w", **profile) as sheet:
+                sheet.write(source.read(window=window))
+    whole.unlink()
+
+
 def _item(path: Path) -> None:
     picture = path.with_name(f"{path.stem}_picture.tif")
     _picture(picture)
@@ -193,6 +207,7 @@ def _series(path: Path) -> None:
 # The first pattern that fits counts.
 PLACEHOLDERS: tuple[tuple[str, Callable[[Path], None]], ...] = (
     ("*tiles/[*].tif", _tiles),
+    ("sheets/[*].tif", _sheets),
     ("*.tif", _picture),
     ("*.vrt", _virtual),
     ("*.png", _screenshot),

@@ -157,6 +157,7 @@ def test_wrong_option_value_ends_with_one_line(
         ("predict a.tif --out o --bands 0,1,2", ["--bands", "0,1,2"]),
         ("predict a.tif --out o --date 2024-02-30", ["--date", "2024-02-30"]),
         ("predict a.tif --out o --date 24-2-3", ["--date"]),
+        ("predict a.tif --out o --date 2099-01-01", ["--date", "2099-01-01", "from 1940 to today"]),
         ("predict a.tif --out o --gsd 0", ["--gsd"]),
         ("predict a.tif --out o --gsd nan", ["--gsd"]),
         ("predict a.tif --out o --threshold 50", ["--threshold", "between 0 and 1"]),

@@ -152,7 +152,7 @@ class Place:
 
     def _shell(self, command: str) -> str | None:
         if not command.startswith("detect ") or re.search(r"[|<>$;`]", command):
-            return "is no plain detect command: make it one, or list it in NOT_RUN"
+            return "is not a plain detect command: make it one, or list it in NOT_RUN"
         words = [self._here(word) for word in shlex.split(command)[1:]]
         for word in words:
             if f"{word} ".startswith(self.server):

@@ -95,17 +95,24 @@ def test_fit_leaves_weights_that_predict_uses(
 
 
 @pytest.mark.parametrize(
-    ("at", "from_weights"),
-    [(1, False), (4, False), (4, True)],
-    ids=["before the first checkpoint", "after it", "from weights that teach and are kept in part"],
+    ("at", "kind"),
+    [(1, ""), (4, ""), (4, "weights"), (4, "device")],
+    ids=[
+        "before the first checkpoint",
+        "after it",
+        "from weights that teach and are kept in part",
+        "samples drawn on the device",
+    ],
 )
 def test_resumed_training_ends_as_if_it_had_not_been_interrupted(
-    at: int, from_weights: bool, chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at: int, kind: str, chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from detect.training.task import SegmentationTask
 
     more: list[str] = []
-    if from_weights:
+    if kind == "device":
+        more = ["data.device=gpu", "data.bank=40", "data.mixed=0.5", "data.drawn=0.1", "loss.consistency=0.1"]
+    if kind == "weights":
         assert fit(chips, tmp_path / "start", "seed=2") == 0
         start = tmp_path / "start" / "weights"
         more = [f"network.start={start}", f"network.teachers=[{start}]", "network.keep=0.3", "network.freeze=0.2",
@@ -144,7 +151,7 @@ def test_a_checkpoint_runs_nothing(chips: Path, tmp_path: Path, capsys: pytest.C
     capsys.readouterr()
     assert fit(chips, tmp_path / "again", "--resume", str(poisoned)) == 2
     assert capsys.readouterr().err.splitlines() == [
-        f"detect: error: {poisoned}: is no checkpoint of detect fit, or holds more than tensors and plain values; it was not loaded"
+        f"detect: error: {poisoned}: is not a checkpoint of detect fit, or holds more than tensors and plain values; it was not loaded"
     ]
     assert not made.exists()
 

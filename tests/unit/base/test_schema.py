@@ -41,7 +41,7 @@ def test_a_value_is_read_as_its_type_says() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": 1}, "'name' is 1; it must be a text"),
+        ({"name": 1}, "'name' is 1; it must be text"),
         ({"kind": "three"}, "'kind' is \"three\"; it must be one of one, two"),
         ({"inner": {}}, "'inner.size' is missing; it must be a whole number"),
         ({"inner": {"size": True}}, "'inner.size' is true; it must be a whole number"),
@@ -85,8 +85,8 @@ def test_tuples_and_whole_numbers_take_the_form_of_their_type() -> None:
         ({"share": 10**400}, f"'in.share' is 1{'0' * 56}…; it must be a number from 0 to 1"),
         ({"pair": [1]}, "'in.pair' is [1]; it must be a list of 2 numbers"),
         ({"pair": [1, None]}, "'in.pair[1]' is null; it must be a number"),
-        ({"pair": [1, 1]}, "'in' is impossible: both are 1"),
-        ({"names": "a"}, "'in.names' is \"a\"; it must be a list of texts"),
+        ({"pair": [1, 1]}, "'in' is not valid: both are 1"),
+        ({"names": "a"}, "'in.names' is \"a\"; it must be a list of strings"),
     ],
 )
 def test_limits_are_named(content: dict[str, Any], message: str) -> None:
@@ -95,9 +95,16 @@ def test_limits_are_named(content: dict[str, Any], message: str) -> None:
     assert str(error.value) == message
 
 
+def test_the_whole_content_has_no_key_to_name() -> None:
+    with pytest.raises(SchemaError, match=r"^the content is not valid: both are 1$"):
+        read(Limited, {"pair": [1, 1]})
+    with pytest.raises(SchemaError, match=r"^expected an object with keys, found null$"):
+        read(Limited, None)
+
+
 def test_strict_reading_refuses_unknown_keys_at_any_depth() -> None:
     assert read(dict[str, Limited], {"a": {"colour": 1}}) == {"a": Limited()}
     with pytest.raises(SchemaError, match=r"^unknown key 'a\.colour'; known are share, pair, names$"):
         read(dict[str, Limited], {"a": {"colour": 1}}, strict=True)
-    with pytest.raises(SchemaError, match=r"^it is 3; it must be an object with keys$"):
+    with pytest.raises(SchemaError, match=r"^expected an object with keys, found 3$"):
         read(Limited, 3)

@@ -39,7 +39,9 @@ def test_a_layer_is_the_first_or_the_one_named(tmp_path: Path) -> None:
     path = tmp_path / "two.gpkg"
     houses().to_file(path, layer="whole")
     houses().iloc[:1].to_file(path, layer="one")
-    assert [len(read_vector(path, layer)) for layer in (None, "whole", "one")] == [3, 3, 1]
+    assert [len(read_vector(path, layer)) for layer in ("whole", "one")] == [3, 1]
+    with pytest.warns(UserWarning, match=r"two.gpkg: read from its layer 'whole'; left out: one$"):
+        assert len(read_vector(path)) == 3
     with pytest.raises(InputError, match=r"two.gpkg: has no layer 'other'; it holds whole, one$"):
         read_vector(path, "other")
 
@@ -54,9 +56,9 @@ def test_an_empty_layer_is_a_table_without_rows(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("absent.gpkg", None, "no such file"),
-        ("notes.txt", "first\nsecond\n", "is no vector file that GDAL can open"),
-        ("broken.geojson", '{"type": "FeatureCollection", "feat', "is no vector file that GDAL can open"),
-        ("broken.parquet", "no\nparquet\n", "is no vector file that GDAL can open"),
+        ("notes.txt", "first\nsecond\n", "is not a vector file that GDAL can open"),
+        ("broken.geojson", '{"type": "FeatureCollection", "feat', "is not a vector file that GDAL can open"),
+        ("broken.parquet", "no\nparquet\n", "is not a vector file that GDAL can open"),
         ("plain.csv", "a,b\n1,2\n", "holds a table without geometries"),
     ],
 )

@@ -293,11 +293,11 @@ def test_without_a_plan_the_cleared_ground_is_filled() -> None:
     table, sites = row_of_blocks()
     found = census(table, sites, ground=cleared(pads=5))
     site = found["sites"][0]
-    room = site["ground"]
-    assert room["pads"] == 5 and room["fits"] > 20 and room["packing_from"] == "site"
+    ground = site["ground"]
+    assert ground["pads"] == 5 and ground["fits"] > 20 and ground["packing_from"] == "site"
     plan = site["planned_buildings"]
     assert site["planned_from"] == found["total"]["planned_from"] == "ground"
-    assert plan["estimate"] == 8 + round(room["fits"])
+    assert plan["estimate"] == 8 + round(ground["fits"])
     assert 8 + 5 - 3 <= plan["low"] < plan["estimate"] <= plan["high"], "at least the pads are built up"
     assert site["beds"]["planned"]["estimate"] == 256 * plan["estimate"]
     assert found["total"]["planned_buildings"] == plan
@@ -323,6 +323,12 @@ def test_given_and_filled_sites_add_up() -> None:
     assert found["total"]["planned_from"] == "given and ground"
     assert found["total"]["planned_buildings"]["estimate"] == a["planned_buildings"]["estimate"] + 40
     assert b["ground"]["cleared_km2"] == 0
+
+
+@pytest.mark.parametrize("stage", ["foundation", "incomplete", "complete"])
+def test_beds_are_those_of_dormitory_like_buildings_as_if_finished(stage: str) -> None:
+    table = buildings(("a", stage, 1), ("a", stage, 0)).assign(length_m=[50.0, 50.0]).drop(columns="beds")
+    assert with_beds(table, PROFILE)["beds"].tolist() == [256, 0]
 
 
 def test_storeys_from_shadows_scale_rooms_that_grow_with_them() -> None:

@@ -13,7 +13,7 @@ from shapely import box
 
 from detect.base.geometry import measure
 from detect.census.dormitories import add_dormitories
-from detect.census.ground import rooms, survey
+from detect.census.ground import capacities, survey
 from detect.census.profiles import load_profile
 from detect.census.sites import assign
 from detect.scene.scene import open_scene
@@ -107,19 +107,19 @@ def test_sites_outside_and_green_ones_hold_nothing(write_scene: WriteScene) -> N
 def test_more_fit_as_densely_as_the_finished_rows_stand(write_scene: WriteScene) -> None:
     sites, buildings = plots(all=at(0, 0, 240, 160)), standing()
     buildings["site"] = assign(buildings, sites)
-    (room,) = rooms(surveyed(painted(write_scene, []), sites, buildings), sites, buildings, PROFILE)
-    assert room.packing_from == "site" and room.pads == 0
+    (capacity,) = capacities(surveyed(painted(write_scene, []), sites, buildings), sites, buildings, PROFILE)
+    assert capacity.packing_from == "site" and capacity.pads == 0
     # Six blocks on about 112 × 72 m, gaps of 12 m halved around them.
-    assert room.packing_per_km2 == pytest.approx(6 / (112 * 72) * 1e6, rel=0.1)
+    assert capacity.packing_per_km2 == pytest.approx(6 / (112 * 72) * 1e6, rel=0.1)
     # A lattice of steps of 56 × 24 m would have nine more places in the yard.
-    assert room.fits is not None and 6 <= room.fits <= 15
+    assert capacity.fits is not None and 6 <= capacity.fits <= 15
 
 
 def test_a_plot_without_rows_is_packed_as_the_others(write_scene: WriteScene) -> None:
     sites, buildings = plots(built=at(0, 0, 125, 160), empty=at(135, 0, 105, 160)), standing()
     buildings["site"] = assign(buildings, sites)
     ground = surveyed(painted(write_scene, []), sites, buildings)
-    built, empty = rooms(ground, sites, buildings, PROFILE)
+    built, empty = capacities(ground, sites, buildings, PROFILE)
     assert (built.packing_from, empty.packing_from) == ("site", "all sites")
     assert empty.packing_per_km2 == built.packing_per_km2
     assert empty.fits is not None and 4 <= empty.fits <= 8, "75 × 120 m of the yard"
@@ -128,8 +128,8 @@ def test_a_plot_without_rows_is_packed_as_the_others(write_scene: WriteScene) ->
 def test_nothing_of_the_type_tells_no_packing(write_scene: WriteScene) -> None:
     sites, none = plots(all=at(0, 0, 240, 160)), standing().iloc[:0]
     none = none.assign(site=np.array([], object))
-    (room,) = rooms(surveyed(painted(write_scene, []), sites, none), sites, none, PROFILE)
-    assert room.fits is None and room.packing_from is None and room.cleared_km2 > 0.02
+    (capacity,) = capacities(surveyed(painted(write_scene, []), sites, none), sites, none, PROFILE)
+    assert capacity.fits is None and capacity.packing_from is None and capacity.cleared_km2 > 0.02
 
 
 def test_pads_fit_at_least(write_scene: WriteScene) -> None:
@@ -140,5 +140,5 @@ def test_pads_fit_at_least(write_scene: WriteScene) -> None:
         geometry=[at(132, 20 + 24 * k, 44, 12) for k in range(3)],
         crs=CRS,
     )
-    (room,) = rooms(ground, sites, buildings, PROFILE)
-    assert (room.pads, room.fits, room.cleared_km2) == (3, 3.0, 0.0)
+    (capacity,) = capacities(ground, sites, buildings, PROFILE)
+    assert (capacity.pads, capacity.fits, capacity.cleared_km2) == (3, 3.0, 0.0)

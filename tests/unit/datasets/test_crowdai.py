@@ -98,8 +98,8 @@ RUN_LENGTH = _annotation(1, 1, []) | {"segmentation": {"counts": "x", "size": [1
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("{", "no COCO file"),
-        ('{"images": []}', "no COCO file"),
+        ("{", "not a COCO file"),
+        ('{"images": []}', "not a COCO file"),
         (json.dumps(_content({1: 0}) | {"annotations": [RUN_LENGTH]}), "run-length"),
     ],
 )

@@ -82,5 +82,5 @@ def test_a_missing_folder_is_named(tmp_path: Path, missing: str) -> None:
 def test_broken_xml_is_named(tmp_path: Path) -> None:
     broken = csds(tmp_path / "source") / "raw" / "annotations" / "AOD" / "almaty" / "almaty_3" / "annotations.xml"
     broken.write_text("<annotations><image")
-    with pytest.raises(InputError, match=r"annotations\.xml: is no XML"):
+    with pytest.raises(InputError, match=r"annotations\.xml: is not valid XML"):
         prepare("csds", tmp_path / "source", tmp_path / "chips")

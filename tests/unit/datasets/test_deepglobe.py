@@ -67,7 +67,7 @@ def test_a_missing_piece_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no row for AOI_3_Paris_img12"):
         prepare("deepglobe", source, tmp_path / "chips")
     table.write_text("ImageId,Confidence\nAOI_3_Paris_img1,1\n")
-    with pytest.raises(InputError, match=r"Solutions\.csv: is no table with ImageId and PolygonWKT_Pix"):
+    with pytest.raises(InputError, match=r"Solutions\.csv: is not a table with ImageId and PolygonWKT_Pix"):
         prepare("deepglobe", source, tmp_path / "chips")
     table.unlink()
     with pytest.raises(InputError, match=r"summaryData.*\.csv: no such file"):

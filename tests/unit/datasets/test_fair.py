@@ -97,7 +97,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_page_saved_as_a_tile_is_named(tmp_path: Path) -> None:
     folder = write_input(tmp_path / "banepa", *BANEPA)
     (folder / "OAM-386802-219600-19.png").write_text("<html>404 Not Found</html>")
-    with pytest.raises(InputError, match=r"OAM-386802-219600-19\.png: is no PNG"):
+    with pytest.raises(InputError, match=r"OAM-386802-219600-19\.png: is not a readable PNG"):
         prepare("fair", folder, tmp_path / "chips")
 
 

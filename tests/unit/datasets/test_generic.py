@@ -249,7 +249,7 @@ def test_what_is_missing_or_unclear_is_named(tmp_path: Path) -> None:
     refused(r"second vector file of town")
     for path in source.glob("town.s*"):
         path.unlink()
-    refused(r"town\.gpkg: is no vector file")
+    refused(r"town\.gpkg: is not a vector file")
     scene(source, "town.tiff")
     refused("name of two rasters")
 

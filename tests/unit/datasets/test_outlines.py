@@ -106,7 +106,7 @@ def test_a_missing_image_and_an_empty_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"0\.json: names the image pictures/town\.png"):
         prepare("outlines", folder, tmp_path / "chips")
     (folder / "0.json").write_text("{")
-    with pytest.raises(InputError, match=r"0\.json: is no JSON"):
+    with pytest.raises(InputError, match=r"0\.json: is not valid JSON"):
         prepare("outlines", folder, tmp_path / "chips")
     (folder / "0.json").unlink()
     with pytest.raises(InputError, match=r"holds no \.json"):

@@ -107,7 +107,7 @@ def test_a_site_on_top_of_another_makes_it_doubtful(tmp_path: Path) -> None:
     [
         ("AE_R001/north.tif", "has no day"),
         ("north/2019-10-15.tif", "has no region"),
-        ("AE_R001/2019-02-31.tif", "is no day"),
+        ("AE_R001/2019-02-31.tif", "is not a date"),
         ("US_R007/2019-10-15.tif", r"site_models/US_R007_\*\.geojson: no such file"),
     ],
 )

@@ -102,7 +102,7 @@ def test_a_missing_piece_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"palu-tsunami_00000003_pre_disaster\.json: holds no features"):
         prepare("xbd", source, tmp_path / "chips")
     label.write_text("")
-    with pytest.raises(InputError, match=r"palu-tsunami_00000003_pre_disaster\.json: is no JSON"):
+    with pytest.raises(InputError, match=r"palu-tsunami_00000003_pre_disaster\.json: is not valid JSON"):
         prepare("xbd", source, tmp_path / "chips")
     label.unlink()
     with pytest.raises(InputError, match=r"palu-tsunami_00000003_pre_disaster\.json: missing"):

@@ -77,7 +77,7 @@ def test_as_a_mapping_a_card_is_its_json() -> None:
 @pytest.mark.parametrize(
     ("keys", "wanted"),
     [
-        ("name", "a text"),
+        ("name", "non-empty text"),
         ("files", "an object with keys"),
         ("heads", f"the heads that this version runs, {', '.join(HEAD_NAMES)}"),
         ("gsd_m", "a number above 0"),
@@ -88,7 +88,7 @@ def test_as_a_mapping_a_card_is_its_json() -> None:
         ("architecture", "an object with keys"),
         ("thresholds.footprint", "a number from 0 to 1"),
         ("thresholds.min_area_m2", "a number"),
-        ("files.onnx.sha256", "a text"),
+        ("files.onnx.sha256", "non-empty text"),
     ],
 )
 def test_a_missing_key_is_named_with_the_file_and_what_is_wanted(tmp_path: Path, keys: str, wanted: str) -> None:
@@ -116,7 +116,7 @@ def test_a_missing_key_is_named_with_the_file_and_what_is_wanted(tmp_path: Path,
         ("calibration.stage_class_weights", [1], "a list of 3 numbers"),
         ("brightness", [1], "an object with keys"),
         ("files", {"onnx": "tiny.onnx"}, "an object with keys"),
-        ("bands", "rgb", "a list of texts"),
+        ("bands", "rgb", "a list of strings"),
     ],
 )
 def test_an_impossible_value_is_named_with_its_key(keys: str, value: Any, wanted: str) -> None:
@@ -128,19 +128,19 @@ def test_an_impossible_value_is_named_with_its_key(keys: str, value: Any, wanted
 
 @pytest.mark.parametrize("tile", [{"core_px": 500}, {"halo_px": 100}, {"stride_px": 0}])
 def test_a_tile_on_which_parts_and_whole_disagree_is_refused(tile: dict[str, int]) -> None:
-    with pytest.raises(InputError, match=r"'tile' is impossible: (core|halo|stride)_px must be"):
+    with pytest.raises(InputError, match=r"'tile' is not valid: (core|halo|stride)_px must be"):
         card_from(least_card() | {"tile": least_card()["tile"] | tile}, "tiny.json")
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00", b""])
-def test_a_file_that_is_no_json_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_json_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "tiny.json").write_bytes(content)
-    with pytest.raises(InputError, match="is no readable card"):
+    with pytest.raises(InputError, match="is not a readable card"):
         read_card(tmp_path / "tiny.json")
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "null", '"name"'])
 def test_json_that_is_no_object_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "tiny.json").write_text(content)
-    with pytest.raises(InputError, match=r"is no card of detect's weights"):
+    with pytest.raises(InputError, match=r"is not a card of detect's weights"):
         read_card(tmp_path / "tiny.json")

@@ -1,4 +1,4 @@
-"""The second look: crops lie where the footprint says, and a building's answer is its own."""
+"""The second model, for stages: crops lie where the footprint says, and a building's answer is its own."""
 
 from __future__ import annotations
 

@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from detect.base.errors import InputError
+from detect.base.files import sha256_of
 from detect.network import backends
 from detect.network.model import ProbabilityNetwork, build_network, load_network, start_from
 from detect.network.tensors import is_quantised, tensors_of
-from detect.network.weights import load_weights, sha256_of
+from detect.network.weights import load_weights
 from detect.training.export import export, to_onnx
 from tests.unit.network.test_card import least_card
 
@@ -133,7 +134,7 @@ def test_a_card_of_another_architecture_is_refused(new: Path) -> None:
 
 def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tiny.onnx").write_bytes(b"no graph")
-    with pytest.raises(InputError, match=r"tiny\.onnx: is no ONNX file"):
+    with pytest.raises(InputError, match=r"tiny\.onnx: is not a valid ONNX file"):
         load_network(load_weights(write(tmp_path, (tmp_path / "tiny.onnx",))))
 
 

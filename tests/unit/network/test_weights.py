@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from detect.base.errors import InputError
+from detect.base.files import sha256_of
 from detect.network import weights as weights_module
 from detect.network.lattice import Lattice
-from detect.network.weights import load_weights, sha256_of
+from detect.network.weights import load_weights
 from tests.unit.network.test_card import least_card
 
 CONTENT = {"onnx": b"graph", "safetensors": b"numbers"}

@@ -15,8 +15,9 @@ from pystac.extensions.mlm import MLMExtension
 from pystac.extensions.projection import ProjectionExtension
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
+from detect.base.files import sha256_of
 from detect.network.card import card_from
-from detect.network.weights import load_weights, sha256_of
+from detect.network.weights import load_weights
 from detect.results.files import OUTPUTS
 from detect.results.stac_item import stac_item, write_item
 from detect.scene.scene import Scene, open_scene

@@ -205,12 +205,19 @@ def test_overlapping_scenes_count_each_building_once(request: pytest.FixtureRequ
     assert sum(len(r.buildings) for r in dated) > len(west.buildings) + len(east.buildings)
 
 
-def test_two_scenes_of_one_name_are_refused(tiny_scene: Path, tmp_path: Path) -> None:
+def test_scenes_of_one_name_get_folders_of_their_own(tiny_scene: Path, empty_scene: Path, tmp_path: Path) -> None:
     (tmp_path / "copy").mkdir()
-    twin = tmp_path / "copy" / tiny_scene.name
-    twin.write_bytes(tiny_scene.read_bytes())
-    with pytest.raises(InputError, match="rename"):
-        detect.predict([tiny_scene, twin], tmp_path / "out")
+    twin = shutil.copy(empty_scene, tmp_path / "copy" / tiny_scene.name)
+    first, second = detect.predict([tiny_scene, twin], tmp_path / "out", date="2024-06-01")
+    assert [r.folder.name for r in (first, second)] == [f"{tiny_scene.parent.name}-tiny", "copy-tiny"]
+    assert all(any(f"this one is called '{r.folder.name}'" in w for w in r.summary["warnings"]) for r in (first, second))
+    assert len(first.buildings) > len(second.buildings) == 0
+
+
+def test_a_scene_that_is_given_twice_is_refused(tiny_scene: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="given twice"):
+        detect.predict([tiny_scene, tiny_scene], tmp_path / "out")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["tiny"]
 
 
 def test_errors_of_several_scenes_are_told_together(tiny_scene: Path, tmp_path: Path) -> None:

@@ -67,4 +67,17 @@ def test_not_a_number_hides_no_collar() -> None:
     values[:, 50:] = np.nan
     assert collar_value(values) == -9999
     assert collar_value(np.full((3, 4, 4), np.nan, np.float32)) is None
-    assert collar_value(np.full((3, 4, 4), 7, np.float32)) == 7
+
+
+@pytest.mark.parametrize("value", [7, 240, 255])
+def test_a_picture_of_one_value_is_ground_and_so_is_a_flat_quarter_of_no_usual_filling(value: int) -> None:
+    assert collar_value(np.full((3, 40, 40), value, np.uint8)) is None
+    values = picture("uint8", 20, 200)
+    values[:, 30:, 40:] = value
+    assert collar_value(values) == (255 if value == 255 else None)
+
+
+def test_a_tiny_picture_tells_too_little() -> None:
+    values = picture("uint8", 20, 200)[:, :20]
+    values[:, :, :9] = 255
+    assert collar_value(values) is None

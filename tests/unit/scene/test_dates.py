@@ -118,6 +118,15 @@ def test_a_month_in_the_name_agrees_with_its_days(write_scene: WriteScene) -> No
         assert len(open_scene(path).warnings) == count
 
 
+def test_a_month_in_the_name_agrees_with_a_given_day(write_scene: WriteScene) -> None:
+    path = write_scene(name="mosaic_2020_01.tif")
+    scene = open_scene(path, date="2020-01-15")
+    assert (scene.date, scene.warnings) == ("2020-01-15", ())
+    assert open_scene(path, date="2020-02-15").warnings == (
+        "date: 2020-02-15 (--date) was taken; 2020-01-01 (file name) contradicts it",
+    )
+
+
 def test_acquisition_metadata_of_a_provider(write_scene: WriteScene, tmp_path: Path) -> None:
     path = write_scene(name="wv.tif")
     (tmp_path / "wv.IMD").write_text(
@@ -145,5 +154,11 @@ def test_a_json_that_is_no_item_says_nothing(write_scene: WriteScene, tmp_path: 
 
 
 def test_a_given_day_must_be_one(write_scene: WriteScene) -> None:
-    with pytest.raises(InputError, match="--date '2023-02-31': no day"):
+    with pytest.raises(InputError, match="--date: '2023-02-31' is not a date written YYYY-MM-DD"):
         open_scene(write_scene(), date="2023-02-31")
+
+
+@pytest.mark.parametrize("day", ["1939-12-31", "2099-01-01"])
+def test_a_given_day_is_neither_too_early_nor_in_the_future(write_scene: WriteScene, day: str) -> None:
+    with pytest.raises(InputError, match=f"--date: '{day}' is not a date from 1940 to today"):
+        open_scene(write_scene(), date=day)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from detect.base.errors import InputError
-from detect.scene.sources import Source, sources
+from detect.scene.sources import Source, distinct, sources
 
 PICTURE = {"href": "./pictures/a.tif", "type": "image/tiff; application=geotiff; profile=cloud-optimized", "roles": ["data"]}
 
@@ -92,3 +92,28 @@ def test_other_documents_are_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "x.geojson").write_text(content)
     with pytest.raises(InputError, match=r"x\.geojson"):
         sources([tmp_path / "x.geojson"])
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["a/x.tif", "a/y.tif"], [None, None]),
+        (["june/s.tif", "july/s.tif", "july/t.tif"], ["june-s", "july-s", None]),
+        (["2023/june/s.tif", "2024/june/s.tif"], ["2023-june-s", "2024-june-s"]),
+        (["a/s.tif", "b/s.tif", "b/a-s.tif"], None),
+        (["a/s.tif", "a/s.jp2"], ["s-1", "s-2"]),
+        (["https://one.example/my place/s.tif?key=1", "https://two.example/b/s.tif"], ["my_place-s", "b-s"]),
+        (["a/s.tif", "a/s.tif"], [None, None]),
+    ],
+)
+def test_scenes_of_one_name_get_names_that_differ(paths: list[str], names: list[str | None] | None) -> None:
+    found = distinct([Source(path) for path in paths])
+    assert [source.path for source in found] == paths
+    if names is None:
+        assert len({source.name or Path(source.path).stem for source in found}) == len(paths), "no new name is one that is there"
+    else:
+        assert [source.name for source in found] == names
+
+
+def test_items_of_one_name_get_numbers() -> None:
+    assert [s.name for s in distinct([Source("p/a.tif", "item"), Source("p/b.tif", "item")])] == ["item-1", "item-2"]

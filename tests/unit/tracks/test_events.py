@@ -39,7 +39,7 @@ def test_base_date() -> None:
     for wrong in ("2023-12-31", "2024-03-01", "2025-01-01"):
         with pytest.raises(InputError, match=r"--since .* the dates go from 2024-01-01 to 2024-03-01"):
             base_date(dates, wrong)
-    with pytest.raises(InputError, match="no day"):
+    with pytest.raises(InputError, match="'soon': not a date"):
         base_date(dates, "soon")
 
 

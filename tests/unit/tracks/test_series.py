@@ -13,7 +13,7 @@ import shapely
 
 from detect.base.errors import InputError
 from detect.base.vectors import geometries_of
-from detect.tracks.series import load_series, probability_within
+from detect.tracks.series import Snapshot, load_series, probability_within
 from tests.unit.tracks.drawn_series import PLANE, DrawnSeries, draw_series, write_result
 
 
@@ -114,6 +114,36 @@ def test_two_results_of_one_date_are_one(drawn: DrawnSeries, tmp_path: Path) -> 
     assert len(series.snapshots[1].buildings) == len(whole.buildings)
     assert series.snapshots[1].observed.area == pytest.approx(whole.observed.area, rel=0.02)
     assert any("several results" in w for w in series.warnings)
+
+
+def in_sheets(snapshot: Snapshot, folder: Path) -> list[Path]:
+    """Results of a western and an eastern sheet that meet in the middle of a building and cut it."""
+    west, south, east, north = snapshot.observed.bounds
+    seam = geometries_of(snapshot.buildings)[0].centroid.x
+    folders = []
+    for name, part in (("west", shapely.box(west, south, seam, north)), ("east", shapely.box(seam, south, east, north))):
+        shapes = shapely.intersection(geometries_of(snapshot.buildings), part)
+        shown = snapshot.buildings.set_geometry(shapes)[shapely.area(shapes) > 1].reset_index(drop=True)
+        folders.append(write_result(folder / name, replace(snapshot, buildings=shown, observed=part)))
+    return folders
+
+
+def test_sheets_that_meet_are_one_place_at_each_date(drawn: DrawnSeries, tmp_path: Path) -> None:
+    folders = [f for t in (0, 2) for f in in_sheets(drawn.snapshots[t], tmp_path / str(t))]
+    series = load_series(folders)
+    assert len(series.snapshots) == 2
+    for t, snapshot in zip((0, 2), series.snapshots, strict=True):
+        cut = len(snapshot.buildings) - len(drawn.snapshots[t].buildings)
+        assert cut >= 1
+        assert any(w.startswith(snapshot.date) and f"{cut} may be cut where sheets meet" in w for w in series.warnings)
+
+
+def test_a_place_apart_is_refused_though_it_is_of_one_date(drawn: DrawnSeries, tmp_path: Path) -> None:
+    here = [write_result(tmp_path / str(t), drawn.snapshots[t]) for t in (0, 2)]
+    west, _, east, _ = drawn.snapshots[0].observed.bounds
+    apart = write_result(tmp_path / "apart", drawn.snapshots[0].moved((east - west + 50, 0.0)))
+    with pytest.raises(InputError, match="another place"):
+        load_series([*here, apart])
 
 
 def test_sites_of_the_latest_result(drawn: DrawnSeries, tmp_path: Path) -> None:

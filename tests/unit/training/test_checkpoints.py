@@ -32,7 +32,7 @@ def test_code_is_refused_and_does_not_run(where: str, tmp_path: Path) -> None:
     made, path = tmp_path / "made", tmp_path / "poisoned.ckpt"
     payload = Payload(made)
     torch.save(payload if where == "alone" else {"state_dict": {"a": torch.zeros(2)}, "loops": payload}, path)
-    with pytest.raises(InputError, match=r"poisoned\.ckpt: is no checkpoint .* it was not loaded"):
+    with pytest.raises(InputError, match=r"poisoned\.ckpt: is not a checkpoint .* it was not loaded"):
         resume(path)
     assert not made.exists()
 
@@ -40,7 +40,7 @@ def test_code_is_refused_and_does_not_run(where: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"no pickle", b"PK\x03\x04 no zip"])
 def test_another_file_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "other.ckpt").write_bytes(content)
-    with pytest.raises(InputError, match=r"other\.ckpt: is no checkpoint"):
+    with pytest.raises(InputError, match=r"other\.ckpt: is not a checkpoint"):
         resume(tmp_path / "other.ckpt")
 
 

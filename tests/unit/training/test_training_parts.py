@@ -15,10 +15,11 @@ from torch.optim import lr_scheduler
 from torch.utils.data import default_collate
 
 from detect.base.errors import InputError
+from detect.base.files import sha256_of
 from detect.buildings.instances import InstanceParams
 from detect.datasets.chips import UNKNOWN, Chip, ChipRow, mapped_chip, read_chip, read_index, write_chip, write_index
 from detect.network.heads import HEADS
-from detect.network.weights import load_weights, sha256_of
+from detect.network.weights import load_weights
 from detect.training import augment
 from detect.training.config import LossConfig, load_config
 from detect.training.data import ChipData, TrainingSamples
