@@ -405,3 +405,12 @@ def test_what_is_checked_no_longer_widens_the_interval() -> None:
     table, rates = buildings(*[("a", "complete", 1.0)] * 40), measured_sites(0.7, 1.0, 1.4)
     widths = [width(census(table.assign(certain=np.arange(40) < n), rates=rates)["total"]["buildings"]) for n in (0, 20, 39)]
     assert widths[0] > widths[1] > widths[2]
+
+
+def test_small_buildings_are_in_more_doubt_where_they_were_miscounted() -> None:
+    rates = [
+        {"place": str(i), "by_size": {}, "sites": [[40, 40, 0], [40, round(40 * e), 40]]} for i, e in enumerate((0.5, 1, 2) * 5)
+    ]
+    table = buildings(*[("a", "complete", 1)] * 40)
+    large, small = (census(table.assign(area_m2=area), rates=rates)["total"]["buildings"] for area in (720.0, 40.0))
+    assert width(small) > 2 * width(large)
