@@ -2,7 +2,7 @@
 
 ``plan``     the choices for a batch, drawn on the host
 ``moves``    from the host to the device
-``pixels``   the chips on the device
+``pixels``   the chips on the device, and the search for squares in them
 ``cut``      squares of chips, turned and resampled
 ``roofs``    roofs in other tones and colours
 ``looks``    colour, contrast, blur, noise, compression, coarser sensors

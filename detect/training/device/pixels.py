@@ -1,4 +1,4 @@
-"""The training chips on the device, pixel after pixel, with what finding a square in them takes."""
+"""The training chips on the device, pixel after pixel, and the sums by which squares that show a building are found."""
 
 from __future__ import annotations
 
