@@ -35,7 +35,8 @@ def test_every_option_of_the_command_line_arrives() -> None:
     arguments = _parser().parse_args(["predict", "a.tif", "--out", "o", *GIVEN.split()])
     expected = PredictOptions(
         weights="deep-int8", structure="house", device="cuda:1", workers=3, dask="local", asset="visual", bands=(3, 2, 1),
-        date="2024-02-29", sun_deg=(40.0, 150.0), gsd_m=0.5, min_area_m2=20.0, threshold=0.6, tta=True, block_px=512, overwrite=True, join=True,
+        date="2024-02-29", sun_deg=(40.0, 150.0), gsd_m=0.5, min_area_m2=20.0, threshold=0.6, tta=True, block_px=512, overwrite=True,
+        join=True,
     )  # fmt: skip
     assert options_from(arguments, PredictOptions) == expected
     differ = {f.name for f in fields(PredictOptions) if getattr(expected, f.name) == f.default}
