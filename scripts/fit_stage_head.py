@@ -38,6 +38,7 @@ from detect.base.files import sha256_of
 from detect.base.geometry import measure
 from detect.base.resources import resource_path
 from detect.base.stages import STAGES, pool
+from detect.base.values import TOP
 from detect.datasets.images import vector
 from detect.datasets.samples import SWAPPED, drawings_of
 from detect.network.heads import STAGE_HEADS
@@ -383,7 +384,7 @@ def first_look(weights: Weights, crops: NDArray[np.uint8]) -> NDArray[np.float64
         class_weights = tuple(weights.card["calibration"]["stage_class_weights"])
         stages.append(
             pool(
-                (heads[STAGE_HEADS][:, footprint] * 254).astype(np.uint8), labels, 1, weights.temperature("stage"), class_weights
+                (heads[STAGE_HEADS][:, footprint] * TOP).astype(np.uint8), labels, 1, weights.temperature("stage"), class_weights
             )[0]
         )
     return np.stack(stages)

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
-from detect.network.tensors import is_quantised
 from detect.network.weights import Weights
 
 
@@ -141,6 +140,8 @@ def open_backend(weights: Weights, device: str = "auto", threads: int | None = N
         InputError: unknown device, or one that this installation cannot use.
     """
     if device == "auto":
+        from detect.network.tensors import is_quantised
+
         device = "cuda" if _cuda_is_there() and not is_quantised(weights) else "cpu"
     return BACKENDS[known_device(device).partition(":")[0]](weights, device, threads)
 

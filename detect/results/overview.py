@@ -119,9 +119,8 @@ def _tinted(picture: NDArray[np.uint8], buildings: gpd.GeoDataFrame, grid: WorkG
     """The picture (H, W, 3) with the pixels that buildings touch tinted in the colours of their stages."""
     codes = buildings["stage"].map({stage: i for i, stage in enumerate(STAGE_COLOURS_RGB, start=1)}).to_numpy()
     geometries, touched = geometries_of(buildings), np.zeros(grid.size_hw, np.uint8)
-    for some in np.array_split(
-        np.arange(len(buildings)), -(-len(buildings) // 5000)
-    ):  # rasterio converts each one to a dictionary
+    parts = -(-len(buildings) // 5000)  # rasterio converts each building to a dictionary
+    for some in np.array_split(np.arange(len(buildings)), parts):
         pairs = zip(geometries[some], codes[some].tolist(), strict=True)
         rasterize(pairs, out=touched, transform=grid.transform, all_touched=True)
     tinted = picture.copy()

@@ -2,9 +2,8 @@
 
 Levels are halvings: 0 has the scene's own pixels (square on the ground), level k pixels of 2ᵏ times their side. The whole scene
 is stored from the finest level of at most ``WHOLE_PX`` pixels upwards. If that is not level 0, tiles of level 0 are added while
-they fit into
-``BUDGET_BYTES``: first those around the given buildings, in their order, then from the top. JPEG is used because WebP of the same
-quality saved 4 % of the bytes and took 14 times as long (measured on 0.3 m imagery).
+they fit into ``BUDGET_BYTES``: first those around the given buildings, in their order, then from the top. JPEG is used because WebP
+of the same quality saved 4 % of the bytes and took 14 times as long (measured on 0.3 m imagery).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A STAC 1.1 item (https://stacspec.org) with the extensions MLM 1.4 (the model), 
 2.0 (what the pixels mean), file 2.1 (the checksum of the weights). What STAC requires and a scene may lack:
 
 - The day is unknown: ``datetime`` is null, and the start and end that STAC then requires are 1900 and 9999, which exclude
-nothing.
+  nothing.
 - No georeference: ``geometry`` is null, hence no ``bbox``, and ``proj:code`` is null; transforms give metres from the upper left corner.
 """
 

@@ -179,8 +179,6 @@ def _ground_size(
     """Ground size of a pixel (row, col), metres; an InputError if it is too coarse for buildings."""
     gsd_rc_m = ground_size_m(transform, size_hw, crs)
     mean_gsd_m = sum(gsd_rc_m) / 2
-    if not math.isfinite(mean_gsd_m) or mean_gsd_m <= 0:
-        raise InputError(f"{path}: its georeference gives no ground size; check it with gdalinfo")
     if mean_gsd_m > coarsest_gsd_m:
         raise InputError(f"{path}: its pixels are {mean_gsd_m:.2f} m on the ground; buildings need {coarsest_gsd_m:g} m or finer")
     return gsd_rc_m

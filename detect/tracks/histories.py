@@ -140,8 +140,7 @@ def _likelihood(evidence: Evidence, rates: NDArray[np.float64]) -> NDArray[np.fl
 
     A detection of score p has density 2p if there is a building and 2(1 − p) if there is none. Where nothing was detected, the
     mean p of the probability map inside the footprint has density 9(1 − p)⁸ over bare ground, where it is nearly always near 0,
-    and
-    6p(1 − p) where a building was missed. Both are assumed; p is calibrated.
+    and 6p(1 − p) where a building was missed. Both are assumed; p is calibrated.
     """
     unknown = np.isnan(evidence.score)
     p = np.clip(np.where(unknown, 0.5, evidence.score), _DOUBT, 1 - _DOUBT)

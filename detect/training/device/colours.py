@@ -90,5 +90,5 @@ def _quantised(planes: Tensor, table: Tensor) -> Tensor:
     cosines = torch.cos((at + 0.5) * at[:, None] * (torch.pi / 8)) / 2
     cosines[0] /= 2**0.5
     blocks = planes.reshape(count, bands * height // 8, 8, width // 8, 8)
-    steps = torch.einsum("ui,nbicj,vj->nbucv", cosines, blocks, cosines).div_(table[:, :, :, :, :]).round_().mul_(table)
+    steps = torch.einsum("ui,nbicj,vj->nbucv", cosines, blocks, cosines).div_(table).round_().mul_(table)
     return torch.einsum("ui,nbucv,vj->nbicj", cosines, steps, cosines).reshape(planes.shape)
