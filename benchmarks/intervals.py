@@ -42,7 +42,8 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from detect.base.geometry import measure
 from detect.base.values import NO_DATA, TOP
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
-from detect.census.count import DRAWS, HIGH, LOW, take_census
+from detect.census.count import HIGH, LOW, take_census
+from detect.census.draws import DRAWS
 from detect.census.profiles import load_profile
 from detect.census.rates import count_rates
 from detect.census.spread import SITE_BUILDINGS, draw_spread, inside, numbers_of, squares

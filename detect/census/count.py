@@ -31,27 +31,21 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
-from numpy.typing import NDArray
 
 from detect.base.notices import Code, Notice
 from detect.base.stages import STAGES
+from detect.census.draws import DRAWS, SEED, Draws, Place, TrueNumbers, true_numbers
 from detect.census.ground import Capacity, capacities
-from detect.census.profiles import Assumed, StructureProfile
-from detect.census.rates import DORMITORY, DOUBTFUL_BELOW, SIZES_M2, Rates, draw_place, size_classes, stage_recall, stage_shares
+from detect.census.profiles import StructureProfile
+from detect.census.rates import Rates
 from detect.census.shadows import Storeys, storeys
-from detect.census.spread import SMALL_M2, draw_spread
 
-DRAWS = 4000
 LOW, HIGH = 0.05, 0.95
-SEED = 20_240_601
-PRIOR_BUILDINGS = 10.0
-"""The network's stage probabilities count as much as this number of buildings whose true stage was checked."""
 PACKING_SD = 0.1
 """Relative standard deviation of the density at which cleared ground will be built up."""
 # For weights without measured rates: half of the detections may be wrong, and half of the buildings may be missed.
 UNKNOWN_RATES = ({"place": "unknown", "matched": 1, "predicted": 2, "reference": 2},)
 Count = dict[str, int]
-Draws = NDArray[np.float64]
 
 
 def take_census(
@@ -77,12 +71,12 @@ def take_census(
         ``total`` sums the sites; every building counts once. A count is ``{"estimate", "low", "high"}`` in whole numbers.
     """
     measured = _measured_storeys(buildings)
-    place = _Place(rates or UNKNOWN_RATES, profile, measured)
+    place = place_of(buildings, profile, rates)
     capacity: Sequence[Capacity | None] = [None] * len(sites) if ground is None else capacities(ground, sites, buildings, profile)
     counted, planned = [], []
     for i, (site, capacity_here) in enumerate(zip(sites.to_dict("records"), capacity, strict=True)):
         own = buildings[buildings["site"] == site["name"]]
-        true = _true_numbers(own, place)
+        true = true_numbers(own, place)
         plan = _plan(site["planned_buildings"], capacity_here, int(own["dormitory_like"].sum()), true)
         planned.append(plan)
         record = {"name": site["name"], "area_km2": round(site["area_km2"], 6), **_count(own, true, plan, place)}
@@ -94,11 +88,16 @@ def take_census(
         "assumptions": _assumptions(profile, measured),
         "total": {
             "area_km2": round(float(sites["area_km2"].sum()), 6),
-            **_count(inside, _true_numbers(inside, place), _together(planned), place),
+            **_count(inside, true_numbers(inside, place), _together(planned), place),
         },
         "sites": counted,
         "outside_sites": len(buildings) - len(inside),
     }
+
+
+def place_of(buildings: gpd.GeoDataFrame, profile: StructureProfile, rates: Rates | None) -> Place:
+    """The draws that all counts of one census share; arguments as for ``take_census``."""
+    return Place(rates or UNKNOWN_RATES, profile, _measured_storeys(buildings))
 
 
 def with_beds(buildings: gpd.GeoDataFrame, profile: StructureProfile) -> gpd.GeoDataFrame:
@@ -163,152 +162,6 @@ def _assumptions(profile: StructureProfile, measured: Storeys | None) -> dict[st
     }
 
 
-class _Place:
-    """Draws that all counts of one census share: precision, recall, true stages, beds per building.
-
-    Attributes:
-        rates: precision and recall, by size class and for dormitories.
-        stages: by the stage that the network gave: shares of the true stages, number of checked buildings, concentration.
-        stage_recall: (3, D) recall by true stage, relative to that of complete buildings.
-        beds_factor: (D,) true beds of a building divided by the likely ones, for the buildings that are seen.
-        usual_beds_factor: (D,) the same for a building of the usual size, as planned ones are assumed to be.
-        usual_beds: likely beds of a finished building of the usual size.
-    """
-
-    def __init__(self, rates: Rates, profile: StructureProfile, measured: Storeys | None) -> None:
-        rng = np.random.default_rng(SEED)
-        self.rates = {kind: draw_place(rates, kind, rng, DRAWS) for kind in (*SIZES_M2, DORMITORY)}
-        self.stages = {name: stage_shares(rates, name) for name in STAGES}
-        self.stage_recall = stage_recall(rates, rng, DRAWS)
-        self.spread = draw_spread(rates, np.random.default_rng(SEED + 4), DRAWS)
-        scaled = profile.rooms_per_metre
-        per_room, rooms = profile.beds_per_room, profile.rooms_per_building
-        per_room_factor = _triangular(rng, per_room) / max(per_room.likely, 1e-9)
-        self.usual_beds_factor = per_room_factor * _triangular(rng, rooms) / max(rooms.likely, 1e-9)
-        self.usual_beds = float(profile.beds_per_building)
-        if scaled is None:
-            self.beds_factor = self.usual_beds_factor
-            return
-        self.beds_factor = per_room_factor * _triangular(rng, scaled) / max(scaled.likely, 1e-9)
-        if measured is not None:
-            floors = _triangular(rng, Assumed(measured.low, measured.estimate, measured.high)) / measured.estimate
-            self.beds_factor, self.usual_beds_factor = self.beds_factor * floors, self.usual_beds_factor * floors
-            self.usual_beds = float(round(self.usual_beds * measured.estimate / profile.storeys))
-
-
-@dataclass(frozen=True)
-class _True:
-    """Draws of the true numbers in one site, by stage: (3, D) each."""
-
-    buildings: Draws
-    dormitories: Draws
-
-
-def _true_numbers(own: gpd.GeoDataFrame, place: _Place) -> _True:
-    """Draw the true numbers behind a site's own detected buildings."""
-    certain = own["certain"].to_numpy(bool) if "certain" in own else np.zeros(len(own), bool)
-    checked, unchecked = own[certain], own[~certain]
-    rng = np.random.default_rng(SEED + 1)
-    parts = [
-        _Part(stage, same, _true_stages(same, stage, place, rng))
-        for stage, same in ((i, unchecked[unchecked["stage"] == name]) for i, name in enumerate(STAGES))
-        if len(same)
-    ]
-    buildings = _true_buildings(parts, place, rng)
-    dormitories = np.minimum(_true_dormitories(parts, place, np.random.default_rng(SEED + 3)), buildings)
-    for stage, name in enumerate(STAGES):
-        here = checked[checked["stage"] == name]
-        buildings[stage] += len(here)
-        dormitories[stage] += int(here["dormitory_like"].sum())
-    return _True(buildings, dormitories)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The buildings of one given stage."""
-
-    stage: int
-    own: gpd.GeoDataFrame
-    shares: Draws
-    """(D, 3) of ``_true_stages``."""
-
-
-def _true_buildings(parts: Sequence[_Part], place: _Place, rng: np.random.Generator) -> Draws:
-    """(3, D) draws of the true numbers of buildings, by stage."""
-    if not parts:
-        return _unseen(place, rng)
-    if place.spread is None:
-        return np.sum([_real_and_missed(part, place, rng) for part in parts], axis=0)
-    areas_m2 = np.concatenate([part.own["area_m2"].to_numpy(float) for part in parts])
-    totals = place.spread.true_numbers(len(areas_m2), float((areas_m2 < SMALL_M2).mean()))
-    below = np.cumsum([len(part.own) / place.stage_recall[part.stage] for part in parts], axis=0)
-    numbers = np.diff(np.rint(totals * below / below[-1]), axis=0, prepend=0)  # whole numbers that sum to the totals
-    return np.sum([_split(n, part.shares, rng) for n, part in zip(numbers, parts, strict=True)], axis=0)
-
-
-def _real_and_missed(part: _Part, place: _Place, rng: np.random.Generator) -> Draws:
-    """(3, D) draws of the true numbers behind the buildings of one given stage, from precision and recall."""
-    classes = size_classes(part.own["area_m2"].to_numpy(float))
-    doubtful = part.own["score"].to_numpy(float) < DOUBTFUL_BELOW
-    buildings = np.zeros((3, DRAWS))
-    for kind in SIZES_M2:
-        drawn = place.rates[kind]
-        sure, unsure = (int(((classes == kind) & (doubtful == which)).sum()) for which in (False, True))
-        real = (rng.binomial(sure, drawn.precision) + rng.binomial(unsure, drawn.doubtful)).astype(float)
-        missed = _missed(real, drawn.recall * place.stage_recall[part.stage], rng)
-        buildings += _split(real + missed, part.shares, rng)
-    return buildings
-
-
-def _true_dormitories(parts: Sequence[_Part], place: _Place, rng: np.random.Generator) -> Draws:
-    """(3, D) draws of the true numbers of dormitories, by stage."""
-    dormitories, drawn = np.zeros((3, DRAWS)), place.rates[DORMITORY]
-    for part in parts:
-        p = part.own["dormitory_score"].to_numpy(float)
-        mean = drawn.precision * p.sum()
-        spread = np.sqrt(np.maximum(mean - drawn.precision**2 * (p**2).sum(), 0))
-        real = np.clip(np.round(mean + spread * rng.standard_normal(DRAWS)), 0, len(part.own))
-        dormitories += _split(real + _missed(real, drawn.recall, rng), part.shares, rng)
-    return dormitories
-
-
-def _true_stages(own: gpd.GeoDataFrame, stage: int, place: _Place, rng: np.random.Generator) -> Draws:
-    """Draw the shares (D, 3) of the true stages among the buildings to which the network gave one stage."""
-    p = own[[f"p_{s}" for s in STAGES]].to_numpy(float).mean(axis=0)
-    shares, checked, concentration = place.stages[STAGES[stage]]
-    measured = checked / (checked + PRIOR_BUILDINGS)
-    mean = measured * shares + (1 - measured) * p
-    if mean.max() > 0.9999:
-        return np.broadcast_to(mean, (DRAWS, 3))
-    return rng.dirichlet(np.maximum(concentration * mean, 1e-3), DRAWS)
-
-
-def _missed(real: Draws, recall: Draws, rng: np.random.Generator) -> Draws:
-    """Draw how many buildings were missed while ``real`` ones were found."""
-    some = np.maximum(real, 1e-9)
-    return np.where(real > 0, rng.negative_binomial(some, np.clip(recall, 1e-3, 1.0)), 0)
-
-
-def _unseen(place: _Place, rng: np.random.Generator) -> Draws:
-    """(3, D) where no building was found at all: some that may have been missed, as if half a building had been found."""
-    unseen = rng.negative_binomial(0.5, np.clip(place.rates["medium"].recall, 1e-3, 1.0), DRAWS).astype(float)
-    return _split(unseen, np.full((DRAWS, 3), 1 / 3), rng)
-
-
-def _split(numbers: Draws, shares: Draws, rng: np.random.Generator) -> Draws:
-    """Distribute whole numbers (D,) over the stages by their shares (D, 3); returns (3, D)."""
-    first = rng.binomial(numbers.astype(np.int64), np.clip(shares[:, 0], 0, 1))
-    rest = shares[:, 1] / np.maximum(1 - shares[:, 0], 1e-12)
-    second = rng.binomial(numbers.astype(np.int64) - first, np.clip(rest, 0, 1))
-    return np.stack([first, second, numbers - first - second])
-
-
-def _triangular(rng: np.random.Generator, assumed: Assumed) -> Draws:
-    if assumed.low == assumed.high:
-        return np.full(DRAWS, assumed.likely)
-    return rng.triangular(assumed.low, assumed.likely, assumed.high, DRAWS)
-
-
 @dataclass(frozen=True)
 class _Plan:
     """How many buildings of the type a site will have in the end."""
@@ -319,7 +172,7 @@ class _Plan:
     """``given``: by the user; ``ground``: from the site's capacity."""
 
 
-def _plan(given: float, capacity: Capacity | None, seen: int, true: _True) -> _Plan | None:
+def _plan(given: float, capacity: Capacity | None, seen: int, true: TrueNumbers) -> _Plan | None:
     """The number given for the site, or else what is there plus what its cleared ground would hold; None if neither is known.
 
     Args:
@@ -347,12 +200,12 @@ def _together(plans: Sequence[_Plan | None]) -> _Plan | None:
     return _Plan(sum(p.estimate for p in known), np.sum([p.draws for p in known], axis=0), " and ".join(sources))
 
 
-def _count(own: gpd.GeoDataFrame, true: _True, plan: _Plan | None, place: _Place) -> dict[str, Any]:
+def _count(own: gpd.GeoDataFrame, true: TrueNumbers, plan: _Plan | None, place: Place) -> dict[str, Any]:
     """The counts of one site, or of all together, as summary.json holds them."""
     stage = own["stage"].to_numpy(object)
     like = own["dormitory_like"].to_numpy(bool)
     beds = own["beds"].to_numpy(float)
-    mean_beds = beds[like].mean() if like.any() else place.usual_beds
+    now, when_complete = drawn_beds(own, true, place)
     return {
         "buildings": _interval(len(own), true.buildings.sum(axis=0)),
         "by_stage": {s: _interval(int((stage == s).sum()), true.buildings[i]) for i, s in enumerate(STAGES)},
@@ -361,13 +214,20 @@ def _count(own: gpd.GeoDataFrame, true: _True, plan: _Plan | None, place: _Place
         "planned_buildings": None if plan is None else _interval(round(plan.estimate), plan.draws),
         "planned_from": None if plan is None else plan.source,
         "beds": {
-            "now": _interval(int(beds[like & (stage == "complete")].sum()), true.dormitories[2] * mean_beds * place.beds_factor),
-            "when_complete": _interval(int(beds[like].sum()), true.dormitories.sum(axis=0) * mean_beds * place.beds_factor),
+            "now": _interval(int(beds[like & (stage == "complete")].sum()), now),
+            "when_complete": _interval(int(beds[like].sum()), when_complete),
             "planned": None
             if plan is None
             else _interval(round(plan.estimate * place.usual_beds), plan.draws * place.usual_beds * place.usual_beds_factor),
         },
     }
+
+
+def drawn_beds(own: gpd.GeoDataFrame, true: TrueNumbers, place: Place) -> tuple[Draws, Draws]:
+    """Draws (D,) of the beds of a site's complete dormitories, and of all of its dormitories once they are complete."""
+    like = own["dormitory_like"].to_numpy(bool)
+    each = place.beds_factor * (own["beds"].to_numpy(float)[like].mean() if like.any() else place.usual_beds)
+    return true.dormitories[2] * each, true.dormitories.sum(axis=0) * each
 
 
 def _interval(estimate: int, draws: Draws) -> Count:

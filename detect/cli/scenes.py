@@ -76,9 +76,15 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _census(arguments: argparse.Namespace) -> int:
-    from detect.runs.recount import recount
+    options = options_from(arguments, CensusOptions)
+    if arguments.explain is None or options != CensusOptions():  # to explain a result as it stands, nothing is counted again
+        from detect.runs.recount import recount
 
-    _print_results(recount(arguments.folder, **vars(options_from(arguments, CensusOptions))), arguments)
+        _print_results(recount(arguments.folder, **vars(options)), arguments)
+    if arguments.explain is not None:
+        from detect.runs.explain import explain_result, in_words
+
+        print(in_words(explain_result(arguments.folder, arguments.explain), arguments.explain))
     return EXIT_DONE
 
 
@@ -150,6 +156,9 @@ def _census_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("folder", metavar="DIR", help="what detect predict wrote: the folder of one scene, or --out with a folder per scene")
     add_options(parser, CensusOptions)
+    add(
+        "--explain", metavar="SITE", help="print what makes the intervals of a site wide; alone, it changes nothing in the result"
+    )
     add("--json", action="store_true", help="print summary.json instead of the table; a list when there are several scenes")
 
 

@@ -314,3 +314,18 @@ def test_what_was_said_of_a_scene_stays_said(tmp_path: Path) -> None:
     assert surveyed.summary["total"] == one.summary["total"]
     assert gpd.read_file(one.folder / "buildings.gpkg", layer="ground").equals(ground)
     assert again.buildings["height_m"].equals(one.buildings["height_m"]) and surveyed.buildings["height_m"].notna().any()
+
+
+def test_explain_prints_the_shares_of_a_site_and_changes_nothing(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {p.name: p.read_bytes() for p in result.iterdir() if p.is_file()}
+    site = summary_of(result)["sites"][0]["name"]
+    assert cli.main(["census", str(result), "--explain", site]) == 0
+    first, heads, *rows = capsys.readouterr().out.rstrip().split("\n")
+    assert site in first
+    assert heads.split()[-5:] == ["missed", "false", "stage", "profile", "chance"]
+    assert [row.split("  ")[0] for row in rows] == ["buildings", "complete", "dormitory-like", "beds now", "beds when complete"]
+    assert {p.name: p.read_bytes() for p in result.iterdir() if p.is_file()} == before
+    assert cli.main(["census", str(result), "--explain", "elsewhere"]) == 2
+    assert f"sites with buildings: {site}" in capsys.readouterr().err
+    assert cli.main(["census", str(result), "--structure", "barracks", "--explain", site]) == 0
+    assert "barracks" in json.dumps(summary_of(result)["assumptions"]), "with another profile it counts again first"

@@ -1,0 +1,39 @@
+"""Where the width of a site's intervals comes from, of a result as it stands; nothing is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from detect.base.vectors import read_vector
+from detect.census.draws import SOURCES
+from detect.census.explain import CHANCE, explain
+from detect.census.profiles import profile_from
+from detect.census.review import Review
+from detect.results.folder import ResultFolder
+from detect.results.summary import Summary
+
+
+def explain_result(folder: str | Path, site: str) -> pd.DataFrame:
+    """``detect.census.explain.explain`` for a site of a predict folder.
+
+    Raises:
+        InputError: no folder of one scene, or no such site in it.
+    """
+    one = ResultFolder.find_one(folder, "summary.json")
+    summary = Summary.read(one, "rates").to_json()
+    buildings = read_vector(one.path / "buildings.gpkg", "buildings")
+    checked = Review.from_json(summary.get("review")).checked
+    certain = buildings.assign(certain=buildings["id"].isin(checked))
+    return explain(certain, profile_from(summary["run"]["structure"], str(one.path)), summary["rates"], site)
+
+
+def in_words(explained: pd.DataFrame, site: str) -> str:
+    """The table for people."""
+    shares = (*SOURCES, CHANCE)
+    lines = [f"{site}: what makes the intervals wide", f"{'':<20}{'90 % interval':>18}" + "".join(f"{s:>9}" for s in shares)]
+    for count, row in explained.iterrows():
+        interval = f"{row['low']:,.0f}–{row['high']:,.0f}"
+        lines.append(f"{count:<20}{interval:>18}" + "".join(f"{100 * row[s]:>7.0f} %" for s in shares))
+    return "\n".join(lines)
