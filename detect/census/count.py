@@ -41,6 +41,8 @@ from detect.census.rates import Rates
 from detect.census.shadows import Storeys, storeys
 
 LOW, HIGH = 0.05, 0.95
+NARROW = 0.1
+"""An interval this share of the estimate to either side is narrow: ``checks_to_narrow`` says how many buildings to check for it."""
 PACKING_SD = 0.1
 """Relative standard deviation of the density at which cleared ground will be built up."""
 # For weights without measured rates: half of the detections may be wrong, and half of the buildings may be missed.
@@ -69,6 +71,8 @@ def take_census(
 
     Returns:
         ``total`` sums the sites; every building counts once. A count is ``{"estimate", "low", "high"}`` in whole numbers.
+        ``checks_to_narrow`` of the total and each site is how many more buildings must be checked until the interval of buildings
+        is within ``NARROW`` of the estimate: its width is that of the unchecked ones, and shrinks as they do.
     """
     measured = _measured_storeys(buildings)
     place = place_of(buildings, profile, rates)
@@ -208,6 +212,7 @@ def _count(own: gpd.GeoDataFrame, true: TrueNumbers, plan: _Plan | None, place: 
     now, when_complete = drawn_beds(own, true, place)
     return {
         "buildings": _interval(len(own), true.buildings.sum(axis=0)),
+        "checks_to_narrow": _checks_to_narrow(own, true.buildings.sum(axis=0)),
         "by_stage": {s: _interval(int((stage == s).sum()), true.buildings[i]) for i, s in enumerate(STAGES)},
         "dormitory_like": _interval(int(like.sum()), true.dormitories.sum(axis=0)),
         "dormitory_by_stage": {s: _interval(int((like & (stage == s)).sum()), true.dormitories[i]) for i, s in enumerate(STAGES)},
@@ -221,6 +226,12 @@ def _count(own: gpd.GeoDataFrame, true: TrueNumbers, plan: _Plan | None, place: 
             else _interval(round(plan.estimate * place.usual_beds), plan.draws * place.usual_beds * place.usual_beds_factor),
         },
     }
+
+
+def _checks_to_narrow(own: gpd.GeoDataFrame, buildings: Draws) -> int:
+    unchecked = len(own) - int(own["certain"].sum()) if "certain" in own else len(own)
+    width, wanted = np.subtract(*np.quantile(buildings, [HIGH, LOW])), 2 * NARROW * len(own)
+    return math.ceil(unchecked * (1 - wanted / width)) if width > wanted else 0
 
 
 def drawn_beds(own: gpd.GeoDataFrame, true: TrueNumbers, place: Place) -> tuple[Draws, Draws]:

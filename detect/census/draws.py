@@ -110,7 +110,7 @@ def true_numbers(own: gpd.GeoDataFrame, place: Place) -> TrueNumbers:
         for stage, same in ((i, unchecked[unchecked["stage"] == name]) for i, name in enumerate(STAGES))
         if len(same)
     ]
-    buildings = _true_buildings(parts, place, rng)
+    buildings = np.zeros((3, DRAWS)) if len(checked) and not parts else _true_buildings(parts, place, rng)
     dormitories = np.minimum(_true_dormitories(parts, place, np.random.default_rng(SEED + 3)), buildings)
     for stage, name in enumerate(STAGES):
         here = checked[checked["stage"] == name]

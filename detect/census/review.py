@@ -1,4 +1,4 @@
-"""Read a user's corrections of detected buildings, made in QGIS: what was changed, added and deleted."""
+"""Read a user's corrections of detected buildings, made in QGIS: what was changed, added, deleted, and found right as it stands."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ import numpy as np
 import pandas as pd
 import pyproj
 import shapely
+from numpy.typing import NDArray
 from shapely import Polygon
 
 from detect.base.errors import InputError
 from detect.base.placement import elsewhere
 from detect.base.stages import STAGES
-from detect.base.vectors import geometries_of, polygons_only, read_vector
+from detect.base.vectors import geometries_of, polygon_layers, polygons_only, read_vector
 
 MOVED_SHARE = 0.005
 """An outline was changed if more than this share of it lies elsewhere; less is the rounding of a file format."""
+CHECKED = "checked"
+"""The column of buildings that are right as they stand, and the layer of ground on which all of them are."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +33,30 @@ class Review:
     changed: tuple[int, ...] = ()
     added: tuple[int, ...] = ()
     deleted: tuple[int, ...] = ()
+    confirmed: tuple[int, ...] = ()
+    """Right as they were found."""
     likeness: Mapping[int, bool] = field(default_factory=dict)
     """By building: whether the user called it dormitory-like."""
 
     @property
+    def redrawn(self) -> frozenset[int]:
+        """Buildings that stand otherwise than they were found."""
+        return frozenset(self.changed) | frozenset(self.added)
+
+    @property
     def checked(self) -> frozenset[int]:
         """Buildings that are certain."""
-        return frozenset(self.changed) | frozenset(self.added)
+        return self.redrawn | frozenset(self.confirmed)
 
     def then(self, later: Review) -> Review:
         """This review followed by a later one."""
         gone = set(later.deleted)
         added = (set(self.added) | set(later.added)) - gone
+        changed = (set(self.changed) | set(later.changed)) - gone - added
         return Review(
-            changed=tuple(sorted((set(self.changed) | set(later.changed)) - gone - added)),
+            changed=tuple(sorted(changed)),
             added=tuple(sorted(added)),
+            confirmed=tuple(sorted((set(self.confirmed) | set(later.confirmed)) - gone - added - changed)),
             deleted=tuple(sorted((set(self.deleted) | gone) - set(self.added))),
             likeness={i: v for i, v in {**self.likeness, **later.likeness}.items() if i not in gone},
         )
@@ -55,6 +67,7 @@ class Review:
             "changed": list(self.changed),
             "added": list(self.added),
             "deleted": list(self.deleted),
+            "confirmed": list(self.confirmed),
             "dormitory_like": {str(i): v for i, v in sorted(self.likeness.items())},
         }
 
@@ -64,14 +77,15 @@ class Review:
         if not raw:
             return Review()
         likeness = {int(i): bool(v) for i, v in raw["dormitory_like"].items()}
-        return Review(tuple(raw["changed"]), tuple(raw["added"]), tuple(raw["deleted"]), likeness)
+        confirmed = tuple(raw.get("confirmed", ()))  # earlier versions did not ask
+        return Review(tuple(raw["changed"]), tuple(raw["added"]), tuple(raw["deleted"]), confirmed, likeness)
 
 
 def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon | None = None) -> gpd.GeoDataFrame:
-    """Corrected buildings in the scene's CRS: ``id`` (0 where there is none), ``stage``, ``dormitory_like`` (None if not given).
+    """Corrected buildings in the scene's CRS: ``id`` (0 if none), ``stage``, ``dormitory_like`` (None if not given), ``checked``.
 
     The layer ``buildings`` is read, or the first one. A building in several pieces becomes several buildings; the first one keeps
-    the ``id``.
+    the ``id``. ``checked`` is what the column of that name says, or that the building lies on the polygons of the layer of that name.
 
     Args:
         path: the corrected table.
@@ -96,6 +110,7 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
         raise InputError(f"{path}: no building lies on the scene: {how}; give the corrections of this result")
     if crs is not None:
         table = table.to_crs(crs)
+    checked = [_yes_or_no(v) is True for v in table[CHECKED]] if CHECKED in table else np.zeros(len(table), bool)
     numbers = pd.to_numeric(table["id"], errors="coerce").fillna(0).astype("int64")
     likeness = table["dormitory_like"].to_numpy(object) if "dormitory_like" in table else np.full(len(table), None, object)
     return gpd.GeoDataFrame(
@@ -103,9 +118,25 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
             "id": numbers.where(~numbers.duplicated(), 0).to_numpy(),
             "stage": [_stage(value, row, path) for row, value in enumerate(table["stage"], start=1)],
             "dormitory_like": np.array([_yes_or_no(v) for v in likeness], object),
+            CHECKED: np.array(checked, bool) | _on_checked_ground(path, table),
         },
         geometry=list(table.geometry),
         crs=crs,
+    )
+
+
+def _on_checked_ground(path: str | Path, table: gpd.GeoDataFrame) -> NDArray[np.bool_]:
+    """(n,) whether a building lies on the polygons of the layer ``checked``, which need not be there."""
+    if CHECKED not in polygon_layers(path):
+        return np.zeros(len(table), bool)
+    ground = polygons_only(read_vector(path, CHECKED))
+    if (ground.crs is None) != (table.crs is None):
+        raise InputError(
+            f"{path}: its layer '{CHECKED}' {'has no' if ground.crs is None else 'has a'} coordinate system, unlike the scene"
+        )
+    ground = ground if table.crs is None else ground.to_crs(table.crs)
+    return np.asarray(
+        shapely.within(shapely.point_on_surface(geometries_of(table)), shapely.union_all(geometries_of(ground))), bool
     )
 
 
@@ -119,7 +150,7 @@ def _stage(value: Any, row: int, path: str | Path) -> str:
 def _yes_or_no(value: Any) -> bool | None:
     """A truth value, also as the words and numbers in which file formats store it; None where there is none."""
     text = "" if pd.isna(value) else str(value).strip().lower()
-    return {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}.get(text)
+    return {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}.get(text)
 
 
 def apply_review(before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, Review]:
@@ -145,7 +176,8 @@ def apply_review(before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame) -> tuple
     said = np.array([v is not None for v in corrected["dormitory_like"]], bool)
     differs = said & ~(old & (past["dormitory_like"].to_numpy(object) == corrected["dormitory_like"].to_numpy(object)))
     changed = old & (moved | differs | (past["stage"].to_numpy(object) != corrected["stage"].to_numpy(object)))
-    checked = changed | ~old
+    confirmed = old & ~changed & corrected[CHECKED].to_numpy(bool)
+    checked = changed | confirmed | ~old
     table = corrected[["geometry"]].assign(
         id=new_ids,
         stage=corrected["stage"],
@@ -160,6 +192,7 @@ def apply_review(before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame) -> tuple
         changed=tuple(int(i) for i in np.sort(new_ids[changed])),
         added=tuple(int(i) for i in added),
         deleted=tuple(int(i) for i in known.index if i not in set(ids)),
+        confirmed=tuple(int(i) for i in np.sort(new_ids[confirmed])),
         likeness={int(i): bool(v) for i, v in zip(new_ids[differs], corrected["dormitory_like"][differs], strict=True)},
     )
     return table.iloc[order].reset_index(drop=True), review

@@ -28,7 +28,7 @@ def repainted(
         review: what was corrected.
     """
     gone = geometries_of(before[before["id"].isin((*review.deleted, *review.changed))])
-    touched = np.array(after["id"].isin(review.checked))
+    touched = np.array(after["id"].isin(review.redrawn))
     touched[shapely.STRtree(geometries_of(after)).query(gone, predicate="intersects")[1]] = True
     painted = stage
     new = after[touched]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from detect.base.geometry import north_px, to_degrees
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
+from detect.census.review import Review
 from detect.results.folder import is_simulated
 from detect.results.page import write_page
 from detect.results.picture import Picture
@@ -50,7 +51,8 @@ def write_report(
         ground: cleared ground and pads of the sites, in the scene's CRS; None where no ground was surveyed.
     """
     whole = summary["scene"].get("whole_scene_is_the_site", False)
-    worst = doubt(buildings).head(CHECK_ME)
+    checked = buildings["id"].isin(Review.from_json(summary.get("review")).checked)
+    worst = doubt(buildings[~checked]).head(CHECK_ME)
     shown, note = buildings, picture.note
     if len(buildings) > SHOWN:
         shown = buildings.loc[sorted(_order_of_interest(buildings)[:SHOWN])]

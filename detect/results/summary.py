@@ -86,6 +86,7 @@ class Counts:
 
     area_km2: float
     buildings: Count
+    checks_to_narrow: int | None = None
     by_stage: dict[str, Count]
     dormitory_like: Count
     dormitory_by_stage: dict[str, Count]

@@ -148,7 +148,8 @@ class CensusOptions(Options):
         default=None,
         metadata=flag(
             "--review",
-            "buildings as you corrected them in QGIS: stages changed, wrong ones deleted, missing ones drawn (without id)",
+            "buildings as you corrected them in QGIS: stages changed, wrong ones deleted, missing ones drawn (without id), right ones "
+            "marked by a true value in a column checked or by polygons in a layer checked",
             "FILE",
         ),
     )

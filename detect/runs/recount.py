@@ -119,7 +119,7 @@ def _recount_one(folder: ResultFolder, options: CensusOptions) -> Result:
         scene=scene,
         overall=None if scene is None else read_whole(scene),
         earlier=read_picture(earlier.folder / "report.html") if scene is None else None,
-        stage=stage if review.checked or review.deleted else None,
+        stage=stage if review.redrawn or review.deleted else None,
     )
     return finish(folder, content)
 
@@ -244,7 +244,8 @@ def _notices(before: dict[str, Any], review: Review) -> list[Notice]:
     kept = [notice for notice in notices_of(before) if notice.code not in REPLACED]
     if review.checked or review.deleted:
         text = (
-            f"corrected by a reviewer: {len(review.changed)} buildings changed, {len(review.added)} added, {len(review.deleted)} deleted; "
+            f"corrected by a reviewer: {len(review.changed)} buildings changed, {len(review.added)} added, {len(review.deleted)} deleted, "
+            f"{len(review.confirmed)} confirmed; "
             "those that stand count as certain"
         )
         kept.append(Notice(Code.REVIEWED, text))

@@ -66,7 +66,8 @@ def test_the_keys_are_those_of_the_contract() -> None:
     assert set(found) == {"assumptions", "total", "sites", "outside_sites"}
     assert {"storeys", "rooms_per_building", "beds_per_room"} <= set(found["assumptions"])
     counts = {
-        "area_km2", "buildings", "by_stage", "dormitory_like", "dormitory_by_stage", "planned_buildings", "planned_from", "beds"
+        "area_km2", "buildings", "by_stage", "dormitory_like", "dormitory_by_stage", "planned_buildings", "planned_from", "beds",
+        "checks_to_narrow",
     }  # fmt: skip
     assert set(found["sites"][0]) == counts | {"name", "ground", "warnings"}
     assert set(found["total"]) == counts
@@ -414,3 +415,16 @@ def test_small_buildings_are_in_more_doubt_where_they_were_miscounted() -> None:
     table = buildings(*[("a", "complete", 1)] * 40)
     large, small = (census(table.assign(area_m2=area), rates=rates)["total"]["buildings"] for area in (720.0, 40.0))
     assert width(small) > 2 * width(large)
+
+
+def test_checks_to_narrow_are_those_after_which_the_interval_is_narrow() -> None:
+    table = buildings(*[("a", "complete", 0.0)] * 60)
+    before = census(table)["total"]
+    wanted = before["checks_to_narrow"]
+    assert 0 < wanted < 60
+    assert width(before["buildings"]) > 0.2 * 60
+    after = census(table.assign(certain=np.arange(60) < wanted))["total"]
+    assert after["checks_to_narrow"] <= 6, "the rest is drawn anew"
+    assert width(after["buildings"]) <= 0.25 * 60
+    every = census(table.assign(certain=True))["total"]
+    assert every["checks_to_narrow"] == 0 and every["buildings"] == {"estimate": 60, "low": 60, "high": 60}

@@ -124,7 +124,13 @@ def test_corrected_buildings_count_as_they_are(result: Path, tmp_path: Path) -> 
     (again,) = recount(result, review=tmp_path / "c.gpkg")
     table = again.buildings.set_index("id")
     added = int(old["id"].max()) + 1
-    assert again.summary["review"] == {"changed": [fixed], "added": [added], "deleted": [gone], "dormitory_like": {}}
+    assert again.summary["review"] == {
+        "changed": [fixed],
+        "added": [added],
+        "deleted": [gone],
+        "confirmed": [],
+        "dormitory_like": {},
+    }
     assert len(table) == len(old) and gone not in table.index
     assert table.loc[fixed, ["stage", "p_foundation"]].tolist() == ["foundation", 1.0]
     assert table.loc[added, "area_m2"] == pytest.approx(70, rel=2e-3), "measured"
