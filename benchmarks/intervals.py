@@ -9,6 +9,9 @@ benchmarks/census.py. The ways:
 
 - precision and recall: real, false and missed buildings drawn from rates by size; the estimate is what was found;
 - spread of sites: what predict does; the estimate is what was found;
+- … 20 checked: the same once a reviewer has gone through the 20 buildings of the page's list: false ones deleted, merged ones split;
+  those count as certain, the rest keeps its spread, and some may be missing beside both. On a site of no more buildings, the reviewer
+  sees what is missing as well;
 - … corrected: the same around the number found times the mean of true / found over the other places;
 - candidates: the estimate is the sum of expected true buildings over what was found and what a low threshold (0.2) finds beside it, by
   boosted trees on score, size, shape and neighbours; the spread is that of these estimates;
@@ -23,7 +26,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,20 +43,23 @@ from rasterio.features import rasterize, shapes
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from detect.base.geometry import measure
+from detect.base.matching import match, overlaps
 from detect.base.values import NO_DATA, TOP
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
 from detect.census.count import HIGH, LOW, take_census
 from detect.census.draws import DRAWS
 from detect.census.profiles import load_profile
-from detect.census.rates import count_rates
-from detect.census.spread import SITE_BUILDINGS, draw_spread, inside, numbers_of, squares
+from detect.census.rates import COUNT_IOU, count_rates
+from detect.census.spread import SITE_BUILDINGS, SMALL_M2, draw_spread, inside, numbers_of, squares
 from detect.results.observed import observed_ground
+from detect.results.report import doubt
 
 RESULTS = Path(__file__).parent / "results" / "intervals.json"
 FAINT, FAINT_M2 = 0.2, 12.0
 RIM = np.ones((5, 5), np.uint8)
 """Pixels this near a found building are its rim, not another building."""
 NEAR_M = 15.0
+CHECKS = 20
 WORTH = 60
 """A data set counts at most as much as so many candidates."""
 FEATURES = ("found", "odds", "size", "neighbours", "rectangularity", "p_complete")
@@ -73,6 +79,23 @@ class Image:
     truth: gpd.GeoDataFrame
     plot: bool
     """The image is one site."""
+
+    @cached_property
+    def stands_for(self) -> NDArray[np.int64]:
+        """(n,) true buildings behind each one found: its match by ``COUNT_IOU``, and unmatched ones of which it holds a point."""
+        ours, theirs = geometries_of(self.found), geometries_of(self.truth)
+        a, b, _ = match(overlaps(ours, theirs), COUNT_IOU)
+        number = np.bincount(a, minlength=len(ours))
+        rest = np.delete(theirs, b)
+        within, holders = shapely.STRtree(ours).query(shapely.point_on_surface(rest), predicate="within")
+        _, first = np.unique(within, return_index=True)
+        return number + np.bincount(holders[first], minlength=len(ours))
+
+    @cached_property
+    def by_doubt(self) -> NDArray[np.int64]:
+        """(n,) position of each found building in the page's list."""
+        order = doubt(self.found.reset_index(drop=True)).index.to_numpy()
+        return np.argsort(order)
 
 
 @dataclass(frozen=True)
@@ -237,6 +260,26 @@ class Ways:
             intervals[n] = (round(middle), min(low, round(middle)), max(high, round(middle)))
         return intervals
 
+    def by_checks(self, group: str) -> Intervals:
+        """Intervals after ``CHECKS`` buildings of each site were checked, the most doubtful first."""
+        rates = [{"sites": numbers} for numbers in self.numbers(group, self.found).values()]
+        spread = draw_spread(rates, np.random.default_rng(1), DRAWS)
+        assert spread is not None
+        intervals: Intervals = {}
+        for n, site in self.of_group(group).items():
+            image, own = self.images[site.image], site.members[: site.found]
+            own = own[np.argsort(image.by_doubt[own])]
+            certain, rest = int(image.stands_for[own[:CHECKS]].sum()), own[CHECKS:]
+            small = float((image.found["area_m2"].to_numpy(float)[own] < SMALL_M2).mean()) if len(own) else 0.0
+            draws = np.array([site.true])
+            if len(rest):
+                factors = spread.factors(len(own), small)
+                draws = np.rint(certain * np.maximum(factors, 1)) + np.rint(len(rest) * factors)
+            low, high = np.quantile(draws, [LOW, HIGH], method="inverted_cdf")
+            middle = certain + len(rest) if len(rest) else site.true
+            intervals[n] = (middle, min(low, middle), max(high, middle))
+        return intervals
+
     def by_quantiles(self, group: str) -> Intervals:
         """Intervals from quantiles of true / found."""
         numbers = self.numbers(group, self.found)
@@ -272,6 +315,7 @@ class Ways:
         return {
             "precision and recall": self.by_rates,
             "spread of sites": lambda group: self.by_spread(group, self.found),
+            f"… {CHECKS} checked": self.by_checks,
             "… corrected": lambda group: self.by_spread(group, self.found, corrected=True),
             "quantiles": self.by_quantiles,
             "candidates": self.by_candidates,

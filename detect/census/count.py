@@ -19,7 +19,8 @@ seeds, so the same input gives the same numbers. Each draw takes these steps:
    pads are built on" and "all cleared ground is built on", as densely as the site's finished part.
 
 The stages divide the buildings of the same draw, so no stage's interval exceeds that of all buildings. Buildings that a user has
-checked count as certain.
+checked count as certain; so does that nothing was missed beside them, where the ground was checked as well or all buildings of the
+site were.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def take_census(
 
     Args:
         buildings: with ``site``, ``stage``, ``p_*``, ``score``, ``area_m2``, ``dormitory_like``, ``dormitory_score``, ``beds``,
-            and ``height_m`` if shadows were measured; ``certain`` (bool, optional) where a user has checked the building.
+            and ``height_m`` if shadows were measured; optionally ``certain`` (bool) where a user has checked the building, and
+            ``surveyed`` (bool) where nothing is missing around it either.
         sites: with ``name``, ``planned_buildings``, ``area_km2``.
         profile: the type of building to count.
         rates: rates in the weights' card, one entry per held-out place; see ``detect.census.rates``.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from detect.base.stages import STAGES
@@ -102,16 +103,25 @@ class TrueNumbers:
 
 def true_numbers(own: gpd.GeoDataFrame, place: Place) -> TrueNumbers:
     """Draw the true numbers behind a site's own detected buildings."""
-    certain = own["certain"].to_numpy(bool) if "certain" in own else np.zeros(len(own), bool)
+    certain, surveyed = (own[c].to_numpy(bool) if c in own else np.zeros(len(own), bool) for c in ("certain", "surveyed"))
     checked, unchecked = own[certain], own[~certain]
+    alone = own[certain & ~surveyed] if len(unchecked) else own.iloc[:0]  # beside them, buildings may be missing
     rng = np.random.default_rng(SEED + 1)
     parts = [
         _Part(stage, same, _true_stages(same, stage, place, rng))
         for stage, same in ((i, unchecked[unchecked["stage"] == name]) for i, name in enumerate(STAGES))
         if len(same)
     ]
-    buildings = np.zeros((3, DRAWS)) if len(checked) and not parts else _true_buildings(parts, place, rng)
-    dormitories = np.minimum(_true_dormitories(parts, place, np.random.default_rng(SEED + 3)), buildings)
+    if not len(own):
+        buildings = _unseen(place, rng)
+    else:
+        factors = _factors(pd.concat([unchecked, alone]), place)
+        buildings = _true_buildings(parts, factors, place, rng) + _missed_beside(alone, factors, place, rng)
+    dormitories = _true_dormitories(parts, place, np.random.default_rng(SEED + 3))
+    dormitories += _missed_beside(
+        alone[alone["dormitory_like"].astype(bool)], None, place, np.random.default_rng(SEED + 5), DORMITORY
+    )
+    dormitories = np.minimum(dormitories, buildings)
     for stage, name in enumerate(STAGES):
         here = checked[checked["stage"] == name]
         buildings[stage] += len(here)
@@ -129,14 +139,20 @@ class _Part:
     """(D, 3) of ``_true_stages``."""
 
 
-def _true_buildings(parts: Sequence[_Part], place: Place, rng: np.random.Generator) -> Draws:
+def _factors(buildings: gpd.GeoDataFrame, place: Place) -> Draws | None:
+    """(D,) true number of buildings / number found; None if the card does not say."""
+    if place.spread is None or buildings.empty:
+        return None
+    return place.spread.factors(len(buildings), float((buildings["area_m2"].to_numpy(float) < SMALL_M2).mean()))
+
+
+def _true_buildings(parts: Sequence[_Part], factors: Draws | None, place: Place, rng: np.random.Generator) -> Draws:
     """(3, D) draws of the true numbers of buildings, by stage."""
     if not parts:
-        return _unseen(place, rng)
-    if place.spread is None:
+        return np.zeros((3, DRAWS))
+    if factors is None:
         return np.sum([_real_and_missed(part, place, rng) for part in parts], axis=0)
-    areas_m2 = np.concatenate([part.own["area_m2"].to_numpy(float) for part in parts])
-    totals = place.spread.true_numbers(len(areas_m2), float((areas_m2 < SMALL_M2).mean()))
+    totals = np.rint(sum(len(part.own) for part in parts) * factors)
     below = np.cumsum([len(part.own) / place.stage_recall[part.stage] for part in parts], axis=0)
     numbers = np.diff(np.rint(totals * below / below[-1]), axis=0, prepend=0)  # whole numbers that sum to the totals
     return np.sum([_split(n, part.shares, rng) for n, part in zip(numbers, parts, strict=True)], axis=0)
@@ -154,6 +170,25 @@ def _real_and_missed(part: _Part, place: Place, rng: np.random.Generator) -> Dra
         missed = _missed(real, drawn.recall * place.stage_recall[part.stage], rng)
         buildings += _split(real + missed, part.shares, rng)
     return buildings
+
+
+def _missed_beside(
+    checked: gpd.GeoDataFrame, factors: Draws | None, place: Place, rng: np.random.Generator, kind: str | None = None
+) -> Draws:
+    """(3, D) draws of what was missed beside buildings that are certain, at the stages that these have.
+
+    The false ones among what was found are gone, so true / found is at least 1; without it, recall says how many are missing.
+    """
+    if checked.empty:
+        return np.zeros((3, DRAWS))
+    if factors is not None:
+        missed = np.rint(len(checked) * np.maximum(factors, 1)) - len(checked)
+    else:
+        kinds = [kind] * len(checked) if kind else size_classes(checked["area_m2"].to_numpy(float))
+        real = {k: float(n) for k, n in zip(*np.unique(kinds, return_counts=True), strict=True)}
+        missed = np.sum([_missed(np.full(DRAWS, n), place.rates[k].recall, rng) for k, n in real.items()], axis=0)
+    shares = np.array([(checked["stage"] == name).mean() for name in STAGES])
+    return _split(missed, np.broadcast_to(shares, (DRAWS, 3)), rng)
 
 
 def _true_dormitories(parts: Sequence[_Part], place: Place, rng: np.random.Generator) -> Draws:

@@ -22,8 +22,9 @@ from detect.base.vectors import geometries_of, polygon_layers, polygons_only, re
 
 MOVED_SHARE = 0.005
 """An outline was changed if more than this share of it lies elsewhere; less is the rounding of a file format."""
-CHECKED = "checked"
-"""The column of buildings that are right as they stand, and the layer of ground on which all of them are."""
+CHECKED, SURVEYED = "checked", "surveyed"
+"""``checked`` is the column of buildings that are right as they stand, and the layer of ground on which all are right and none is
+missing: those on it are ``surveyed``."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Review:
     deleted: tuple[int, ...] = ()
     confirmed: tuple[int, ...] = ()
     """Right as they were found."""
+    surveyed: tuple[int, ...] = ()
+    """Those on ground on which no building is missing."""
     likeness: Mapping[int, bool] = field(default_factory=dict)
     """By building: whether the user called it dormitory-like."""
 
@@ -48,6 +51,10 @@ class Review:
         """Buildings that are certain."""
         return self.redrawn | frozenset(self.confirmed)
 
+    def marked(self, buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        """Buildings with the columns ``certain`` and ``surveyed`` of ``detect.census.count.take_census``."""
+        return buildings.assign(certain=buildings["id"].isin(self.checked), surveyed=buildings["id"].isin(self.surveyed))
+
     def then(self, later: Review) -> Review:
         """This review followed by a later one."""
         gone = set(later.deleted)
@@ -57,6 +64,7 @@ class Review:
             changed=tuple(sorted(changed)),
             added=tuple(sorted(added)),
             confirmed=tuple(sorted((set(self.confirmed) | set(later.confirmed)) - gone - added - changed)),
+            surveyed=tuple(sorted((set(self.surveyed) | set(later.surveyed)) - gone)),
             deleted=tuple(sorted((set(self.deleted) | gone) - set(self.added))),
             likeness={i: v for i, v in {**self.likeness, **later.likeness}.items() if i not in gone},
         )
@@ -68,6 +76,7 @@ class Review:
             "added": list(self.added),
             "deleted": list(self.deleted),
             "confirmed": list(self.confirmed),
+            SURVEYED: list(self.surveyed),
             "dormitory_like": {str(i): v for i, v in sorted(self.likeness.items())},
         }
 
@@ -77,15 +86,16 @@ class Review:
         if not raw:
             return Review()
         likeness = {int(i): bool(v) for i, v in raw["dormitory_like"].items()}
-        confirmed = tuple(raw.get("confirmed", ()))  # earlier versions did not ask
-        return Review(tuple(raw["changed"]), tuple(raw["added"]), tuple(raw["deleted"]), confirmed, likeness)
+        confirmed, surveyed = (tuple(raw.get(key, ())) for key in ("confirmed", SURVEYED))  # earlier versions did not ask
+        return Review(tuple(raw["changed"]), tuple(raw["added"]), tuple(raw["deleted"]), confirmed, surveyed, likeness)
 
 
 def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon | None = None) -> gpd.GeoDataFrame:
-    """Corrected buildings in the scene's CRS: ``id`` (0 if none), ``stage``, ``dormitory_like`` (None if not given), ``checked``.
+    """Corrected buildings in the scene's CRS, with ``id`` (0 if none), ``stage``, ``dormitory_like`` (None if not given).
 
     The layer ``buildings`` is read, or the first one. A building in several pieces becomes several buildings; the first one keeps
-    the ``id``. ``checked`` is what the column of that name says, or that the building lies on the polygons of the layer of that name.
+    the ``id``. Two more columns (bool): ``surveyed`` are those on the polygons of the layer ``checked``; these are ``checked``,
+    and so are those of which the column of that name says so.
 
     Args:
         path: the corrected table.
@@ -111,6 +121,7 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
     if crs is not None:
         table = table.to_crs(crs)
     checked = [_yes_or_no(v) is True for v in table[CHECKED]] if CHECKED in table else np.zeros(len(table), bool)
+    surveyed = _on_checked_ground(path, table)
     numbers = pd.to_numeric(table["id"], errors="coerce").fillna(0).astype("int64")
     likeness = table["dormitory_like"].to_numpy(object) if "dormitory_like" in table else np.full(len(table), None, object)
     return gpd.GeoDataFrame(
@@ -118,7 +129,8 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
             "id": numbers.where(~numbers.duplicated(), 0).to_numpy(),
             "stage": [_stage(value, row, path) for row, value in enumerate(table["stage"], start=1)],
             "dormitory_like": np.array([_yes_or_no(v) for v in likeness], object),
-            CHECKED: np.array(checked, bool) | _on_checked_ground(path, table),
+            CHECKED: np.array(checked, bool) | surveyed,
+            SURVEYED: surveyed,
         },
         geometry=list(table.geometry),
         crs=crs,
@@ -193,6 +205,7 @@ def apply_review(before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame) -> tuple
         added=tuple(int(i) for i in added),
         deleted=tuple(int(i) for i in known.index if i not in set(ids)),
         confirmed=tuple(int(i) for i in np.sort(new_ids[confirmed])),
+        surveyed=tuple(int(i) for i in np.sort(new_ids[corrected[SURVEYED].to_numpy(bool)])),
         likeness={int(i): bool(v) for i, v in zip(new_ids[differs], corrected["dormitory_like"][differs], strict=True)},
     )
     return table.iloc[order].reset_index(drop=True), review

@@ -98,8 +98,12 @@ class Spread:
 
     def true_numbers(self, found: float, small: float) -> Draws:
         """Draws (D,), whole, of the true number where ``found`` buildings (at least 1) were found, the share ``small`` of them small."""
+        return np.rint(found * self.factors(found, small))
+
+    def factors(self, found: float, small: float) -> Draws:
+        """Draws (D,) of the true number / ``found``."""
         far = self.z * np.sqrt(_variance(self.parts, np.float64(found), np.float64(small)))
-        return np.rint(found * np.exp(np.clip(far, -5, 5)))
+        return np.exp(np.clip(far, -5, 5))
 
 
 def draw_spread(rates: Sequence[Mapping[str, Any]], rng: np.random.Generator, count: int) -> Spread | None:

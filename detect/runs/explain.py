@@ -24,9 +24,8 @@ def explain_result(folder: str | Path, site: str) -> pd.DataFrame:
     one = ResultFolder.find_one(folder, "summary.json")
     summary = Summary.read(one, "rates").to_json()
     buildings = read_vector(one.path / "buildings.gpkg", "buildings")
-    checked = Review.from_json(summary.get("review")).checked
-    certain = buildings.assign(certain=buildings["id"].isin(checked))
-    return explain(certain, profile_from(summary["run"]["structure"], str(one.path)), summary["rates"], site)
+    marked = Review.from_json(summary.get("review")).marked(buildings)
+    return explain(marked, profile_from(summary["run"]["structure"], str(one.path)), summary["rates"], site)
 
 
 def in_words(explained: pd.DataFrame, site: str) -> str:

@@ -106,8 +106,7 @@ def _recount_one(folder: ResultFolder, options: CensusOptions) -> Result:
     checked = earlier.checked.then(review)
     buildings = _classified(corrected, earlier.crs, sites, profile, checked)
     ground = _ground(earlier, sites, buildings, profile, options)
-    certain = buildings.assign(certain=buildings["id"].isin(checked.checked))
-    counted = take_census(certain, sites.table, profile, earlier.summary["rates"], sites.warnings, ground)
+    counted = take_census(checked.marked(buildings), sites.table, profile, earlier.summary["rates"], sites.warnings, ground)
     scene, _ = earlier.scene
     content = Content(
         grid=earlier.grid,

@@ -74,7 +74,8 @@ def test_all_buildings_on_ground_marked_as_checked_are_confirmed(tmp_path: Path)
         geometry=[box(399_990, 5_999_990, 400_070, 6_000_020)], crs=CRS
     )  # holds the first, and most of the second
     write(path, ground.to_crs(4326), layer="checked")
-    assert apply_review(found(), read_corrections(path, CRS))[1].confirmed == (1, 2)
+    review = apply_review(found(), read_corrections(path, CRS))[1]
+    assert review.confirmed == review.surveyed == (1, 2)
 
 
 def test_likeness_that_a_user_has_set_is_kept(tmp_path: Path) -> None:
@@ -115,8 +116,8 @@ def test_corrections_that_cannot_be_used_are_one_line(tmp_path: Path, change: ob
 
 
 def test_a_later_review_goes_on_from_an_earlier_one() -> None:
-    first = Review(changed=(1, 2), added=(9,), deleted=(3,), confirmed=(4, 5), likeness={1: True, 9: False})
+    first = Review(changed=(1, 2), added=(9,), deleted=(3,), confirmed=(4, 5), surveyed=(2, 5), likeness={1: True, 9: False})
     later = Review(changed=(4,), deleted=(2, 9), likeness={1: False})
     both = first.then(later)
-    assert both == Review(changed=(1, 4), added=(), deleted=(2, 3), confirmed=(5,), likeness={1: False})
+    assert both == Review(changed=(1, 4), added=(), deleted=(2, 3), confirmed=(5,), surveyed=(5,), likeness={1: False})
     assert Review.from_json(both.to_json()) == both and Review.from_json(None) == Review()

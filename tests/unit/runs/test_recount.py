@@ -129,6 +129,7 @@ def test_corrected_buildings_count_as_they_are(result: Path, tmp_path: Path) -> 
         "added": [added],
         "deleted": [gone],
         "confirmed": [],
+        "surveyed": [],
         "dormitory_like": {},
     }
     assert len(table) == len(old) and gone not in table.index
