@@ -60,6 +60,31 @@ def band_numbers(value: str | Iterable[int]) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def box_degrees(value: str | Iterable[float]) -> tuple[float, float, float, float]:
+    """West, south, east and north in degrees: ``11.0,48.1,11.1,48.2``; west > east goes across 180°."""
+    wanted = "west,south,east,north in degrees, such as 11.0,48.1,11.1,48.2"
+    west, south, east, north = _numbers(value, 4, wanted)
+    if not (-90 <= south < north <= 90 and max(abs(west), abs(east)) <= 180 and west != east):
+        raise InputError(f"'{value}' is not {wanted}")
+    return west, south, east, north
+
+
+def circle(value: str | Iterable[float]) -> tuple[float, float, float]:
+    """Latitude and longitude in degrees, and a distance in metres: ``48.15,11.05,300``."""
+    wanted = "latitude,longitude,metres, such as 48.15,11.05,300"
+    latitude, longitude, metres = _numbers(value, 3, wanted)
+    if not (abs(latitude) <= 85 and abs(longitude) <= 180 and metres > 0):
+        raise InputError(f"'{value}' is not {wanted}")
+    return latitude, longitude, metres
+
+
+def _numbers(value: str | Iterable[float], count: int, wanted: str) -> tuple[float, ...]:
+    parts = value.split(",") if isinstance(value, str) else list(value)
+    if len(parts) != count:
+        raise InputError(f"'{value}' is not {wanted}")
+    return tuple(_number(part, wanted, lambda number: True) for part in parts)
+
+
 def ids(text: str) -> tuple[int, ...]:
     """Building numbers, such as ``4,7,9``."""
     parts = names(text)

@@ -56,6 +56,29 @@ class PredictOptions(Options):
             "--dask", "workers of a Dask cluster compute the blocks; local: processes on this machine", "ADDRESS|local"
         ),
     )
+    bbox: Sequence[float] | None = field(
+        default=None,
+        metadata=flag(
+            "--bbox", "of map tiles, read this box in degrees; default: around the plots", "W,S,E,N", checks.box_degrees
+        ),
+    )
+    around: Sequence[float] | None = field(
+        default=None,
+        metadata=flag(
+            "--around", "of map tiles, read the square that reaches so far from a point", "LAT,LON,METRES", checks.circle
+        ),
+    )
+    zoom: str | None = field(
+        default=None,
+        metadata=flag("--zoom", "of map tiles, read this zoom; default: the one whose pixel suits the weights", "Z", str),
+    )
+    layer: str | None = field(
+        default=None, metadata=flag("--layer", "layer of a WMTS or WMS; needed where there are several", "NAME")
+    )
+    max_tiles: int = field(
+        default=5000,
+        metadata=flag("--max-tiles", "most map tiles that are read from a server (default: 5000)", "N", checks.whole_number),
+    )
     asset: str | None = field(
         default=None, metadata=flag("--asset", "asset of a STAC item to read; default: visual, or the only picture", "NAME")
     )
@@ -124,6 +147,9 @@ class PredictOptions(Options):
             raise InputError(
                 "--sites (sites) and --propose-sites (propose_sites): give the plots, or have them proposed, not both"
             )
+
+        if self.bbox is not None and self.around is not None:
+            raise InputError("--bbox (bbox) and --around (around): give the box or the point, not both")
 
     @property
     def deciding(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from detect.results.files import OUTPUTS
 from detect.results.folder import ResultFolder
 from detect.results.result import Result, Run
 from detect.runs.count import count
+from detect.runs.fetch import fetched
 from detect.runs.find import Found, find
 from detect.runs.job import Job, open_job
 from detect.runs.options import PredictOptions
@@ -72,7 +73,7 @@ def predict_scenes(scenes: Sequence[str | Path], out: str | Path, options: Predi
     failures = _Failures()
     results: dict[int, Result] = {}
     with open_job(out, options) as job:
-        opened = _open(named, options, failures)
+        opened = _open(named, job, failures)
         if not failures.errors:  # else the plots may lie on the scene that failed
             refuse_elsewhere(options.sites, [(scene.outline, scene.crs) for scene in opened])
         opened = _sheets(opened, job, failures)
@@ -120,7 +121,7 @@ class _Group:
         return _Group({i: self.scenes[i] for i in numbers}, self.pairs)
 
 
-def _open(named: Sequence[Source], options: PredictOptions, failures: _Failures) -> list[Scene]:
+def _open(named: Sequence[Source], job: Job, failures: _Failures) -> list[Scene]:
     opened: list[Scene] = []
     seen: set[tuple[str, str | None]] = set()
     for source, renamed in zip(named, distinct(named), strict=True):
@@ -128,7 +129,7 @@ def _open(named: Sequence[Source], options: PredictOptions, failures: _Failures)
             if (source.path, source.name) in seen:
                 raise InputError(f"{source.path}: is given twice; name it once")
             seen.add((source.path, source.name))
-            scene = _open_one(renamed, options)
+            scene = _open_one(fetched(renamed, job), job.options)
             if renamed != source:
                 note = f"name: other scenes of this call have the same file name; this one is called '{scene.name}'"
                 scene = replace(scene, warnings=(*scene.warnings, note))

@@ -24,6 +24,7 @@ from detect.base.files import is_companion
 from detect.scene.dates import given_date, item_date, named_date, tagged_date
 from detect.scene.stac import items_beside
 from detect.scene.sun import Sun, given_sun, item_sun, tagged_sun
+from detect.scene.tiles.addresses import kind_of, name_of
 
 T = TypeVar("T")
 _PICTURES = ("image/tiff", "image/jp2", "image/vrt", "image/jpeg", "image/png")
@@ -119,7 +120,8 @@ def sources(given: Sequence[str | Path], asset: str | None = None) -> list[Sourc
 
     Args:
         given: each a raster's file or URL, a pattern with ``*`` or ``?``, a ``.txt`` file of one such name per line, or the file or URL
-            of a STAC item, item collection, collection or catalogue (``.json``, ``.geojson``).
+            of a STAC item, item collection, collection or catalogue (``.json``, ``.geojson``), or map tiles (see
+            ``detect.scene.tiles.addresses``).
         asset: asset of STAC items to read; by default the visual one, else the only picture.
 
     Raises:
@@ -169,6 +171,9 @@ def _folders_of(path: str) -> tuple[str, ...]:
 
 
 def _expanded(name: str, asset: str | None) -> Iterator[Source]:
+    if kind_of(name) is not None:
+        yield Source(name, name_of(name))
+        return
     remote = "://" in name or name.startswith("/vsi")
     suffix = Path(name.split("?")[0] if remote else name).suffix.lower()
     if suffix in (".json", ".geojson"):

@@ -43,6 +43,7 @@ NOT_RUN = {
     "make demo": "downloads a scene",
     "make test": "is what runs this",
     "pip install *": "downloads packages",
+    "detect predict Esri.WorldImagery *": "reads tiles from the internet; tests/unit/scene/tiles has what it does",
 }
 """Patterns of commands that a user can type and no test can run, and why."""
 
