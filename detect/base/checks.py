@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -76,6 +77,28 @@ def circle(value: str | Iterable[float]) -> tuple[float, float, float]:
     if not (abs(latitude) <= 85 and abs(longitude) <= 180 and metres > 0):
         raise InputError(f"'{value}' is not {wanted}")
     return latitude, longitude, metres
+
+
+def corners(value: str | Iterable[float]) -> str | tuple[float, ...]:
+    """Latitude and longitude of two corners, ``51.8719,4.3548,51.8710,4.3569``; anything else that is a text names a file."""
+    wanted = "the latitude,longitude of the upper left and of the lower right corner, or a file with a box"
+    if isinstance(value, str) and any(letter.isalpha() for letter in value):
+        return value
+    numbers = _numbers(value, 4, wanted)
+    if not all(abs(latitude) <= 85 for latitude in numbers[::2]) or not all(abs(longitude) <= 180 for longitude in numbers[1::2]):
+        raise InputError(f"'{value}' is not {wanted}")
+    return numbers
+
+
+def metres_per_pixel(value: str | float) -> float:
+    """Ground size of a pixel from a scale bar: ``50m=339px`` (also km and ft)."""
+    found = re.fullmatch(r"([\d.]+) ?(m|km|ft) ?= ?([\d.]+) ?(?:px)?", str(value).strip())
+    if found is None:
+        if isinstance(value, str):
+            raise InputError(f"'{value}' is not a length and its pixels, such as 50m=339px")
+        return positive(value)
+    metres = positive(found[1]) * {"m": 1.0, "km": 1000.0, "ft": 0.3048}[found[2]]
+    return metres / positive(found[3])
 
 
 def _numbers(value: str | Iterable[float], count: int, wanted: str) -> tuple[float, ...]:

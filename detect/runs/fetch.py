@@ -1,7 +1,8 @@
-"""A scene that is map tiles → a file beside the results: what to read, at which zoom, and the lock of its result meanwhile."""
+"""What is no file that GDAL opens in its place → such a file beside the results: map tiles, and screenshots with known corners."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import geopandas as gpd
@@ -16,6 +17,7 @@ from detect.census.sites import read_plots
 from detect.results.folder import ResultFolder
 from detect.runs.job import Job
 from detect.runs.options import PredictOptions, silent
+from detect.scene.placed import corners_of, write_placed
 from detect.scene.sources import Source, stem_of
 from detect.scene.tiles.addresses import kind_of, open_pyramid
 from detect.scene.tiles.cut import Order, cut
@@ -27,7 +29,10 @@ _AREA_ONLY = (("--bbox", "bbox"), ("--around", "around"), ("--zoom", "zoom"), ("
 
 
 def fetched(source: Source, job: Job) -> Source:
-    """The scene as a file that GDAL opens: map tiles are read into ``OUT/<name>.tif``, other scenes are that already.
+    """The scene as a file that GDAL opens in its place.
+
+    Map tiles are read into ``OUT/<name>.tif``, a picture with known corners is shown by ``OUT/<name>-placed.vrt``, and other scenes are
+    such files already.
 
     Raises:
         InputError: nothing says where to read, options do not fit, or see ``detect.scene.tiles.cut.cut``.
@@ -38,13 +43,22 @@ def fetched(source: Source, job: Job) -> Source:
         given = [flag for flag, field in _AREA_ONLY if getattr(options, field) is not None]
         if given:
             raise InputError(f"{source.path}: {' and '.join(given)} belong to map tiles, and this is a file; leave them out")
-        return source
+        return source if options.corners is None else _placed(source, name, options.corners, job)
+    if options.corners is not None:
+        raise InputError(f"{source.name}: map tiles have a place; leave --corners out")
     pyramid = open_pyramid(source.path, options.layer)
     order = Order(_area(pyramid, options), job.weights.suiting_gsd_m, options.zoom, options.max_tiles)
     path, show = job.out / f"{name}.tif", options.progress or silent
     job.out.mkdir(parents=True, exist_ok=True)
     with ResultFolder(job.out / name).lock("detect predict"):
         cut(pyramid, order, path, overwrite=options.overwrite, report=lambda done, total: show(f"{name}: tiles", done, total))
+    return replace(source, path=str(path), name=name)
+
+
+def _placed(source: Source, name: str, corners: str | Sequence[float], job: Job) -> Source:
+    """A picture without georeference as a file with a place, ``OUT/<name>-placed.vrt``."""
+    path = job.out / f"{name}-placed.vrt"
+    write_placed(path, source.path, corners_of(corners), overwrite=job.options.overwrite)
     return replace(source, path=str(path), name=name)
 
 

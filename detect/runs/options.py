@@ -112,6 +112,24 @@ class PredictOptions(Options):
         default=None,
         metadata=flag("--gsd", "ground size of a pixel, only for an image without georeference", "METRES", checks.positive),
     )
+    scale_bar: float | None = field(
+        default=None,
+        metadata=flag(
+            "--scale-bar",
+            "instead of --gsd: length of the scale bar in a screenshot, and its pixels, such as 50m=339px",
+            "LENGTH=PX",
+            checks.metres_per_pixel,
+        ),
+    )
+    corners: Sequence[float] | str | None = field(
+        default=None,
+        metadata=flag(
+            "--corners",
+            "place of a screenshot: its upper left and lower right corner, or a file with its box",
+            "LAT,LON,LAT,LON|FILE",
+            checks.corners,
+        ),
+    )
     min_area_m2: float | None = field(
         default=None, metadata=flag("--min-area", "smallest building kept, square metres", "M2", checks.not_negative)
     )
@@ -148,6 +166,10 @@ class PredictOptions(Options):
                 "--sites (sites) and --propose-sites (propose_sites): give the plots, or have them proposed, not both"
             )
 
+        sizes = {"--gsd": self.gsd_m, "--scale-bar": self.scale_bar, "--corners": self.corners}
+        given = [name for name, value in sizes.items() if value is not None]
+        if len(given) > 1:
+            raise InputError(f"{' and '.join(given)} each say how large a pixel is; give one of them")
         if self.bbox is not None and self.around is not None:
             raise InputError("--bbox (bbox) and --around (around): give the box or the point, not both")
 

@@ -140,7 +140,11 @@ def _open(named: Sequence[Source], job: Job, failures: _Failures) -> list[Scene]
 def _open_one(source: Source, options: PredictOptions) -> Scene:
     """A scene, with the values that the options or the catalogue give; the options come first."""
     scene = open_scene(
-        source.path, bands=options.bands, gsd_m=options.gsd_m, date=options.date or source.date, sun_deg=options.sun_deg
+        source.path,
+        bands=options.bands,
+        gsd_m=options.gsd_m or options.scale_bar,
+        date=options.date or source.date,
+        sun_deg=options.sun_deg,
     )
     scene = replace(scene, name=source.name or scene.name)
     if options.sun_deg == (None, None) and source.sun is not None:
