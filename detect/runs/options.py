@@ -213,3 +213,11 @@ class TrackOptions(Options):
     )
     overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace results that are there"))
     progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))
+
+
+@dataclass(frozen=True)
+class CollectOptions(Options):
+    """How results are put together."""
+
+    overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace results that are there"))
+    progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))

@@ -59,6 +59,8 @@ detect predict scene.tif --out more --propose-sites --structure warehouse --devi
 detect predict scene.tif --out more --sun-elevation 52 --sun-azimuth 141 --min-area 20 --threshold 0.5 --block-size 256 --overwrite
 detect predict item.json --asset visual --out more --json
 detect predict january.tif april.tif --out dated -q
+detect collect dated --out all
+detect collect dated --out all --overwrite -q
 detect track dated --out tracked --json -q
 detect track dated --out tracked --since 2026-01-05 --overwrite
 detect census more/scene --sites plots.geojson --structure configs/structures/barracks.yaml --json
