@@ -17,6 +17,9 @@ axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="t
 INK = """() => [...document.querySelectorAll('.leaflet-tile-pane canvas')].reduce((sum, canvas) => sum +
 new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer).filter(Boolean).length, 0)"""
 """Coloured pixels of the map."""
+FIRST = """const { map, buildings } = await started;
+const [x, y] = [0, 1].map((axis) => Math.round(buildings.ring(0).reduce((sum, corner) => sum + corner[axis], 0) / buildings.corners[0]));"""
+"""The middle of the first building."""
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +44,9 @@ def test_anyone_can_use_it_offline(browser: Any, page_path: Path, device: dict[s
     page.wait_for_selector("body[data-ready]")
     page.focus("#scenes button >> nth=1")
     page.keyboard.press("Enter")  # to the scene "west"
-    page.evaluate(
-        "async () => { const { map, buildings: b } = await started; map.setView(map.unproject([b.x[0], b.y[0]], facts.zoom), 19); }"
-    )
+    page.evaluate(f"async () => {{ {FIRST} map.setView(map.unproject([x, y], facts.zoom), 19); }}")
     page.wait_for_function(f"({INK})() > 500")
-    page.evaluate(
-        "async () => { const { buildings: b } = await started; showBuilding(b, b.at(b.ring(0)[1][0] - 2, b.ring(0)[1][1] + 2)); }"
-    )
+    page.evaluate(f"async () => {{ {FIRST} showBuilding(buildings, buildings.at(x, y)); }}")
     assert page.text_content("#panel-title").startswith("Building ")  # type: ignore[union-attr]
     page.check("#like")
     page.uncheck("input[name=stage][value='0']")

@@ -26,7 +26,7 @@ def write_result(
     shapes: list[Polygon],
     *,
     x: float = 0,
-    date: str | None = "2026-06-05",
+    date: str = "2026-06-05",
     score: float = 0.5,
     crs: str | None = "EPSG:32631",
 ) -> Path:
