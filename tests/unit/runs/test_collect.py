@@ -18,7 +18,7 @@ from detect.runs.collect import OUTPUTS, collect
 from tests.unit.results.test_tables import some
 
 COUNT = {"estimate": 2, "low": 1, "high": 4}
-WEST, NORTH = 593_000.0, 5_747_000.0
+WEST, NORTH = 593_270.0, 5_747_557.0
 
 
 def write_result(

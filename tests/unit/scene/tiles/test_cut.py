@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from affine import Affine
+from rasterio.warp import Resampling, reproject
 
 from detect.base.errors import DetectError, InputError
 from detect.scene.scene import open_scene
 from detect.scene.tiles.archives import open_mbtiles
 from detect.scene.tiles.cut import Order, cut
 from detect.scene.tiles.pyramid import Level, Pyramid, web_mercator_levels
-from tests.tile_server import read_colours, write_mbtiles
+from tests.smoke.placeholders import CRS, PLACE, SIZE_HW, draw_blocks
+from tests.tile_server import corners_degrees, read_colours, write_mbtiles
 
 SIDE_DEG = 360 / 2**18
 """Width of a tile of zoom 18."""
@@ -159,3 +162,22 @@ def test_a_file_on_this_machine_has_no_limit(tmp_path: Path) -> None:
     tiles = open_mbtiles(str(write_mbtiles(tmp_path / "drawn.mbtiles")))
     assert tiles.outline is not None
     cut(tiles, Order(tiles.outline, 0.3, max_tiles=1), tmp_path / "out.tif", report=quiet)
+    assert open_scene(tmp_path / "out.tif").gsd_m == pytest.approx(0.369, abs=0.002)
+
+
+def test_every_pixel_is_in_its_place(tmp_path: Path) -> None:
+    tiles = open_mbtiles(str(write_mbtiles(tmp_path / "drawn.mbtiles")))
+    west, south, east, north = corners_degrees()
+    part = shapely.box(west + (east - west) / 4, south, east, north)
+    cut(tiles, Order(part, 0.3), tmp_path / "out.tif", report=quiet)
+
+    def misfit(shift_m: float) -> float:
+        """Mean difference to the picture, brought back to its grid and moved to the east."""
+        back = np.zeros((3, *SIZE_HW), np.uint8)
+        with rasterio.open(tmp_path / "out.tif") as raster:
+            place = Affine.translation(shift_m, 0) * PLACE
+            reproject(rasterio.band(raster, [1, 2, 3]), back, dst_transform=place, dst_crs=CRS, resampling=Resampling.bilinear)
+        seen = back.all(axis=0)
+        return float(np.abs(back.astype(int) - draw_blocks()[0])[:, seen].mean())
+
+    assert misfit(0) + 2 < min(misfit(0.5), misfit(-0.5))
