@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,6 +94,8 @@ class Server:
     size_px: int = 256
     folder: Path | None = None
     """Files to serve."""
+    items: dict[str, str] = field(default_factory=dict)
+    """Name and day of the items that a STAC search finds; their picture is the file ``<name>.tif``."""
 
     def answer(self, path: str) -> tuple[str, bytes] | None:
         """Type and body; None: 404."""
@@ -102,6 +105,10 @@ class Server:
             zoom, column, row = int(parts[1]), int(parts[2]), int(parts[3].split(".")[0])
             row = 2**zoom - 1 - row if parts[0] == "tms" else row
             return _picture(tile_bytes(zoom, column, row, self.size_px))
+        if parts == [""] and not query:
+            return "application/json", json.dumps(stac_landing(self.url)).encode()
+        if parts == ["search"]:
+            return "application/geo+json", json.dumps(stac_answer(str(self.folder or self.url), self.items)).encode()
         if parts[0] == "WMTSCapabilities.xml":
             return "text/xml", wmts_capabilities(self.url).encode()
         if parts[0] == "wmts":
@@ -141,12 +148,14 @@ def serving(**settings: Any) -> Iterator[Server]:
             kind, body = found
             if span := self.headers["Range"]:
                 first, last = map(int, span.removeprefix("bytes=").split("-"))
-                self._send(206, kind, body[first : last + 1])
+                self._send(206, kind, body[first : last + 1], f"bytes {first}-{min(last, len(body) - 1)}/{len(body)}")
             else:
                 self._send(200, kind, body)
 
-        def _send(self, status: int, kind: str, body: bytes) -> None:
+        def _send(self, status: int, kind: str, body: bytes, span: str = "") -> None:
             self.send_response(status)
+            if span:
+                self.send_header("Content-Range", span)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -162,6 +171,35 @@ def serving(**settings: Any) -> Iterator[Server]:
         yield server
         http.shutdown()
         thread.join()
+
+
+def stac_landing(url: str) -> dict[str, Any]:
+    """The landing page of a STAC API."""
+    core = "https://api.stacspec.org/v1.0.0/"
+    return {
+        "type": "Catalog", "stac_version": "1.0.0", "id": "drawn", "description": "drawn",
+        "conformsTo": [f"{core}core", f"{core}item-search"],
+        "links": [
+            {"rel": "self", "href": f"{url}/", "type": "application/json"},
+            {"rel": "root", "href": f"{url}/", "type": "application/json"},
+            {"rel": "search", "href": f"{url}/search", "type": "application/geo+json", "method": "GET"},
+        ],
+    }  # fmt: skip
+
+
+def stac_answer(place: str, items: dict[str, str]) -> dict[str, Any]:
+    """What a search finds."""
+    west, south, east, north = corners_degrees()
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    features = [
+        {
+            "type": "Feature", "stac_version": "1.0.0", "id": name, "bbox": [west, south, east, north], "collection": "drawn", "links": [],
+            "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {"datetime": f"{day}T10:00:00Z"},
+            "assets": {"visual": {"href": f"{place}/{name}.tif", "type": "image/tiff; application=geotiff"}},
+        }
+        for name, day in items.items()
+    ]  # fmt: skip
+    return {"type": "FeatureCollection", "features": features, "links": []}
 
 
 def wmts_capabilities(url: str) -> str:

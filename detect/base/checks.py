@@ -116,9 +116,9 @@ def ids(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def names(text: str) -> tuple[str, ...]:
-    """The words of a comma-separated list, without blanks."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+def names(value: str | Iterable[str]) -> tuple[str, ...]:
+    """The words of a comma-separated list, without blanks; or a sequence of words."""
+    return tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value) if part.strip())
 
 
 def day(text: str) -> str:
@@ -135,6 +135,23 @@ def image_day(text: str) -> str:
     if not may_be_taken_on(datetime.date.fromisoformat(found)):
         raise InputError(f"'{text}' is not a date from {FIRST_YEAR} to today; give the day on which the image was taken")
     return found
+
+
+def image_days(text: str) -> str:
+    """A day on which an image may have been taken, a month (``2024-06``), or two days with ``/`` between them."""
+    try:
+        if not isinstance(text, str) or len(text) == 10:
+            return image_day(text)
+        first, last = (day(part) for part in text.split("/")) if "/" in text else [day(f"{text}-01")] * 2
+    except (InputError, ValueError):
+        if isinstance(text, str) and ("/" in text or len(text) == 7):
+            raise InputError(
+                f"'{text}' is not a day, a month or two days, such as 2024-06-01, 2024-06, 2024-06-01/2024-06-30"
+            ) from None
+        raise
+    if first > last:
+        raise InputError(f"'{text}' ends before it begins")
+    return text
 
 
 def may_be_taken_on(date: datetime.date) -> bool:

@@ -139,9 +139,10 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "scenes",
-        nargs="+",
+        nargs="*",
         metavar="SCENE",
-        help="a georeferenced image: a file or URL of any raster GDAL opens, a quoted pattern, a .txt list, or a STAC item or collection",
+        help="a georeferenced image: a file or URL of any raster GDAL opens, map tiles, a quoted pattern, a .txt list, or a STAC item or "
+        "collection",
     )
     add(
         "--out",

@@ -59,14 +59,12 @@ class PredictOptions(Options):
     bbox: Sequence[float] | None = field(
         default=None,
         metadata=flag(
-            "--bbox", "of map tiles, read this box in degrees; default: around the plots", "W,S,E,N", checks.box_degrees
+            "--bbox", "read this box alone, in degrees; of map tiles, default: around the plots", "W,S,E,N", checks.box_degrees
         ),
     )
     around: Sequence[float] | None = field(
         default=None,
-        metadata=flag(
-            "--around", "of map tiles, read the square that reaches so far from a point", "LAT,LON,METRES", checks.circle
-        ),
+        metadata=flag("--around", "read the square alone that reaches so far from a point", "LAT,LON,METRES", checks.circle),
     )
     zoom: str | None = field(
         default=None,
@@ -74,6 +72,15 @@ class PredictOptions(Options):
     )
     layer: str | None = field(
         default=None, metadata=flag("--layer", "layer of a WMTS or WMS; needed where there are several", "NAME")
+    )
+    stac: str | None = field(
+        default=None, metadata=flag("--stac", "search this STAC API for scenes, in place of SCENE; needs a place", "URL")
+    )
+    collection: Sequence[str] = field(
+        default=(), metadata=flag("--collection", "collections of the STAC API to search; default: all", "NAME,…", checks.names)
+    )
+    max_items: int = field(
+        default=10, metadata=flag("--max-items", "most scenes that a search may find (default: 10)", "N", checks.whole_number)
     )
     max_tiles: int = field(
         default=5000,
@@ -93,7 +100,13 @@ class PredictOptions(Options):
         metadata=flag("--bands", "band numbers from 1 of red, green, blue, such as 3,2,1", "R,G,B", checks.band_numbers),
     )
     date: str | None = field(
-        default=None, metadata=flag("--date", "date of the image, if the file does not give it", "YYYY-MM-DD", checks.image_day)
+        default=None,
+        metadata=flag(
+            "--date",
+            "date of the image, if the file does not give it; with --stac also a month, or two days with / between",
+            "YYYY-MM-DD",
+            checks.image_days,
+        ),
     )
     sun_deg: tuple[float | None, float | None] = field(
         default=(None, None),
@@ -170,6 +183,9 @@ class PredictOptions(Options):
         given = [name for name, value in sizes.items() if value is not None]
         if len(given) > 1:
             raise InputError(f"{' and '.join(given)} each say how large a pixel is; give one of them")
+        if self.stac is None and (self.collection or len(self.date or "") not in (0, 10)):
+            wrong = "--collection" if self.collection else f"--date {self.date}, which is no single day,"
+            raise InputError(f"{wrong} belongs to a search; give --stac too")
         if self.bbox is not None and self.around is not None:
             raise InputError("--bbox (bbox) and --around (around): give the box or the point, not both")
 

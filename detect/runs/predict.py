@@ -26,7 +26,7 @@ from detect.results.files import OUTPUTS
 from detect.results.folder import ResultFolder
 from detect.results.result import Result, Run
 from detect.runs.count import count
-from detect.runs.fetch import fetched
+from detect.runs.fetch import fetched, searched
 from detect.runs.find import Found, find
 from detect.runs.job import Job, open_job
 from detect.runs.options import PredictOptions
@@ -69,7 +69,9 @@ def predict_scenes(scenes: Sequence[str | Path], out: str | Path, options: Predi
     Raises:
         InputError: an option is wrong, or no scene is named.
     """
-    named = sources(scenes, options.asset)
+    if bool(scenes) == (options.stac is not None):
+        raise InputError("name the scenes, or search for them with --stac" + (", not both" if scenes else ""))
+    named = [*sources(scenes, options.asset), *searched(options)]
     failures = _Failures()
     results: dict[int, Result] = {}
     with open_job(out, options) as job:
@@ -143,7 +145,7 @@ def _open_one(source: Source, options: PredictOptions) -> Scene:
         source.path,
         bands=options.bands,
         gsd_m=options.gsd_m or options.scale_bar,
-        date=options.date or source.date,
+        date=source.date if options.stac else options.date or source.date,
         sun_deg=options.sun_deg,
     )
     scene = replace(scene, name=source.name or scene.name)

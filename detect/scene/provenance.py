@@ -25,8 +25,8 @@ class Provenance:
     terms: str
     """Conditions of use, as the source states them."""
     level: str
-    """Zoom, or identifier of the tile matrix."""
-    tiles: int
+    """Zoom, or identifier of the tile matrix; empty for a part of a raster."""
+    tiles: int = 0
     missing: int = 0
     """Tiles that the source does not have."""
     notes: list[str] = field(default_factory=list)
@@ -40,7 +40,8 @@ class Provenance:
         """As in a warning."""
         credit = f"; credit: {self.attribution}" if self.attribution else "; credit: " + NOT_STATED
         gaps = f"; {self.missing} of {self.tiles} tiles do not exist there" if self.missing else ""
-        return f"source: {self.source} at zoom {self.level}, read on {self.retrieved}{credit}; terms: {self.terms or NOT_STATED}{gaps}"
+        where = f"{self.source} at zoom {self.level}" if self.level else f"a part of {self.source}"
+        return f"source: {where}, read on {self.retrieved}{credit}; terms: {self.terms or NOT_STATED}{gaps}"
 
 
 def provenance_in(tags: Mapping[str, str]) -> Provenance | None:

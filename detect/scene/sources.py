@@ -203,16 +203,17 @@ def _catalogued(place: str, asset: str | None) -> Iterator[Source]:
         content = _read_json(here)
         kind = content.get("type")
         if kind == "Feature" and isinstance(content.get("assets"), dict):
-            yield _source(content, here, asset)
+            yield source_of_item(content, here, asset)
         elif kind == "FeatureCollection" and all("assets" in f for f in content.get("features", [{}])):
-            yield from (_source(item, here, asset) for item in content["features"])
+            yield from (source_of_item(item, here, asset) for item in content["features"])
         elif "links" in content:
             todo += [_resolved(here, link["href"]) for link in content["links"] if link.get("rel") in ("item", "items", "child")]
         else:
             raise InputError(f"{here}: is not a STAC item, item collection or collection; give one, or a raster")
 
 
-def _source(item: dict[str, Any], here: str, asset: str | None) -> Source:
+def source_of_item(item: dict[str, Any], here: str, asset: str | None) -> Source:
+    """The scene of a STAC item that was found at ``here``; an InputError if it has no such asset, or no single picture."""
     name = re.sub(r"[^\w.-]+", "_", str(item.get("id", "item"))).strip(".") or "item"
     return Source(_resolved(here, _chosen(item, here, asset)["href"]), name, item_date(item), item_sun(item))
 

@@ -43,6 +43,7 @@ NOT_RUN = {
     "make demo": "downloads a scene",
     "make test": "is what runs this",
     "pip install *": "downloads packages",
+    "detect predict --stac *": "needs a STAC API; tests/smoke/test_web.py runs one",
     "detect predict Esri.WorldImagery *": "reads tiles from the internet; tests/unit/scene/tiles has what it does",
 }
 """Patterns of commands that a user can type and no test can run, and why."""
@@ -80,6 +81,10 @@ detect export deep --out tiles.onnx --tile 512
 """Commands with the options that `--help` names and no page shows."""
 
 OPTIONS_NOT_RUN = {
+    **{
+        ("predict", name): "needs a STAC API; tests/smoke/test_web.py runs one"
+        for name in ("--stac", "--collection", "--max-items")
+    },
     ("prepare", "--gsd"): "only for the data sets whose images lie nowhere; tests/unit/datasets has them",
 }
 
