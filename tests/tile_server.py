@@ -108,7 +108,9 @@ class Server:
         if parts == [""] and not query:
             return "application/json", json.dumps(stac_landing(self.url)).encode()
         if parts == ["search"]:
-            return "application/geo+json", json.dumps(stac_answer(str(self.folder or self.url), self.items)).encode()
+            return "application/geo+json", json.dumps(
+                stac_answer(f"file://{self.folder}" if self.folder else self.url, self.items)
+            ).encode()
         if parts[0] == "WMTSCapabilities.xml":
             return "text/xml", wmts_capabilities(self.url).encode()
         if parts[0] == "wmts":
