@@ -10,7 +10,7 @@ from typing import Any
 from detect.base.schema import SchemaError, read
 
 TAG = "DETECT_PROVENANCE"
-NOT_STATED = "not stated by the source; ask its provider before you publish"
+NOT_STATED = "not stated, ask the provider before you publish"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +38,14 @@ class Provenance:
 
     def __str__(self) -> str:
         """As in a warning."""
-        credit = f"; credit: {self.attribution}" if self.attribution else "; credit: " + NOT_STATED
+        if not self.level:
+            return f"source: a part of {self.source}, read on {self.retrieved}"
+        credit = self.attribution or NOT_STATED
         gaps = f"; {self.missing} of {self.tiles} tiles do not exist there" if self.missing else ""
-        where = f"{self.source} at zoom {self.level}" if self.level else f"a part of {self.source}"
-        return f"source: {where}, read on {self.retrieved}{credit}; terms: {self.terms or NOT_STATED}{gaps}"
+        return (
+            f"source: {self.source} at zoom {self.level}, read on {self.retrieved}; "
+            f"credit: {credit}; terms: {self.terms or NOT_STATED}{gaps}"
+        )
 
 
 def provenance_in(tags: Mapping[str, str]) -> Provenance | None:

@@ -232,6 +232,12 @@ def _result(path: Path) -> None:
     assert cli.main(["predict", str(scene), "--out", str(path.parent), "-q"]) == 0
 
 
+def _results(path: Path) -> None:
+    """A folder with several results."""
+    for name in SERIES[:2]:
+        _result(path / name)
+
+
 def _series(path: Path) -> None:
     for name in SERIES:
         provide(f"dated/{name}", path.parent)
@@ -261,5 +267,6 @@ PLACEHOLDERS: tuple[tuple[str, Callable[[Path], None]], ...] = (
     ("path/to/AerialImageDataset", _inria),
     ("out/*", _result),
     ("dated/*", _result),
+    ("out", _results),
     ("tracked", _series),
 )
