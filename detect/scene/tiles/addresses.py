@@ -16,11 +16,16 @@ Kind = Literal["xyz", "wmts", "wms", "mbtiles", "pmtiles", "named"]
 HIGHEST_ZOOM = 22
 """Of an address that states none: 0.04 m at the equator."""
 _NAMED = re.compile(r"[A-Za-z]\w*(\.\w+)+")
+_CAPITALS = re.compile(r"[A-Z]\w*(\.[A-Z]\w*)+")
 _PLACE = re.compile(r"\{(-?[a-z]+)(?::([^}]*))?\}", re.IGNORECASE)
 
 
 def kind_of(place: str) -> Kind | None:
-    """What kind of tiles a scene's name stands for; None for anything else, such as a file of an image."""
+    """What kind of tiles a scene's name stands for; None for anything else, such as a file of an image.
+
+    Raises:
+        InputError: a name like those of xyzservices, which is not installed.
+    """
     low = place.lower()
     if low.startswith(("http://", "https://")):
         path, query = urlsplit(low).path, urlsplit(low).query
@@ -117,8 +122,11 @@ def _placeholders(template: str) -> set[str]:
 def _is_provider(name: str) -> bool:
     try:
         import xyzservices
-    except ModuleNotFoundError:
-        return False
+    except ModuleNotFoundError as cause:
+        if not _CAPITALS.fullmatch(name):
+            return False
+        hint = "if it names a provider of map tiles, run: pip install 'detect-buildings[tiles]'"
+        raise InputError(f"{name}: no such file; {hint}") from cause
     try:
         return bool(xyzservices.providers.query_name(name))
     except ValueError:

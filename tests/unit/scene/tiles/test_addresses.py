@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,13 @@ def test_names_of_xyzservices() -> None:
     assert open_pyramid(tiles.address).attribution == tiles.attribution
     with pytest.raises(InputError, match="needs a key"):
         open_pyramid("Thunderforest.OpenCycleMap")
+
+
+def test_names_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xyzservices", None)
+    assert kind_of("no_such.tif") is None
+    with pytest.raises(InputError, match=r"pip install 'detect-buildings\[tiles\]'"):
+        kind_of("Esri.WorldImagery")
 
 
 def test_layers_belong_to_services() -> None:
