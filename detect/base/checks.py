@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -60,6 +61,53 @@ def band_numbers(value: str | Iterable[int]) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def box_degrees(value: str | Iterable[float]) -> tuple[float, float, float, float]:
+    """West, south, east and north in degrees: ``11.0,48.1,11.1,48.2``; west > east goes across 180°."""
+    wanted = "west,south,east,north in degrees, such as 11.0,48.1,11.1,48.2"
+    west, south, east, north = _numbers(value, 4, wanted)
+    if not (-90 <= south < north <= 90 and max(abs(west), abs(east)) <= 180 and west != east):
+        raise InputError(f"'{value}' is not {wanted}")
+    return west, south, east, north
+
+
+def circle(value: str | Iterable[float]) -> tuple[float, float, float]:
+    """Latitude and longitude in degrees, and a distance in metres: ``48.15,11.05,300``."""
+    wanted = "latitude,longitude,metres, such as 48.15,11.05,300"
+    latitude, longitude, metres = _numbers(value, 3, wanted)
+    if not (abs(latitude) <= 85 and abs(longitude) <= 180 and metres > 0):
+        raise InputError(f"'{value}' is not {wanted}")
+    return latitude, longitude, metres
+
+
+def corners(value: str | Iterable[float]) -> str | tuple[float, ...]:
+    """Latitude and longitude of two corners, ``51.8719,4.3548,51.8710,4.3569``; anything else that is a text names a file."""
+    wanted = "the latitude,longitude of the upper left and of the lower right corner, or a file with a box"
+    if isinstance(value, str) and any(letter.isalpha() for letter in value):
+        return value
+    numbers = _numbers(value, 4, wanted)
+    if not all(abs(latitude) <= 85 for latitude in numbers[::2]) or not all(abs(longitude) <= 180 for longitude in numbers[1::2]):
+        raise InputError(f"'{value}' is not {wanted}")
+    return numbers
+
+
+def metres_per_pixel(value: str | float) -> float:
+    """Ground size of a pixel from a scale bar: ``50m=339px`` (also km and ft)."""
+    found = re.fullmatch(r"([\d.]+) ?(m|km|ft) ?= ?([\d.]+) ?(?:px)?", str(value).strip())
+    if found is None:
+        if isinstance(value, str):
+            raise InputError(f"'{value}' is not a length and its pixels, such as 50m=339px")
+        return positive(value)
+    metres = positive(found[1]) * {"m": 1.0, "km": 1000.0, "ft": 0.3048}[found[2]]
+    return metres / positive(found[3])
+
+
+def _numbers(value: str | Iterable[float], count: int, wanted: str) -> tuple[float, ...]:
+    parts = value.split(",") if isinstance(value, str) else list(value)
+    if len(parts) != count:
+        raise InputError(f"'{value}' is not {wanted}")
+    return tuple(_number(part, wanted, lambda number: True) for part in parts)
+
+
 def ids(text: str) -> tuple[int, ...]:
     """Building numbers, such as ``4,7,9``."""
     parts = names(text)
@@ -68,9 +116,9 @@ def ids(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def names(text: str) -> tuple[str, ...]:
-    """The words of a comma-separated list, without blanks."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+def names(value: str | Iterable[str]) -> tuple[str, ...]:
+    """The words of a comma-separated list, without blanks; or a sequence of words."""
+    return tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value) if part.strip())
 
 
 def day(text: str) -> str:
@@ -87,6 +135,23 @@ def image_day(text: str) -> str:
     if not may_be_taken_on(datetime.date.fromisoformat(found)):
         raise InputError(f"'{text}' is not a date from {FIRST_YEAR} to today; give the day on which the image was taken")
     return found
+
+
+def image_days(text: str) -> str:
+    """A day on which an image may have been taken, a month (``2024-06``), or two days with ``/`` between them."""
+    try:
+        if not isinstance(text, str) or len(text) == 10:
+            return image_day(text)
+        first, last = (day(part) for part in text.split("/")) if "/" in text else [day(f"{text}-01")] * 2
+    except (InputError, ValueError):
+        if isinstance(text, str) and ("/" in text or len(text) == 7):
+            raise InputError(
+                f"'{text}' is not a day, a month or two days, such as 2024-06-01, 2024-06, 2024-06-01/2024-06-30"
+            ) from None
+        raise
+    if first > last:
+        raise InputError(f"'{text}' ends before it begins")
+    return text
 
 
 def may_be_taken_on(date: datetime.date) -> bool:

@@ -62,8 +62,12 @@ def _placed(table: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
     raise InputError(f"{path}: its coordinate system {why}; assign the right one (ogr2ogr -a_srs EPSG:…)")
 
 
-def polygon_layers(path: str | Path) -> list[str]:
+def polygon_layers(path: str | Path, *, paths: bool = False) -> list[str]:
     """Names of the layers of a vector file that may hold polygons, in the file's order; none for a file with one unnamed table.
+
+    Args:
+        path: the file.
+        paths: layers of lines too.
 
     Raises:
         InputError: the file is missing or not a vector file.
@@ -72,7 +76,8 @@ def polygon_layers(path: str | Path) -> list[str]:
     with _reading(path):
         if path.suffix.lower() == ".parquet":
             return []
-        return [str(name) for name, kind in pyogrio.list_layers(path) if _may_hold_polygons(kind)]
+        kinds = pyogrio.list_layers(path)
+        return [str(name) for name, kind in kinds if _may_hold_polygons(kind) or (paths and kind is not None and "Line" in kind)]
 
 
 def is_vector_folder(path: str | Path) -> bool:

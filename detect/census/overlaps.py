@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import geopandas as gpd
 import numpy as np
+import pyproj
 import shapely
 from numpy.typing import NDArray
+from shapely import Polygon
 
 from detect.base.geometry import to_degrees
 from detect.base.matching import connected, same_buildings
 from detect.base.vectors import geometries_of
-from detect.scene.scene import Scene
 
 _SHARED = 1e-4
 """Share of the smaller scene from which scenes overlap: adjacent tiles share less, and no building fits into less."""
 
 
-def overlapping(scenes: Sequence[Scene]) -> list[tuple[int, int]]:
+class Ground(Protocol):
+    """What is asked of a scene: where it lies, and when it was taken."""
+
+    @property
+    def crs(self) -> pyproj.CRS | None: ...  # noqa: D102
+    @property
+    def outline(self) -> Polygon: ...  # noqa: D102
+    @property
+    def date(self) -> str | None: ...  # noqa: D102
+
+
+def overlapping(scenes: Sequence[Ground]) -> list[tuple[int, int]]:
     """Pairs (a < b) of scenes that share ground and may be of one date; pictures without georeference share none."""
     degrees = {i: to_degrees(np.array([s.outline]), s.crs)[0] for i, s in enumerate(scenes) if s.crs is not None}
     placed, outlines = list(degrees), np.array(list(degrees.values()), dtype=object)

@@ -27,6 +27,8 @@ OTHER_LAYERS = ("buildings", "rows", "ground")
 FIELDS = ("name", "planned_buildings")
 SHAPEFILE_LETTERS = 10
 """A Shapefile cuts the names of fields to this length."""
+CLOSED_SHARE = 0.05
+"""A path closes if its ends are nearer than this share of its length: nobody hits the first point exactly by hand."""
 _CROSSED = "ring crosses itself"
 WHOLE_SCENE = "scene"
 """Name of the site that is the whole scene; a plot may have the same name."""
@@ -117,25 +119,33 @@ def _whole_scene(crs: pyproj.CRS | None, outline: Polygon) -> Sites:
 
 
 def read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
-    """Polygons of a file with ``name`` and ``planned_buildings`` unchanged, and a line on layers that were left out.
+    """Polygons of a file with ``name`` and ``planned_buildings`` unchanged, and a line on layers and paths that were left out.
+
+    Paths that close are plots too in files of Google Earth (KML, KMZ), where a path is easily drawn in place of a polygon, and in
+    files without polygons.
 
     Raises:
         InputError: no readable file, no polygons in it, or only some of its layers name a coordinate system.
     """
-    layers = polygon_layers(path)
+    of_google_earth = Path(path).suffix.lower() in (".kml", ".kmz")
+    layers = polygon_layers(path, paths=of_google_earth) or polygon_layers(path, paths=True)
     chosen = [SITES_LAYER] if SITES_LAYER in layers else layers
     raw = [read_vector(path, layer) for layer in chosen] if chosen else [read_vector(path)]
+    open_paths: list[str] = []
+    if of_google_earth or not any(one.geom_type.isin(["Polygon", "MultiPolygon"]).any() for one in raw):
+        raw = [_closed(one, open_paths) for one in raw]
     tables = [table for table in map(_plots_of, raw) if len(table)]
     if not tables:
         kinds = ", ".join(sorted({g.geom_type for table in raw for g in geometries_of(table) if g is not None})) or "nothing"
-        raise InputError(f"{path}: holds no polygon ({kinds}); draw each site as a polygon")
+        hint = f"; {', '.join(open_paths)}" if open_paths else ""
+        raise InputError(f"{path}: holds no polygon ({kinds}){hint}; draw each site as a polygon, or as a path that closes")
     crs = tables[0].crs
     if any((table.crs is None) != (crs is None) for table in tables):
         raise InputError(f"{path}: only some of its layers name a coordinate system; give all of them the same one")
     moved = [table if table.crs == crs else table.to_crs(crs) for table in tables]
     columns = {name: [value for table in moved for value in table[name]] for name in (*FIELDS, _CROSSED)}
     shapes = gpd.GeoSeries([g for table in moved for g in geometries_of(table)], crs=crs)
-    return gpd.GeoDataFrame(columns, geometry=shapes), _left_out(layers, chosen)
+    return gpd.GeoDataFrame(columns, geometry=shapes), "; ".join(filter(None, [_left_out(layers, chosen), *open_paths]))
 
 
 def _plots_of(raw: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -148,6 +158,25 @@ def _plots_of(raw: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     values[_CROSSED] = list(~shapely.is_valid(geometries_of(raw)))
     kept = {name: pd.Series(column, dtype=object) for name, column in values.items()}
     return polygons_only(gpd.GeoDataFrame(kept, geometry=gpd.GeoSeries(geometries_of(raw), crs=raw.crs)))
+
+
+def _closed(raw: gpd.GeoDataFrame, open_paths: list[str]) -> gpd.GeoDataFrame:
+    """A layer with paths that close as polygons; a line on each other path is added to ``open_paths``."""
+    shapes = geometries_of(raw).copy()
+    names = raw.get("Name", raw.get("name"))
+    lines = np.flatnonzero(shapely.get_type_id(shapes) == shapely.GeometryType.LINESTRING)
+    plane = equal_area_crs(raw) if len(lines) else None
+    planar = shapes if plane is None else geometries_of(raw.to_crs(plane))
+    for i in lines:
+        line = shapely.force_2d(shapes[i])
+        ends = shapely.get_coordinates(planar[i])[[0, -1]]
+        gap = math.dist(*ends) / planar[i].length if planar[i].length else 1.0
+        if gap <= CLOSED_SHARE and len(line.coords) >= 4:
+            shapes[i] = Polygon(line.coords)
+        else:
+            name = f" '{names.iloc[i]}'" if names is not None and names.iloc[i] else ""
+            open_paths.append(f"the path{name} is left out: its ends lie {gap:.0%} of its length apart")
+    return raw.set_geometry(gpd.GeoSeries(shapes, index=raw.index, crs=raw.crs))
 
 
 def _left_out(layers: list[str], chosen: list[str]) -> str:

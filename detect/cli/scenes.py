@@ -1,4 +1,4 @@
-"""Verbs for scenes and their results: predict, track, verify, census, profile, evaluate."""
+"""Verbs for scenes and their results: predict, track, collect, verify, census, profile, evaluate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from detect.base.errors import DetectError
 from detect.cli.progress import Progress
 from detect.cli.values import add_options, argument, options_from
 from detect.cli.verbs import EXIT_DONE, EXIT_FAILED, Verb, print_json, quiet_option
-from detect.runs.options import STRUCTURES, CensusOptions, PredictOptions, TrackOptions
+from detect.runs.options import STRUCTURES, CensusOptions, CollectOptions, PredictOptions, TrackOptions
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -63,6 +63,21 @@ def _track(arguments: argparse.Namespace) -> int:
     print(format_table(tracks.summary))
     print(f"buildings: {tracks.folder}/tracks.gpkg")
     print(f"page:      {tracks.folder}/report.html")
+    return EXIT_DONE
+
+
+def _collect(arguments: argparse.Namespace) -> int:
+    from detect.runs.collect import collect
+
+    with Progress(sys.stderr, quiet=arguments.quiet) as progress:
+        options = options_from(arguments, CollectOptions, progress=progress)
+        collected = collect(arguments.results, arguments.out, **vars(options))
+    for line in collected.left_out:
+        print(f"left out: {line}")
+    print(f"{len(collected.buildings):,} buildings of {len(collected.scenes):,} scenes")
+    print(f"map:       {collected.folder}/map.html")
+    print(f"table:     {collected.folder}/buildings.parquet")
+    print(f"catalogue: {collected.folder}/collection.json")
     return EXIT_DONE
 
 
@@ -124,9 +139,10 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "scenes",
-        nargs="+",
+        nargs="*",
         metavar="SCENE",
-        help="a georeferenced image: a file or URL of any raster GDAL opens, a quoted pattern, a .txt list, or a STAC item or collection",
+        help="a georeferenced image: a file or URL of any raster GDAL opens, map tiles, a quoted pattern, a .txt list, or a STAC item or "
+        "collection",
     )
     add(
         "--out",
@@ -145,6 +161,14 @@ def _track_options(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, metavar="DIR", help="tracks.gpkg, timeline.csv, report.html and summary.json go there")
     add_options(parser, TrackOptions)
     add("--json", action="store_true", help="print summary.json instead of the table")
+    quiet_option(parser)
+
+
+def _collect_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("results", nargs="+", metavar="DIR", help="folders that predict wrote, or a folder that holds several")
+    add("--out", required=True, metavar="DIR", help="map.html, buildings.parquet, collection.json and others go there")
+    add_options(parser, CollectOptions)
     quiet_option(parser)
 
 
@@ -194,6 +218,7 @@ VERBS = {
     "track": Verb(
         _track, "results of several dates → what is new, what advanced, what is gone; timeline, forecast", _track_options
     ),
+    "collect": Verb(_collect, "many results → one map, one table, one STAC collection", _collect_options),
     "verify": Verb(_verify, "are the outputs whole, unchanged, and do they cover the scene", _verify_options),
     "census": Verb(
         _census, "count again: other plots, another profile, corrected buildings; the model does not run again", _census_options

@@ -61,6 +61,11 @@ class Weights:
         return 1.0 if fitted is None else fitted.temperature
 
     @property
+    def suiting_gsd_m(self) -> float:
+        """Ground size of a scene's pixel that suits the network, where one can be chosen, metres: the middle of what it reads."""
+        return math.sqrt((self.card.finest_gsd_m or self.gsd_m) * self.gsd_m)
+
+    @property
     def lattice(self) -> Lattice:
         """How the network tiles a scene."""
         return self.card.tile

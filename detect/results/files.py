@@ -110,6 +110,12 @@ def _parquet(content: Content, folder: Path) -> None:
     write_parquet(folder / "buildings.parquet", content.buildings)
 
 
+def _kmz(content: Content, folder: Path) -> None:
+    from detect.results.kmz import write_kmz
+
+    write_kmz(folder / "buildings.kmz", content.buildings, content.sites.table, content.summary)
+
+
 def _report(content: Content, folder: Path) -> None:
     from detect.results.picture import take_picture
     from detect.results.report import by_interest, write_report
@@ -178,6 +184,10 @@ FILES = (
     File(
         "buildings.parquet", _parquet, "buildings", "buildings-parquet", "application/vnd.apache.parquet",
         title="buildings in longitude and latitude",
+    ),
+    File(
+        "buildings.kmz", _kmz, "buildings", "buildings-kmz", "application/vnd.google-earth.kmz",
+        title="buildings for Google Earth",
     ),
     File(
         "summary.json", None, "summary", "summary", "application/json", _METADATA,

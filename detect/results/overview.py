@@ -31,6 +31,8 @@ with no_font_list():
 LONG_SIDE_PX = 1600
 MOST_OUTLINES = 20_000
 """More buildings are tinted pixel by pixel: their outlines would overlap and take hundreds of megabytes to draw."""
+MOST_LETTERS = 120
+"""Of a credit below the picture; summary.json and report.html have all of it."""
 _DPI = 100
 _FOOT_PX = 110
 _HALO = [patheffects.withStroke(linewidth=3, foreground="black")]
@@ -159,6 +161,8 @@ def _draw_foot(figure: Figure, scene: Scene, buildings: gpd.GeoDataFrame, grid: 
     simulated = " – SIMULATED" if scene.simulated else ""
     title = f"{scene.name}{simulated}, {scene.date or 'date unknown'}: {len(buildings)} buildings"
     axes.text(14, 88, title, fontsize=12, va="center", weight="bold")
+    if scene.provenance is not None and scene.provenance.attribution:
+        axes.text(14, 68, scene.provenance.attribution[:MOST_LETTERS], fontsize=7, va="center", color="0.4")
     counts = {stage: int((buildings["stage"] == stage).sum()) for stage in STAGE_COLOURS_RGB}
     like = int(buildings["dormitory_like"].sum())
     handles: list[Patch | Line2D] = []

@@ -61,6 +61,7 @@ def stac_item(scene: Scene, grid: WorkGrid, weights: Weights) -> dict[str, Any]:
             "gsd": round(grid.gsd_m, 5),
             "bands": _bands(weights),
             **_projection(scene),
+            **_credit(scene),
             **_model(weights, round(grid.gsd_m, 3)),
         },
         "links": [],
@@ -99,6 +100,13 @@ def _projection(scene: Scene) -> dict[str, Any]:
     if authority is None:
         return {"proj:code": None, "proj:wkt2": scene.crs.to_wkt()}
     return {"proj:code": ":".join(authority)}
+
+
+def _credit(scene: Scene) -> dict[str, Any]:
+    """Who made the picture, if its source says so."""
+    if scene.provenance is None or not scene.provenance.attribution:
+        return {}
+    return {"providers": [{"name": scene.provenance.attribution, "roles": ["producer"]}]}
 
 
 def _bands(weights: Weights) -> list[dict[str, str]]:

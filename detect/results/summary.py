@@ -45,6 +45,8 @@ class SceneFacts:
     """ISO day."""
     sun: Sun | None = None
     simulated: bool
+    provenance: dict[str, Any] | None = None
+    """A ``detect.scene.provenance.Provenance``; None unless the scene was read from map tiles."""
     crs: str | None
     size_px: list[int]
     """Height, width."""
@@ -265,6 +267,7 @@ def _scene(scene: Scene, sites: Sites) -> SceneFacts:
         date=scene.date,
         sun=scene.sun,
         simulated=scene.simulated,
+        provenance=None if scene.provenance is None else scene.provenance.to_json(),
         crs=None if scene.crs is None else scene.crs.to_string(),
         size_px=list(scene.size_hw),
         gsd_m=round(scene.gsd_m, 4),

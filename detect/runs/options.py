@@ -56,6 +56,36 @@ class PredictOptions(Options):
             "--dask", "workers of a Dask cluster compute the blocks; local: processes on this machine", "ADDRESS|local"
         ),
     )
+    bbox: Sequence[float] | None = field(
+        default=None,
+        metadata=flag(
+            "--bbox", "read this box alone, in degrees; of map tiles, default: around the plots", "W,S,E,N", checks.box_degrees
+        ),
+    )
+    around: Sequence[float] | None = field(
+        default=None,
+        metadata=flag("--around", "read the square alone that reaches so far from a point", "LAT,LON,METRES", checks.circle),
+    )
+    zoom: str | None = field(
+        default=None,
+        metadata=flag("--zoom", "of map tiles, read this zoom; default: the one whose pixel suits the weights", "Z", str),
+    )
+    layer: str | None = field(
+        default=None, metadata=flag("--layer", "layer of a WMTS or WMS; needed where there are several", "NAME")
+    )
+    stac: str | None = field(
+        default=None, metadata=flag("--stac", "search this STAC API for scenes, in place of SCENE; needs a place", "URL")
+    )
+    collection: Sequence[str] = field(
+        default=(), metadata=flag("--collection", "collections of the STAC API to search; default: all", "NAME,…", checks.names)
+    )
+    max_items: int = field(
+        default=10, metadata=flag("--max-items", "most scenes that a search may find (default: 10)", "N", checks.whole_number)
+    )
+    max_tiles: int = field(
+        default=5000,
+        metadata=flag("--max-tiles", "most map tiles that are read from a server (default: 5000)", "N", checks.whole_number),
+    )
     asset: str | None = field(
         default=None, metadata=flag("--asset", "asset of a STAC item to read; default: visual, or the only picture", "NAME")
     )
@@ -70,7 +100,13 @@ class PredictOptions(Options):
         metadata=flag("--bands", "band numbers from 1 of red, green, blue, such as 3,2,1", "R,G,B", checks.band_numbers),
     )
     date: str | None = field(
-        default=None, metadata=flag("--date", "date of the image, if the file does not give it", "YYYY-MM-DD", checks.image_day)
+        default=None,
+        metadata=flag(
+            "--date",
+            "date of the image, if the file does not give it; with --stac also a month, or two days with / between",
+            "YYYY-MM-DD",
+            checks.image_days,
+        ),
     )
     sun_deg: tuple[float | None, float | None] = field(
         default=(None, None),
@@ -88,6 +124,24 @@ class PredictOptions(Options):
     gsd_m: float | None = field(
         default=None,
         metadata=flag("--gsd", "ground size of a pixel, only for an image without georeference", "METRES", checks.positive),
+    )
+    scale_bar: float | None = field(
+        default=None,
+        metadata=flag(
+            "--scale-bar",
+            "instead of --gsd: length of the scale bar in a screenshot, and its pixels, such as 50m=339px",
+            "LENGTH=PX",
+            checks.metres_per_pixel,
+        ),
+    )
+    corners: Sequence[float] | str | None = field(
+        default=None,
+        metadata=flag(
+            "--corners",
+            "place of a screenshot: its upper left and lower right corner, or a file with its box",
+            "LAT,LON,LAT,LON|FILE",
+            checks.corners,
+        ),
     )
     min_area_m2: float | None = field(
         default=None, metadata=flag("--min-area", "smallest building kept, square metres", "M2", checks.not_negative)
@@ -124,6 +178,16 @@ class PredictOptions(Options):
             raise InputError(
                 "--sites (sites) and --propose-sites (propose_sites): give the plots, or have them proposed, not both"
             )
+
+        sizes = {"--gsd": self.gsd_m, "--scale-bar": self.scale_bar, "--corners": self.corners}
+        given = [name for name, value in sizes.items() if value is not None]
+        if len(given) > 1:
+            raise InputError(f"{' and '.join(given)} each say how large a pixel is; give one of them")
+        if self.stac is None and (self.collection or len(self.date or "") not in (0, 10)):
+            wrong = "--collection" if self.collection else f"--date {self.date}, which is no single day,"
+            raise InputError(f"{wrong} belongs to a search; give --stac too")
+        if self.bbox is not None and self.around is not None:
+            raise InputError("--bbox (bbox) and --around (around): give the box or the point, not both")
 
     @property
     def deciding(self) -> dict[str, Any]:
@@ -163,5 +227,13 @@ class TrackOptions(Options):
         default=None,
         metadata=flag("--since", "show what changed since this date (default: the first one)", "YYYY-MM-DD", checks.day),
     )
+    overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace results that are there"))
+    progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))
+
+
+@dataclass(frozen=True)
+class CollectOptions(Options):
+    """How results are put together."""
+
     overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace results that are there"))
     progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))

@@ -26,6 +26,7 @@ from detect.results.files import OUTPUTS
 from detect.results.folder import ResultFolder
 from detect.results.result import Result, Run
 from detect.runs.count import count
+from detect.runs.fetch import fetched, searched
 from detect.runs.find import Found, find
 from detect.runs.job import Job, open_job
 from detect.runs.options import PredictOptions
@@ -68,11 +69,13 @@ def predict_scenes(scenes: Sequence[str | Path], out: str | Path, options: Predi
     Raises:
         InputError: an option is wrong, or no scene is named.
     """
-    named = sources(scenes, options.asset)
+    if bool(scenes) == (options.stac is not None):
+        raise InputError("name the scenes, or search for them with --stac" + (", not both" if scenes else ""))
+    named = [*sources(scenes, options.asset), *searched(options)]
     failures = _Failures()
     results: dict[int, Result] = {}
     with open_job(out, options) as job:
-        opened = _open(named, options, failures)
+        opened = _open(named, job, failures)
         if not failures.errors:  # else the plots may lie on the scene that failed
             refuse_elsewhere(options.sites, [(scene.outline, scene.crs) for scene in opened])
         opened = _sheets(opened, job, failures)
@@ -120,7 +123,7 @@ class _Group:
         return _Group({i: self.scenes[i] for i in numbers}, self.pairs)
 
 
-def _open(named: Sequence[Source], options: PredictOptions, failures: _Failures) -> list[Scene]:
+def _open(named: Sequence[Source], job: Job, failures: _Failures) -> list[Scene]:
     opened: list[Scene] = []
     seen: set[tuple[str, str | None]] = set()
     for source, renamed in zip(named, distinct(named), strict=True):
@@ -128,7 +131,7 @@ def _open(named: Sequence[Source], options: PredictOptions, failures: _Failures)
             if (source.path, source.name) in seen:
                 raise InputError(f"{source.path}: is given twice; name it once")
             seen.add((source.path, source.name))
-            scene = _open_one(renamed, options)
+            scene = _open_one(fetched(renamed, job), job.options)
             if renamed != source:
                 note = f"name: other scenes of this call have the same file name; this one is called '{scene.name}'"
                 scene = replace(scene, warnings=(*scene.warnings, note))
@@ -139,7 +142,11 @@ def _open(named: Sequence[Source], options: PredictOptions, failures: _Failures)
 def _open_one(source: Source, options: PredictOptions) -> Scene:
     """A scene, with the values that the options or the catalogue give; the options come first."""
     scene = open_scene(
-        source.path, bands=options.bands, gsd_m=options.gsd_m, date=options.date or source.date, sun_deg=options.sun_deg
+        source.path,
+        bands=options.bands,
+        gsd_m=options.gsd_m or options.scale_bar,
+        date=source.date if options.stac else options.date or source.date,
+        sun_deg=options.sun_deg,
     )
     scene = replace(scene, name=source.name or scene.name)
     if options.sun_deg == (None, None) and source.sun is not None:

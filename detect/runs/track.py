@@ -45,12 +45,12 @@ def track(results: Sequence[Result | str | Path], out: str | Path | None = None,
     """
     wanted = TrackOptions.from_keywords(**options)
     report, overwrite = wanted.progress or silent, wanted.overwrite
-    folder = None if out is None else _free(Path(out), overwrite)
+    folder = None if out is None else free_folder(Path(out), overwrite)
     series = load_series(results)
     base = base_date(series.dates, wanted.since)
     with nullcontext() if folder is None else ResultFolder(folder).lock("detect track"):
         if folder is not None:
-            _free(folder, overwrite)  # another command may have written it since
+            free_folder(folder, overwrite)  # another command may have written it since
         report("buildings over time", 0, 1)
         found = _find(series)
         report("buildings over time", 1, 1)
@@ -62,7 +62,8 @@ def track(results: Sequence[Result | str | Path], out: str | Path | None = None,
     return replace(tracks, folder=folder)
 
 
-def _free(folder: Path, overwrite: bool) -> Path:
+def free_folder(folder: Path, overwrite: bool) -> Path:
+    """A folder that may be written: new, empty, or one whose results are to be replaced; else an InputError."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder}: is a file; give a folder")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:

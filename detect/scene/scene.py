@@ -26,6 +26,7 @@ from detect.base.errors import InputError
 from detect.base.geometry import ground_size_m, span_outline, why_no_place
 from detect.base.grid import Span
 from detect.scene.collar import collar_value, observed
+from detect.scene.provenance import Provenance, provenance_in
 from detect.scene.reader import SceneReader, fingerprint, has_mask, opened, read_native
 from detect.scene.sources import Source, known_of, stem_of
 from detect.scene.stretch import measure_brightness
@@ -83,6 +84,8 @@ class Scene:
     """Hash of the files' content; for remote files, of their name and header."""
     simulated: bool = False
     """Whether ``detect simulate`` drew it."""
+    provenance: Provenance | None = None
+    """Where its pixels came from, if it was read from map tiles."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -146,6 +149,9 @@ def open_scene(
         simulated = SIMULATED in dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", "")
         if simulated:
             notes.append(f"{SIMULATED}: the scene is drawn and shows no real place")
+        provenance = provenance_in(dataset.tags())
+        if provenance is not None:
+            notes += [str(provenance), *provenance.notes]
         known = known_of(source, dataset, date, sun_deg)
         dtype = dataset.dtypes[chosen[0] - 1]
         fill, sample = _sample(dataset, chosen, notes)
@@ -169,6 +175,7 @@ def open_scene(
             fill=fill,
             sha256=fingerprint(dataset, path),
             simulated=simulated,
+            provenance=provenance,
             warnings=(*notes, *known.notes),
         )
 

@@ -24,6 +24,7 @@ from detect.base.files import is_companion
 from detect.scene.dates import given_date, item_date, named_date, tagged_date
 from detect.scene.stac import items_beside
 from detect.scene.sun import Sun, given_sun, item_sun, tagged_sun
+from detect.scene.tiles.addresses import kind_of, name_of
 
 T = TypeVar("T")
 _PICTURES = ("image/tiff", "image/jp2", "image/vrt", "image/jpeg", "image/png")
@@ -119,7 +120,8 @@ def sources(given: Sequence[str | Path], asset: str | None = None) -> list[Sourc
 
     Args:
         given: each a raster's file or URL, a pattern with ``*`` or ``?``, a ``.txt`` file of one such name per line, or the file or URL
-            of a STAC item, item collection, collection or catalogue (``.json``, ``.geojson``).
+            of a STAC item, item collection, collection or catalogue (``.json``, ``.geojson``), or map tiles (see
+            ``detect.scene.tiles.addresses``).
         asset: asset of STAC items to read; by default the visual one, else the only picture.
 
     Raises:
@@ -169,6 +171,9 @@ def _folders_of(path: str) -> tuple[str, ...]:
 
 
 def _expanded(name: str, asset: str | None) -> Iterator[Source]:
+    if kind_of(name) is not None:
+        yield Source(name, name_of(name))
+        return
     remote = "://" in name or name.startswith("/vsi")
     suffix = Path(name.split("?")[0] if remote else name).suffix.lower()
     if suffix in (".json", ".geojson"):
@@ -198,16 +203,17 @@ def _catalogued(place: str, asset: str | None) -> Iterator[Source]:
         content = _read_json(here)
         kind = content.get("type")
         if kind == "Feature" and isinstance(content.get("assets"), dict):
-            yield _source(content, here, asset)
+            yield source_of_item(content, here, asset)
         elif kind == "FeatureCollection" and all("assets" in f for f in content.get("features", [{}])):
-            yield from (_source(item, here, asset) for item in content["features"])
+            yield from (source_of_item(item, here, asset) for item in content["features"])
         elif "links" in content:
             todo += [_resolved(here, link["href"]) for link in content["links"] if link.get("rel") in ("item", "items", "child")]
         else:
             raise InputError(f"{here}: is not a STAC item, item collection or collection; give one, or a raster")
 
 
-def _source(item: dict[str, Any], here: str, asset: str | None) -> Source:
+def source_of_item(item: dict[str, Any], here: str, asset: str | None) -> Source:
+    """The scene of a STAC item that was found at ``here``; an InputError if it has no such asset, or no single picture."""
     name = re.sub(r"[^\w.-]+", "_", str(item.get("id", "item"))).strip(".") or "item"
     return Source(_resolved(here, _chosen(item, here, asset)["href"]), name, item_date(item), item_sun(item))
 

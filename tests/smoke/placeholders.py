@@ -108,6 +108,40 @@ def _tiles(path: Path) -> None:
         _picture(path.with_name(f"{name}.tif"))
 
 
+def _web_tiles(path: Path) -> None:
+    """The picture as map tiles of two zooms."""
+    from tests import tile_server
+
+    for zoom in (17, 18):
+        for column, row in tile_server.tiles_at(zoom):
+            file = path.parents[2] / f"{zoom}/{column}/{row}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(tile_server.tile_bytes(zoom, column, row) or b"")
+
+
+def _web_service(path: Path) -> None:
+    """A WMTS whose tiles lie beside its capabilities; the rows are the outer folders."""
+    from tests import tile_server
+
+    path.write_text(tile_server.wmts_capabilities(".").replace("./wmts/", "wmts/"), encoding="utf-8")
+    for column, row in tile_server.tiles_at(18):
+        file = path.parent / f"wmts/plain/18/{row}/{column}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(tile_server.tile_bytes(18, column, row) or b"")
+
+
+def _mbtiles(path: Path) -> None:
+    from tests import tile_server
+
+    tile_server.write_mbtiles(path)
+
+
+def _pmtiles(path: Path) -> None:
+    from tests import tile_server
+
+    tile_server.write_pmtiles(path)
+
+
 def _sheets(path: Path) -> None:
     """One picture in two sheets that touch; the seam cuts a row of blocks."""
     whole = path.with_name("whole.tif")
@@ -198,6 +232,12 @@ def _result(path: Path) -> None:
     assert cli.main(["predict", str(scene), "--out", str(path.parent), "-q"]) == 0
 
 
+def _results(path: Path) -> None:
+    """A folder with several results."""
+    for name in SERIES[:2]:
+        _result(path / name)
+
+
 def _series(path: Path) -> None:
     for name in SERIES:
         provide(f"dated/{name}", path.parent)
@@ -207,6 +247,10 @@ def _series(path: Path) -> None:
 # The first pattern that fits counts.
 PLACEHOLDERS: tuple[tuple[str, Callable[[Path], None]], ...] = (
     ("*tiles/[*].tif", _tiles),
+    ("*tiles/{z}/{x}/{y}.png", _web_tiles),
+    ("*WMTSCapabilities.xml", _web_service),
+    ("*.mbtiles", _mbtiles),
+    ("*.pmtiles", _pmtiles),
     ("sheets/[*].tif", _sheets),
     ("*.tif", _picture),
     ("*.vrt", _virtual),
@@ -223,5 +267,6 @@ PLACEHOLDERS: tuple[tuple[str, Callable[[Path], None]], ...] = (
     ("path/to/AerialImageDataset", _inria),
     ("out/*", _result),
     ("dated/*", _result),
+    ("out", _results),
     ("tracked", _series),
 )

@@ -322,7 +322,8 @@ def test_options_that_contradict_each_other_are_one_line(tmp_path: Path, capsys:
 # The main job.
 
 FILES = {
-    "mask.tif", "probability.tif", "stage.tif", "buildings.gpkg", "buildings.parquet", "summary.json", "report.html", "overview.png",
+    "mask.tif", "probability.tif", "stage.tif", "buildings.gpkg", "buildings.parquet", "buildings.kmz", "summary.json", "report.html",
+    "overview.png",
     "item.json",
 }  # fmt: skip
 

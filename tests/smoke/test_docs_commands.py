@@ -43,6 +43,8 @@ NOT_RUN = {
     "make demo": "downloads a scene",
     "make test": "is what runs this",
     "pip install *": "downloads packages",
+    "detect predict --stac *": "needs a STAC API; tests/smoke/test_web.py runs one",
+    "detect predict Esri.WorldImagery *": "reads tiles from the internet; tests/unit/scene/tiles has what it does",
 }
 """Patterns of commands that a user can type and no test can run, and why."""
 
@@ -58,6 +60,8 @@ detect predict scene.tif --out more --propose-sites --structure warehouse --devi
 detect predict scene.tif --out more --sun-elevation 52 --sun-azimuth 141 --min-area 20 --threshold 0.5 --block-size 256 --overwrite
 detect predict item.json --asset visual --out more --json
 detect predict january.tif april.tif --out dated -q
+detect collect dated --out all
+detect collect dated --out all --overwrite -q
 detect track dated --out tracked --json -q
 detect track dated --out tracked --since 2026-01-05 --overwrite
 detect census more/scene --sites plots.geojson --structure configs/structures/barracks.yaml --json
@@ -77,6 +81,10 @@ detect export deep --out tiles.onnx --tile 512
 """Commands with the options that `--help` names and no page shows."""
 
 OPTIONS_NOT_RUN = {
+    **{
+        ("predict", name): "needs a STAC API; tests/smoke/test_web.py runs one"
+        for name in ("--stac", "--collection", "--max-items")
+    },
     ("prepare", "--gsd"): "only for the data sets whose images lie nowhere; tests/unit/datasets has them",
 }
 

@@ -77,6 +77,8 @@ def layers_described() -> dict[str, set[str]]:
 def test_files_are_described(written: Path) -> None:
     result, tracked = written / "out" / "june", written / "tracked"
     assert described("## Files of predict and census") == {path.name for path in result.iterdir()}
+    assert cli.main(["collect", str(written / "out"), "--out", str(written / "all"), "-q"]) == 0
+    assert described("## Files of collect") == {path.name for path in (written / "all").iterdir()}
     assert described("## Files of track") == {path.name for path in tracked.iterdir()}
 
 

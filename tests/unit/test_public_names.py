@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from shapely import box
 
 import detect
+from tests.unit.runs.test_collect import write_result as write_placed_result
 from tests.unit.tracks.drawn_series import draw_series, write_result
 
 CALLS = """
@@ -23,6 +25,7 @@ buildings = Path(results) / "0" / "buildings.gpkg"
 calls = {
     "predict": lambda: detect.predict(scene, out=out, weights="deep-int8"),
     "track": lambda: detect.track([results]),
+    "collect": lambda: detect.collect([Path(results).with_name("placed")], Path(out).with_name("all"), overwrite=True),
     "evaluate": lambda: detect.evaluate(buildings, buildings),
     "load_model": lambda: detect.load_model("deep-int8"),
     "Result": lambda: detect.Result(Path(out), None, None, {}),
@@ -30,7 +33,7 @@ calls = {
 for name in [*order, *order]:
     calls[name]()
 """
-NAMES = ("predict", "track", "evaluate", "load_model", "Result")
+NAMES = ("predict", "track", "collect", "evaluate", "load_model", "Result")
 
 
 def test_the_calls_are_all_that_is_public() -> None:
@@ -38,11 +41,12 @@ def test_the_calls_are_all_that_is_public() -> None:
 
 
 @pytest.mark.parametrize(
-    "order", [NAMES, NAMES[::-1], ("evaluate", "track", "Result", "predict", "load_model")], ids=lambda o: o[0]
+    "order", [NAMES, NAMES[::-1], ("evaluate", "track", "Result", "collect", "predict", "load_model")], ids=lambda o: o[0]
 )
 def test_each_can_be_called_again_in_any_order(order: tuple[str, ...], tiny_scene: Path, tmp_path: Path) -> None:
     for t, snapshot in enumerate(draw_series(3, dates=2, buildings=9, clouded=None, demolished=0).snapshots):
         write_result(tmp_path / "results" / str(t), snapshot)
+    write_placed_result(tmp_path / "placed" / "scene", [box(10, 10, 30, 20)])
     script = [sys.executable, "-c", CALLS, str(tiny_scene), str(tmp_path / "results"), str(tmp_path / "out"), *order]
     ended = subprocess.run(script, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

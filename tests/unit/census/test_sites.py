@@ -94,6 +94,38 @@ def test_every_folder_of_a_kml_counts(tmp_path: Path) -> None:
     assert list(load_sites(path, CRS, OUTLINE).table["name"]) == ["A", "B"]
 
 
+def path_file(path: Path, **rings: list[tuple[float, float]]) -> Path:
+    """A KML of Google Earth with a path per ring of (x, y) in the plane of ``OUTLINE``, as ``here`` places them."""
+    marks = ""
+    for name, ring in rings.items():
+        (line,) = gpd.GeoSeries(here(LineString(ring)), crs=CRS).to_crs(4326)
+        text = " ".join(f"{x},{y},0" for x, y in line.coords)
+        marks += f"<Placemark><name>{name}</name><LineString><coordinates>{text}</coordinates></LineString></Placemark>"
+    path.write_text(f'<kml xmlns="http://www.opengis.net/kml/2.2"><Document><name>My places</name>{marks}</Document></kml>')
+    return path
+
+
+def test_paths_that_close_are_plots(tmp_path: Path) -> None:
+    square = [(0, 0), (100, 0), (100, 100), (0, 100)]
+    path = path_file(tmp_path / "plots.kml", exact=[*square, (0, 0)], nearly=[*square, (0, 9)], road=square)
+    sites = load_sites(path, CRS, OUTLINE)
+    assert sites.table["name"].tolist() == ["exact", "nearly"]
+    assert sites.table["area_km2"].tolist() == pytest.approx([0.01, 0.01], rel=5e-3)
+    assert sites.warnings[0][0] == "the path 'road' is left out: its ends lie 33% of its length apart"
+
+
+def test_an_open_path_alone_is_refused(tmp_path: Path) -> None:
+    path = path_file(tmp_path / "plots.kml", road=[(0, 0), (100, 0), (100, 100)])
+    with pytest.raises(InputError, match=r"the path 'road' is left out: its ends lie 71% of its length apart; draw each site"):
+        load_sites(path, CRS, OUTLINE)
+
+
+def test_lines_beside_polygons_are_no_plots(tmp_path: Path) -> None:
+    roundabout = LineString([(0, 0), (9, 0), (9, 9), (0, 9), (0, 0)])
+    path = write_sites(tmp_path / "s.geojson", box(0, 0, 50, 50), roundabout, name=["plot", "road"])
+    assert load_sites(path, CRS, OUTLINE).table["name"].tolist() == ["plot"]
+
+
 def test_a_shapefile_keeps_its_plans(tmp_path: Path) -> None:
     path = tmp_path / "plots.shp"
     with warnings.catch_warnings():

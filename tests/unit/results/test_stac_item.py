@@ -20,6 +20,7 @@ from detect.network.card import card_from
 from detect.network.weights import load_weights
 from detect.results.files import OUTPUTS
 from detect.results.stac_item import stac_item, write_item
+from detect.scene.provenance import Provenance
 from detect.scene.scene import Scene, open_scene
 from tests.conftest import WriteScene
 
@@ -54,6 +55,13 @@ def test_the_item_lies_where_the_scene_lies(write_scene: WriteScene, crs: str, t
     mask = ProjectionExtension.ext(item.assets["mask"])
     assert mask.shape == list(grid.size_hw)
     assert Affine(*mask.transform).almost_equals(grid.transform)
+
+
+def test_the_credit_of_map_tiles_is_there(write_scene: WriteScene) -> None:
+    told = Provenance(source="https://t.org", retrieved="2026-06-05", attribution="© drawn", terms="", level="18", tiles=4)
+    item = item_of(replace(open_scene(write_scene()), provenance=told))
+    assert item["properties"]["providers"] == [{"name": "© drawn", "roles": ["producer"]}]
+    assert "providers" not in item_of(open_scene(write_scene()))["properties"]
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

@@ -20,7 +20,8 @@ from detect.runs.track import track
 
 GIVEN = """--weights deep-int8 --structure house --device cuda:1 --workers 3 --dask local --asset visual --bands 3,2,1 --date 2024-02-29
 --sun-elevation 40 --sun-azimuth 150 --gsd 0.5 --min-area 20 --threshold 0.6 --tta --block-size 512 --overwrite
---join"""
+--join --bbox 4,51,5,52 --zoom 18 --layer ortho --max-tiles 9
+--stac http://s --collection a,b --max-items 3"""
 
 
 @pytest.mark.parametrize(
@@ -36,11 +37,23 @@ def test_every_option_of_the_command_line_arrives() -> None:
     expected = PredictOptions(
         weights="deep-int8", structure="house", device="cuda:1", workers=3, dask="local", asset="visual", bands=(3, 2, 1),
         date="2024-02-29", sun_deg=(40.0, 150.0), gsd_m=0.5, min_area_m2=20.0, threshold=0.6, tta=True, block_px=512, overwrite=True,
-        join=True,
+        join=True, bbox=(4.0, 51.0, 5.0, 52.0), zoom="18", layer="ortho", max_tiles=9,
+        stac="http://s", collection=("a", "b"), max_items=3,
     )  # fmt: skip
     assert options_from(arguments, PredictOptions) == expected
     differ = {f.name for f in fields(PredictOptions) if getattr(expected, f.name) == f.default}
-    assert differ == {"sites", "propose_sites", "progress"}, "all others are given above"
+    apart = {"around", "scale_bar", "corners"}  # each excludes one of those above
+    assert differ == {"sites", "propose_sites", "progress"} | apart, "all others are given above"
+
+
+def test_options_that_exclude_each_other() -> None:
+    arguments = _parser().parse_args("predict a.tif --out o --around 51,4,300 --corners 52,4,51,5".split())
+    assert options_from(arguments, PredictOptions) == PredictOptions(around=(51.0, 4.0, 300.0), corners=(52.0, 4.0, 51.0, 5.0))
+    assert PredictOptions(scale_bar="50m=100px").scale_bar == 0.5
+    with pytest.raises(InputError, match="--gsd and --corners each say how large a pixel is"):
+        PredictOptions(gsd_m=0.5, corners=(52, 4, 51, 5))
+    with pytest.raises(InputError, match="give the box or the point"):
+        PredictOptions(bbox=(4, 51, 5, 52), around=(51, 4, 300))
 
 
 def test_python_values_need_not_be_text() -> None:

@@ -1,0 +1,72 @@
+"""collection.json: many results as a STAC 1.1 Collection, which links to the item of each and to the files of all together."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from detect.results.collected import Piece, outline_box
+
+ASSETS: Mapping[str, tuple[str, str, str]] = {
+    "buildings": ("buildings.parquet", "application/vnd.apache.parquet", "all buildings, GeoParquet 1.1"),
+    "buildings-flatgeobuf": ("buildings.fgb", "application/vnd.flatgeobuf", "all buildings, FlatGeobuf"),
+    "buildings-pmtiles": ("buildings.pmtiles", "application/vnd.pmtiles", "all buildings as vector tiles"),
+    "map": ("map.html", "text/html", "a map of all buildings in one page"),
+    "scenes": ("scenes.csv", "text/csv", "counts of each scene"),
+}
+
+
+def write_collection(path: Path, pieces: Sequence[Piece], *, name: str, place: Path) -> None:
+    """Write the collection.
+
+    Args:
+        path: the file to write.
+        pieces: the results.
+        name: id of the collection.
+        place: folder in which the file will lie in the end; links are relative to it.
+    """
+    days = sorted(piece.date for piece in pieces if piece.date is not None)
+    interval = [f"{days[0]}T00:00:00Z", f"{days[-1]}T23:59:59Z"] if days else ["1900-01-01T00:00:00Z", None]
+    content: dict[str, Any] = {
+        "type": "Collection",
+        "stac_version": "1.1.0",
+        "id": name,
+        "title": f"Buildings in {len(pieces)} scenes",
+        "description": "Buildings and their construction stages, found by detect. Each item is the result of one scene.",
+        "license": "other",
+        "extent": {"spatial": {"bbox": [list(outline_box(pieces))]}, "temporal": {"interval": [interval]}},
+        "providers": _providers(pieces),
+        "summaries": {"gsd": sorted({round(piece.summary["run"]["work_gsd_m"], 3) for piece in pieces})},
+        "links": [
+            {"rel": "root", "href": "./collection.json", "type": "application/json"},
+            *(
+                {
+                    "rel": "item",
+                    "href": relative(piece.folder / "item.json", place),
+                    "type": "application/geo+json",
+                    "title": piece.name,
+                }
+                for piece in pieces
+                if (piece.folder / "item.json").is_file()
+            ),
+        ],
+        "assets": {
+            key: {"href": f"./{file}", "type": media_type, "title": title, "roles": ["overview" if key == "map" else "data"]}
+            for key, (file, media_type, title) in ASSETS.items()
+        },
+    }
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def relative(file: Path, place: Path) -> str:
+    """A file as a link from a folder."""
+    return Path(os.path.relpath(file.resolve(), place.resolve())).as_posix()
+
+
+def _providers(pieces: Sequence[Piece]) -> list[dict[str, Any]]:
+    """Who made the pictures, as far as the results say."""
+    credits = {(piece.summary["scene"].get("provenance") or {}).get("attribution") for piece in pieces}
+    return [{"name": credit, "roles": ["producer"]} for credit in sorted(filter(None, credits))]

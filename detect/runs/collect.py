@@ -1,0 +1,138 @@
+"""The order of ``detect collect``: results → each building once → one table → files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pyproj
+import rasterio
+import shapely
+from shapely import Polygon
+
+from detect.base.errors import InputError
+from detect.base.geometry import span_outline, to_degrees
+from detect.base.grid import Span
+from detect.base.options import takes
+from detect.base.vectors import read_vector
+from detect.census.overlaps import counted_once, overlapping
+from detect.results.collected import Piece, one_table, scene_table, write_flatgeobuf, write_geoparquet, write_pmtiles
+from detect.results.folder import ResultFolder
+from detect.results.map_page import write_map
+from detect.results.stac_collection import ASSETS, write_collection
+from detect.runs.options import CollectOptions, silent
+from detect.runs.track import free_folder
+
+OUTPUTS = ("collection.json", *(file for file, _, _ in ASSETS.values()))
+_NEEDED = ("buildings.parquet", "mask.tif")
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What ``detect collect`` made."""
+
+    folder: Path
+    buildings: gpd.GeoDataFrame
+    """All buildings in longitude and latitude, each once; ``scene`` and ``date`` before the columns of a result."""
+    scenes: gpd.GeoDataFrame
+    """A row for each scene."""
+    left_out: tuple[str, ...]
+    """A line for each result that has no place on Earth."""
+
+
+@takes(CollectOptions)
+def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> Collected:
+    """Put many results of predict together: one table, one map, one STAC collection.
+
+    A building that several results of one date (or of unknown date) show is taken once, from the one that shows it best (see
+    ``detect.census.overlaps.counted_once``). Results of different dates stay side by side, with their date.
+
+    Args:
+        results: folders that predict wrote, for one scene or with a folder per scene.
+        out: folder for the files.
+        options: see below.
+
+    Raises:
+        TypeError: an unknown option.
+        InputError: no result with a place on Earth, or an ``out`` that holds something.
+    """
+    wanted = CollectOptions.from_keywords(**options)
+    report, target = wanted.progress or silent, free_folder(Path(out), wanted.overwrite)
+    folders = list(dict.fromkeys(found.path.resolve() for path in results for found in ResultFolder.find(path)))
+    pieces, left_out = _read(folders, report)
+    if not pieces:
+        raise InputError(f"{'; '.join(left_out)}: nothing is left to put on a map")
+    pieces = _once(pieces)
+    table = one_table(pieces)
+    with ResultFolder(target).lock("detect collect"):
+        free_folder(target, wanted.overwrite)
+        with ResultFolder(target).swap(OUTPUTS) as new:
+            writers = {
+                "buildings.parquet": lambda path: write_geoparquet(path, table),
+                "buildings.fgb": lambda path: write_flatgeobuf(path, table),
+                "buildings.pmtiles": lambda path: write_pmtiles(path, table),
+                "map.html": lambda path: write_map(path, table, pieces, place=target),
+                "scenes.csv": lambda path: scene_table(pieces).to_csv(path, index=False),
+                "collection.json": lambda path: write_collection(path, pieces, name=target.resolve().name, place=target),
+            }
+            for done, (name, write) in enumerate(writers.items()):
+                report("files", done, len(writers))
+                write(new / name)
+            report("files", len(writers), len(writers))
+    return Collected(target, table, scene_table(pieces), tuple(left_out))
+
+
+def _read(folders: Sequence[Path], report: Any) -> tuple[list[Piece], list[str]]:
+    pieces, left_out, taken = [], [], set()
+    for done, folder in enumerate(folders, start=1):
+        summary = ResultFolder(folder).summary("scene.date", "total.buildings", "total.beds", "run.work_gsd_m", "warnings")
+        for name in _NEEDED:
+            if not (folder / name).is_file():
+                raise InputError(f"{folder}: {name} is missing; run detect predict again")
+        outline = _outline(folder / "mask.tif")
+        if outline is None:
+            left_out.append(f"{folder.name} has no place on Earth")
+        else:
+            name = folder.name
+            while name in taken:  # results of several calls may have the same name
+                name = f"{folder.parent.name}-{name}" if name == folder.name else f"{name}+"
+            taken.add(name)
+            table = read_vector(folder / "buildings.parquet")
+            pieces.append(Piece(folder, name, outline, summary["scene"]["date"], summary, table))
+        report("results", done, len(folders))
+    return pieces, left_out
+
+
+def _outline(raster: Path) -> Polygon | None:
+    """Outline of a raster in longitude and latitude; None without a place on Earth."""
+    with rasterio.open(raster) as source:
+        if source.crs is None:
+            return None
+        outline = span_outline(source.transform, Span(0, 0, *source.shape))
+        dense = shapely.segmentize(np.array([outline], dtype=object), max(source.bounds[2] - source.bounds[0], 1e-9) / 4)
+        found: Polygon = to_degrees(dense, pyproj.CRS(source.crs))[0]
+        return found
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What ``overlapping`` needs to know of a scene."""
+
+    crs: pyproj.CRS
+    outline: Polygon
+    date: str | None
+
+
+def _once(pieces: Sequence[Piece]) -> list[Piece]:
+    """The results, each without the buildings that another one of its date shows better."""
+    degrees = pyproj.CRS.from_epsg(4326)
+    pairs = overlapping([_Ground(degrees, piece.outline, piece.date) for piece in pieces])
+    instead = counted_once([piece.buildings for piece in pieces], pairs)
+    return [
+        replace(piece, buildings=piece.buildings[others < 0].reset_index(drop=True), elsewhere=int((others >= 0).sum()))
+        for piece, others in zip(pieces, instead, strict=True)
+    ]

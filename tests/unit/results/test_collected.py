@@ -1,0 +1,137 @@
+"""The files of ``detect collect``, each opened by another program."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pyarrow.parquet as pq
+import pyogrio
+import pystac
+import pytest
+from pmtiles.reader import MmapSource, Reader
+from pmtiles.tile import TileType
+from shapely import Polygon, box
+
+from detect.base.stages import STAGES
+from detect.results.collected import (
+    ROWS_AT_A_TIME,
+    Piece,
+    hilbert,
+    one_table,
+    scene_table,
+    write_flatgeobuf,
+    write_geoparquet,
+    write_pmtiles,
+)
+from detect.results.map_page import ZOOM, pack, world_px
+from detect.results.stac_collection import write_collection
+from tests.unit.results.test_tables import some
+
+COUNT = {"estimate": 4, "low": 2, "high": 8}
+
+
+def piece(name: str = "town", lon: float = 4.0, count: int = 3, date: str | None = "2026-06-05") -> Piece:
+    shapes = [box(lon + 0.0003 * i, 51, lon + 0.0003 * i + 0.0002, 51.0001) for i in range(count)]
+    table = some(3).iloc[[i % 3 for i in range(count)]].reset_index(drop=True)
+    table = table.set_geometry(gpd.GeoSeries(shapes, crs=4326)).assign(id=range(1, count + 1))
+    total = {"area_km2": 0.5, "buildings": COUNT, "dormitory_like": COUNT, "beds": {"now": COUNT}}
+    summary: dict[str, Any] = {
+        "total": total,
+        "warnings": ["a"],
+        "run": {"work_gsd_m": 0.3},
+        "scene": {"provenance": {"attribution": "me"}},
+    }
+    return Piece(Path("out") / name, name, box(lon - 0.01, 50.99, lon + 0.01, 51.01), date, summary, table)
+
+
+@pytest.fixture(scope="module")
+def table() -> gpd.GeoDataFrame:
+    return one_table([piece("b", 4.0, 40), piece("a", 4.001, 30, None), piece("none", 5, 0)])
+
+
+def test_one_table_of_all(table: gpd.GeoDataFrame) -> None:
+    assert list(table.columns[:3]) == ["scene", "date", "id"] and len(table) == 70
+    assert table.groupby("scene").size().to_dict() == {"a": 30, "b": 40}
+    assert (np.diff(hilbert(table).astype(np.int64)) >= 0).all()
+
+
+def test_geoparquet_has_a_box_for_each_building(table: gpd.GeoDataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "b.parquet"
+    write_geoparquet(path, table)
+    geo = json.loads(pq.read_schema(path).metadata[b"geo"])
+    assert geo["version"] == "1.1.0" and geo["columns"]["geometry"]["covering"]["bbox"]["xmin"] == ["bbox", "xmin"]
+    back = gpd.read_parquet(path, bbox=(4.0, 50, 4.00025, 52))
+    assert 0 < len(back) < len(table) and back.crs.to_epsg() == 4326
+    assert pq.ParquetFile(path).metadata.row_group(0).num_rows <= ROWS_AT_A_TIME
+
+
+def test_flatgeobuf(table: gpd.GeoDataFrame, tmp_path: Path) -> None:
+    write_flatgeobuf(tmp_path / "b.fgb", table)
+    assert len(gpd.read_file(tmp_path / "b.fgb")) == 70
+    assert pyogrio.read_info(tmp_path / "b.fgb")["capabilities"]["fast_spatial_filter"]
+
+
+def test_pmtiles_are_read_by_two_readers(table: gpd.GeoDataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "b.pmtiles"
+    write_pmtiles(path, table)
+    with path.open("rb") as file:
+        header = Reader(MmapSource(file)).header()
+        assert (header["tile_type"], header["min_zoom"], header["max_zoom"]) == (TileType.MVT, 12, 14)
+        x, y = (world_px(np.array([[4.0001, 51.00005]]))[0] / 256 / 2 ** (ZOOM - 14)).astype(int)
+        assert Reader(MmapSource(file)).get(14, int(x), int(y))
+    read = gpd.read_file(path)
+    assert set(read["stage"]) == set(STAGES) and read.crs.to_epsg() == 3857
+    assert len({(s, i) for s, i in zip(read["scene"], read["id"], strict=True)}) == 70
+
+
+def test_the_collection_is_valid_and_leads_to_the_results(tmp_path: Path) -> None:
+    one = replace(piece(), folder=tmp_path / "out" / "town")
+    one.folder.mkdir(parents=True)
+    (one.folder / "item.json").write_text("{}")
+    place = tmp_path / "all"
+    place.mkdir()
+    write_collection(place / "collection.json", [one, piece("x", 5.0, date="2026-01-05")], name="all", place=place)
+    collection = pystac.Collection.from_file(str(place / "collection.json"))
+    collection.validate()
+    assert [link.href for link in collection.get_item_links()] == ["../out/town/item.json"]
+    assert collection.extent.spatial.bboxes == [[3.99, 50.99, 5.01, 51.01]]
+    first, last = collection.extent.temporal.intervals[0]
+    assert first and last and (first.date().isoformat(), last.date().isoformat()) == ("2026-01-05", "2026-06-05")
+    assert [provider.name for provider in collection.providers or []] == ["me"]
+
+
+def test_scenes() -> None:
+    (row,) = scene_table([replace(piece(), elsewhere=2)]).to_dict("records")
+    assert (row["buildings"], row["buildings_low"], row["shown"], row["shown_elsewhere"]) == (4, 2, 3, 2)
+
+
+def test_the_page_holds_every_corner(table: gpd.GeoDataFrame) -> None:
+    arrays = pack(table, 4.0, {"a": 0, "b": 1}, ["2026-06-05"])
+    assert len(arrays["x"]) == 70 and arrays["steps"].dtype == np.int16
+    first = 0
+    for i in (0, 1):
+        steps = arrays["steps"][2 * first : 2 * (first + arrays["corners"][i] - 1)].reshape(-1, 2).astype(int)
+        first += arrays["corners"][i] - 1
+        ring = np.concatenate([[[arrays["x"][i], arrays["y"][i]]], steps]).cumsum(axis=0)
+        want = Polygon(world_px(np.array(table.geometry[i].exterior.coords)))
+        assert Polygon(ring).symmetric_difference(want).area < 0.01 * want.area
+    kinds = table["stage"].map({stage: n for n, stage in enumerate(STAGES)}) + 4 * table["dormitory_like"]
+    assert arrays["kind"].tolist() == kinds.tolist()
+    assert arrays["date"].tolist() == (table["scene"] == "b").astype(int).tolist()
+
+
+def test_an_empty_page() -> None:
+    arrays = pack(one_table([piece(count=0)]), 4.0, {"town": 0}, [])
+    assert all(len(values) == 0 for values in arrays.values())
+
+
+def test_very_long_edges_are_cut() -> None:
+    one = piece(count=1)
+    long = one.buildings.set_geometry([box(4, 51, 4.02, 51.0001)], crs=4326)  # 1.4 km are 59,000 pixels
+    arrays = pack(one_table([replace(one, buildings=long)]), 4.0, {"town": 0}, [])
+    assert arrays["corners"][0] > 4 and abs(arrays["steps"].astype(int)).max() <= 30_001

@@ -1,0 +1,94 @@
+"""``detect collect`` on small results that are written here, without the network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from shapely import Polygon, box
+
+from detect.base.errors import InputError
+from detect.results.tables import write_parquet
+from detect.runs.collect import OUTPUTS, collect
+from tests.unit.results.test_tables import some
+
+COUNT = {"estimate": 2, "low": 1, "high": 4}
+WEST, NORTH = 593_270.0, 5_747_557.0
+
+
+def write_result(
+    folder: Path,
+    shapes: list[Polygon],
+    *,
+    x: float = 0,
+    date: str = "2026-06-05",
+    score: float = 0.5,
+    crs: str | None = "EPSG:32631",
+) -> Path:
+    """A result of 100 × 60 m, ``x`` metres to the east, with buildings given in metres from its lower left corner."""
+    folder.mkdir(parents=True)
+    place = Affine(1, 0, WEST + x, 0, -1, NORTH + 60)
+    profile = {"driver": "GTiff", "height": 60, "width": 100, "count": 1, "dtype": "uint8", "crs": crs, "transform": place}
+    with rasterio.open(folder / "mask.tif", "w", **profile) as mask:
+        mask.write(np.zeros((1, 60, 100), np.uint8))
+    table = some(3).iloc[[0] * len(shapes)].reset_index(drop=True)
+    moved = gpd.GeoSeries([box(*np.add(s.bounds, [WEST + x, NORTH] * 2)) for s in shapes], crs=crs)
+    write_parquet(folder / "buildings.parquet", table.set_geometry(moved).assign(id=range(1, len(shapes) + 1), score=score))
+    total = {"area_km2": 0.006, "buildings": COUNT, "dormitory_like": COUNT, "beds": {"now": COUNT}}
+    summary = {"scene": {"name": folder.name, "date": date}, "total": total, "run": {"work_gsd_m": 1.0}, "warnings": []}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
+
+
+A, B = box(60, 10, 80, 20), box(10, 10, 30, 20)
+
+
+def test_a_building_on_an_overlap_is_there_once(tmp_path: Path) -> None:
+    write_result(tmp_path / "out" / "west", [A, B], score=0.5)
+    write_result(tmp_path / "out" / "east", [box(10, 10, 30, 20)], x=50, score=0.9)  # A, seen better
+    found = collect([tmp_path / "out"], tmp_path / "all")
+    assert sorted(zip(found.buildings["scene"], found.buildings["id"], strict=True)) == [("east", 1), ("west", 2)]
+    assert found.scenes.set_index("scene")["shown_elsewhere"].to_dict() == {"east": 0, "west": 1}
+    assert sorted(p.name for p in (tmp_path / "all").iterdir()) == sorted(OUTPUTS)
+
+
+def test_dates_stay_side_by_side(tmp_path: Path) -> None:
+    for date in ("2026-01-05", "2026-06-05"):
+        write_result(tmp_path / "out" / date, [A], date=date)
+    assert len(collect([tmp_path / "out"], tmp_path / "all").buildings) == 2
+
+
+def test_results_of_one_name_and_results_named_twice(tmp_path: Path) -> None:
+    one, two = (write_result(tmp_path / call / "scene", [A], x=x) for call, x in (("first", 0), ("second", 500)))
+    found = collect([one, two, tmp_path / "first"], tmp_path / "all")
+    assert found.scenes["scene"].tolist() == ["scene", "second-scene"]
+
+
+def test_results_without_a_place_are_named(tmp_path: Path) -> None:
+    write_result(tmp_path / "out" / "shot", [A], crs=None)
+    with pytest.raises(InputError, match="shot has no place on Earth: nothing is left"):
+        collect([tmp_path / "out"], tmp_path / "all")
+    assert not (tmp_path / "all").exists()
+    write_result(tmp_path / "out" / "scene", [A])
+    assert collect([tmp_path / "out"], tmp_path / "all").left_out == ("shot has no place on Earth",)
+
+
+def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
+    write_result(tmp_path / "out" / "scene", [A])
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds something already"):
+        collect([tmp_path / "out"], tmp_path / "all")
+    collect([tmp_path / "out"], tmp_path / "all", overwrite=True)
+    assert (tmp_path / "all" / "mine.txt").read_text() == "mine"
+
+
+def test_a_broken_result_is_named(tmp_path: Path) -> None:
+    (write_result(tmp_path / "out" / "scene", [A]) / "buildings.parquet").unlink()
+    with pytest.raises(InputError, match=r"scene: buildings\.parquet is missing"):
+        collect([tmp_path / "out"], tmp_path / "all")

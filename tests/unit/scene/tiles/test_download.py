@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from detect.base.errors import DetectError, InputError
+from detect.scene.tiles import download
+from detect.scene.tiles.download import get, without_keys
+from tests.tile_server import serving
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "FIRST_WAIT_S", 0.001)
+
+
+def test_a_busy_server_is_asked_again() -> None:
+    with serving(busy=2) as server:
+        assert get(f"{server.url}/?request=GetCapabilities") is not None
+        assert len(server.paths) == 3
+        assert all(agent.startswith("detect-buildings/") for agent in server.agents)
+
+
+def test_patience_ends() -> None:
+    with serving(status=503) as server:
+        with pytest.raises(DetectError, match="answers 503"):
+            get(f"{server.url}/tile")
+        assert len(server.paths) == download.TRIES
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_is_not_asked_again(status: int) -> None:
+    with serving(status=status) as server:
+        with pytest.raises(InputError, match="does the address lack a key"):
+            get(f"{server.url}/tile?token=SECRET")
+        assert len(server.paths) == 1
+
+
+def test_what_is_missing_is_none() -> None:
+    with serving() as server:
+        assert get(f"{server.url}/xyz/18/0/0.png") is None
+
+
+def test_no_server() -> None:
+    with pytest.raises(DetectError, match="cannot be reached"):
+        get("http://127.0.0.1:9/tile")
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://t.org/{z}/{x}/{y}?key=S&style=sat", "https://t.org/{z}/{x}/{y}?key=…&style=sat"),
+        ("https://t.org/?access_token=S&api-key=S&apikey=S&sig=S&X-Amz-Signature=S", None),
+        ("https://user:S@t.org/{z}", "https://t.org/{z}"),
+        ("https://t.org/{z}/{x}/{y}.jpg", "https://t.org/{z}/{x}/{y}.jpg"),
+    ],
+)
+def test_keys_are_not_written_down(address: str, shown: str | None) -> None:
+    found = without_keys(address)
+    assert found == shown or (shown is None and "=S" not in found)
