@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags, Resampling
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterBlockError, RasterioError
 from rasterio.windows import Window
 
 from detect.base.errors import DetectError, InputError, said
 from detect.base.grid import Span
-from detect.scene.collar import observed
+from detect.scene.marks import Marks
 from detect.scene.resample import AREA_ONLY, axis_weights, reflect, resample, resampled_ones
 from detect.scene.stretch import FILL, stretched
 
@@ -83,7 +83,8 @@ class SceneReader:
         Also False if this cannot be known: for other formats, and for files in which a missing block is not no data.
         """
         dataset, bands, (row_scale, col_scale) = self._dataset, sorted(set(self._scene.bands)), self._grid.scale_rc
-        missing_is_nodata = self._scene.fill == 0 or _is_marked_by_value(dataset, bands)
+        marks = self._scene.marks
+        missing_is_nodata = any(c.value == 0 for c in marks.collars) or (marks.tagged and _is_marked_by_value(dataset, bands))
         inside = span.clip(self._grid.size_hw)
         if dataset.driver != "GTiff" or not missing_is_nodata or inside.is_empty:
             return False
@@ -121,7 +122,7 @@ class SceneReader:
     def _averaged(self, span: Span, size_hw: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         scale = self._grid.scale_rc
         window = Window(span.col0 * scale[1], span.row0 * scale[0], span.width * scale[1], span.height * scale[0])
-        native, valid = read_native(self._dataset, self._scene.bands, window, self._scene.fill, size_hw, Resampling.average)
+        native, valid = read_native(self._dataset, self._scene.bands, window, self._scene.marks, size_hw, Resampling.average)
         return native.astype(np.float32), valid
 
     def _read_inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -130,7 +131,7 @@ class SceneReader:
         row_weights, row0 = axis_weights(*rows, row_scale, height, smooth=row_scale < AREA_ONLY)
         col_weights, col0 = axis_weights(*cols, col_scale, width, smooth=col_scale < AREA_ONLY)
         window = Window(col0, row0, col_weights.shape[1], row_weights.shape[1])
-        native, valid = read_native(self._dataset, self._scene.bands, window, self._scene.fill)
+        native, valid = read_native(self._dataset, self._scene.bands, window, self._scene.marks)
         if not valid.any():
             return np.full((3, *span.size_hw), FILL, np.float32), np.zeros(span.size_hw, bool)
         native = native.astype(np.float32)
@@ -212,22 +213,20 @@ def _downloaded(url: str) -> str:
 
 def read_native(
     dataset: Any,
-    bands: tuple[int, int, int],
+    bands: Sequence[int],
     window: Window | None,
-    fill: float | None,
+    marks: Marks,
     out_hw: tuple[int, int] | None = None,
     resampling: Resampling = Resampling.nearest,
 ) -> tuple[NDArray[np.number], NDArray[np.bool_]]:
-    """Values (3, h, w) as they are stored and validity (h, w); with ``out_hw`` the read is decimated.
-
-    Pixels that hold ``fill`` in every band are not valid.
+    """Values (bands, h, w) as they are stored and validity (h, w); with ``out_hw`` the read is decimated.
 
     Raises:
         InputError: a file on disk is damaged or cut off, or lacks a part that it names.
         DetectError: a remote file could not be read, which may be better the next time.
     """
     try:
-        return _read_native(dataset, bands, window, fill, out_hw, resampling)
+        return _read_native(dataset, bands, window, marks, out_hw, resampling)
     except RasterioError as cause:
         if not any(Path(file).is_file() for file in dataset.files):
             raise DetectError(f"{dataset.name}: could not be read ({said(cause)}); the same command tries again") from cause
@@ -238,39 +237,48 @@ def read_native(
 
 def _read_native(
     dataset: Any,
-    bands: tuple[int, int, int],
+    bands: Sequence[int],
     window: Window | None,
-    fill: float | None,
+    marks: Marks,
     out_hw: tuple[int, int] | None,
     resampling: Resampling,
 ) -> tuple[NDArray[np.number], NDArray[np.bool_]]:
     wanted = sorted(set(bands))
     shape: dict[str, Any] = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw), "resampling": resampling}
     read = dataset.read(wanted, window=window, **shape)
-    shape = {} if out_hw is None else {"out_shape": out_hw}
-    if _is_marked_by_value(dataset, wanted) and not shape:  # what GDAL would do, without reading twice
-        valid = np.logical_or.reduce([values != dataset.nodatavals[b - 1] for b, values in zip(wanted, read, strict=True)])
-    elif has_mask(dataset, wanted):
-        valid = np.logical_or.reduce([dataset.read_masks(b, window=window, **shape) > 0 for b in wanted])
-    else:
+    if not marks.tagged:
         valid = np.ones(read.shape[1:], bool)
+    elif _is_marked_by_value(dataset, wanted):  # what GDAL would do, without reading twice
+        same = read if resampling is Resampling.nearest else dataset.read(wanted, window=window, out_shape=read.shape)
+        valid = np.logical_or.reduce([values != dataset.nodatavals[b - 1] for b, values in zip(wanted, same, strict=True)])
+    else:
+        valid = np.logical_or.reduce([dataset.read_masks(b, window=window, out_shape=out_hw) > 0 for b in wanted])
+    if marks.mask_band is not None:
+        mask = dataset.read(marks.mask_band, window=window, out_shape=out_hw, resampling=resampling)
+        valid &= mask >= marks.opaque_from
     if np.issubdtype(read.dtype, np.floating):
         valid &= np.isfinite(read).all(axis=0)
-    if fill is not None:
-        valid &= observed(read, fill)
-    return read if list(bands) == wanted else read[[wanted.index(b) for b in bands]], valid
+    shown = read if list(bands) == wanted else read[[wanted.index(b) for b in bands]]
+    if marks.collars:
+        place = _place(dataset, window, valid.shape)
+        for collar in marks.collars:
+            valid &= ~collar.covers(shown, place)
+    return shown, valid
 
 
-def has_mask(dataset: Any, bands: Sequence[int]) -> bool:
-    """Whether a mask, an alpha band or a no-data value marks what was not observed."""
-    return any(MaskFlags.all_valid not in dataset.mask_flag_enums[b - 1] for b in bands)
+def _place(dataset: Any, window: Window | None, size_hw: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the middles of the rows and of the columns of a window lie in a raster, each from 0 to 1."""
+    inside = Window(0, 0, dataset.width, dataset.height) if window is None else window
+    rows = (inside.row_off + (np.arange(size_hw[0]) + 0.5) * inside.height / size_hw[0]) / dataset.height
+    cols = (inside.col_off + (np.arange(size_hw[1]) + 0.5) * inside.width / size_hw[1]) / dataset.width
+    return rows, cols
 
 
 def _is_marked_by_value(dataset: Any, bands: Sequence[int]) -> bool:
-    """Whether only a no-data value, in bands of whole numbers, marks what was not observed."""
-    return all(
-        dataset.mask_flag_enums[b - 1] == [MaskFlags.nodata] and dataset.dtypes[b - 1].startswith(("int", "uint")) for b in bands
-    )
+    """Whether only a no-data value, of bands of whole numbers or beside a band that is tagged as alpha, marks what was not observed."""
+    only_value = all(dataset.mask_flag_enums[b - 1] == [MaskFlags.nodata] for b in bands)
+    whole = all(dataset.dtypes[b - 1].startswith(("int", "uint")) for b in bands)
+    return only_value and (whole or ColorInterp.alpha in dataset.colorinterp)
 
 
 def _is_stored(dataset: Any, band: int, row: int, col: int) -> bool:
