@@ -15,6 +15,7 @@ from rasterio.enums import MaskFlags
 
 from detect.base.errors import InputError
 from detect.scene.marks import alpha_bands
+from detect.scene.overlays import SUFFIXES
 from detect.scene.reader import opened
 from detect.scene.scene import Scene
 
@@ -92,6 +93,8 @@ def misfit(first: Scene, second: Scene, layouts: tuple[Layout, Layout]) -> str |
     ours, theirs = layouts
     if not all(Path(scene.path).is_file() for scene in (first, second)):
         return "only files on this machine can be joined"
+    if any(scene.path.lower().endswith(SUFFIXES) for scene in (first, second)):
+        return "ground overlays of Google Earth cannot be joined"
     if first.date != second.date:
         return "one of them has no date; --date gives it"
     if first.crs != second.crs:

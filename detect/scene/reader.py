@@ -6,6 +6,7 @@ import atexit
 import hashlib
 import math
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -27,6 +28,7 @@ from rasterio.windows import Window
 from detect.base.errors import DetectError, InputError, said
 from detect.base.grid import Span
 from detect.scene.marks import Marks
+from detect.scene.overlays import SUFFIXES, overlay_of
 from detect.scene.resample import AREA_ONLY, axis_weights, reflect, resample, resampled_ones
 from detect.scene.stretch import FILL, stretched
 
@@ -177,11 +179,13 @@ def opened(path: str) -> Iterator[Any]:
         raise InputError(f"{path}: no such file")
     if local and Path(path).is_dir():
         raise InputError(f"{path}: is a folder; name the raster files in it")
+    overlay = overlay_of(path)
+    file = path if overlay is None else overlay.picture
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             try:
-                dataset = rasterio.open(path)
+                dataset = rasterio.open(file)
             except RasterioError as cause:
                 if not path.startswith(("http://", "https://")) or "Range downloading not supported" not in str(cause):
                     raise
@@ -292,7 +296,8 @@ def _is_stored(dataset: Any, band: int, row: int, col: int) -> bool:
 def fingerprint(dataset: Any, path: str) -> str:
     """SHA-256 of the files' content; for remote files, of their name and header."""
     digest = hashlib.sha256()
-    files = [f for f in dataset.files if Path(f).is_file()]
+    given = [path, *dataset.files] if path.lower().endswith(SUFFIXES) else dataset.files  # a KML places the picture
+    files = list(dict.fromkeys(file for f in given if (file := _local_file(f)) is not None))
     for file in files:
         with open(file, "rb") as handle:
             while part := handle.read(1 << 20):
@@ -300,3 +305,13 @@ def fingerprint(dataset: Any, path: str) -> str:
     if not files:
         digest.update(repr((path, dataset.shape, dataset.dtypes, dataset.transform, sorted(dataset.tags().items()))).encode())
     return digest.hexdigest()
+
+
+def _local_file(name: str) -> str | None:
+    """The file on this machine that a name of GDAL's means: itself, or the archive that holds it (``/vsizip/town.zip/a.tif``)."""
+    if Path(name).is_file():
+        return name
+    archive = re.match(r"/vsi(?:zip|tar|gzip|7z|rar)/\{?(.+)", name)
+    if archive is None:
+        return None
+    return next((str(part) for part in [Path(archive[1]), *Path(archive[1].replace("}", "")).parents] if part.is_file()), None)

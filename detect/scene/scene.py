@@ -16,6 +16,7 @@ from typing import Any
 
 import pyproj
 from affine import Affine
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_gcps
 from shapely import Polygon
@@ -25,6 +26,7 @@ from detect.base.geometry import ground_size_m, span_outline, why_no_place
 from detect.base.grid import Span
 from detect.scene.inspection import inspect_raster
 from detect.scene.marks import Marks
+from detect.scene.overlays import overlay_of
 from detect.scene.reader import SceneReader, fingerprint, opened
 from detect.scene.sources import Source, known_of, stem_of
 from detect.scene.stretch import measure_brightness
@@ -194,7 +196,10 @@ def _refuse_unusable(dataset: Any, path: str) -> None:
 def _georeference(dataset: Any, path: str, gsd_m: float | None, notes: list[str]) -> tuple[pyproj.CRS | None, Affine]:
     """CRS and transform; without a place on Earth no CRS, and a transform to metres from the upper left corner."""
     crs, transform = dataset.crs, dataset.transform
-    if (crs is None or transform == Affine.identity()) and dataset.gcps[0]:
+    overlay = overlay_of(path)
+    if overlay is not None:
+        crs, transform = CRS.from_epsg(4326), overlay.transform(dataset.shape)
+    elif (crs is None or transform == Affine.identity()) and dataset.gcps[0]:
         points, crs = dataset.gcps
         transform = from_gcps(points)
         worst = max(math.dist(~transform * (p.x, p.y), (p.col, p.row)) for p in points)

@@ -22,6 +22,7 @@ from urllib.parse import urljoin
 from detect.base.errors import InputError
 from detect.base.files import is_companion
 from detect.scene.dates import given_date, item_date, named_date, tagged_date
+from detect.scene.overlays import overlays
 from detect.scene.stac import items_beside
 from detect.scene.sun import Sun, given_sun, item_sun, tagged_sun
 
@@ -119,7 +120,8 @@ def sources(given: Sequence[str | Path], asset: str | None = None) -> list[Sourc
 
     Args:
         given: each a raster's file or URL, a pattern with ``*`` or ``?``, a ``.txt`` file of one such name per line, or the file or URL
-            of a STAC item, item collection, collection or catalogue (``.json``, ``.geojson``).
+            of a STAC item, item collection, collection or catalogue (``.json``, ``.geojson``), or a KMZ file, whose ground overlays
+            are scenes.
         asset: asset of STAC items to read; by default the visual one, else the only picture.
 
     Raises:
@@ -178,6 +180,8 @@ def _expanded(name: str, asset: str | None) -> Iterator[Source]:
         for line in lines:
             if line and not line.startswith("#"):
                 yield from _expanded(line if "://" in line else str(Path(name).parent / line), asset)
+    elif not remote and suffix == ".kmz" and Path(name).is_file() and len(several := overlays(Path(name))) > 1:
+        yield from (Source(overlay.picture, f"{Path(name).stem}-{stem_of(overlay.picture)}") for overlay in several)
     elif not remote and glob.has_magic(name) and not Path(name).exists():
         found = [path for path in sorted(glob.glob(name, recursive=True)) if not is_companion(Path(path).name)]
         if not found:
