@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +20,15 @@ from shapely import Polygon
 from detect.base.errors import InputError
 from detect.base.geometry import area_km2, beside, unwrapped
 from detect.base.placement import elsewhere
-from detect.base.vectors import equal_area_crs, geometries_of, polygon_layers, polygons_only, read_vector
+from detect.base.text_tables import SUFFIXES as TEXT_TABLES
+from detect.base.vectors import equal_area_crs, geometries_of, polygon_layers, polygons_of, polygons_only, read_vector
 
 SITES_LAYER = "sites"
 OTHER_LAYERS = ("buildings", "rows", "ground")
 """Beginnings of the names of the other layers that predict and simulate write."""
 FIELDS = ("name", "planned_buildings")
+OTHER_NAMES = {"planned_buildings": ("planned",)}
+"""Other spellings of fields, as ``_plain_name`` gives them."""
 SHAPEFILE_LETTERS = 10
 """A Shapefile cuts the names of fields to this length."""
 _CROSSED = "ring crosses itself"
@@ -60,7 +64,8 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
 
     Args:
         path: any vector file with polygons: from its layer ``sites`` if it has one, else from all its layers. Fields ``name`` and
-            ``planned_buildings`` are used in upper or lower case, and if a Shapefile has cut them to ten letters.
+            ``planned_buildings`` are used in upper or lower case, with spaces, as ``planned``, and if a Shapefile has cut them to ten
+            letters.
         crs: CRS of the scene.
         outline: outline of the scene, in its CRS.
 
@@ -72,6 +77,7 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
     table, left_out = read_plots(path)
     notes = [[left_out] if left_out else [] for _ in range(len(table))]
     table = _with_crs(table, crs, path, notes)
+    _refuse_impossible(table, path)
     for note, was_crossed in zip(notes, table[_CROSSED], strict=True):
         if was_crossed:
             note.append("its ring crosses itself; the parts it encloses were taken")
@@ -117,7 +123,7 @@ def _whole_scene(crs: pyproj.CRS | None, outline: Polygon) -> Sites:
 
 
 def read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
-    """Polygons of a file with ``name`` and ``planned_buildings`` unchanged, and a line on layers that were left out.
+    """Polygons of a file with ``name`` and ``planned_buildings`` unchanged, and a line on what was left out.
 
     Raises:
         InputError: no readable file, no polygons in it, or only some of its layers name a coordinate system.
@@ -135,19 +141,63 @@ def read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
     moved = [table if table.crs == crs else table.to_crs(crs) for table in tables]
     columns = {name: [value for table in moved for value in table[name]] for name in (*FIELDS, _CROSSED)}
     shapes = gpd.GeoSeries([g for table in moved for g in geometries_of(table)], crs=crs)
-    return gpd.GeoDataFrame(columns, geometry=shapes), _left_out(layers, chosen)
+    unread = "; ".join(line for line in (_left_out(layers, chosen), *_unread(raw, tables)) if line)
+    return gpd.GeoDataFrame(columns, geometry=shapes), unread
+
+
+def _refuse_impossible(table: gpd.GeoDataFrame, path: str | Path) -> None:
+    """Refuse plots in degrees that no place on Earth has, or that span half of it: their area on a map means nothing.
+
+    Raises:
+        InputError: there is one.
+    """
+    if table.crs is None or not table.crs.is_geographic or not len(table):
+        return
+    west, south, east, north = shapely.bounds(unwrapped(geometries_of(table))).T
+    for number in np.flatnonzero((south < -90.0001) | (north > 90.0001) | (west < -360) | (east > 360)):
+        raise InputError(
+            f"{path}: plot {number + 1} has coordinates that are no longitude and latitude; assign its coordinate system"
+        )
+    for number in np.flatnonzero(east - west >= 180):
+        raise InputError(
+            f"{path}: plot {number + 1} spans {east[number] - west[number]:.0f}° of longitude; draw it around the scene"
+        )
 
 
 def _plots_of(raw: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Polygons of one layer: the fields in use (empty if the layer lacks one), and whether each ring crossed itself."""
-    columns = {str(column).lower(): column for column in raw.columns}
-    found = {name: columns.get(name, columns.get(name[:SHAPEFILE_LETTERS])) for name in FIELDS}
+    columns = {_plain_name(column): column for column in raw.columns}
+    spellings = {name: (name, name[:SHAPEFILE_LETTERS], *OTHER_NAMES.get(name, ())) for name in FIELDS}
+    found = {name: next((columns[s] for s in known if s in columns), None) for name, known in spellings.items()}
     values: dict[str, list[Any]] = {
         name: [None] * len(raw) if column is None else list(raw[column]) for name, column in found.items()
     }
     values[_CROSSED] = list(~shapely.is_valid(geometries_of(raw)))
     kept = {name: pd.Series(column, dtype=object) for name, column in values.items()}
     return polygons_only(gpd.GeoDataFrame(kept, geometry=gpd.GeoSeries(geometries_of(raw), crs=raw.crs)))
+
+
+def _plain_name(column: Any) -> str:
+    """The name of a field in lower case, words joined by ``_``: ``Planned Buildings`` → ``planned_buildings``."""
+    return re.sub(r"[\s_-]+", "_", str(column).strip().lower())
+
+
+def _unread(raw: Sequence[gpd.GeoDataFrame], tables: Sequence[gpd.GeoDataFrame]) -> list[str]:
+    """Lines on what a file says about plots and is not used: things without a polygon, and fields that may state what is planned."""
+    shapes = [g for table in raw for g in geometries_of(table)]
+    lost = [g.geom_type if g is not None else "no geometry" for g in shapes if g is None or not len(polygons_of(g))]
+    lines = []
+    if lost:
+        kinds = ", ".join(sorted(set(lost)))
+        lines.append(
+            f"{len(lost)} of the {len(shapes)} things in the file {'is' if len(lost) == 1 else 'are'} no polygon ({kinds}) and left out"
+        )
+    if all(pd.isna(value) for table in tables for value in table[FIELDS[1]]):
+        fields = sorted({str(column) for table in raw for column in table.columns if "plan" in str(column).lower()})
+        unknown = [field for field in fields if _plain_name(field) not in (FIELDS[1], FIELDS[1][:SHAPEFILE_LETTERS])]
+        if unknown:
+            lines.append(f"the field '{unknown[0]}' is not read; if it states the planned buildings, name it planned_buildings")
+    return lines
 
 
 def _left_out(layers: list[str], chosen: list[str]) -> str:
@@ -271,8 +321,8 @@ def assign(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> NDArray[np.o
 
 
 def _is_lonlat_default(path: str | Path, table: gpd.GeoDataFrame) -> bool:
-    """A GeoJSON without a ``crs`` member is always read as longitude and latitude, so its CRS proves nothing."""
-    return Path(path).suffix.lower() in (".geojson", ".json") and bool(
+    """A GeoJSON without a ``crs`` member, or a text table, is always read as longitude and latitude, so its CRS proves nothing."""
+    return str(path).lower().endswith((".geojson", ".json", ".geojson.gz", *TEXT_TABLES)) and bool(
         table.crs.equals("OGC:CRS84") or table.crs.to_epsg() == 4326
     )
 

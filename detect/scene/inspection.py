@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,8 @@ _TAKEN = " and is taken as a mask"
 _NOT_TAKEN = (
     ", as a mask has, but the picture goes on where it is 0, so it is not used; to use it, run gdal_edit.py -colorinterp_{} alpha"
 )
+_OTHER_WORDS = {"edge", "rededge", "infrared", "near", "nir", "swir", "coastal", "deep", "ratio", "index", "mask"}
+"""A band described with one of these is not the colour that stands beside it: red edge, near infrared, coastal blue."""
 Triple = tuple[int, int, int]
 
 
@@ -108,9 +111,17 @@ def choose_bands(dataset: Any, path: str, bands: Sequence[int] | None, mask: int
         return (bands[0], bands[0], bands[0]) if len(bands) == 1 else (bands[0], bands[1], bands[2])
     meaning = list(dataset.colorinterp)
     rgb = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-    if all(meaning.count(c) == 1 for c in rgb):
-        first, second, third = (meaning.index(c) + 1 for c in rgb)
-        return first, second, third
+    tagged = tuple(meaning.index(c) + 1 for c in rgb) if all(meaning.count(c) == 1 for c in rgb) else None
+    described = _described(dataset.descriptions)
+    if described is not None:
+        if tagged is not None and tagged != described:
+            notes.append(
+                f"bands: {_numbers(described)} are described as red, green, blue and are taken; "
+                f"the colour tags name {_numbers(tagged)} (--bands overrides)"
+            )
+        return described
+    if tagged is not None:
+        return tagged[0], tagged[1], tagged[2]
     pictures = [number for number in range(1, dataset.count + 1) if number != mask]
     if len(pictures) < 3:
         return pictures[0], pictures[0], pictures[0]
@@ -124,6 +135,22 @@ def choose_bands(dataset: Any, path: str, bands: Sequence[int] | None, mask: int
             f"bands: {dataset.count} bands without colour tags, the first three are taken as red, green, blue (--bands overrides)"
         )
     return pictures[0], pictures[1], pictures[2]
+
+
+def _described(descriptions: Sequence[str | None]) -> Triple | None:
+    """The bands that are described as red, green and blue; None unless each is exactly one."""
+    words = [set(re.findall(r"[a-z]+", (text or "").lower())) for text in descriptions]
+    found = []
+    for colour in ("red", "green", "blue"):
+        named = [number for number, said in enumerate(words, start=1) if said & {colour, colour[0]} and not said & _OTHER_WORDS]
+        if len(named) != 1:
+            return None
+        found += named
+    return found[0], found[1], found[2]
+
+
+def _numbers(bands: Sequence[int]) -> str:
+    return ", ".join(map(str, bands))
 
 
 def _broken(dataset: Any, finite: NDArray[np.bool_]) -> list[str]:
