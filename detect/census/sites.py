@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 from detect.base.errors import InputError
-from detect.base.geometry import area_km2, beside, unwrapped
+from detect.base.geometry import area_km2, beside_on_map, unwrapped
 from detect.base.placement import elsewhere
 from detect.base.text_tables import SUFFIXES as TEXT_TABLES
 from detect.base.vectors import equal_area_crs, geometries_of, polygon_layers, polygons_of, polygons_only, read_vector
@@ -344,8 +344,7 @@ def _to_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None, outline: Polygon) -
         raise InputError(
             "--sites: a site cannot be brought into the scene's coordinate system; is it in another part of the world?"
         )
-    if crs.is_geographic:
-        geometries = beside(geometries, outline.centroid.x)
+    geometries = beside_on_map(geometries, crs, outline.centroid.x)
     return np.asarray(shapely.make_valid(geometries)) if not table.crs.equals(crs) else geometries
 
 

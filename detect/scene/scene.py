@@ -34,6 +34,10 @@ from detect.scene.sun import Sun
 
 COARSEST_GSD_M = 3.0
 """At 3 m a house has fewer than 20 pixels; counts on coarser images would not be reliable."""
+FINEST_GSD_M = 0.005
+"""Finer pixels come from a wrong georeference, such as degrees in a system of metres."""
+_LONGEST_SIDE = 2.0
+"""A pixel that is coarser than the limit in one direction may be so many times as long as it is wide."""
 SIMULATED = "SIMULATED"
 """The mark in the description of a picture that ``detect simulate`` drew."""
 
@@ -178,9 +182,17 @@ def _ground_size(
 ) -> tuple[float, float]:
     """Ground size of a pixel (row, col), metres; an InputError if it is too coarse for buildings."""
     gsd_rc_m = ground_size_m(transform, size_hw, crs)
-    mean_gsd_m = sum(gsd_rc_m) / 2
+    mean_gsd_m, longest_m, shortest_m = sum(gsd_rc_m) / 2, max(gsd_rc_m), min(gsd_rc_m)
     if mean_gsd_m > coarsest_gsd_m:
         raise InputError(f"{path}: its pixels are {mean_gsd_m:.2f} m on the ground; buildings need {coarsest_gsd_m:g} m or finer")
+    if longest_m > coarsest_gsd_m and longest_m > _LONGEST_SIDE * shortest_m:
+        raise InputError(
+            f"{path}: its pixels are {longest_m:g} m long and {shortest_m:g} m wide; resample it to square ones first (gdalwarp -tr)"
+        )
+    if mean_gsd_m < FINEST_GSD_M:
+        raise InputError(
+            f"{path}: its pixels are {mean_gsd_m:.1g} m on the ground, finer than any picture from the air; correct its georeference"
+        )
     return gsd_rc_m
 
 
@@ -237,7 +249,7 @@ def _why_unusable(crs: Any, transform: Affine, size_hw: tuple[int, int]) -> str:
         return "its coordinate system cannot be understood"
     if why := why_no_place(system):
         return f"its coordinate system {why}"
-    sizes_m = ground_size_m(transform, size_hw, system)
+    sizes_m = (0.0, 0.0) if transform.is_degenerate else ground_size_m(transform, size_hw, system)
     return "" if all(math.isfinite(m) and m > 0 for m in sizes_m) else "its georeference gives no ground size"
 
 
