@@ -142,13 +142,21 @@ def _may_hold_polygons(kind: str | None) -> bool:
 def polygons_only(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """The table's polygons: empty rows and other kinds dropped, Z removed, rings that cross made valid, multipolygons kept whole."""
     everything = geometries_of(table)
-    table = table[~(shapely.is_missing(everything) | shapely.is_empty(everything))]
+    table = table[~(shapely.is_missing(everything) | shapely.is_empty(everything) | _is_endless(everything))]
     geometries = shapely.force_2d(geometries_of(table))
     broken = ~shapely.is_valid(geometries)
     geometries = np.where(broken, shapely.make_valid(geometries), geometries)
     kept = np.array([_polygonal(g) for g in geometries] + [None], dtype=object)[:-1]
     here = ~shapely.is_missing(kept)
     return table[here].set_geometry(gpd.GeoSeries(kept[here], index=table.index[here], crs=table.crs)).reset_index(drop=True)
+
+
+def _is_endless(geometries: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Whether a geometry has a coordinate that is infinite or not a number."""
+    xy, which = shapely.get_coordinates(geometries, return_index=True)
+    endless = np.zeros(len(geometries), bool)
+    endless[which[~np.isfinite(xy).all(axis=1)]] = True
+    return endless
 
 
 def polygons_of(geometry: shapely.Geometry) -> list[shapely.Geometry]:

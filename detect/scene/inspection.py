@@ -14,7 +14,7 @@ from rasterio.enums import ColorInterp
 from detect.base.errors import InputError
 from detect.scene.collar import find_collars
 from detect.scene.marks import Marks, alpha_bands, has_mask_values, hides_nothing, is_picture, is_tagged, untagged_candidate
-from detect.scene.reader import read_native
+from detect.scene.reader import read_native, reading
 
 _SAMPLE_PX = 1024  # longer side of the copy
 _ABOVE_ZERO = float(np.finfo(np.float32).tiny)
@@ -63,7 +63,8 @@ def inspect_raster(dataset: Any, path: str, bands: Sequence[int] | None) -> Insp
     notes: list[str] = []
     factor = max(1.0, max(dataset.height, dataset.width) / _SAMPLE_PX)
     size_hw = (max(1, round(dataset.height / factor)), max(1, round(dataset.width / factor)))
-    mask = _mask_band(dataset, bands or (), size_hw, notes)
+    with reading(dataset):
+        mask = _mask_band(dataset, bands or (), size_hw, notes)
     chosen = choose_bands(dataset, path, bands, mask.number, notes)
     marks = Marks(tagged=is_tagged(dataset, chosen, mask.number if mask.tagged else None))
     values, seen = read_native(dataset, chosen, None, marks, size_hw)

@@ -33,6 +33,8 @@ Corner = tuple[float, float]
 class Overlay:
     """A picture and its place."""
 
+    document: str
+    """Path of the KML or KMZ file."""
     picture: str
     """Path that GDAL opens."""
     corners_deg: tuple[Corner, Corner, Corner, Corner]
@@ -52,11 +54,11 @@ class Overlay:
         (a, d), (b, e), (c, f) = (right / width).tolist(), (down / height).tolist(), first.tolist()
         place = Affine(a, b, c, d, e, f)
         if place.is_degenerate:
-            raise InputError(f"{self.picture}: its corners in the KML span no ground; correct them")
+            raise InputError(f"{self.document}: the corners of its picture span no ground; correct them")
         off_px = max(math.dist(~place * corner, pixel) for corner, pixel in zip(self.corners_deg, pixels, strict=True))
         if off_px > _BEND_PX:
             raise InputError(
-                f"{self.picture}: its four corners in the KML are no parallelogram (off by {off_px:.0f} px); "
+                f"{self.document}: the four corners of its picture are no parallelogram (off by {off_px:.0f} px); "
                 "rectify it first: gdal_translate -gcp for each corner, then gdalwarp"
             )
         return place
@@ -97,7 +99,7 @@ def overlays(path: Path) -> list[Overlay]:
         for link in document.iter("NetworkLink"):
             if "://" in (href := _href(link)):
                 raise InputError(f"{path}: only links to {href}, which is not read; {_SAVE}")
-    return [Overlay(_picture(overlay, path, names), _corners(overlay, path)) for overlay in found]
+    return [Overlay(str(path), _picture(overlay, path, names), _corners(overlay, path)) for overlay in found]
 
 
 def _document(path: Path) -> tuple[ElementTree.Element, list[str] | None]:

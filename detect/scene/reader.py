@@ -43,6 +43,7 @@ os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")
 
 BLANK = 64
 """Grey value, of 255, that a person sees where nothing was observed."""
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar", ".bz2", ".xz")
 _CHUNK_PX = 2_000_000  # native pixels resampled at a time; bounds memory, however much a scene is reduced
 
 
@@ -179,6 +180,10 @@ def opened(path: str) -> Iterator[Any]:
         raise InputError(f"{path}: no such file")
     if local and Path(path).is_dir():
         raise InputError(f"{path}: is a folder; name the raster files in it")
+    if local and not Path(path).is_file():
+        raise InputError(f"{path}: is a device or a pipe; give a file")
+    if local:
+        _refuse_raw(path)
     overlay = overlay_of(path)
     file = path if overlay is None else overlay.picture
     with _OPENING, warnings.catch_warnings():
@@ -196,12 +201,31 @@ def opened(path: str) -> Iterator[Any]:
             words = said(cause)
             if local and "not recognized" not in words:
                 raise InputError(f"{path}: is damaged or incomplete ({words}); copy or download it again") from cause
+            if local and path.lower().endswith(_ARCHIVES):
+                raise InputError(f"{path}: is an archive; unpack it and give the raster in it") from cause
+            if local and path.lower().endswith(SUFFIXES):
+                raise InputError(
+                    f"{path}: holds no ground overlay that can be read; give the picture itself (outlines of plots belong to --sites)"
+                ) from cause
             reason = "no raster that GDAL can read" if local else f"cannot be opened ({words})"
             raise InputError(f"{path}: {reason}; give a GeoTIFF, VRT, JPEG, PNG or the like") from cause
     try:  # not `with dataset`: it may be closed by another thread than the one that opened it
         yield dataset
     finally:
         dataset.close()
+
+
+def _refuse_raw(path: str) -> None:
+    """Refuse a VRT that shows the bytes of any file as pixels: nobody typed that file.
+
+    Raises:
+        InputError: it is one.
+    """
+    with open(path, "rb") as file:
+        if file.read(200).lstrip().startswith(b"<VRTDataset") and b"VRTRawRasterBand" in Path(path).read_bytes():
+            raise InputError(
+                f"{path}: shows raw bytes of another file as pixels, which is not read; convert it first (gdal_translate)"
+            )
 
 
 @cache
@@ -229,10 +253,22 @@ def read_native(
         InputError: a file on disk is damaged or cut off, or lacks a part that it names.
         DetectError: a remote file could not be read, which may be better the next time.
     """
-    try:
+    with reading(dataset):
         return _read_native(dataset, bands, window, marks, out_hw, resampling)
+
+
+@contextmanager
+def reading(dataset: Any) -> Iterator[None]:
+    """Turn errors of a read into one line.
+
+    Raises:
+        InputError: a file on disk is damaged or cut off, or lacks a part that it names.
+        DetectError: a remote file could not be read, which may be better the next time.
+    """
+    try:
+        yield
     except RasterioError as cause:
-        if not any(Path(file).is_file() for file in dataset.files):
+        if not any(_local_file(file) for file in dataset.files):
             raise DetectError(f"{dataset.name}: could not be read ({said(cause)}); the same command tries again") from cause
         raise InputError(
             f"{dataset.name}: is damaged or incomplete ({said(cause)}); copy or download it again, with every file that it names"

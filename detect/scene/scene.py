@@ -214,7 +214,7 @@ def _georeference(dataset: Any, path: str, gsd_m: float | None, notes: list[str]
     elif (crs is None or transform == Affine.identity()) and dataset.gcps[0]:
         points, crs = dataset.gcps
         transform = from_gcps(points)
-        worst = max(math.dist(~transform * (p.x, p.y), (p.col, p.row)) for p in points)
+        worst = 0.0 if transform.is_degenerate else max(math.dist(~transform * (p.x, p.y), (p.col, p.row)) for p in points)
         if worst > 2:
             raise InputError(f"{path}: its ground control points bend by {worst:.0f} px; rectify it first with gdalwarp")
     given = crs is not None and transform != Affine.identity()
