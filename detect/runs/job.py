@@ -80,6 +80,8 @@ def open_job(out: str | Path, options: PredictOptions) -> Iterator[Job]:
     Raises:
         InputError: the weights, the profile, the sites or ``out`` cannot be used.
     """
+    if not str(out):
+        raise InputError("--out: is empty; name the folder for the results")
     weights = load_weights(options.weights)
     remote = RemoteFolder(str(out)) if is_remote(out) else None
     local = Path(out) if remote is None else remote.local

@@ -133,12 +133,14 @@ def sources(given: Sequence[str | Path], asset: str | None = None) -> list[Sourc
 
 def _some(name: str, asset: str | None) -> list[Source]:
     """The scenes that a name refers to, at least one."""
+    if not name.strip():
+        raise InputError("SCENE: is empty; name a file, a URL, a pattern or a list")
     try:
         found = list(_expanded(name, asset))
     except RecursionError as cause:
         raise InputError(f"{name}: names lists within lists without an end; a list must not name itself") from cause
     except OSError as cause:  # such as a name that is too long
-        raise InputError(f"{name}: names what cannot be looked up ({cause.strerror or cause}); correct it") from cause
+        raise InputError(f"{name[:80]}: names what cannot be looked up ({cause.strerror or cause}); correct it") from cause
     if not found:
         raise InputError(f"{name}: names no scene; write the file or URL of a raster on each line, or give a document with items")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from detect.base.text_tables import read_text_table
 from detect.base.vectors import read_vector
 from detect.census.review import read_corrections
 from detect.census.sites import Sites, load_sites
+from detect.cli.main import main
 from detect.datasets import generic
 from detect.evaluation.footprints import evaluate
 from detect.scene.scene import open_scene
@@ -299,3 +301,32 @@ def test_descriptions_that_contradict_colour_tags_win_and_it_is_said(write_scene
         "bands: 3, 2, 1 are described as red, green, blue and are taken; the colour tags name 1, 2, 3 (--bands overrides)"
         in scene.warnings
     )
+
+
+# Names ----------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scene", "out", "words"),
+    [
+        ("", "out", "SCENE: is empty"),
+        ("tiny.tif", "", "--out: is empty"),
+        ("x" * 5000 + ".tif", "out", "names what cannot be looked up|longer name than the disk takes"),
+        ("tiny.tif", "y" * 300, "longer name than the disk takes"),
+    ],
+)
+def test_names_that_no_file_can_have_are_one_short_line(
+    write_scene: WriteScene,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    scene: str,
+    out: str,
+    words: str,
+) -> None:
+    write_scene()
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", scene, "--out", out, "-q"]) == 2
+    error = capsys.readouterr().err
+    assert re.search(words, error) and error.count("\n") == 1 and len(error) < 300
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.tif"]
