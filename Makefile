@@ -37,6 +37,7 @@ check: $(DEV) docs  ## style, types, who imports whom, documentation
 
 docs: $(DEV)  ## build the documentation into build/docs; a broken link or an outdated page fails
 	@$(BIN)/python scripts/docs_reference.py --check
+	@$(BIN)/python scripts/docs_formats.py --check
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 format: $(DEV)  ## put the code into its style

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,3 +31,10 @@ class InputError(DetectError):
     """The input or an option is wrong; the command ends with exit code 2 and leaves no output."""
 
     exit_code = 2
+
+
+def of_system(where: str, error: OSError) -> DetectError:
+    """An error of the operating system as one line: what is named too long is wrong input, anything else has failed."""
+    if error.errno == errno.ENAMETOOLONG:
+        return InputError(f"{where[:80]}…: has a longer name than the disk takes; give a shorter one")
+    return DetectError(f"{where}: {said(error)}")

@@ -19,6 +19,8 @@ from detect.base.grid import Span
 Geometry = TypeVar("Geometry", BaseGeometry, NDArray[np.object_])
 GEOD = pyproj.Geod(ellps="WGS84")
 _AT_A_TIME = 20_000
+_CYLINDRICAL = ("Popular Visualisation Pseudo Mercator", "Mercator", "Equidistant Cylindrical", "Lambert Cylindrical Equal Area")
+"""Beginnings of the names of projections, as PROJ gives them, in which a turn of the Earth is a move along x."""
 MEASURES = ("area_m2", "length_m", "width_m", "orientation_deg", "rectangularity")
 
 
@@ -170,6 +172,28 @@ def beside(degrees: NDArray[np.object_], longitude: float) -> NDArray[np.object_
     turns = np.round((longitude - (west + east) / 2) / 360)
     moves = np.repeat(np.nan_to_num(turns) * 360, shapely.get_num_coordinates(degrees))
     return shapely.set_coordinates(degrees.copy(), shapely.get_coordinates(degrees) + np.column_stack([moves, 0 * moves]))
+
+
+def beside_on_map(geometries: NDArray[np.object_], crs: pyproj.CRS, x: float) -> NDArray[np.object_]:
+    """Geometries in a CRS, each moved by whole turns of the Earth to where it is nearest to an x.
+
+    A scene in Web Mercator may continue beyond 180°, where transformed coordinates begin again on the other side. Other kinds of
+    projections have no such edge; their geometries stay as they are.
+    """
+    if crs.is_geographic:
+        return beside(geometries, x)
+    method = crs.coordinate_operation.method_name if crs.coordinate_operation is not None else ""
+    if not any(method.startswith(name) for name in _CYLINDRICAL):
+        return geometries
+    edge = pyproj.Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True).transform([-90.0, 90.0], [0.0, 0.0])[0]
+    turn = 2 * (edge[1] - edge[0])
+    xy, counts = shapely.get_coordinates(geometries), shapely.get_num_coordinates(geometries)
+    west, _, east, _ = shapely.bounds(geometries).T
+    xy[:, 0] += turn * (np.repeat(east - west > turn / 2, counts) & (xy[:, 0] < sum(edge) / 2))  # the edge of the map has cut it
+    joined = shapely.set_coordinates(geometries.copy(), xy)
+    west, _, east, _ = shapely.bounds(joined).T
+    xy[:, 0] += np.repeat(np.nan_to_num(np.round((x - (west + east) / 2) / turn)) * turn, counts)
+    return shapely.set_coordinates(joined, xy)
 
 
 def measure(geometries: Sequence[BaseGeometry], crs: pyproj.CRS | None) -> pd.DataFrame:

@@ -20,6 +20,8 @@ class Code(StrEnum):
     FAILED_BLOCKS = "failed-blocks"
     REVIEWED = "reviewed"
     NOT_REDRAWN = "not-redrawn"
+    EDITED = "edited"
+    """The table of a result was changed by another program, which is not a recorded correction."""
     SERIES = "series"
     """What is unusual about the results of a series, or does not fit together."""
     SIMULATED = "simulated"

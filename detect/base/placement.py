@@ -41,4 +41,6 @@ def _touch(polygons: NDArray[np.object_], crs: pyproj.CRS | None, ground: BaseGe
             polygons = to_degrees(polygons, crs)
         polygons = polygons[np.isfinite(shapely.bounds(polygons)).all(axis=1)]
         polygons = beside(polygons, ground.centroid.x) if len(polygons) else polygons
+    elif ground_crs is not None and ground_crs.is_geographic:  # the same system, perhaps with longitudes from 0 to 360
+        polygons = beside(polygons, ground.centroid.x)
     return bool(shapely.intersects(ground, polygons).any())

@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 
 from detect.base.errors import InputError
 from detect.base.geometry import beside, why_no_place
+from detect.base.parquet import is_parquet, read_parquet
+from detect.base.text_tables import is_text_table, read_text_table
 
+_POINTERS = (b"<OGRVRTDataSource", b"<OGRWFSDataSource", b"gdal_streamed_alg")
+"""What the documents begin with by which GDAL opens other files and servers: virtual data sources, WFS, GDALG."""
 _NO_POLYGONS = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 
@@ -33,14 +37,18 @@ def read_vector(path: str | Path, layer: str | None = None, preferred: str | Non
     """
     path = Path(path)
     with _reading(path):
-        if path.suffix.lower() == ".parquet":
-            return _placed(gpd.read_parquet(path), path)
-        kinds = {str(name): kind for name, kind in pyogrio.list_layers(path)}
+        if is_parquet(path):
+            return _placed(read_parquet(path), path)
+        if is_text_table(path):
+            return _placed(read_text_table(path), path)
+        _refuse_pointers(path)
+        source = _source(path)
+        kinds = {str(name): kind for name, kind in pyogrio.list_layers(source)}
         if layer is not None and layer not in kinds:
             raise InputError(f"{path}: has no layer '{layer}'; it holds {', '.join(kinds)}")
         candidates = [name for name, kind in kinds.items() if _may_hold_polygons(kind)] or list(kinds)
         chosen = layer or (preferred if preferred in kinds else candidates[0])
-        table = gpd.read_file(path, layer=chosen)
+        table = gpd.read_file(source, layer=chosen, on_invalid="fix")  # closes rings that are not closed
     if layer is None and chosen != preferred and len(candidates) > 1:
         others = ", ".join(name for name in candidates if name != chosen)
         warnings.warn(f"{path}: read from its layer '{chosen}'; left out: {others}", stacklevel=2)
@@ -74,9 +82,10 @@ def polygon_layers(path: str | Path, *, paths: bool = False) -> list[str]:
     """
     path = Path(path)
     with _reading(path):
-        if path.suffix.lower() == ".parquet":
+        if is_parquet(path) or is_text_table(path):
             return []
-        kinds = pyogrio.list_layers(path)
+        _refuse_pointers(path)
+        kinds = pyogrio.list_layers(_source(path))
         return [str(name) for name, kind in kinds if _may_hold_polygons(kind) or (paths and kind is not None and "Line" in kind)]
 
 
@@ -93,6 +102,24 @@ def is_vector_folder(path: str | Path) -> bool:
         return False
 
 
+def _source(path: Path) -> Path | str:
+    """What GDAL opens: the file, or what is packed in it."""
+    return f"/vsigzip/{path.resolve()}" if path.suffix.lower() == ".gz" else path
+
+
+def _refuse_pointers(path: Path) -> None:
+    """Refuse documents that only name where their data are: nobody typed these files and hosts.
+
+    Raises:
+        InputError: it is one.
+    """
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(2_000)
+        if any(word in start for word in _POINTERS):
+            raise InputError(f"{path}: only names where its outlines are; give the file that holds them")
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     """Turn errors of the libraries into one line about the file, and hide their warnings."""
@@ -101,11 +128,15 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pyogrio warns of several layers, of unnamed fields and the like
+            warnings.filterwarnings("default", message=".*: read from its column ")
             yield
     except InputError:
         raise
+    except UnicodeDecodeError as cause:
+        raise InputError(f"{path}: its text is not UTF-8; save it anew as UTF-8") from cause
     except Exception as cause:  # pyogrio and pyarrow raise classes of their own
-        raise InputError(f"{path}: is not a vector file that GDAL can open ({' '.join(str(cause).split())[:120]})") from cause
+        kind = "a Parquet file that can be read" if is_parquet(path) else "a vector file that GDAL can open"
+        raise InputError(f"{path}: is not {kind} ({' '.join(str(cause).split())[:120]})") from cause
 
 
 def _may_hold_polygons(kind: str | None) -> bool:
@@ -116,7 +147,7 @@ def _may_hold_polygons(kind: str | None) -> bool:
 def polygons_only(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """The table's polygons: empty rows and other kinds dropped, Z removed, rings that cross made valid, multipolygons kept whole."""
     everything = geometries_of(table)
-    table = table[~(shapely.is_missing(everything) | shapely.is_empty(everything))]
+    table = table[~(shapely.is_missing(everything) | shapely.is_empty(everything) | _is_endless(everything))]
     geometries = shapely.force_2d(geometries_of(table))
     broken = ~shapely.is_valid(geometries)
     geometries = np.where(broken, shapely.make_valid(geometries), geometries)
@@ -125,8 +156,21 @@ def polygons_only(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     return table[here].set_geometry(gpd.GeoSeries(kept[here], index=table.index[here], crs=table.crs)).reset_index(drop=True)
 
 
+def _is_endless(geometries: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Whether a geometry has a coordinate that is infinite or not a number."""
+    xy, which = shapely.get_coordinates(geometries, return_index=True)
+    endless = np.zeros(len(geometries), bool)
+    endless[which[~np.isfinite(xy).all(axis=1)]] = True
+    return endless
+
+
+def polygons_of(geometry: shapely.Geometry) -> list[shapely.Geometry]:
+    """The polygons in a geometry of any kind, those without an area left out."""
+    return [g for g in shapely.get_parts(geometry) if g.geom_type in ("Polygon", "MultiPolygon") and g.area > 0]
+
+
 def _polygonal(geometry: shapely.Geometry) -> shapely.Geometry | None:
-    parts = [g for g in shapely.get_parts(geometry) if g.geom_type in ("Polygon", "MultiPolygon") and g.area > 0]
+    parts = polygons_of(geometry)
     if not parts:
         return None
     return parts[0] if len(parts) == 1 else shapely.union_all(parts)

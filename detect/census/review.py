@@ -20,6 +20,8 @@ from detect.base.placement import elsewhere
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, polygon_layers, polygons_only, read_vector
 
+COLUMNS = ("id", "stage", "dormitory_like", "checked")
+"""Columns that are read, in upper or lower case."""
 MOVED_SHARE = 0.005
 """An outline was changed if more than this share of it lies elsewhere; less is the rounding of a file format."""
 CHECKED, SURVEYED = "checked", "surveyed"
@@ -107,12 +109,18 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
             without a polygon, or buildings of another place.
     """
     raw = read_vector(path, preferred="buildings")
+    raw = raw.rename(columns={c: low for c in raw.columns if (low := str(c).lower()) in COLUMNS and low not in raw.columns})
     for column in ("id", "stage"):
         if column not in raw.columns:
             raise InputError(f"{path}: has no column '{column}'; correct a copy of the layer buildings of buildings.gpkg")
     table = polygons_only(raw)
     if len(raw) and not len(table):
         raise InputError(f"{path}: none of its {len(raw)} rows has a polygon; correct the outlines, not centroids or lines")
+    if len(table) < len(raw):
+        raise InputError(
+            f"{path}: {len(raw) - len(table)} of its {len(raw)} rows have no polygon, and would count as deleted; "
+            "delete these rows, or draw their outlines"
+        )
     table = table.explode(ignore_index=True)
     if (table.crs is None) != (crs is None):
         raise InputError(f"{path}: {'has no' if table.crs is None else 'has a'} coordinate system, unlike the scene")
@@ -122,7 +130,7 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
         table = table.to_crs(crs)
     checked = [_yes_or_no(v) is True for v in table[CHECKED]] if CHECKED in table else np.zeros(len(table), bool)
     surveyed = _on_checked_ground(path, table)
-    numbers = pd.to_numeric(table["id"], errors="coerce").fillna(0).astype("int64")
+    numbers = _ids(table["id"], path)
     likeness = table["dormitory_like"].to_numpy(object) if "dormitory_like" in table else np.full(len(table), None, object)
     return gpd.GeoDataFrame(
         {
@@ -150,6 +158,16 @@ def _on_checked_ground(path: str | Path, table: gpd.GeoDataFrame) -> NDArray[np.
     return np.asarray(
         shapely.within(shapely.point_on_surface(geometries_of(table)), shapely.union_all(geometries_of(ground))), bool
     )
+
+
+def _ids(column: pd.Series, path: str | Path) -> pd.Series:
+    """Numbers of buildings; 0 where there is none."""
+    numbers = pd.to_numeric(column, errors="coerce").fillna(0)
+    if (broken := numbers[(numbers % 1 != 0) | (numbers.abs() > 2**53)]).size:
+        raise InputError(
+            f"{path}: {broken.iloc[0]:g} is not the id of a building; leave id as it is, or empty for a new building"
+        )
+    return numbers.astype("int64")
 
 
 def _stage(value: Any, row: int, path: str | Path) -> str:

@@ -17,19 +17,12 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 from detect.base.errors import InputError
-from detect.base.geometry import area_km2, beside, unwrapped
+from detect.base.geometry import area_km2, beside_on_map, unwrapped
 from detect.base.placement import elsewhere
-from detect.base.vectors import equal_area_crs, geometries_of, polygon_layers, polygons_only, read_vector
+from detect.base.text_tables import SUFFIXES as TEXT_TABLES
+from detect.base.vectors import equal_area_crs, geometries_of
+from detect.census.plots import CROSSED, read_plots
 
-SITES_LAYER = "sites"
-OTHER_LAYERS = ("buildings", "rows", "ground")
-"""Beginnings of the names of the other layers that predict and simulate write."""
-FIELDS = ("name", "planned_buildings")
-SHAPEFILE_LETTERS = 10
-"""A Shapefile cuts the names of fields to this length."""
-CLOSED_SHARE = 0.05
-"""A path closes if its ends are nearer than this share of its length: nobody hits the first point exactly by hand."""
-_CROSSED = "ring crosses itself"
 WHOLE_SCENE = "scene"
 """Name of the site that is the whole scene; a plot may have the same name."""
 Kind = Literal["whole", "proposed", "plots"]
@@ -62,7 +55,8 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
 
     Args:
         path: any vector file with polygons: from its layer ``sites`` if it has one, else from all its layers. Fields ``name`` and
-            ``planned_buildings`` are used in upper or lower case, and if a Shapefile has cut them to ten letters.
+            ``planned_buildings`` are used in upper or lower case, with spaces, as ``planned``, and if a Shapefile has cut them to ten
+            letters.
         crs: CRS of the scene.
         outline: outline of the scene, in its CRS.
 
@@ -74,7 +68,8 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
     table, left_out = read_plots(path)
     notes = [[left_out] if left_out else [] for _ in range(len(table))]
     table = _with_crs(table, crs, path, notes)
-    for note, was_crossed in zip(notes, table[_CROSSED], strict=True):
+    _refuse_impossible(table, path)
+    for note, was_crossed in zip(notes, table[CROSSED], strict=True):
         if was_crossed:
             note.append("its ring crosses itself; the parts it encloses were taken")
     areas_km2 = [area_km2(g, table.crs) for g in geometries_of(table)]
@@ -118,71 +113,23 @@ def _whole_scene(crs: pyproj.CRS | None, outline: Polygon) -> Sites:
     return Sites(_sites_table([WHOLE_SCENE], [math.nan], [area_km2(outline, crs)], shapes), ((),), "whole")
 
 
-def read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
-    """Polygons of a file with ``name`` and ``planned_buildings`` unchanged, and a line on layers and paths that were left out.
-
-    Paths that close are plots too in files of Google Earth (KML, KMZ), where a path is easily drawn in place of a polygon, and in
-    files without polygons.
+def _refuse_impossible(table: gpd.GeoDataFrame, path: str | Path) -> None:
+    """Refuse plots in degrees that no place on Earth has, or that span half of it: their area on a map means nothing.
 
     Raises:
-        InputError: no readable file, no polygons in it, or only some of its layers name a coordinate system.
+        InputError: there is one.
     """
-    of_google_earth = Path(path).suffix.lower() in (".kml", ".kmz")
-    layers = polygon_layers(path, paths=of_google_earth) or polygon_layers(path, paths=True)
-    chosen = [SITES_LAYER] if SITES_LAYER in layers else layers
-    raw = [read_vector(path, layer) for layer in chosen] if chosen else [read_vector(path)]
-    open_paths: list[str] = []
-    if of_google_earth or not any(one.geom_type.isin(["Polygon", "MultiPolygon"]).any() for one in raw):
-        raw = [_closed(one, open_paths) for one in raw]
-    tables = [table for table in map(_plots_of, raw) if len(table)]
-    if not tables:
-        kinds = ", ".join(sorted({g.geom_type for table in raw for g in geometries_of(table) if g is not None})) or "nothing"
-        hint = f"; {', '.join(open_paths)}" if open_paths else ""
-        raise InputError(f"{path}: holds no polygon ({kinds}){hint}; draw each site as a polygon, or as a path that closes")
-    crs = tables[0].crs
-    if any((table.crs is None) != (crs is None) for table in tables):
-        raise InputError(f"{path}: only some of its layers name a coordinate system; give all of them the same one")
-    moved = [table if table.crs == crs else table.to_crs(crs) for table in tables]
-    columns = {name: [value for table in moved for value in table[name]] for name in (*FIELDS, _CROSSED)}
-    shapes = gpd.GeoSeries([g for table in moved for g in geometries_of(table)], crs=crs)
-    return gpd.GeoDataFrame(columns, geometry=shapes), "; ".join(filter(None, [_left_out(layers, chosen), *open_paths]))
-
-
-def _plots_of(raw: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Polygons of one layer: the fields in use (empty if the layer lacks one), and whether each ring crossed itself."""
-    columns = {str(column).lower(): column for column in raw.columns}
-    found = {name: columns.get(name, columns.get(name[:SHAPEFILE_LETTERS])) for name in FIELDS}
-    values: dict[str, list[Any]] = {
-        name: [None] * len(raw) if column is None else list(raw[column]) for name, column in found.items()
-    }
-    values[_CROSSED] = list(~shapely.is_valid(geometries_of(raw)))
-    kept = {name: pd.Series(column, dtype=object) for name, column in values.items()}
-    return polygons_only(gpd.GeoDataFrame(kept, geometry=gpd.GeoSeries(geometries_of(raw), crs=raw.crs)))
-
-
-def _closed(raw: gpd.GeoDataFrame, open_paths: list[str]) -> gpd.GeoDataFrame:
-    """A layer with paths that close as polygons; a line on each other path is added to ``open_paths``."""
-    shapes = geometries_of(raw).copy()
-    names = raw.get("Name", raw.get("name"))
-    lines = np.flatnonzero(shapely.get_type_id(shapes) == shapely.GeometryType.LINESTRING)
-    plane = equal_area_crs(raw) if len(lines) else None
-    planar = shapes if plane is None else geometries_of(raw.to_crs(plane))
-    for i in lines:
-        line = shapely.force_2d(shapes[i])
-        ends = shapely.get_coordinates(planar[i])[[0, -1]]
-        gap = math.dist(*ends) / planar[i].length if planar[i].length else 1.0
-        if gap <= CLOSED_SHARE and len(line.coords) >= 4:
-            shapes[i] = Polygon(line.coords)
-        else:
-            name = f" '{names.iloc[i]}'" if names is not None and names.iloc[i] else ""
-            open_paths.append(f"the path{name} is left out: its ends lie {gap:.0%} of its length apart")
-    return raw.set_geometry(gpd.GeoSeries(shapes, index=raw.index, crs=raw.crs))
-
-
-def _left_out(layers: list[str], chosen: list[str]) -> str:
-    """A line on other layers than ``sites`` that may hold plots; those that detect itself writes hold none."""
-    others = [layer for layer in layers if layer not in chosen and not layer.startswith(OTHER_LAYERS)]
-    return f"read from the layer '{SITES_LAYER}' of the file; left out: {', '.join(others)}" if others else ""
+    if table.crs is None or not table.crs.is_geographic or not len(table):
+        return
+    west, south, east, north = shapely.bounds(unwrapped(geometries_of(table))).T
+    for number in np.flatnonzero((south < -90.0001) | (north > 90.0001) | (west < -360) | (east > 360)):
+        raise InputError(
+            f"{path}: plot {number + 1} has coordinates that are no longitude and latitude; assign its coordinate system"
+        )
+    for number in np.flatnonzero(east - west >= 180):
+        raise InputError(
+            f"{path}: plot {number + 1} spans {east[number] - west[number]:.0f}° of longitude; draw it around the scene"
+        )
 
 
 def _with_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None, path: str | Path, notes: list[list[str]]) -> gpd.GeoDataFrame:
@@ -300,8 +247,8 @@ def assign(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> NDArray[np.o
 
 
 def _is_lonlat_default(path: str | Path, table: gpd.GeoDataFrame) -> bool:
-    """A GeoJSON without a ``crs`` member is always read as longitude and latitude, so its CRS proves nothing."""
-    return Path(path).suffix.lower() in (".geojson", ".json") and bool(
+    """A GeoJSON without a ``crs`` member, or a text table, is always read as longitude and latitude, so its CRS proves nothing."""
+    return str(path).lower().endswith((".geojson", ".json", ".geojson.gz", *TEXT_TABLES)) and bool(
         table.crs.equals("OGC:CRS84") or table.crs.to_epsg() == 4326
     )
 
@@ -323,8 +270,7 @@ def _to_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None, outline: Polygon) -
         raise InputError(
             "--sites: a site cannot be brought into the scene's coordinate system; is it in another part of the world?"
         )
-    if crs.is_geographic:
-        geometries = beside(geometries, outline.centroid.x)
+    geometries = beside_on_map(geometries, crs, outline.centroid.x)
     return np.asarray(shapely.make_valid(geometries)) if not table.crs.equals(crs) else geometries
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import traceback
@@ -10,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from detect.base.errors import DetectError, said
+from detect.base.errors import DetectError, of_system, said
 from detect.cli import scenes, training
 from detect.cli.verbs import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_WRONG_INPUT, Verb
 
@@ -49,6 +50,10 @@ def _run(arguments: argparse.Namespace) -> int:
         return EXIT_FAILED
     except DetectError as error:
         return _fail(str(error), error.exit_code)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            return _fail_unexpectedly(error)
+        return _fail(str(of_system(str(error.filename or "a file"), error)), EXIT_WRONG_INPUT)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in TRAINING_PACKAGES:
             return _fail(f"{error.name} is not installed; run: pip install 'detect-buildings[train]'", EXIT_WRONG_INPUT)

@@ -1,4 +1,4 @@
-"""Verbs for scenes and their results: predict, track, collect, verify, census, profile, evaluate."""
+"""Verbs for scenes and their results: predict, track, collect, verify, census, profile, evaluate; and doctor, for the installation."""
 
 from __future__ import annotations
 
@@ -135,6 +135,29 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def _doctor(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from detect.runs.doctor import examine
+
+    findings = examine()
+    problems = [finding for finding in findings if finding.problem]
+    if arguments.json:
+        print_json([asdict(finding) for finding in findings])
+        return EXIT_FAILED if problems else EXIT_DONE
+    width = max(len(finding.what) for finding in findings)
+    for finding in findings:
+        print(f"{finding.what:<{width}}  {finding.found}".rstrip())
+    for finding in problems:
+        print(f"problem: {finding.what}: {finding.problem}")
+    print("nothing would go wrong" if not problems else f"{len(problems)} problem{'s' if len(problems) > 1 else ''}")
+    return EXIT_FAILED if problems else EXIT_DONE
+
+
+def _doctor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+
+
 def _predict_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
@@ -225,4 +248,7 @@ VERBS = {
     ),
     "profile": Verb(_profile, "a structure profile learnt from examples", _profile_options),
     "evaluate": Verb(_evaluate, "predicted footprints against reference outlines", _evaluate_options),
+    "doctor": Verb(
+        _doctor, "versions, coordinate systems, formats, weights, devices, and what would go wrong with them", _doctor_options
+    ),
 }

@@ -3,9 +3,9 @@
 Layout: georeferenced rasters (.tif, .tiff, .vrt, .jp2) in one folder, each with a vector file of its own name
 (``town.tif``, ``town.gpkg``), or one vector file of any name for all of them. ``labelled_area.geojson`` bounds the ground
 where every visible building is outlined; without it each scene counts as completely mapped, and every gap in the map teaches that
-a building is background. Vector files: GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet, File Geodatabase (a folder
-``.gdb``), ``.osm.pbf``, ``.osm``, GeoJSON lines (``.geojsonl``, ``.jsonl``) and CSV with WKT in ``geometry``,
-the last two also as ``.gz``. Put the parts of a ``.vrt`` into another folder.
+a building is background. Vector files: GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or Parquet with native geometries, KML,
+File Geodatabase (a folder ``.gdb``), ``.osm.pbf``, ``.osm``, GeoJSON lines (``.geojsonl``, ``.jsonl``) and CSV with WKT in ``geometry``
+or ``WKT``, the last two also as ``.gz``. Put the parts of a ``.vrt`` into another folder.
 
 Of several rasters, a fifth validate; of a single one, the eastern fifth of its labelled ground.
 
@@ -33,7 +33,6 @@ Your own outlines: a column ``stage`` (foundation, incomplete, complete), and ``
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -45,15 +44,20 @@ import geopandas as gpd
 import pandas as pd
 import pyogrio
 
+from detect.base import parquet, text_tables
 from detect.base.errors import InputError
 from detect.base.files import listed
+from detect.base.texts import read_text
 from detect.base.vectors import read_vector
 from detect.datasets.images import VAL_SHARE, DataSet, LabelledImage, Outlines, vector
 
 AREA = "labelled_area.geojson"
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
-TEXTS = (".csv", ".csv.gz", ".geojsonl", ".geojsonl.gz", ".jsonl", ".jsonl.gz")
-VECTORS = (".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".gdb", ".osm.pbf", ".osm", *TEXTS)
+VECTORS = (
+    *(".gpkg", ".geojson", ".json", ".geojson.gz", ".shp", ".fgb", ".gdb", ".kml", ".kmz", ".osm.pbf", ".osm"),
+    *parquet.SUFFIXES,
+    *text_tables.SUFFIXES,
+)
 LAYOUT = "rasters, each with a vector file of its own name or one for all, and perhaps labelled_area.geojson"
 SURE = 0.7
 """Confidence from which a detected outline counts as a building."""
@@ -92,6 +96,8 @@ def _vectors(source: Path, stems: list[str]) -> tuple[dict[str, Read], dict[str,
     own: dict[str, Read] = {}
     shared: dict[str, Read] = {}
     for path in (p for p in listed(source) if p.name.lower().endswith(VECTORS) and p.name != AREA):
+        if path.suffix.lower() == ".json" and (path.stem not in stems or '"stac_version"' in read_text(path)):
+            continue  # about an image, or about something else
         suffix = max((s for s in VECTORS if path.name.lower().endswith(s)), key=len)
         stem = path.name[: -len(suffix)]
         if stem in own:
@@ -178,8 +184,6 @@ def _best_source(sources: Any) -> float:
 def _read(path: Path) -> gpd.GeoDataFrame:
     """Every column of a vector file."""
     name = path.name.lower()
-    if name.endswith(TEXTS):
-        return _read_text(path)
     if name.endswith((".gpkg", ".osm.pbf", ".osm")):
         return read_vector(path, OSM_AREAS if _has_osm_areas(path) else None)
     return vector(path)()
@@ -190,22 +194,6 @@ def _has_osm_areas(path: Path) -> bool:
         return any(layer == OSM_AREAS for layer, _ in pyogrio.list_layers(path))
     except pyogrio.errors.DataSourceError:
         return False  # the error is reported when the file is read
-
-
-def _read_text(path: Path) -> gpd.GeoDataFrame:
-    """GeoJSON lines, or CSV with WKT; Microsoft's ``.csv.gz`` hold the former. Both are in degrees."""
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            if file.readline().lstrip().startswith("{"):
-                file.seek(0)
-                return gpd.GeoDataFrame.from_features([json.loads(line) for line in file if line.strip()], crs=4326)
-            file.seek(0)
-            table = pd.read_csv(file)
-            return gpd.GeoDataFrame(table, geometry=gpd.GeoSeries.from_wkt(table["geometry"], crs=4326))
-    except (ValueError, KeyError, OSError) as cause:
-        raise InputError(
-            f"{path}: is neither GeoJSON lines nor CSV with WKT in a column 'geometry'; download it again"
-        ) from cause
 
 
 DATA_SET = DataSet(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def evaluate(
         InputError: a file that cannot be read, rows without a polygon, one side with a CRS and the other without, or outlines of
             another place (the metrics without them are the error's ``results``).
     """
-    ours, theirs, observed = _load(predicted), _load(reference), observed_ground(predicted)
+    ours, theirs, observed = _load(predicted), _once(_load(reference), reference), observed_ground(predicted)
     area_table = None if area is None else _load_area(area, ours, observed)
     if away := apart(theirs, ours, observed):
         theirs = theirs.iloc[:0]
@@ -132,7 +133,19 @@ def _load(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     table = polygons_only(raw)
     if len(raw) and not len(table):
         raise InputError(f"{source}: none of its {len(raw)} rows has a polygon; outlines are needed")
+    if len(table) < len(raw):
+        warnings.warn(f"{source}: {len(raw) - len(table)} of its {len(raw)} rows have no polygon and are left out", stacklevel=3)
     return table
+
+
+def _once(table: gpd.GeoDataFrame, source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """A table without outlines that it holds a second time, as exports of joined tables do."""
+    again = np.asarray(table.geometry.normalize().to_wkb().duplicated())
+    if again.any():
+        warnings.warn(
+            f"{_named(source, 'reference')}: {again.sum()} of its outlines stand there twice and count once", stacklevel=3
+        )
+    return table[~again]
 
 
 def _load_area(

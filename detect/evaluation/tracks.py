@@ -14,7 +14,9 @@ import pyogrio
 import shapely
 
 from detect.base.errors import InputError
+from detect.base.parquet import is_parquet
 from detect.base.stages import STAGES
+from detect.base.text_tables import is_text_table
 from detect.base.vectors import equal_area_crs, geometries_of, is_vector_folder, polygons_only, read_vector
 from detect.evaluation.footprints import apart, write_metrics
 from detect.evaluation.scot import DateMatches, match_date, scot
@@ -119,7 +121,7 @@ def _read(path: Path) -> Dated:
     if not path.exists():
         raise InputError(f"{path}: no such file")
     try:
-        layers = [] if path.suffix.lower() == ".parquet" else [str(n) for n in pyogrio.list_layers(path)[:, 0]]
+        layers = [] if is_parquet(path) or is_text_table(path) else [str(n) for n in pyogrio.list_layers(path)[:, 0]]
     except Exception as cause:  # pyogrio raises classes of its own
         raise InputError(f"{path}: is not a vector file that GDAL can open") from cause
     named = {day: layer for layer in layers if (day := _date_at_end(layer))}

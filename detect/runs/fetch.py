@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from detect.base.errors import InputError
 from detect.base.geometry import GEOD, to_degrees
 from detect.base.vectors import equal_area_crs, geometries_of
-from detect.census.sites import read_plots
+from detect.census.plots import read_plots
 from detect.results.folder import ResultFolder
 from detect.runs.job import Job
 from detect.runs.options import PredictOptions, silent

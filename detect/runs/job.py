@@ -13,8 +13,8 @@ from pathlib import Path
 from detect.base.errors import InputError
 from detect.base.files import sha256_of_parts
 from detect.base.resources import package_version
+from detect.census.plots import read_plots
 from detect.census.profiles import StructureProfile, load_profile
-from detect.census.sites import read_plots
 from detect.network.backends import Backend, FlipAveraged, open_backend
 from detect.network.cluster import DaskCluster
 from detect.network.probabilities import Runner
@@ -80,6 +80,8 @@ def open_job(out: str | Path, options: PredictOptions) -> Iterator[Job]:
     Raises:
         InputError: the weights, the profile, the sites or ``out`` cannot be used.
     """
+    if not str(out):
+        raise InputError("--out: is empty; name the folder for the results")
     weights = load_weights(options.weights)
     remote = RemoteFolder(str(out)) if is_remote(out) else None
     local = Path(out) if remote is None else remote.local

@@ -16,7 +16,7 @@ import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.base.errors import DetectError, InputError, said
+from detect.base.errors import DetectError, InputError, of_system
 from detect.base.notices import Code, Notice
 from detect.base.options import takes
 from detect.census.overlaps import counted_once, groups, overlapping
@@ -100,7 +100,7 @@ class _Failures:
         except DetectError as error:
             self.errors.append(error)
         except OSError as error:
-            named = DetectError(f"{path}: {said(error)}")
+            named = of_system(path, error)
             named.__cause__ = error
             self.errors.append(named)
 

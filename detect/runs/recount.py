@@ -32,6 +32,7 @@ from detect.census.ground import survey
 from detect.census.profiles import StructureProfile, load_profile, plain, profile_from, profile_path
 from detect.census.review import Review, apply_review, read_corrections
 from detect.census.sites import Sites, load_sites, refuse_elsewhere, with_cut
+from detect.results.contents import is_unchanged
 from detect.results.files import Content
 from detect.results.folder import ResultFolder
 from detect.results.picture import read_picture, read_whole
@@ -46,7 +47,8 @@ from detect.scene.sun import Sun
 
 REPLACED = (Code.REVIEWED, Code.NOT_REDRAWN, Code.STOREYS_DIFFER)
 """Notices that each census writes anew."""
-NEEDED = ("buildings.gpkg", "stage.tif", "mask.tif", "probability.tif", "report.html")
+TABLE = "buildings.gpkg"
+NEEDED = (TABLE, "stage.tif", "mask.tif", "probability.tif", "report.html")
 
 
 @takes(CensusOptions)
@@ -90,6 +92,20 @@ class _Earlier:
     def checked(self) -> Review:
         """The corrections that the result holds already."""
         return Review.from_json(self.summary.get("review"))
+
+    @cached_property
+    def edited(self) -> Notice | None:
+        """That the table of buildings was changed by something else than detect, which nobody recorded as corrections."""
+        files, contents = self.summary.get("files") or {}, self.summary.get("contents") or {}
+        table = self.folder / TABLE
+        if TABLE not in files or is_unchanged(table, files[TABLE], contents.get(TABLE)):
+            return None
+        before = self.summary["total"]["buildings"]["estimate"]
+        text = (
+            f"{TABLE} was edited where it lies: it holds {len(self.buildings)} buildings, {before:g} were counted before; they count "
+            "as they are, not as corrections; edit a copy and give it as --review, so that corrections are recorded"
+        )
+        return Notice(Code.EDITED, text)
 
     @cached_property
     def scene(self) -> tuple[Scene | None, str]:
@@ -168,6 +184,11 @@ def _reviewed(earlier: _Earlier, options: CensusOptions) -> tuple[gpd.GeoDataFra
     """Buildings and stage codes after the corrections, and the corrections."""
     if options.review is None:
         return earlier.buildings, earlier.stage, Review()
+    if Path(options.review).exists() and Path(options.review).resolve() == (earlier.folder / TABLE).resolve():
+        raise InputError(
+            f"{options.review}: is the table of the result itself, so nothing tells what was corrected in it; edit a copy and give that "
+            "(detect census without --review counts the table as it is)"
+        )
     corrected, review = apply_review(earlier.buildings, read_corrections(options.review, earlier.crs, _outline(earlier.grid)))
     return corrected, repainted(earlier.stage, earlier.grid.transform, earlier.buildings, corrected, review), review
 
@@ -201,7 +222,7 @@ def _summary(
     """The summary of the result, with what was counted now and from which files."""
     before = earlier.summary
     scene, reason = earlier.scene
-    notices = [*_notices(before, checked), *storeys_notices(counted)]
+    notices = [*_notices(before, checked), *storeys_notices(counted), *([earlier.edited] if earlier.edited else [])]
     if scene is None:
         text = f"overview.png and the picture of the page are the earlier ones: the scene cannot be read ({reason})"
         notices.append(Notice(Code.NOT_REDRAWN, text))

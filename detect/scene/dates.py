@@ -20,6 +20,8 @@ _TAGS = (
     (None, "NITF_IDATIM"),  # date of the image; NITF_FDT is that of the file
     (None, "TIFFTAG_DATETIME"),  # last: with some software it is the day of processing
 )
+_INVENTED = ("20021216151629",)
+"""What GDAL writes as the date of the image into NITF files, unless told another."""
 
 
 def given_date(text: str) -> str:
@@ -74,7 +76,7 @@ def tagged_date(dataset: Any) -> str | None:
     for space, key in _TAGS:
         tags = {k.upper(): v for k, v in dataset.tags(ns=space).items()}
         found = day_in(tags.get(key, ""))
-        if found:
+        if found and tags[key] not in _INVENTED:
             return found
     return None
 

@@ -14,6 +14,8 @@ from affine import Affine
 from rasterio.enums import MaskFlags
 
 from detect.base.errors import InputError
+from detect.scene.marks import alpha_bands
+from detect.scene.overlays import SUFFIXES
 from detect.scene.reader import opened
 from detect.scene.scene import Scene
 
@@ -40,6 +42,8 @@ class Layout:
     """Value of unobserved pixels, as text (NaN is not equal to itself); None if there is none."""
     masked: bool
     """Whether a mask or an alpha band marks them."""
+    hindrance: str | None
+    """Why no mosaic can show how they are marked, in words; None if one can."""
 
     @property
     def bands(self) -> tuple[Any, ...]:
@@ -51,7 +55,7 @@ def layout_of(scene: Scene) -> Layout:
     """The layout of a scene's file."""
     with opened(scene.path) as dataset:
         flags = {flag for band in dataset.mask_flag_enums for flag in band}
-        void: float | None = scene.fill
+        void: float | None = scene.marks.fill
         if MaskFlags.nodata in flags:
             void = dataset.nodatavals[scene.bands[0] - 1]
         elif void is None and MaskFlags.all_valid in flags and dataset.dtypes[0].startswith("float"):
@@ -64,7 +68,24 @@ def layout_of(scene: Scene) -> Layout:
             block_hw=dataset.block_shapes[0],
             void=None if void is None else repr(float(void)),
             masked=MaskFlags.nodata not in flags and bool({MaskFlags.per_dataset, MaskFlags.alpha} & flags),
+            hindrance=_hindrance(scene, dataset, void),
         )
+
+
+def _hindrance(scene: Scene, dataset: Any, void: float | None) -> str | None:
+    """Why a mosaic, in which GDAL follows the tags alone, would show other pixels than the sheet."""
+    marks, alpha = scene.marks, alpha_bands(dataset)
+    if alpha and marks.mask_band is None:
+        return (
+            f"band {alpha[0]} is tagged as alpha but shows a picture; gdal_edit.py -colorinterp_{alpha[0]} undefined corrects it"
+        )
+    if marks.mask_band is not None and marks.mask_band not in alpha:
+        return f"band {marks.mask_band} is a mask without a tag; gdal_edit.py -colorinterp_{marks.mask_band} alpha sets it"
+    if alpha and void is not None:
+        return "no data is marked by an alpha band and by a value; gdal_edit.py -unsetnodata leaves alpha alone"
+    if marks.collars and (marks.fill is None or marks.tagged):
+        return "no data is marked by several values or colours; nearblack -setmask (GDAL) makes one mask of them"
+    return None
 
 
 def misfit(first: Scene, second: Scene, layouts: tuple[Layout, Layout]) -> str | None:
@@ -72,10 +93,14 @@ def misfit(first: Scene, second: Scene, layouts: tuple[Layout, Layout]) -> str |
     ours, theirs = layouts
     if not all(Path(scene.path).is_file() for scene in (first, second)):
         return "only files on this machine can be joined"
+    if any(scene.path.lower().endswith(SUFFIXES) for scene in (first, second)):
+        return "ground overlays of Google Earth cannot be joined"
     if first.date != second.date:
         return "one of them has no date; --date gives it"
     if first.crs != second.crs:
         return "coordinate systems differ"
+    if hindrance := ours.hindrance or theirs.hindrance:
+        return hindrance
     if ours.bands != theirs.bands or not set(ours.dtypes) <= _TYPE_NAMES.keys():
         return "bands differ"
     if not _same_pixels(first, second):

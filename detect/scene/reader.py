@@ -6,6 +6,7 @@ import atexit
 import hashlib
 import math
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -20,13 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags, Resampling
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterBlockError, RasterioError
 from rasterio.windows import Window
 
 from detect.base.errors import DetectError, InputError, said
 from detect.base.grid import Span
-from detect.scene.collar import observed
+from detect.scene.marks import Marks
+from detect.scene.overlays import SUFFIXES, overlay_of
 from detect.scene.resample import AREA_ONLY, axis_weights, reflect, resample, resampled_ones
 from detect.scene.stretch import FILL, stretched
 
@@ -41,6 +43,7 @@ os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")
 
 BLANK = 64
 """Grey value, of 255, that a person sees where nothing was observed."""
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar", ".bz2", ".xz")
 _CHUNK_PX = 2_000_000  # native pixels resampled at a time; bounds memory, however much a scene is reduced
 
 
@@ -83,7 +86,8 @@ class SceneReader:
         Also False if this cannot be known: for other formats, and for files in which a missing block is not no data.
         """
         dataset, bands, (row_scale, col_scale) = self._dataset, sorted(set(self._scene.bands)), self._grid.scale_rc
-        missing_is_nodata = self._scene.fill == 0 or _is_marked_by_value(dataset, bands)
+        marks = self._scene.marks
+        missing_is_nodata = any(c.value == 0 for c in marks.collars) or (marks.tagged and _is_marked_by_value(dataset, bands))
         inside = span.clip(self._grid.size_hw)
         if dataset.driver != "GTiff" or not missing_is_nodata or inside.is_empty:
             return False
@@ -121,7 +125,7 @@ class SceneReader:
     def _averaged(self, span: Span, size_hw: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         scale = self._grid.scale_rc
         window = Window(span.col0 * scale[1], span.row0 * scale[0], span.width * scale[1], span.height * scale[0])
-        native, valid = read_native(self._dataset, self._scene.bands, window, self._scene.fill, size_hw, Resampling.average)
+        native, valid = read_native(self._dataset, self._scene.bands, window, self._scene.marks, size_hw, Resampling.average)
         return native.astype(np.float32), valid
 
     def _read_inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -130,7 +134,7 @@ class SceneReader:
         row_weights, row0 = axis_weights(*rows, row_scale, height, smooth=row_scale < AREA_ONLY)
         col_weights, col0 = axis_weights(*cols, col_scale, width, smooth=col_scale < AREA_ONLY)
         window = Window(col0, row0, col_weights.shape[1], row_weights.shape[1])
-        native, valid = read_native(self._dataset, self._scene.bands, window, self._scene.fill)
+        native, valid = read_native(self._dataset, self._scene.bands, window, self._scene.marks)
         if not valid.any():
             return np.full((3, *span.size_hw), FILL, np.float32), np.zeros(span.size_hw, bool)
         native = native.astype(np.float32)
@@ -176,11 +180,17 @@ def opened(path: str) -> Iterator[Any]:
         raise InputError(f"{path}: no such file")
     if local and Path(path).is_dir():
         raise InputError(f"{path}: is a folder; name the raster files in it")
+    if local and not Path(path).is_file():
+        raise InputError(f"{path}: is a device or a pipe; give a file")
+    if local:
+        _refuse_raw(path)
+    overlay = overlay_of(path)
+    file = path if overlay is None else overlay.picture
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             try:
-                dataset = rasterio.open(path)
+                dataset = rasterio.open(file)
             except RasterioError as cause:
                 if not path.startswith(("http://", "https://")) or "Range downloading not supported" not in str(cause):
                     raise
@@ -191,12 +201,31 @@ def opened(path: str) -> Iterator[Any]:
             words = said(cause)
             if local and "not recognized" not in words:
                 raise InputError(f"{path}: is damaged or incomplete ({words}); copy or download it again") from cause
+            if local and path.lower().endswith(_ARCHIVES):
+                raise InputError(f"{path}: is an archive; unpack it and give the raster in it") from cause
+            if local and path.lower().endswith(SUFFIXES):
+                raise InputError(
+                    f"{path}: holds no ground overlay that can be read; give the picture itself (outlines of plots belong to --sites)"
+                ) from cause
             reason = "no raster that GDAL can read" if local else f"cannot be opened ({words})"
             raise InputError(f"{path}: {reason}; give a GeoTIFF, VRT, JPEG, PNG or the like") from cause
     try:  # not `with dataset`: it may be closed by another thread than the one that opened it
         yield dataset
     finally:
         dataset.close()
+
+
+def _refuse_raw(path: str) -> None:
+    """Refuse a VRT that shows the bytes of any file as pixels: nobody typed that file.
+
+    Raises:
+        InputError: it is one.
+    """
+    with open(path, "rb") as file:
+        if file.read(200).lstrip().startswith(b"<VRTDataset") and b"VRTRawRasterBand" in Path(path).read_bytes():
+            raise InputError(
+                f"{path}: shows raw bytes of another file as pixels, which is not read; convert it first (gdal_translate)"
+            )
 
 
 @cache
@@ -212,24 +241,34 @@ def _downloaded(url: str) -> str:
 
 def read_native(
     dataset: Any,
-    bands: tuple[int, int, int],
+    bands: Sequence[int],
     window: Window | None,
-    fill: float | None,
+    marks: Marks,
     out_hw: tuple[int, int] | None = None,
     resampling: Resampling = Resampling.nearest,
 ) -> tuple[NDArray[np.number], NDArray[np.bool_]]:
-    """Values (3, h, w) as they are stored and validity (h, w); with ``out_hw`` the read is decimated.
+    """Values (bands, h, w) as they are stored and validity (h, w); with ``out_hw`` the read is decimated.
 
-    Pixels that hold ``fill`` in every band are not valid.
+    Raises:
+        InputError: a file on disk is damaged or cut off, or lacks a part that it names.
+        DetectError: a remote file could not be read, which may be better the next time.
+    """
+    with reading(dataset):
+        return _read_native(dataset, bands, window, marks, out_hw, resampling)
+
+
+@contextmanager
+def reading(dataset: Any) -> Iterator[None]:
+    """Turn errors of a read into one line.
 
     Raises:
         InputError: a file on disk is damaged or cut off, or lacks a part that it names.
         DetectError: a remote file could not be read, which may be better the next time.
     """
     try:
-        return _read_native(dataset, bands, window, fill, out_hw, resampling)
+        yield
     except RasterioError as cause:
-        if not any(Path(file).is_file() for file in dataset.files):
+        if not any(_local_file(file) for file in dataset.files):
             raise DetectError(f"{dataset.name}: could not be read ({said(cause)}); the same command tries again") from cause
         raise InputError(
             f"{dataset.name}: is damaged or incomplete ({said(cause)}); copy or download it again, with every file that it names"
@@ -238,39 +277,48 @@ def read_native(
 
 def _read_native(
     dataset: Any,
-    bands: tuple[int, int, int],
+    bands: Sequence[int],
     window: Window | None,
-    fill: float | None,
+    marks: Marks,
     out_hw: tuple[int, int] | None,
     resampling: Resampling,
 ) -> tuple[NDArray[np.number], NDArray[np.bool_]]:
     wanted = sorted(set(bands))
     shape: dict[str, Any] = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw), "resampling": resampling}
     read = dataset.read(wanted, window=window, **shape)
-    shape = {} if out_hw is None else {"out_shape": out_hw}
-    if _is_marked_by_value(dataset, wanted) and not shape:  # what GDAL would do, without reading twice
-        valid = np.logical_or.reduce([values != dataset.nodatavals[b - 1] for b, values in zip(wanted, read, strict=True)])
-    elif has_mask(dataset, wanted):
-        valid = np.logical_or.reduce([dataset.read_masks(b, window=window, **shape) > 0 for b in wanted])
-    else:
+    if not marks.tagged:
         valid = np.ones(read.shape[1:], bool)
+    elif _is_marked_by_value(dataset, wanted):  # what GDAL would do, without reading twice
+        same = read if resampling is Resampling.nearest else dataset.read(wanted, window=window, out_shape=read.shape)
+        valid = np.logical_or.reduce([values != dataset.nodatavals[b - 1] for b, values in zip(wanted, same, strict=True)])
+    else:
+        valid = np.logical_or.reduce([dataset.read_masks(b, window=window, out_shape=out_hw) > 0 for b in wanted])
+    if marks.mask_band is not None:
+        mask = dataset.read(marks.mask_band, window=window, out_shape=out_hw, resampling=resampling)
+        valid &= mask >= marks.opaque_from
     if np.issubdtype(read.dtype, np.floating):
         valid &= np.isfinite(read).all(axis=0)
-    if fill is not None:
-        valid &= observed(read, fill)
-    return read if list(bands) == wanted else read[[wanted.index(b) for b in bands]], valid
+    shown = read if list(bands) == wanted else read[[wanted.index(b) for b in bands]]
+    if marks.collars:
+        place = _place(dataset, window, valid.shape)
+        for collar in marks.collars:
+            valid &= ~collar.covers(shown, place)
+    return shown, valid
 
 
-def has_mask(dataset: Any, bands: Sequence[int]) -> bool:
-    """Whether a mask, an alpha band or a no-data value marks what was not observed."""
-    return any(MaskFlags.all_valid not in dataset.mask_flag_enums[b - 1] for b in bands)
+def _place(dataset: Any, window: Window | None, size_hw: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the middles of the rows and of the columns of a window lie in a raster, each from 0 to 1."""
+    inside = Window(0, 0, dataset.width, dataset.height) if window is None else window
+    rows = (inside.row_off + (np.arange(size_hw[0]) + 0.5) * inside.height / size_hw[0]) / dataset.height
+    cols = (inside.col_off + (np.arange(size_hw[1]) + 0.5) * inside.width / size_hw[1]) / dataset.width
+    return rows, cols
 
 
 def _is_marked_by_value(dataset: Any, bands: Sequence[int]) -> bool:
-    """Whether only a no-data value, in bands of whole numbers, marks what was not observed."""
-    return all(
-        dataset.mask_flag_enums[b - 1] == [MaskFlags.nodata] and dataset.dtypes[b - 1].startswith(("int", "uint")) for b in bands
-    )
+    """Whether only a no-data value, of bands of whole numbers or beside a band that is tagged as alpha, marks what was not observed."""
+    only_value = all(dataset.mask_flag_enums[b - 1] == [MaskFlags.nodata] for b in bands)
+    whole = all(dataset.dtypes[b - 1].startswith(("int", "uint")) for b in bands)
+    return only_value and (whole or ColorInterp.alpha in dataset.colorinterp)
 
 
 def _is_stored(dataset: Any, band: int, row: int, col: int) -> bool:
@@ -284,7 +332,8 @@ def _is_stored(dataset: Any, band: int, row: int, col: int) -> bool:
 def fingerprint(dataset: Any, path: str) -> str:
     """SHA-256 of the files' content; for remote files, of their name and header."""
     digest = hashlib.sha256()
-    files = [f for f in dataset.files if Path(f).is_file()]
+    given = [path, *dataset.files] if path.lower().endswith(SUFFIXES) else dataset.files  # a KML places the picture
+    files = list(dict.fromkeys(file for f in given if (file := _local_file(f)) is not None))
     for file in files:
         with open(file, "rb") as handle:
             while part := handle.read(1 << 20):
@@ -292,3 +341,13 @@ def fingerprint(dataset: Any, path: str) -> str:
     if not files:
         digest.update(repr((path, dataset.shape, dataset.dtypes, dataset.transform, sorted(dataset.tags().items()))).encode())
     return digest.hexdigest()
+
+
+def _local_file(name: str) -> str | None:
+    """The file on this machine that a name of GDAL's means: itself, or the archive that holds it (``/vsizip/town.zip/a.tif``)."""
+    if Path(name).is_file():
+        return name
+    archive = re.match(r"/vsi(?:zip|tar|gzip|7z|rar)/\{?(.+)", name)
+    if archive is None:
+        return None
+    return next((str(part) for part in [Path(archive[1]), *Path(archive[1].replace("}", "")).parents] if part.is_file()), None)

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyproj
 from affine import Affine
-from numpy.typing import NDArray
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_gcps
 from shapely import Polygon
@@ -25,18 +24,23 @@ from shapely import Polygon
 from detect.base.errors import InputError
 from detect.base.geometry import ground_size_m, span_outline, why_no_place
 from detect.base.grid import Span
-from detect.scene.collar import collar_value, observed
+from detect.scene.inspection import inspect_raster
+from detect.scene.marks import Marks
+from detect.scene.overlays import overlay_of
 from detect.scene.provenance import Provenance, provenance_in
-from detect.scene.reader import SceneReader, fingerprint, has_mask, opened, read_native
+from detect.scene.reader import SceneReader, fingerprint, opened
 from detect.scene.sources import Source, known_of, stem_of
 from detect.scene.stretch import measure_brightness
 from detect.scene.sun import Sun
 
 COARSEST_GSD_M = 3.0
 """At 3 m a house has fewer than 20 pixels; counts on coarser images would not be reliable."""
+FINEST_GSD_M = 0.005
+"""Finer pixels come from a wrong georeference, such as degrees in a system of metres."""
+_LONGEST_SIDE = 2.0
+"""A pixel that is coarser than the limit in one direction may be so many times as long as it is wide."""
 SIMULATED = "SIMULATED"
 """The mark in the description of a picture that ``detect simulate`` drew."""
-_SAMPLE_PX = 1024  # longer side of the picture that is read to measure a scene
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,8 @@ class Scene:
     brightness_mean: tuple[float, float, float]
     """Mean of the stretched, decimated scene per band, 0–1."""
     brightness_sd: tuple[float, float, float]
-    fill: float | None
-    """Value of unobserved pixels that no tag marks, the same in all bands (see ``detect.scene.collar``); None if there is none."""
+    marks: Marks
+    """How pixels that were not observed are marked."""
     sha256: str
     """Hash of the files' content; for remote files, of their name and header."""
     simulated: bool = False
@@ -142,7 +146,8 @@ def open_scene(
     with opened(path) as dataset:
         _refuse_unusable(dataset, path)
         notes: list[str] = []
-        chosen = _choose_bands(dataset, path, bands, notes)
+        look = inspect_raster(dataset, path, bands)
+        notes += look.notes
         crs, transform = _georeference(dataset, path, gsd_m, notes)
         size_hw = (dataset.height, dataset.width)
         gsd_rc_m = _ground_size(path, transform, size_hw, crs, coarsest_gsd_m)
@@ -153,9 +158,8 @@ def open_scene(
         if provenance is not None:
             notes += [str(provenance), *provenance.notes]
         known = known_of(source, dataset, date, sun_deg)
-        dtype = dataset.dtypes[chosen[0] - 1]
-        fill, sample = _sample(dataset, chosen, notes)
-        brightness = measure_brightness(sample, dtype)
+        dtype = dataset.dtypes[look.bands[0] - 1]
+        brightness = measure_brightness(look.sample, dtype)
         return Scene(
             path=path,
             name=source.name or stem_of(path),
@@ -163,7 +167,7 @@ def open_scene(
             transform=transform,
             size_hw=size_hw,
             gsd_rc_m=gsd_rc_m,
-            bands=chosen,
+            bands=look.bands,
             dtype=dtype,
             date=known.date,
             sun=known.sun,
@@ -172,7 +176,7 @@ def open_scene(
             gamma=brightness.gamma,
             brightness_mean=brightness.mean,
             brightness_sd=brightness.sd,
-            fill=fill,
+            marks=look.marks,
             sha256=fingerprint(dataset, path),
             simulated=simulated,
             provenance=provenance,
@@ -185,9 +189,17 @@ def _ground_size(
 ) -> tuple[float, float]:
     """Ground size of a pixel (row, col), metres; an InputError if it is too coarse for buildings."""
     gsd_rc_m = ground_size_m(transform, size_hw, crs)
-    mean_gsd_m = sum(gsd_rc_m) / 2
+    mean_gsd_m, longest_m, shortest_m = sum(gsd_rc_m) / 2, max(gsd_rc_m), min(gsd_rc_m)
     if mean_gsd_m > coarsest_gsd_m:
         raise InputError(f"{path}: its pixels are {mean_gsd_m:.2f} m on the ground; buildings need {coarsest_gsd_m:g} m or finer")
+    if longest_m > coarsest_gsd_m and longest_m > _LONGEST_SIDE * shortest_m:
+        raise InputError(
+            f"{path}: its pixels are {longest_m:g} m long and {shortest_m:g} m wide; resample it to square ones first (gdalwarp -tr)"
+        )
+    if mean_gsd_m < FINEST_GSD_M:
+        raise InputError(
+            f"{path}: its pixels are {mean_gsd_m:.1g} m on the ground, finer than any picture from the air; correct its georeference"
+        )
     return gsd_rc_m
 
 
@@ -200,40 +212,16 @@ def _refuse_unusable(dataset: Any, path: str) -> None:
         raise InputError(f"{path}: has a colour palette; expand it first with gdal_translate -expand rgb")
 
 
-def _choose_bands(dataset: Any, path: str, bands: Sequence[int] | None, notes: list[str]) -> tuple[int, int, int]:
-    if bands is not None:
-        if len(bands) not in (1, 3) or any(b < 1 or b > dataset.count for b in bands):
-            raise InputError(
-                f"{path}: --bands {','.join(map(str, bands))} does not fit; give one or three of 1 to {dataset.count}"
-            )
-        return (bands[0], bands[0], bands[0]) if len(bands) == 1 else (bands[0], bands[1], bands[2])
-    meaning = list(dataset.colorinterp)
-    rgb = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-    if all(meaning.count(c) == 1 for c in rgb):
-        first, second, third = (meaning.index(c) + 1 for c in rgb)
-        return first, second, third
-    pictures = [i + 1 for i, c in enumerate(meaning) if c is not ColorInterp.alpha]
-    if len(pictures) < 3:
-        return pictures[0], pictures[0], pictures[0]
-    if len(pictures) == 8:
-        notes.append(
-            "bands: 8 bands without colour tags are taken as WorldView order, red 5, green 3, blue 2 (--bands overrides)"
-        )
-        return 5, 3, 2
-    if len(pictures) > 3:
-        notes.append(
-            f"bands: {dataset.count} bands without colour tags, the first three are taken as red, green, blue (--bands overrides)"
-        )
-    return pictures[0], pictures[1], pictures[2]
-
-
 def _georeference(dataset: Any, path: str, gsd_m: float | None, notes: list[str]) -> tuple[pyproj.CRS | None, Affine]:
     """CRS and transform; without a place on Earth no CRS, and a transform to metres from the upper left corner."""
     crs, transform = dataset.crs, dataset.transform
-    if (crs is None or transform == Affine.identity()) and dataset.gcps[0]:
+    overlay = overlay_of(path)
+    if overlay is not None:
+        crs, transform = CRS.from_epsg(4326), overlay.transform(dataset.shape)
+    elif (crs is None or transform == Affine.identity()) and dataset.gcps[0]:
         points, crs = dataset.gcps
         transform = from_gcps(points)
-        worst = max(math.dist(~transform * (p.x, p.y), (p.col, p.row)) for p in points)
+        worst = 0.0 if transform.is_degenerate else max(math.dist(~transform * (p.x, p.y), (p.col, p.row)) for p in points)
         if worst > 2:
             raise InputError(f"{path}: its ground control points bend by {worst:.0f} px; rectify it first with gdalwarp")
     given = crs is not None and transform != Affine.identity()
@@ -268,7 +256,7 @@ def _why_unusable(crs: Any, transform: Affine, size_hw: tuple[int, int]) -> str:
         return "its coordinate system cannot be understood"
     if why := why_no_place(system):
         return f"its coordinate system {why}"
-    sizes_m = ground_size_m(transform, size_hw, system)
+    sizes_m = (0.0, 0.0) if transform.is_degenerate else ground_size_m(transform, size_hw, system)
     return "" if all(math.isfinite(m) and m > 0 for m in sizes_m) else "its georeference gives no ground size"
 
 
@@ -283,19 +271,3 @@ def _local_size_m(crs: Any, transform: Affine) -> tuple[float, float] | None:
     metres = system.axis_info[0].unit_conversion_factor
     size_m = math.hypot(transform.a, transform.d) * metres, math.hypot(transform.b, transform.e) * metres
     return size_m if all(math.isfinite(m) and m > 0 for m in size_m) else None
-
-
-def _sample(dataset: Any, bands: tuple[int, int, int], notes: list[str]) -> tuple[float | None, NDArray[np.number]]:
-    """Read a decimated copy: the value of unobserved pixels that no tag marks, and the observed values (3, n)."""
-    factor = max(1.0, max(dataset.height, dataset.width) / _SAMPLE_PX)
-    decimated_hw = (max(1, round(dataset.height / factor)), max(1, round(dataset.width / factor)))
-    values, valid = read_native(dataset, bands, None, None, decimated_hw)
-    fill = None if has_mask(dataset, sorted(set(bands))) else collar_value(values)
-    if fill is not None:
-        valid &= observed(values, fill)
-        if fill:
-            notes.append(
-                f"no data: the value {fill:g} fills the edge of the scene and is taken as no data; "
-                f"to record this in the file, run gdal_edit.py -a_nodata {fill:g}"
-            )
-    return fill, values[:, valid]

@@ -21,7 +21,9 @@ from urllib.parse import urljoin
 
 from detect.base.errors import InputError
 from detect.base.files import is_companion
+from detect.base.texts import read_text
 from detect.scene.dates import given_date, item_date, named_date, tagged_date
+from detect.scene.overlays import overlays
 from detect.scene.stac import items_beside
 from detect.scene.sun import Sun, given_sun, item_sun, tagged_sun
 from detect.scene.tiles.addresses import kind_of, name_of
@@ -120,14 +122,29 @@ def sources(given: Sequence[str | Path], asset: str | None = None) -> list[Sourc
 
     Args:
         given: each a raster's file or URL, a pattern with ``*`` or ``?``, a ``.txt`` file of one such name per line, or the file or URL
-            of a STAC item, item collection, collection or catalogue (``.json``, ``.geojson``), or map tiles (see
-            ``detect.scene.tiles.addresses``).
+            of a STAC item, item collection, collection or catalogue (``.json``, ``.geojson``), map tiles (see
+            ``detect.scene.tiles.addresses``), or a KMZ file, whose ground overlays are scenes.
         asset: asset of STAC items to read; by default the visual one, else the only picture.
 
     Raises:
         InputError: a pattern without a match, an unreadable list or catalogue, no such asset, or an ambiguous one.
     """
-    return [source for name in given for source in _expanded(str(name), asset)]
+    return [source for name in given for source in _some(str(name), asset)]
+
+
+def _some(name: str, asset: str | None) -> list[Source]:
+    """The scenes that a name refers to, at least one."""
+    if not name.strip():
+        raise InputError("SCENE: is empty; name a file, a URL, a pattern or a list")
+    try:
+        found = list(_expanded(name, asset))
+    except RecursionError as cause:
+        raise InputError(f"{name}: names lists within lists without an end; a list must not name itself") from cause
+    except OSError as cause:  # such as a name that is too long
+        raise InputError(f"{name[:80]}: names what cannot be looked up ({cause.strerror or cause}); correct it") from cause
+    if not found:
+        raise InputError(f"{name}: names no scene; write the file or URL of a raster on each line, or give a document with items")
+    return found
 
 
 def distinct(named: Sequence[Source]) -> list[Source]:
@@ -179,10 +196,12 @@ def _expanded(name: str, asset: str | None) -> Iterator[Source]:
     if suffix in (".json", ".geojson"):
         yield from _catalogued(name, asset)
     elif not remote and suffix == ".txt" and Path(name).is_file():
-        lines = [line.strip() for line in Path(name).read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip().strip("\"'") for line in read_text(name).splitlines()]
         for line in lines:
             if line and not line.startswith("#"):
                 yield from _expanded(line if "://" in line else str(Path(name).parent / line), asset)
+    elif not remote and suffix == ".kmz" and Path(name).is_file() and len(several := overlays(Path(name))) > 1:
+        yield from (Source(overlay.picture, f"{Path(name).stem}-{stem_of(overlay.picture)}") for overlay in several)
     elif not remote and glob.has_magic(name) and not Path(name).exists():
         found = [path for path in sorted(glob.glob(name, recursive=True)) if not is_companion(Path(path).name)]
         if not found:
@@ -202,14 +221,25 @@ def _catalogued(place: str, asset: str | None) -> Iterator[Source]:
         known.add(here)
         content = _read_json(here)
         kind = content.get("type")
-        if kind == "Feature" and isinstance(content.get("assets"), dict):
+        if kind == "Feature" and "assets" in content:
             yield source_of_item(content, here, asset)
-        elif kind == "FeatureCollection" and all("assets" in f for f in content.get("features", [{}])):
+        elif kind == "FeatureCollection" and all(isinstance(f, dict) and "assets" in f for f in _list(content, "features", here)):
             yield from (source_of_item(item, here, asset) for item in content["features"])
         elif "links" in content:
-            todo += [_resolved(here, link["href"]) for link in content["links"] if link.get("rel") in ("item", "items", "child")]
+            for link in _list(content, "links", here):
+                if not isinstance(link, dict) or not isinstance(link.get("href"), str):
+                    raise InputError(f"{here}: links holds {str(link)[:80]!r}, not an object with an href; correct the document")
+                if link.get("rel") in ("item", "items", "child"):
+                    todo.append(_resolved(here, link["href"]))
         else:
             raise InputError(f"{here}: is not a STAC item, item collection or collection; give one, or a raster")
+
+
+def _list(content: Mapping[str, Any], key: str, here: str) -> list[Any]:
+    value = content.get(key)
+    if not isinstance(value, list):
+        raise InputError(f"{here}: {key} is {type(value).__name__}, not a list; give a STAC document")
+    return value
 
 
 def source_of_item(item: dict[str, Any], here: str, asset: str | None) -> Source:
@@ -220,7 +250,14 @@ def source_of_item(item: dict[str, Any], here: str, asset: str | None) -> Source
 
 def _chosen(item: dict[str, Any], here: str, asset: str | None) -> dict[str, Any]:
     """The asset to read."""
-    assets: dict[str, dict[str, Any]] = item["assets"]
+    assets = item["assets"]
+    if not isinstance(assets, dict):
+        raise InputError(f"{here}: item {item.get('id')}: assets is {type(assets).__name__}, not an object; give a STAC item")
+    for key, a in assets.items():
+        if not isinstance(a, dict) or not isinstance(a.get("href"), str) or not isinstance(a.get("roles") or [], list):
+            raise InputError(
+                f"{here}: item {item.get('id')}: asset {key} is not an object with an href and a list of roles; correct it"
+            )
     names = ", ".join(assets) or "none"
     if asset is not None:
         if asset not in assets:
@@ -229,14 +266,18 @@ def _chosen(item: dict[str, Any], here: str, asset: str | None) -> dict[str, Any
     pictures = {
         key: a
         for key, a in assets.items()
-        if str(a.get("type", "image/tiff")).startswith(_PICTURES) and not _NO_PICTURES & set(a.get("roles", []))
+        if str(a.get("type", "image/tiff")).startswith(_PICTURES) and not _NO_PICTURES & _roles(a)
     }
-    visual = [a for key, a in pictures.items() if key == "visual" or "visual" in a.get("roles", [])]
-    data = [a for a in pictures.values() if "data" in a.get("roles", [])]
+    visual = [a for key, a in pictures.items() if key == "visual" or "visual" in _roles(a)]
+    data = [a for a in pictures.values() if "data" in _roles(a)]
     for candidates in (visual, data, list(pictures.values())):
         if len(candidates) == 1:
             return candidates[0]
     raise InputError(f"{here}: item {item.get('id')} has {len(pictures)} pictures; name one with --asset, of: {names}")
+
+
+def _roles(asset: Mapping[str, Any]) -> set[str]:
+    return set(map(str, asset.get("roles") or []))
 
 
 def _resolved(here: str, target: str) -> str:
@@ -252,8 +293,8 @@ def _read_json(place: str) -> dict[str, Any]:
             with urllib.request.urlopen(place, timeout=60) as response:
                 content = json.load(response)
         else:
-            content = json.loads(Path(place).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
+            content = json.loads(read_text(place))
+    except (OSError, ValueError, RecursionError) as cause:
         raise InputError(f"{place}: cannot be read as a STAC document ({cause})") from cause
     if not isinstance(content, dict):
         raise InputError(f"{place}: is not a STAC document")

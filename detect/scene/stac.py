@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from detect.base.errors import InputError
+from detect.base.texts import read_text
+
 _LARGEST_ITEM_BYTES = 5_000_000
 
 
@@ -32,8 +35,8 @@ def _items(path: Path) -> Iterator[tuple[dict[str, Any], bool]]:
         if not candidate.is_file() or candidate.stat().st_size > _LARGEST_ITEM_BYTES:
             continue
         try:
-            item = json.loads(candidate.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            item = json.loads(read_text(candidate))
+        except (InputError, ValueError, RecursionError):
             continue
         if isinstance(item, dict) and "stac_version" in item and isinstance(item.get("assets"), Mapping):
             yield item, candidate in own

@@ -14,6 +14,7 @@ SAME_SUN_DEG = 2.0
 _ITEM_KEYS = ("view:sun_elevation", "view:sun_azimuth")  # STAC view extension
 _TAGS = (
     ("IMD", "IMAGE_1.MEANSUNEL", "IMAGE_1.MEANSUNAZ"),  # DigitalGlobe and Maxar
+    ("IMD", "IMAGE_1.SUNEL", "IMAGE_1.SUNAZ"),  # what GDAL makes of the former where the file says version = "AA"
     ("IMD", "MEANSUNEL", "MEANSUNAZ"),
     (None, "SUN_ELEVATION", "SUN_AZIMUTH"),
     (None, "VIEW:SUN_ELEVATION", "VIEW:SUN_AZIMUTH"),

@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pyproj
 import pytest
 import rasterio
 from affine import Affine
-from shapely import box
+from shapely import Polygon, box
 
 from detect.base.errors import InputError
 from detect.base.geometry import why_no_place
 from detect.base.vectors import read_vector
+from detect.census.sites import load_sites, refuse_elsewhere
 from detect.cli.main import main
 from detect.scene.scene import open_scene
 from tests.conftest import WriteScene
@@ -99,3 +101,46 @@ def test_outlines_in_such_systems(tmp_path: Path) -> None:
     table.set_crs("+proj=eqc +R=1737400 +units=m", allow_override=True).to_file(tmp_path / "moon.gpkg")
     with pytest.raises(InputError, match=r"moon.gpkg: its coordinate system .* is of another celestial body"):
         read_vector(tmp_path / "moon.gpkg")
+
+
+@pytest.mark.parametrize(
+    ("transform", "words"),
+    [
+        (
+            Affine(4.5e-6, 0, 4.3, 0, -4.5e-6, 51.9),
+            "finer than any picture from the air; correct its georeference",
+        ),  # degrees as metres
+        (Affine(0.05, 0, 593_270, 0, -5, 5_747_657), "are 5.0.* m long and 0.05.* m wide; resample it to square ones"),
+        (Affine(0.5, 0.5, 593_270, 0.5, 0.5, 5_747_657), "its georeference gives no ground size"),
+        (Affine(0.5, 0, 593_270, 0, 0, 5_747_657), "its georeference gives no ground size"),
+    ],
+    ids=["degrees", "strips", "sheared flat", "no height"],
+)
+def test_pixels_that_no_ground_has_are_refused(write_scene: WriteScene, transform: Affine, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        open_scene(write_scene(transform=transform))
+
+
+@pytest.mark.parametrize(
+    ("crs", "lon"),
+    [("EPSG:4326", -78.5), ("EPSG:4326", 190.0), ("EPSG:3857", 179.9995), ("EPSG:3395", -179.9995), ("EPSG:32760", 179.9995)],
+)
+@pytest.mark.parametrize("start", [-180, 0])
+def test_plots_are_found_whatever_their_longitudes_count_from(
+    write_scene: WriteScene, tmp_path: Path, crs: str, lon: float, start: int
+) -> None:
+    """A scene of 80 m that may go on beyond 180°; the same plot with longitudes from -180 to 180, and from 0 to 360."""
+    system = pyproj.CRS(crs)
+    x, y = (
+        (lon, -17.0) if system.is_geographic else pyproj.Transformer.from_crs(4326, system, always_xy=True).transform(lon, -17.0)
+    )
+    pixel = 4.6e-6 if system.is_geographic else 0.5
+    scene = open_scene(write_scene(crs=crs, transform=Affine(pixel, 0, x, 0, -pixel, y)))
+    assert scene.crs is not None
+    corners = np.array([scene.transform * at for at in ((10, 10), (150, 10), (150, 86), (10, 86))])
+    degrees = np.array(pyproj.Transformer.from_crs(system, 4326, always_xy=True).transform(*corners.T)).T
+    degrees[:, 0] = (degrees[:, 0] - start) % 360 + start
+    gpd.GeoSeries([Polygon(degrees)], crs=4326).to_file(tmp_path / "plots.gpkg")
+    refuse_elsewhere(tmp_path / "plots.gpkg", [(scene.outline, scene.crs)])
+    [plot] = load_sites(tmp_path / "plots.gpkg", scene.crs, scene.outline).table.geometry
+    assert plot.intersection(scene.outline).area == pytest.approx(Polygon(corners).area, rel=0.02)

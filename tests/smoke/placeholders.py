@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import calendar
 import json
+import zipfile
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
+import cv2
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -98,9 +100,17 @@ def _virtual(path: Path) -> None:
 
 
 def _screenshot(path: Path) -> None:
-    import cv2
-
     cv2.imwrite(str(path), np.ascontiguousarray(draw_blocks()[0].transpose(1, 2, 0)[..., ::-1]))
+
+
+def _overlay(path: Path) -> None:
+    """The picture as a ground overlay of Google Earth, turned."""
+    coded = cv2.imencode(".png", np.ascontiguousarray(draw_blocks()[0].transpose(1, 2, 0)[..., ::-1]))[1].tobytes()
+    sides = "<north>51.8709</north><south>51.87</south><east>4.3562</east><west>4.354</west><rotation>20</rotation>"
+    overlay = f"<GroundOverlay><Icon><href>picture.png</href></Icon><LatLonBox>{sides}</LatLonBox></GroundOverlay>"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("doc.kml", f"<kml>{overlay}</kml>")
+        archive.writestr("picture.png", coded)
 
 
 def _tiles(path: Path) -> None:
@@ -255,6 +265,7 @@ PLACEHOLDERS: tuple[tuple[str, Callable[[Path], None]], ...] = (
     ("*.tif", _picture),
     ("*.vrt", _virtual),
     ("*.png", _screenshot),
+    ("*.kmz", _overlay),
     ("*collection.json", _collection),
     ("*item.json", _item),
     ("*plots.geojson", _plots),

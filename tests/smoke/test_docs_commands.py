@@ -69,6 +69,7 @@ detect census more/scene --structure configs/structures/dormitory.yaml
 detect profile more/scene --ids 4,7,9 --name barracks --structure configs/structures/barracks.yaml --out mine.yaml
 detect evaluate more/scene reference.geojson --area labelled_area.geojson --out metrics.json --json
 detect evaluate tracked reference.gpkg --track
+detect doctor --json
 detect simulate --out drawn --compounds 1 --dormitories 5 --storeys 3 --gap 6 --gsd 1 --bands 4
 detect simulate --out series --dates 2 --sun-elevation 40 --sun-azimuth 150 --gsd 1
 detect simulate --out rows --preset rows --seed 3

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyproj
@@ -10,6 +13,7 @@ import shapely
 from affine import Affine
 from shapely import MultiPolygon, Polygon, affinity, box
 
+import detect
 from detect.base.geometry import (
     MEASURES,
     area_km2,
@@ -198,3 +202,21 @@ def test_what_does_not_lie_across_180_degrees_stays() -> None:
 def test_plots_are_brought_to_the_side_where_the_scene_lies(longitude: float, moved_by: float) -> None:
     plot = box(-179.95, 1, -179.9, 2)
     assert beside(np.array([plot], dtype=object), longitude)[0].bounds[0] == pytest.approx(plot.bounds[0] + moved_by)
+
+
+def test_no_module_uses_the_angles_of_opencv() -> None:
+    """OpenCV 4 and 5 give the angle of ``minAreaRect`` in other ranges and its sides in another order; shapely has one way."""
+    package = Path(detect.__file__).parent
+    assert not [
+        path.name
+        for path in package.rglob("*.py")
+        if re.search(r"\bminAreaRect\b|\bboxPoints\b|\bfitEllipse\b", path.read_text())
+    ]
+
+
+@pytest.mark.parametrize("heading", [0, 1, 44.9, 45, 45.1, 89.9, 90, 135, 179])
+def test_length_width_and_direction_do_not_jump_with_the_angle(heading: float) -> None:
+    rectangle = affinity.rotate(box(0, 0, 10, 30), -heading, origin=(0, 0))
+    measured = measure([rectangle], None).iloc[0]
+    assert measured[["length_m", "width_m"]].tolist() == pytest.approx([30, 10])
+    assert min(abs(measured["orientation_deg"] - heading), 180 - abs(measured["orientation_deg"] - heading)) < 1e-6

@@ -58,8 +58,8 @@ def test_an_empty_layer_is_a_table_without_rows(tmp_path: Path) -> None:
         ("absent.gpkg", None, "no such file"),
         ("notes.txt", "first\nsecond\n", "is not a vector file that GDAL can open"),
         ("broken.geojson", '{"type": "FeatureCollection", "feat', "is not a vector file that GDAL can open"),
-        ("broken.parquet", "no\nparquet\n", "is not a vector file that GDAL can open"),
-        ("plain.csv", "a,b\n1,2\n", "holds a table without geometries"),
+        ("broken.parquet", "no\nparquet\n", "is not a Parquet file that can be read"),
+        ("plain.csv", "a,b\n1,2\n", "is neither GeoJSON lines nor CSV with WKT in a column 'geometry' or 'WKT' ('it has a, b')"),
     ],
 )
 def test_what_is_no_vector_file_is_named_in_one_line(tmp_path: Path, name: str, content: str | None, message: str) -> None:

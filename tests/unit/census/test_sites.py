@@ -208,7 +208,7 @@ def test_a_scene_without_a_coordinate_system_takes_plain_metres(tmp_path: Path) 
 def test_metres_passed_off_as_degrees_are_refused(tmp_path: Path) -> None:
     shape = json.loads(shapely.to_geojson(here(box(0, 0, 100, 100))[0]))
     (tmp_path / "s.geojson").write_text(json.dumps({"type": "Feature", "properties": {}, "geometry": shape}))
-    with pytest.raises(InputError, match="cannot be brought into the scene's coordinate system") as caught:
+    with pytest.raises(InputError, match="coordinates that are no longitude and latitude") as caught:
         load_sites(tmp_path / "s.geojson", CRS, OUTLINE)
     assert "\n" not in str(caught.value)
 

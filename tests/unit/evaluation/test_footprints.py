@@ -145,8 +145,9 @@ def test_stages_are_compared_where_both_sides_know_them() -> None:
 
 def test_condition_of_the_tanzanian_survey_is_a_stage() -> None:
     reference = gpd.read_file(data_path("tanzania/conditions.geojson"), rows=300)
+    reference = reference[~reference.geometry.normalize().duplicated()]  # one outline stands there twice
     stages = reference["condition"].str.lower()
-    assert len(reference) == 300 and set(stages.dropna()) == set(STAGES)
+    assert len(reference) == 299 and set(stages.dropna()) == set(STAGES)
     right = evaluate(reference[["geometry"]].assign(stage=stages), reference)
     assert right["stages"]["correct"] == right["stages"]["compared"] == stages.notna().sum()
     assert all(sum(right["stages"]["confusion"][s].values()) <= (stages == s).sum() for s in STAGES)

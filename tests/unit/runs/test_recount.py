@@ -336,3 +336,18 @@ def test_explain_prints_the_shares_of_a_site_and_changes_nothing(result: Path, c
     assert f"sites with buildings: {site}" in capsys.readouterr().err
     assert cli.main(["census", str(result), "--structure", "barracks", "--explain", site]) == 0
     assert "barracks" in json.dumps(summary_of(result)["assumptions"]), "with another profile it counts again first"
+
+
+def test_edits_in_the_table_of_the_result_are_said_and_are_no_corrections(result: Path, tmp_path: Path) -> None:
+    table = buildings_of(result)
+    copy = Path(shutil.copytree(result, tmp_path / "untouched"))
+    assert not any(n["code"] == "edited" for n in recount(copy)[0].summary["notices"])
+    table.iloc[1:].to_file(result / "buildings.gpkg", layer="buildings")
+    with pytest.raises(InputError, match=r"buildings.gpkg: is the table of the result itself, .*; edit a copy and give that"):
+        recount(result, review=result / "buildings.gpkg")
+    (again,) = recount(result)
+    [line] = [n["text"] for n in again.summary["notices"] if n["code"] == "edited"]
+    assert f"it holds {len(table) - 1} buildings" in line
+    assert again.summary["review"]["deleted"] == []
+    (later,) = recount(result)
+    assert [n["text"] for n in later.summary["notices"] if n["code"] == "edited"] == [line]

@@ -48,7 +48,7 @@ def mosaic(scenes: list[Scene], path: Path) -> Scene:
 
 def pixels(scene: Scene) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     with rasterio.open(scene.path) as dataset:
-        return read_native(dataset, scene.bands, None, scene.fill)
+        return read_native(dataset, scene.bands, None, scene.marks)
 
 
 def reason(*scenes: Scene) -> str | None:

@@ -1,0 +1,62 @@
+"""Read outlines from text tables: CSV with WKT (Google, spreadsheets, QGIS) and lines of GeoJSON (Microsoft), also packed with gzip."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from detect.base.errors import InputError
+from detect.base.texts import read_text
+
+SUFFIXES = (".csv", ".csv.gz", ".tsv", ".geojsonl", ".geojsonl.gz", ".jsonl", ".jsonl.gz", ".ndjson")
+_GEOMETRY = ("geometry", "wkt", "geom", "the_geom", "wkt_geom")
+_SEPARATORS = ",;\t|"
+
+
+def is_text_table(path: str | Path) -> bool:
+    """Whether a file is one of these tables, by its name."""
+    return str(path).lower().endswith(SUFFIXES)
+
+
+def read_text_table(path: Path) -> gpd.GeoDataFrame:
+    """A table with its outlines, in longitude and latitude if all its coordinates can be such, else without a coordinate system.
+
+    Raises:
+        InputError: it is neither kind of table.
+    """
+    text = read_text(path)
+    try:
+        if text.lstrip().startswith("{"):
+            features = [json.loads(line) for line in text.splitlines() if line.strip()]
+            return gpd.GeoDataFrame.from_features(features, crs=4326)
+        table = pd.read_csv(io.StringIO(text), sep=_separator(text))
+        columns = {str(column).strip().lower(): column for column in table}
+        found = next((columns[name] for name in _GEOMETRY if name in columns), None)
+        if found is None:
+            raise KeyError(f"it has {', '.join(map(str, table.columns))}")
+        shapes = gpd.GeoSeries.from_wkt(table[found])
+        rest = table.drop(columns=[found])
+        return gpd.GeoDataFrame(rest, geometry=shapes, crs=4326 if _may_be_degrees(shapes) else None)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, shapely.errors.ShapelyError) as cause:
+        raise InputError(
+            f"{path}: is neither GeoJSON lines nor CSV with WKT in a column 'geometry' or 'WKT' ({' '.join(str(cause).split())[:120]})"
+        ) from cause
+
+
+def _separator(text: str) -> str:
+    """The separator of the columns: the one that the first line holds most often outside quotes."""
+    first = text.partition("\n")[0]
+    counts = {mark: len(next(csv.reader([first], delimiter=mark), [])) for mark in _SEPARATORS}
+    return max(counts, key=lambda mark: counts[mark])
+
+
+def _may_be_degrees(shapes: gpd.GeoSeries) -> bool:
+    west, south, east, north = np.abs(shapes.total_bounds)
+    return not (max(west, east) > 360 or max(south, north) > 90)
