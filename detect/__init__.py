@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from detect.evaluation.footprints import evaluate
     from detect.network.weights import load_weights as load_model
     from detect.results.result import Result
+    from detect.runs.adapt import adapt
     from detect.runs.collect import collect
     from detect.runs.predict import predict
     from detect.runs.track import track
 
-__all__ = ["Result", "collect", "evaluate", "load_model", "predict", "track"]
+__all__ = ["Result", "adapt", "collect", "evaluate", "load_model", "predict", "track"]
 
 _WHERE = {
+    "adapt": ("detect.runs.adapt", "adapt"),
     "predict": ("detect.runs.predict", "predict"),
     "collect": ("detect.runs.collect", "collect"),
     "Result": ("detect.results.result", "Result"),

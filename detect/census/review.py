@@ -95,9 +95,9 @@ class Review:
 def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon | None = None) -> gpd.GeoDataFrame:
     """Corrected buildings in the scene's CRS, with ``id`` (0 if none), ``stage``, ``dormitory_like`` (None if not given).
 
-    The layer ``buildings`` is read, or the first one. A building in several pieces becomes several buildings; the first one keeps
-    the ``id``. Two more columns (bool): ``surveyed`` are those on the polygons of the layer ``checked``; these are ``checked``,
-    and so are those of which the column of that name says so.
+    The layer ``buildings`` is read, or the first one but ``checked``. A building in several pieces becomes several buildings; the
+    first one keeps the ``id``. Two more columns (bool): ``surveyed`` are those on the polygons of the layer ``checked``; these are
+    ``checked``, and so are those of which the column of that name says so.
 
     Args:
         path: the corrected table.
@@ -108,7 +108,7 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
         InputError: no such file, no ``id`` or ``stage`` column, an unknown stage, a coordinate system that does not fit, rows
             without a polygon, or buildings of another place.
     """
-    raw = read_vector(path, preferred="buildings")
+    raw = read_vector(path, preferred=_buildings_layer(path))
     raw = raw.rename(columns={c: low for c in raw.columns if (low := str(c).lower()) in COLUMNS and low not in raw.columns})
     for column in ("id", "stage"):
         if column not in raw.columns:
@@ -145,19 +145,40 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
     )
 
 
+def _buildings_layer(path: str | Path) -> str:
+    layers = [name for name in polygon_layers(path) if name != CHECKED]
+    return layers[0] if len(layers) == 1 else "buildings"
+
+
 def _on_checked_ground(path: str | Path, table: gpd.GeoDataFrame) -> NDArray[np.bool_]:
     """(n,) whether a building lies on the polygons of the layer ``checked``, which need not be there."""
     if CHECKED not in polygon_layers(path):
         return np.zeros(len(table), bool)
-    ground = polygons_only(read_vector(path, CHECKED))
-    if (ground.crs is None) != (table.crs is None):
-        raise InputError(
-            f"{path}: its layer '{CHECKED}' {'has no' if ground.crs is None else 'has a'} coordinate system, unlike the scene"
-        )
-    ground = ground if table.crs is None else ground.to_crs(table.crs)
-    return np.asarray(
-        shapely.within(shapely.point_on_surface(geometries_of(table)), shapely.union_all(geometries_of(ground))), bool
-    )
+    return on_ground(table, checked_ground(path, table.crs, layer=CHECKED))
+
+
+def checked_ground(path: str | Path, crs: pyproj.CRS | None, *, layer: str | None = None) -> gpd.GeoDataFrame:
+    """Polygons on which a reviewer says that all buildings are right and none is missing, in the scene's CRS.
+
+    Args:
+        path: a vector file.
+        crs: CRS of the scene.
+        layer: its layer; None: ``checked``, or the first one with polygons.
+
+    Raises:
+        InputError: no such file or layer, or a coordinate system that does not fit.
+    """
+    ground = polygons_only(read_vector(path, layer, preferred=CHECKED))
+    if (ground.crs is None) != (crs is None):
+        named = "" if layer is None else f"its layer '{layer}' "
+        raise InputError(f"{path}: {named}{'has no' if ground.crs is None else 'has a'} coordinate system, unlike the scene")
+    return ground if crs is None else ground.to_crs(crs)
+
+
+def on_ground(buildings: gpd.GeoDataFrame, ground: gpd.GeoDataFrame) -> NDArray[np.bool_]:
+    """(n,) whether buildings stand on polygons, by their inner point; both in one CRS."""
+    inner, whole = shapely.point_on_surface(geometries_of(buildings)), shapely.union_all(geometries_of(ground))
+    return np.asarray(shapely.within(inner, whole), bool)
 
 
 def _ids(column: pd.Series, path: str | Path) -> pd.Series:

@@ -12,7 +12,7 @@ from detect.base.errors import DetectError
 from detect.cli.progress import Progress
 from detect.cli.values import add_options, argument, options_from
 from detect.cli.verbs import EXIT_DONE, EXIT_FAILED, Verb, print_json, quiet_option
-from detect.runs.options import STRUCTURES, CensusOptions, CollectOptions, PredictOptions, TrackOptions
+from detect.runs.options import STRUCTURES, AdaptOptions, CensusOptions, CollectOptions, PredictOptions, TrackOptions
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -100,6 +100,24 @@ def _census(arguments: argparse.Namespace) -> int:
         from detect.runs.explain import explain_result, in_words
 
         print(in_words(explain_result(arguments.folder, arguments.explain), arguments.explain))
+    return EXIT_DONE
+
+
+def _adapt(arguments: argparse.Namespace) -> int:
+    from detect.runs.adapt import adapt
+
+    with Progress(sys.stderr, quiet=arguments.quiet) as progress:
+        options = options_from(arguments, AdaptOptions, scenes=tuple(arguments.scenes), progress=progress)
+        adapted = adapt(arguments.folder, arguments.review, **vars(options))
+    if arguments.json:
+        facts = {"kept": adapted.kept, "why": adapted.why, "folder": str(adapted.result.folder), "adapted": adapted.facts}
+        print_json(facts | {"weights": None if adapted.weights is None else str(adapted.weights)})
+        return EXIT_DONE
+    if adapted.kept:
+        for result in (adapted.result, *adapted.more):
+            _print_result(result)
+        print(f"weights:   {adapted.weights}")
+    print(adapted.why)
     return EXIT_DONE
 
 
@@ -209,6 +227,21 @@ def _census_options(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print summary.json instead of the table; a list when there are several scenes")
 
 
+def _adapt_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="the result that was corrected: a folder of one scene that detect predict wrote")
+    add(
+        "--review",
+        required=True,
+        metavar="FILE",
+        help="its buildings as you corrected them in QGIS; a layer checked in the file holds windows in which all is right",
+    )
+    add("--scenes", nargs="+", default=(), metavar="SCENE", help="further scenes of the place to read with what was learnt")
+    add_options(parser, AdaptOptions)
+    add("--json", action="store_true", help="print what was learnt and gained as JSON")
+    quiet_option(parser)
+
+
 def _profile_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("buildings", metavar="BUILDINGS", help="folder of a predicted scene, or a vector file with a column id")
@@ -246,6 +279,7 @@ VERBS = {
     "census": Verb(
         _census, "count again: other plots, another profile, corrected buildings; the model does not run again", _census_options
     ),
+    "adapt": Verb(_adapt, "learn a place from corrected buildings, and read its scenes again", _adapt_options),
     "profile": Verb(_profile, "a structure profile learnt from examples", _profile_options),
     "evaluate": Verb(_evaluate, "predicted footprints against reference outlines", _evaluate_options),
     "doctor": Verb(

@@ -33,7 +33,7 @@ class OnnxBackend:
         if weights.onnx is None:
             raise InputError(f"weights {weights.name}: there is no .onnx beside the card; make one with detect export")
         self._path, self._stride_px, self._threads = weights.onnx, weights.lattice.stride_px, threads
-        self._mean, self._sd = _normalisation(weights)
+        self._mean, self._sd = normalisation(weights)
         self._sessions: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._session(weights.lattice.halo_px)
@@ -90,7 +90,7 @@ class TorchBackend:
         self._device = torch.device(device)
         self._network = load_network(weights).to(self._device).to(memory_format=torch.channels_last)
         torch.backends.cudnn.deterministic = True
-        self._mean, self._sd = _normalisation(weights)
+        self._mean, self._sd = normalisation(weights)
 
     def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
         """See ``Backend.predict``."""
@@ -165,7 +165,8 @@ def _core(heads: Any, halo_px: int) -> Any:
     return heads[..., halo_px : height - halo_px, halo_px : width - halo_px]
 
 
-def _normalisation(weights: Weights) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def normalisation(weights: Weights) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation (3, 1, 1) of each band, by which stretched values are scaled for the network."""
     chosen = weights.card.normalisation
     mean, sd = (np.asarray(values, np.float32)[:, None, None] for values in (chosen.mean, chosen.std))
     return mean, sd

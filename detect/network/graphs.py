@@ -60,7 +60,7 @@ def _crop(graph: onnx.GraphProto, halo_px: int, stride_px: int) -> None:
     """Remove the padding of the decoder's convolutions, and crop the rest of the margin before each enlargement."""
     enlargements = [n for n in graph.node if n.op_type == "Resize"]
     followers = [_convolutions(graph, n, enlargements) for n in enlargements]
-    reaches = [sum(_reach(n) for n in nodes) for nodes in followers]
+    reaches = [sum(reach_px(n) for n in nodes) for nodes in followers]
     margins = kept_margins(reaches)
     available = halo_px // stride_px
     if margins and 2 ** len(margins) == stride_px and margins[0] <= available:
@@ -95,7 +95,7 @@ def _convolutions(graph: onnx.GraphProto, start: onnx.NodeProto, stops: list[onn
     return found
 
 
-def _reach(convolution: onnx.NodeProto) -> int:
+def reach_px(convolution: onnx.NodeProto) -> int:
     """How many pixels a convolution sees to each side."""
     attributes = {a.name: a.ints for a in convolution.attribute}
     return (attributes["kernel_shape"][0] - 1) // 2 * attributes["dilations"][0]

@@ -185,11 +185,11 @@ def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArra
         for head, p in zip(stored, probabilities, strict=True):  # one head at a time stays in the cache
             if not np.isfinite(p).all():
                 raise ValueError("the network gave values that are not numbers")
-            head[seen] = _as_stored(p)[seen]
+            head[seen] = as_stored(p)[seen]
     return np.empty((len(HEADS), 0, 0), np.uint8) if heads is None else heads
 
 
-def _as_stored(p: NDArray[np.float32]) -> NDArray[np.uint8]:
+def as_stored(p: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Probabilities 0–1 → 0–TOP, rounded half up."""
     scaled = np.clip(p, 0, 1)
     scaled *= np.float32(TOP)

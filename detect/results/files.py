@@ -147,7 +147,9 @@ def _item(content: Content, folder: Path) -> None:
     from detect.results.stac_item import write_item
 
     assert content.scene is not None and content.weights is not None
-    write_item(folder / "item.json", content.scene, content.grid, content.weights)
+    adapted = content.summary.get("adapted")
+    before = None if adapted is None else adapted["from"]["result"]
+    write_item(folder / "item.json", content.scene, content.grid, content.weights, before)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ def write_report(
         shown_by_stage={stage: int((buildings["stage"] == stage).sum()) for stage in STAGES},
         shown_like=int(buildings["dormitory_like"].sum()),
         top=_tops(summary),
+        adapt_command=f"detect adapt {shlex.quote(summary['scene']['name'])} --review corrected.gpkg",
     )
 
 

@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import shapely
@@ -31,7 +32,7 @@ from detect.scene.scene import Scene, WorkGrid
 _EXTENSIONS = ("mlm/v1.4.0", "projection/v2.0.0", "raster/v2.0.0", "classification/v2.0.0", "file/v2.1.0")
 
 
-def write_item(path: Path, scene: Scene, grid: WorkGrid, weights: Weights) -> None:
+def write_item(path: Path, scene: Scene, grid: WorkGrid, weights: Weights, derived_from: str | None = None) -> None:
     """Write the item of a scene's results, which lie beside it.
 
     Args:
@@ -39,11 +40,14 @@ def write_item(path: Path, scene: Scene, grid: WorkGrid, weights: Weights) -> No
         scene: the scene that was predicted.
         grid: work grid of the rasters.
         weights: the weights that predicted it.
+        derived_from: folder, beside this one, of the result whose corrections the weights were adapted to.
     """
-    path.write_text(json.dumps(stac_item(scene, grid, weights), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(stac_item(scene, grid, weights, derived_from), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
-def stac_item(scene: Scene, grid: WorkGrid, weights: Weights) -> dict[str, Any]:
+def stac_item(scene: Scene, grid: WorkGrid, weights: Weights, derived_from: str | None = None) -> dict[str, Any]:
     """The item as a dictionary; arguments as in ``write_item``."""
     place: dict[str, Any] = {"geometry": None}
     if scene.crs is not None:
@@ -64,9 +68,14 @@ def stac_item(scene: Scene, grid: WorkGrid, weights: Weights) -> dict[str, Any]:
             **_credit(scene),
             **_model(weights, round(grid.gsd_m, 3)),
         },
-        "links": [],
+        "links": [] if derived_from is None else [_derived_from(derived_from)],
         "assets": _assets(grid, weights),
     }
+
+
+def _derived_from(folder: str) -> dict[str, str]:
+    href, title = f"../{quote(folder)}/item.json", f"{folder}, before the weights were adapted to its corrections"
+    return {"rel": "derived_from", "href": href, "type": "application/geo+json", "title": title}
 
 
 def _place(outline: shapely.Polygon) -> dict[str, Any]:

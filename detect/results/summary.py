@@ -30,7 +30,7 @@ from detect.scene.sun import Sun
 FAR_SD = 3.0
 """A scene whose brightness lies further than this many standard deviations from the training images gets a warning."""
 _GUESSED_FROM = {"scene": dict[str, Any], "sites": list[dict[str, Any]], "warnings": list[str]}
-_LATER = ("timings_s", "files", "contents", "review", "recounted")
+_LATER = ("timings_s", "files", "contents", "review", "recounted", "adapted")
 """Keys that are left out while they are None."""
 
 
@@ -154,6 +154,9 @@ class Summary:
     """A ``detect.census.review.Review``; None if nothing was reviewed."""
     recounted: dict[str, Any] | None = None
     """Files that the last census used; None if there was no census since predict."""
+    adapted: dict[str, Any] | None = None
+    """What corrections the weights learnt from, and scores on checked ground before and after (``detect.runs.adapt``); None if the weights
+    were not adapted for this scene."""
 
     @classmethod
     def read(cls, folder: ResultFolder, *keys: str) -> Summary:

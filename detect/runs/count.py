@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
+from numpy.typing import NDArray
 
 from detect.base.memory import trim
 from detect.base.notices import Code, Notice
@@ -30,39 +33,61 @@ from detect.scene.scene import Scene
 NO_CLUSTER = Notice(Code.NOTHING_PROPOSED, "no cluster of new construction was found; the whole scene is the site")
 
 
-def count(found: Found, buildings: gpd.GeoDataFrame, notes: Sequence[Notice], key: str, job: Job) -> Result:
+@dataclass(frozen=True)
+class Carried:
+    """What an adapted result takes over from the one before it."""
+
+    sites: Sites
+    review: Review
+    stage: NDArray[np.uint8]
+    """(H, W) stage codes with the buildings that a reviewer has checked."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """The key ``adapted`` of summary.json."""
+
+
+def count(
+    found: Found, buildings: gpd.GeoDataFrame, notes: Sequence[Notice], key: str, job: Job, carried: Carried | None = None
+) -> Result:
     """Count buildings and write the result.
 
     Args:
         found: in the scene.
-        buildings: those of ``found`` that count here.
+        buildings: those of ``found`` that count here; with ``carried``, they have an ``id``, and checked ones are among them.
         notes: further warnings for the summary.
         key: key of the result.
         job: the call of predict.
+        carried: what comes from an earlier result.
     """
     began_s = time.monotonic() - sum(found.timings_s.values())
     scene, grid, weights, profile = found.scene, found.grid, job.weights, job.profile
-    sites = _sites(scene, buildings, job)
+    is_new = carried is None
+    if carried is None:
+        carried = Carried(_sites(scene, buildings, job), Review(), found.stage)
+        buildings = buildings.assign(id=np.arange(1, len(buildings) + 1))
+    sites = carried.sites
     if job.options.propose_sites and sites.is_whole_scene:
         notes = [*notes, NO_CLUSTER]
-    table = placed(buildings.assign(id=np.arange(1, len(buildings) + 1)), sites, profile, Review())
+    table = placed(buildings, sites, profile, carried.review)
     table = with_schema(with_beds(table.assign(height_m=heights(scene, grid, table)), profile))
     ground = survey(scene, grid, sites.table, table, profile) if sites.are_plots else None
     with found.heads.reader() as reader:
-        sites = with_gaps(with_cut(sites, table), grid, reader.seen(GAPS_PX))
+        sites = with_gaps(with_cut(sites, table), grid, reader.seen(GAPS_PX)) if is_new else sites
     rates = of_kind(weights.card.get("rates") or [], simulated=scene.simulated)
-    counted = take_census(table, sites.table, profile, rates, sites.warnings, ground)
+    counted = take_census(carried.review.marked(table), sites.table, profile, rates, sites.warnings, ground)
     run = run_facts(key, {**job.options.deciding, "device": job.options.device}, grid, profile)
+    summary = summary_of(scene, weights, sites, counted, run, rates, found.heads.ledger, notes).to_json()
+    if carried.facts:
+        summary |= {"review": carried.review.to_json(), "adapted": dict(carried.facts)}
     content = Content(
         grid=grid,
         crs=scene.crs,
         buildings=table,
         sites=sites,
         ground=ground,
-        summary=summary_of(scene, weights, sites, counted, run, rates, found.heads.ledger, notes).to_json(),
+        summary=summary,
         scene=scene,
         overall=found.overall,
-        stage=found.stage,
+        stage=carried.stage,
         heads=found.heads.path,
         calibration=calibrated(weights.temperature("footprint")),
         weights=weights,

@@ -220,6 +220,33 @@ class CensusOptions(Options):
 
 
 @dataclass(frozen=True)
+class AdaptOptions(Options):
+    """How corrections are learnt from."""
+
+    checked: str | Path | None = field(
+        default=None,
+        metadata=flag(
+            "--checked",
+            "polygons inside which every building is right now; default: the layer checked of the review, else around each correction",
+            "FILE",
+        ),
+    )
+    scenes: Sequence[str | Path] = field(
+        default=(), metadata=flags(doc="further scenes of the place to read with what was learnt; file names, patterns, lists")
+    )
+    weights: str | Path | None = field(
+        default=None, metadata=flag("--weights", "the weights of the result, if they lie elsewhere now", "NAME|PATH")
+    )
+    device: str = field(default="auto", metadata=flag("--device", "default: auto", "auto|cpu|cuda|cuda:N", _device))
+    workers: int | None = field(
+        default=None,
+        metadata=flag("--workers", "blocks computed at a time (default: 2); more need more memory", "N", checks.whole_number),
+    )
+    overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace an adapted result that is there"))
+    progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))
+
+
+@dataclass(frozen=True)
 class TrackOptions(Options):
     """How results of several dates are compared."""
 

@@ -20,6 +20,7 @@ from detect.base.errors import DetectError, InputError, of_system
 from detect.base.notices import Code, Notice
 from detect.base.options import takes
 from detect.census.overlaps import counted_once, groups, overlapping
+from detect.census.profiles import StructureProfile
 from detect.census.sites import load_sites, refuse_elsewhere
 from detect.network.probabilities import drop_blocks
 from detect.results.files import OUTPUTS
@@ -71,10 +72,17 @@ def predict_scenes(scenes: Sequence[str | Path], out: str | Path, options: Predi
     """
     if bool(scenes) == (options.stac is not None):
         raise InputError("name the scenes, or search for them with --stac" + (", not both" if scenes else ""))
-    named = [*sources(scenes, options.asset), *searched(options)]
+    return predict_sources([*sources(scenes, options.asset), *searched(options)], out, options)
+
+
+def predict_sources(
+    named: Sequence[Source], out: str | Path, options: PredictOptions, profile: StructureProfile | None = None
+) -> Run:
+    """``predict_scenes`` for scenes that are found already; ``profile`` replaces the structure profile that the options name."""
     failures = _Failures()
     results: dict[int, Result] = {}
     with open_job(out, options) as job:
+        job = job if profile is None else replace(job, profile=profile)
         opened = _open(named, job, failures)
         if not failures.errors:  # else the plots may lie on the scene that failed
             refuse_elsewhere(options.sites, [(scene.outline, scene.crs) for scene in opened])
@@ -198,7 +206,7 @@ def _predict_locked(group: _Group, job: Job, failures: _Failures) -> dict[int, R
     todo: list[int] = []
     for i, scene in group.scenes.items():
         with failures.of_scene(scene.path):
-            earlier = _earlier(job.folder(scene), job.key(scene, group.rivals(i)), job)
+            earlier = done_already(job.folder(scene), job.key(scene, group.rivals(i)), job)
             if earlier is not None:
                 results[i] = earlier
             todo.append(i)
@@ -221,7 +229,7 @@ def _predict_locked(group: _Group, job: Job, failures: _Failures) -> dict[int, R
     return results
 
 
-def _earlier(folder: ResultFolder, key: str, job: Job) -> Result | None:
+def done_already(folder: ResultFolder, key: str, job: Job) -> Result | None:
     """The result in a folder, if it belongs to this run and is complete.
 
     Raises:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ import rasterio
 from numpy.typing import NDArray
 from shapely import Polygon
 
-from detect.base.errors import DetectError, InputError
+from detect.base.errors import InputError
 from detect.base.files import sha256_of_parts
 from detect.base.geometry import measure, span_outline
 from detect.base.grid import Span
@@ -29,26 +27,21 @@ from detect.base.vectors import geometries_of, read_vector
 from detect.census.count import storeys_notices, take_census, with_beds
 from detect.census.gaps import with_gaps
 from detect.census.ground import survey
-from detect.census.profiles import StructureProfile, load_profile, plain, profile_from, profile_path
+from detect.census.profiles import StructureProfile, load_profile, plain, profile_path
 from detect.census.review import Review, apply_review, read_corrections
 from detect.census.sites import Sites, load_sites, refuse_elsewhere, with_cut
-from detect.results.contents import is_unchanged
 from detect.results.files import Content
 from detect.results.folder import ResultFolder
 from detect.results.picture import read_picture, read_whole
 from detect.results.repaint import repainted
 from detect.results.result import Result
-from detect.results.summary import Summary
 from detect.results.tables import GROUND, with_schema
+from detect.runs.earlier import TABLE, Earlier, read_earlier
 from detect.runs.finish import finish, placed
 from detect.runs.options import CensusOptions
-from detect.scene.scene import Scene, WorkGrid, open_scene
-from detect.scene.sun import Sun
 
 REPLACED = (Code.REVIEWED, Code.NOT_REDRAWN, Code.STOREYS_DIFFER)
 """Notices that each census writes anew."""
-TABLE = "buildings.gpkg"
-NEEDED = (TABLE, "stage.tif", "mask.tif", "probability.tif", "report.html")
 
 
 @takes(CensusOptions)
@@ -76,47 +69,10 @@ def recount(folder: str | Path, **options: Any) -> list[Result]:
     return results
 
 
-@dataclass(frozen=True)
-class _Earlier:
-    """The result that is counted again."""
-
-    folder: Path
-    summary: dict[str, Any]
-    buildings: gpd.GeoDataFrame
-    grid: WorkGrid
-    crs: pyproj.CRS | None
-    stage: NDArray[np.uint8]
-    """(H, W) stage codes."""
-
-    @property
-    def checked(self) -> Review:
-        """The corrections that the result holds already."""
-        return Review.from_json(self.summary.get("review"))
-
-    @cached_property
-    def edited(self) -> Notice | None:
-        """That the table of buildings was changed by something else than detect, which nobody recorded as corrections."""
-        files, contents = self.summary.get("files") or {}, self.summary.get("contents") or {}
-        table = self.folder / TABLE
-        if TABLE not in files or is_unchanged(table, files[TABLE], contents.get(TABLE)):
-            return None
-        before = self.summary["total"]["buildings"]["estimate"]
-        text = (
-            f"{TABLE} was edited where it lies: it holds {len(self.buildings)} buildings, {before:g} were counted before; they count "
-            "as they are, not as corrections; edit a copy and give it as --review, so that corrections are recorded"
-        )
-        return Notice(Code.EDITED, text)
-
-    @cached_property
-    def scene(self) -> tuple[Scene | None, str]:
-        """The scene where it can be read again, or None and why not."""
-        return _scene_again(self.summary["scene"])
-
-
 def _recount_one(folder: ResultFolder, options: CensusOptions) -> Result:
-    earlier = _read(folder.path)
+    earlier = read_earlier(folder.path)
     profile_file = None if options.structure is None else profile_path(options.structure)
-    profile = _profile(earlier, profile_file)
+    profile = earlier.profile if profile_file is None else load_profile(profile_file)
     corrected, stage, review = _reviewed(earlier, options)
     sites = _sites(earlier, corrected, stage, options)
     checked = earlier.checked.then(review)
@@ -139,23 +95,6 @@ def _recount_one(folder: ResultFolder, options: CensusOptions) -> Result:
     return finish(folder, content)
 
 
-def _read(folder: Path) -> _Earlier:
-    summary = _read_summary(folder)
-    buildings = read_vector(folder / "buildings.gpkg", "buildings")
-    with rasterio.open(folder / "stage.tif") as source:
-        grid = WorkGrid(source.shape, source.transform, summary["run"]["work_gsd_m"], (1.0, 1.0))
-        crs = None if source.crs is None else pyproj.CRS(source.crs)
-        return _Earlier(folder, summary, buildings, grid, crs, source.read(1))
-
-
-def _read_summary(folder: Path) -> dict[str, Any]:
-    summary = Summary.read(ResultFolder(folder), "rates", "scene.sun").to_json()  # earlier versions left these out
-    for name in NEEDED:
-        if not (folder / name).is_file():
-            raise InputError(f"{folder}: {name} is missing; run detect predict again")
-    return summary
-
-
 def _shown(folder: Path) -> tuple[Polygon, pyproj.CRS | None] | None:
     """Outline of a result's rasters and its CRS; None where they are missing."""
     if not (folder / "stage.tif").is_file():
@@ -165,22 +104,7 @@ def _shown(folder: Path) -> tuple[Polygon, pyproj.CRS | None] | None:
         return span_outline(source.transform, Span(0, 0, *source.shape)), crs
 
 
-def _outline(grid: WorkGrid) -> Polygon:
-    return span_outline(grid.transform, Span(0, 0, *grid.size_hw))
-
-
-def _old_sites(folder: Path, before: dict[str, Any]) -> Sites:
-    table = read_vector(folder / "buildings.gpkg", "sites")
-    warnings = tuple(tuple(site["warnings"]) for site in before["sites"])
-    return Sites(table, warnings, before["scene"]["sites_are"])
-
-
-def _profile(earlier: _Earlier, file: str | Path | None) -> StructureProfile:
-    """The profile in a file, or the one that the result was made with."""
-    return load_profile(file) if file is not None else profile_from(earlier.summary["run"]["structure"], str(earlier.folder))
-
-
-def _reviewed(earlier: _Earlier, options: CensusOptions) -> tuple[gpd.GeoDataFrame, NDArray[np.uint8], Review]:
+def _reviewed(earlier: Earlier, options: CensusOptions) -> tuple[gpd.GeoDataFrame, NDArray[np.uint8], Review]:
     """Buildings and stage codes after the corrections, and the corrections."""
     if options.review is None:
         return earlier.buildings, earlier.stage, Review()
@@ -189,20 +113,20 @@ def _reviewed(earlier: _Earlier, options: CensusOptions) -> tuple[gpd.GeoDataFra
             f"{options.review}: is the table of the result itself, so nothing tells what was corrected in it; edit a copy and give that "
             "(detect census without --review counts the table as it is)"
         )
-    corrected, review = apply_review(earlier.buildings, read_corrections(options.review, earlier.crs, _outline(earlier.grid)))
+    corrected, review = apply_review(earlier.buildings, read_corrections(options.review, earlier.crs, earlier.outline))
     return corrected, repainted(earlier.stage, earlier.grid.transform, earlier.buildings, corrected, review), review
 
 
-def _sites(earlier: _Earlier, buildings: gpd.GeoDataFrame, stage: NDArray[np.uint8], options: CensusOptions) -> Sites:
+def _sites(earlier: Earlier, buildings: gpd.GeoDataFrame, stage: NDArray[np.uint8], options: CensusOptions) -> Sites:
     """The plots that are given, with their warnings, or the sites of the result."""
     if options.sites is None:
-        return _old_sites(earlier.folder, earlier.summary)
-    given = load_sites(options.sites, earlier.crs, _outline(earlier.grid))
+        return earlier.sites
+    given = load_sites(options.sites, earlier.crs, earlier.outline)
     return with_gaps(with_cut(given, buildings), earlier.grid, stage != NO_DATA)
 
 
 def _ground(
-    earlier: _Earlier, sites: Sites, buildings: gpd.GeoDataFrame, profile: StructureProfile, options: CensusOptions
+    earlier: Earlier, sites: Sites, buildings: gpd.GeoDataFrame, profile: StructureProfile, options: CensusOptions
 ) -> gpd.GeoDataFrame | None:
     """Cleared ground and pads: surveyed again for other plots or another profile where the scene can be read, else those of the result."""
     scene, _ = earlier.scene
@@ -212,7 +136,7 @@ def _ground(
 
 
 def _summary(
-    earlier: _Earlier,
+    earlier: Earlier,
     counted: Mapping[str, Any],
     sites: Sites,
     profile: StructureProfile,
@@ -270,19 +194,6 @@ def _notices(before: dict[str, Any], review: Review) -> list[Notice]:
         )
         kept.append(Notice(Code.REVIEWED, text))
     return kept
-
-
-def _scene_again(known: dict[str, Any]) -> tuple[Scene | None, str]:
-    """The scene that was predicted where it is still there, or None and why not."""
-    try:
-        scene = open_scene(known["path"], bands=known["bands"], gsd_m=None if known["crs"] else known["gsd_m"])
-    except (DetectError, OSError) as cause:
-        return None, str(cause)
-    if scene.sha256 != known["sha256"]:
-        return None, f"{known['path']} has changed since"
-    # The file itself does not hold what the command line or a STAC item gave.
-    sun = None if known["sun"] is None else Sun(**known["sun"])
-    return replace(scene, name=known["name"], date=known["date"], sun=sun), ""
 
 
 def _key(before: str, recounted: Mapping[str, Any]) -> str:

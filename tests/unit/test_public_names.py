@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import geopandas as gpd
 import pytest
+import rasterio
+import shapely
 from shapely import box
 
 import detect
@@ -20,10 +23,11 @@ import sys
 from pathlib import Path
 import detect
 
-scene, results, out, *order = sys.argv[1:]
+scene, results, out, review, *order = sys.argv[1:]
 buildings = Path(results) / "0" / "buildings.gpkg"
 calls = {
     "predict": lambda: detect.predict(scene, out=out, weights="deep-int8"),
+    "adapt": lambda: detect.adapt(detect.predict(scene, out=out, weights="deep-int8"), review),
     "track": lambda: detect.track([results]),
     "collect": lambda: detect.collect([Path(results).with_name("placed")], Path(out).with_name("all"), overwrite=True),
     "evaluate": lambda: detect.evaluate(buildings, buildings),
@@ -33,7 +37,7 @@ calls = {
 for name in [*order, *order]:
     calls[name]()
 """
-NAMES = ("predict", "track", "collect", "evaluate", "load_model", "Result")
+NAMES = ("predict", "adapt", "track", "collect", "evaluate", "load_model", "Result")
 
 
 def test_the_calls_are_all_that_is_public() -> None:
@@ -41,13 +45,19 @@ def test_the_calls_are_all_that_is_public() -> None:
 
 
 @pytest.mark.parametrize(
-    "order", [NAMES, NAMES[::-1], ("evaluate", "track", "Result", "collect", "predict", "load_model")], ids=lambda o: o[0]
+    "order",
+    [NAMES, NAMES[::-1], ("evaluate", "track", "Result", "adapt", "collect", "predict", "load_model")],
+    ids=lambda o: o[0],
 )
 def test_each_can_be_called_again_in_any_order(order: tuple[str, ...], tiny_scene: Path, tmp_path: Path) -> None:
     for t, snapshot in enumerate(draw_series(3, dates=2, buildings=9, clouded=None, demolished=0).snapshots):
         write_result(tmp_path / "results" / str(t), snapshot)
     write_placed_result(tmp_path / "placed" / "scene", [box(10, 10, 30, 20)])
-    script = [sys.executable, "-c", CALLS, str(tiny_scene), str(tmp_path / "results"), str(tmp_path / "out"), *order]
+    review = tmp_path / "corrected.geojson"
+    with rasterio.open(tiny_scene) as scene:
+        drawn = shapely.box(*scene.bounds).centroid.buffer(3)
+        gpd.GeoDataFrame({"id": [0], "stage": ["complete"]}, geometry=[drawn], crs=scene.crs).to_file(review)
+    script = [sys.executable, "-c", CALLS, str(tiny_scene), str(tmp_path / "results"), str(tmp_path / "out"), str(review), *order]
     ended = subprocess.run(script, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
 

@@ -1,0 +1,238 @@
+"""What `detect adapt` gains on the rest of a place, on places that no training saw.
+
+    python benchmarks/adapt.py --data path/to/samples [--weights NAME] [--buildings 20 60] [--draws 10] [--wrong 0.1] [--only virac]
+
+Windows 50 m wide around buildings of a data set's held-out images are drawn until they hold k buildings; the labels inside play the
+reviewer's part. ``detect.adaptation`` learns from them and decides whether to keep it, as the command does. The rest of the labelled ground
+is scored before and after; a head that is not kept changes nothing. ``--wrong`` takes this share of the labels inside the windows for
+wrong: half of them are left out, the others are moved by half their width. Prints a row for each set, and writes
+benchmarks/results/adapt.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from accuracy import HeldOut, held_out
+from numpy.typing import NDArray
+
+from detect.adaptation import windows as views_of
+from detect.adaptation.choose import Verdict, changed, choose
+from detect.adaptation.ground import Ground
+from detect.adaptation.learn import answers
+from detect.adaptation.scores import scores, tally
+from detect.adaptation.windows import Views, Window, burnt, read_views
+from detect.base.geometry import moved
+from detect.base.grid import Span
+from detect.base.vectors import geometries_of, polygons_only, read_vector
+from detect.buildings.instances import InstanceParams
+from detect.buildings.thresholds import instance_params
+from detect.network.last_layer import FeatureReader
+from detect.network.weights import Weights, load_weights
+from detect.scene.scene import open_scene
+
+RESULTS = Path(__file__).parent / "results" / "adapt.json"
+SIDE_M = 50.0
+FAR_PX = 100_000
+"""Images of one set are put this far apart, so that their cells differ."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The held-out images of a data set: all labelled ground, read once."""
+
+    name: str
+    views: Views
+    gsd_m: float
+    params: InstanceParams
+    features: FeatureReader
+
+    @property
+    def buildings(self) -> NDArray[np.float64]:
+        """(n, 3) window, and inner point (x, y) in its pixels, of every labelled building."""
+        rows = [
+            np.column_stack([np.full(len(w.outlines), i), shapely.get_coordinates(shapely.point_on_surface(w.outlines))])
+            for i, w in enumerate(self.views.checked)
+            if len(w.outlines)
+        ]
+        return np.concatenate(rows)
+
+
+def read_place(name: str, images: list[HeldOut], weights: Weights) -> Place:
+    """All labelled ground of some images."""
+    features = FeatureReader(weights)
+    checked: list[Window] = []
+    elsewhere: list[Window] = []
+    gsd_m = 0.0
+    for number, held in enumerate(images):
+        scene = open_scene(str(held.image), bands=held.bands, gsd_m=held.gsd_m)
+        grid = scene.work_grid(weights.read_gsd_m(scene.gsd_m))
+        tables = []
+        for table in (held.reference, held.area):
+            table = read_vector(table) if isinstance(table, Path) else table
+            if table is not None:
+                table = polygons_only(table if table.crs is None or scene.crs is None else table.to_crs(scene.crs))
+                table = moved(geometries_of(table), ~grid.transform)
+            tables.append(table)
+        whole = shapely.box(0, 0, grid.size_hw[1], grid.size_hw[0])
+        known = whole if tables[1] is None else shapely.intersection(shapely.union_all(tables[1]), whole)
+        views = read_views(scene, grid, weights.lattice, features, Ground(known, tables[0]), lambda done, total: None)
+        # Elsewhere is all the scene here; what a draw checks is taken out of it later.
+        for windows, into in ((views.checked, checked), (views.elsewhere, elsewhere)):
+            into += [replace(w, span=w.span.shift(number * FAR_PX, 0), known=w.known if windows is views.checked else w.heads[0] < 255)
+                     for w in windows]  # fmt: skip
+        gsd_m = grid.gsd_m
+    return Place(
+        name, Views(checked, elsewhere, 0), gsd_m, instance_params(weights, gsd_m, threshold=None, min_area_m2=None), features
+    )
+
+
+def draw(place: Place, wanted: int, rng: np.random.Generator) -> tuple[list[Span], int]:
+    """Windows, as spans, that hold at least ``wanted`` buildings; and how many they hold."""
+    buildings, half = place.buildings, round(SIDE_M / 2 / place.gsd_m)
+    spans: list[Span] = []
+    inside = np.zeros(len(buildings), bool)
+    corner = np.array([(w.span.col0, w.span.row0) for w in place.views.checked])
+    points = buildings[:, 1:] + corner[buildings[:, 0].astype(int)]
+    for i in rng.permutation(len(buildings)):
+        x, y = (points[i] + rng.integers(-half // 2, half // 2 + 1, 2)).astype(int)
+        span = Span(y - half, x - half, y + half, x + half)
+        if any(not span.intersect(other).is_empty for other in spans):
+            continue
+        spans.append(span)
+        inside |= (np.abs(points - (x, y)) < half).all(axis=1)
+        if inside.sum() >= wanted:
+            break
+    return spans, int(inside.sum())
+
+
+def restricted(window: Window, spans: list[Span], *, inside: bool) -> Window:
+    """A window whose known ground is that inside, or outside, of spans."""
+    boxes = [shapely.box(s.col0, s.row0, s.col1, s.row1) for s in spans]
+    here = burnt(np.array([*boxes, None], object)[:-1], window.span)
+    known = window.known & (here if inside else ~here)
+    return replace(window, known=known, outlines=window.outlines[views_of.at(known, window.outlines)])
+
+
+def cropped(window: Window) -> Window:
+    """A window with no more context around its known ground than one that the command reads."""
+    rows, cols = (np.flatnonzero(window.known.any(axis=axis)) for axis in (1, 0))
+    part = (
+        Span(int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1).pad(views_of.CONTEXT_PX).clip(window.known.shape)
+    )
+    rim = window.features.shape[1] - window.known.shape[0]
+    around = (slice(part.row0, part.row1 + rim), slice(part.col0, part.col1 + rim))
+    return Window(
+        span=part.shift(window.span.row0, window.span.col0),
+        heads=window.heads[:, *part.slices()],
+        features=window.features[:, *around],
+        known=window.known[part.slices()],
+        built=window.built[part.slices()],
+        outlines=shapely.transform(window.outlines, lambda xy: xy - (part.col0, part.row0)),
+    )
+
+
+def with_mistakes(window: Window, share: float, rng: np.random.Generator) -> Window:
+    """A window in which a share of the buildings is left out or moved."""
+    kept = []
+    for outline in window.outlines:
+        if rng.random() < share:
+            if rng.random() < 0.5:
+                continue
+            width = math.sqrt(outline.area)
+            outline = shapely.affinity.translate(outline, *(rng.choice([-0.5, 0.5], 2) * width))
+        kept.append(outline)
+    outlines = np.array([*kept, None], object)[:-1]
+    local = Span(0, 0, *window.known.shape)
+    beyond = window.built & ~burnt(window.outlines, local)  # context, and buildings that count in another window
+    return replace(window, outlines=outlines, built=burnt(outlines, local) | beyond)
+
+
+def try_one(place: Place, wanted: int, seed: int, wrong: float) -> dict[str, Any]:
+    """One draw: what was decided, and scores on the rest of the place before and after."""
+    rng = np.random.default_rng(seed)
+    spans, held = draw(place, wanted, rng)
+    checked = [cropped(w) for w in (restricted(w, spans, inside=True) for w in place.views.checked) if w.known.any()]
+    if wrong:
+        checked = [with_mistakes(w, wrong, rng) for w in checked]
+    elsewhere = [w for w in (restricted(w, spans, inside=False) for w in place.views.elsewhere) if w.known.any()]
+    began_s = time.monotonic()
+    verdict = choose(Views(checked, elsewhere, 0), place.gsd_m, place.features.layer, place.params, lambda done, total: None)
+    spent_s = time.monotonic() - began_s
+    rest = [restricted(w, spans, inside=False) for w in place.views.checked]
+    before, after = rest_scores(rest, place, None), rest_scores(rest, place, verdict) if verdict.kept else None
+    return {
+        "buildings": held, "windows": len(spans), "kept": verdict.kept, "head": None if verdict.hold is None else vars(verdict.hold),
+        "margins": dict(verdict.margins),
+        "gain": verdict.gain, "noise": verdict.noise, "before": vars(before), "after": vars(after or before),
+        "seconds": round(spent_s, 1),
+    }  # fmt: skip
+
+
+def rest_scores(rest: list[Window], place: Place, verdict: Verdict | None) -> Any:
+    """Scores of windows with the shipped head and thresholds, or with those of a verdict."""
+    total = np.zeros((1, 6))
+    for window in rest:
+        if window.known.any():
+            heads = window.heads if verdict is None or verdict.layer is None else answers(window, verdict.layer)
+            params = place.params if verdict is None else changed(place.params, verdict.margins)
+            total += tally(window, np.where(window.known, 0, -1), heads, params, 1)
+    return scores(total)
+
+
+def summary(name: str, draws: list[dict[str, Any]]) -> dict[str, Any]:
+    """Gains of the draws of one set."""
+    gains = {key: np.array([d["after"][key] - d["before"][key] for d in draws]) for key in ("f1", "iou")}
+    counts = [np.mean([abs(d[when]["found"] / max(d[when]["true"], 1) - 1) for d in draws]) for when in ("before", "after")]
+    return {
+        "set": name, "kept": float(np.mean([d["kept"] for d in draws])), "seconds": float(np.mean([d["seconds"] for d in draws])),
+        **{f"before_{key}": float(np.mean([d["before"][key] for d in draws])) for key in gains},
+        **{f"gain_{key}": float(g.mean()) for key, g in gains.items()}, **{f"worst_{key}": float(g.min()) for key, g in gains.items()},
+        "count_error": [round(float(c), 4) for c in counts], "draws": draws,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", default=None)
+    parser.add_argument("--buildings", type=int, nargs="+", default=[20, 60])
+    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--wrong", type=float, default=0.0)
+    parser.add_argument("--only", default="")
+    given = parser.parse_args()
+    weights = load_weights(given.weights)
+    views_of.MOST_PX = 10**9
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        images = [h for h in held_out(given.data, Path(scratch)) if given.only in h.place]
+        for name, members in groupby(sorted(images, key=lambda h: h.place), key=lambda h: h.place.partition("/")[0]):
+            place = read_place(name, list(members), weights)
+            for wanted in given.buildings:
+                if len(place.buildings) >= 2 * wanted:
+                    row = summary(name, [try_one(place, wanted, seed, given.wrong) for seed in range(given.draws)])
+                    rows.append({"k": wanted, **row})
+                    print(f"{name:<20} k {wanted:>3}  before F1 {row['before_f1']:.3f} IoU {row['before_iou']:.3f}  "
+                          f"gain {row['gain_f1']:+.3f} {row['gain_iou']:+.3f}  worst {row['worst_f1']:+.3f} {row['worst_iou']:+.3f}  "
+                          f"kept {row['kept']:.0%}  {row['seconds']:.0f} s", flush=True)  # fmt: skip
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"weights": weights.name, "wrong": given.wrong, "sets": rows}, indent=1) + "\n")
+    for wanted in given.buildings:
+        gains = np.array([[r["gain_f1"], r["gain_iou"]] for r in rows if r["k"] == wanted]).reshape(-1, 2)
+        if len(gains):
+            print(f"k {wanted}: mean gain over {len(gains)} sets F1 {gains[:, 0].mean():+.3f} IoU {gains[:, 1].mean():+.3f}, "
+                  f"median {np.median(gains, 0).round(3)}, worst set {gains.min(axis=0).round(3)}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

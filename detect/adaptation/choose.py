@@ -1,0 +1,154 @@
+"""Choose what to learn from checked ground, and decide whether it is a gain, by cross-validation over its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detect.adaptation.learn import Hold, Pixels, answers, learn, only, sample
+from detect.adaptation.scores import FOUND, TRUE, Scores, cells_of, merit, noise, scores, tally
+from detect.adaptation.windows import Views
+from detect.buildings.instances import InstanceParams
+from detect.network.last_layer import LastLayer
+
+HOLDS: tuple[Hold | None, ...] = (None, Hold(0.1, 2.0), Hold(0.03, 2.0), Hold(0.03, 0.5), Hold(0.01, 0.5))
+"""How strongly the head is held to the old one; None: it stays."""
+MARGINS: tuple[Mapping[str, float], ...] = (
+    {},
+    {"footprint_threshold": -0.07},
+    {"footprint_threshold": 0.07},
+    {"mean_margin": 0.12},
+    {"boundary_threshold": -0.12},
+)
+"""Changes of the thresholds that are tried with the best hold."""
+FOLDS = 5
+FEWEST_CELLS = 4
+"""Cells with a building below which nothing can be told."""
+SURE = 1.0
+"""A gain counts from this many standard errors on."""
+HARM = 0.005
+"""And only if neither F1 nor IoU falls by more than this."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was tried, and whether it is kept."""
+
+    kept: bool
+    why: str
+    """In words, for the user."""
+    layer: LastLayer | None
+    """With the head that was learnt from all checked ground; None if it stays as it was, or nothing is kept."""
+    margins: Mapping[str, float] = field(default_factory=dict)
+    """Changes of thresholds, by their name in ``InstanceParams``."""
+    hold: Hold | None = None
+    before: Scores | None = None
+    after: Scores | None = None
+    """Of heads that had not seen the ground on which they are scored."""
+    gain: float = 0.0
+    """In ``merit``."""
+    noise: float = 0.0
+    """Standard error of the gain."""
+    cells: int = 0
+
+
+def choose(views: Views, gsd_m: float, layer: LastLayer, params: InstanceParams, report: Callable[[int, int], None]) -> Verdict:
+    """Try each hold, and each change of thresholds with the best, on ground that was left out; keep what comes out if it is a gain.
+
+    Args:
+        views: checked windows, and some elsewhere.
+        gsd_m: ground size of their pixels, metres.
+        layer: last layer of the weights.
+        params: thresholds of the weights.
+        report: called as (done, total).
+    """
+    cells, count = cells_of(views.checked, gsd_m) if views.checked else ([], 0)
+    old = sum((tally(w, c, w.heads, params, count) for w, c in zip(views.checked, cells, strict=True)), np.zeros((count, 6)))
+    telling = int(((old[:, FOUND] + old[:, TRUE]) > 0).sum())
+    if telling < FEWEST_CELLS:
+        why = f"buildings were checked in {telling} cells 20 m wide, too few to tell a gain from chance; check at least {FEWEST_CELLS}"
+        return Verdict(False, why, None, cells=telling)
+    trial = _Trial(views, cells, _folds(old), layer, params)
+    steps, total = iter(range(1000)), len(HOLDS) + len(MARGINS) - 1
+
+    def tried(hold: Hold | None, margins: Mapping[str, float]) -> NDArray[np.float64]:
+        report(next(steps), total)
+        return trial.tally(hold, margins)
+
+    by_hold = [old if hold is None else tried(hold, {}) for hold in HOLDS]
+    best = int(merit(np.array(by_hold)).argmax())
+    hold = HOLDS[best]
+    by_margins = [tried(hold, margins) if margins else by_hold[best] for margins in MARGINS]
+    best = int(merit(np.array(by_margins)).argmax())
+    margins, new = MARGINS[best], by_margins[best]
+    report(total, total)
+    before, after = scores(old), scores(new)
+    gain, error = float(merit(new) - merit(old)), noise(old, new)
+    kept = gain > SURE * error and after.f1 >= before.f1 - HARM and after.iou >= before.iou - HARM
+    why = (
+        f"F1 {before.f1:.2f} → {after.f1:.2f}, IoU {before.iou:.2f} → {after.iou:.2f} on checked ground that was left out in turn"
+    )
+    verdict = Verdict(kept, why, None, margins, hold, before, after, gain, error, telling)
+    return replace(verdict, layer=trial.fit(hold)) if kept and hold is not None else verdict
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Heads learnt from checked ground, or from all but a fold of it, and how well they do."""
+
+    views: Views
+    cells: Sequence[NDArray[np.int64]]
+    fold_of: NDArray[np.int64]
+    """(cells,)."""
+    layer: LastLayer
+    params: InstanceParams
+    _fitted: dict[tuple[Hold, int | None], LastLayer] = field(default_factory=dict)
+
+    @cached_property
+    def _checked(self) -> Pixels:
+        folds = [np.where(c < 0, -1, self.fold_of[c]) for c in self.cells]
+        return sample(self.views.checked, folds, self.layer, checked=True)
+
+    @cached_property
+    def _elsewhere(self) -> Pixels:
+        nowhere = [np.full(w.known.shape, -1) for w in self.views.elsewhere]
+        return sample(self.views.elsewhere, nowhere, self.layer, checked=False)
+
+    def fit(self, hold: Hold, without: int | None = None) -> LastLayer:
+        """A head from all checked ground but the fold ``without``."""
+        if (hold, without) not in self._fitted:
+            chosen = self._checked if without is None else only(self._checked, self._checked.fold != without)
+            self._fitted[hold, without] = learn(chosen, self._elsewhere, self.layer, hold)
+        return self._fitted[hold, without]
+
+    def tally(self, hold: Hold | None, margins: Mapping[str, float]) -> NDArray[np.float64]:
+        """(cells, 6) each cell by a head that has not seen it; with the old head, if ``hold`` is None."""
+        count, params = len(self.fold_of), changed(self.params, margins)
+        total = np.zeros((count, 6))
+        for window, cells in zip(self.views.checked, self.cells, strict=True):
+            if hold is None:
+                total += tally(window, cells, window.heads, params, count)
+                continue
+            for fold in np.unique(self.fold_of[np.unique(cells[cells >= 0])]).tolist():
+                left_out = self.fold_of == fold
+                total[left_out] += tally(window, cells, answers(window, self.fit(hold, without=fold)), params, count)[left_out]
+        return total
+
+
+def _folds(old: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(cells,) fold of each cell: those with most buildings first, each to the fold with the fewest so far."""
+    weight = old[:, TRUE] + old[:, FOUND] + 0.1
+    folds, loads = np.zeros(len(weight), np.int64), np.zeros(FOLDS)
+    for cell in np.argsort(-weight, kind="stable"):
+        folds[cell] = loads.argmin()
+        loads[folds[cell]] += weight[cell]
+    return folds
+
+
+def changed(params: InstanceParams, margins: Mapping[str, float]) -> InstanceParams:
+    """Thresholds with changes, kept between 0.02 and 0.98."""
+    return replace(params, **{name: round(min(max(getattr(params, name) + by, 0.02), 0.98), 4) for name, by in margins.items()})

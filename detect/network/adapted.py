@@ -1,0 +1,61 @@
+"""Write weights that were adapted to a place: the network of other weights with another last layer and other thresholds, and its card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detect.base.files import sha256_of, write_whole
+from detect.network.last_layer import LastLayer, with_last_layer
+from detect.network.weights import Weights, load_weights
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What is written."""
+
+    name: str
+    """Name of the weights."""
+    layer: LastLayer | None
+    """None: the network stays as it is."""
+    thresholds: Mapping[str, float]
+    """Keys of the card's ``thresholds`` that differ."""
+    about: Mapping[str, Any]
+    """What taught the weights, for the card's key ``adapted``."""
+
+
+def write_adapted(folder: Path, weights: Weights, adaptation: Adaptation) -> Weights:
+    """Write adapted weights into a folder, and load them from there.
+
+    The folder appears whole or not at all, and the same input gives the same bytes.
+
+    Args:
+        folder: where they go, replaced if it exists; ``--weights`` takes it.
+        weights: the weights they come from.
+        adaptation: what differs.
+    """
+    assert weights.onnx is not None, "last_layer has read it"
+    aside = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    network = weights.onnx.read_bytes() if adaptation.layer is None else with_last_layer(weights, adaptation.layer)
+    onnx = aside / "adapted.onnx"
+    onnx.write_bytes(network)
+    files: dict[str, Any] = {"onnx": {"name": onnx.name, "sha256": sha256_of(onnx)}}
+    if weights.stage_onnx is not None:
+        shutil.copyfile(weights.stage_onnx, aside / "adapted.stage.onnx")
+        files["stage"] = {"name": "adapted.stage.onnx", "sha256": weights.stage_sha256}
+    card = weights.card | {
+        "name": adaptation.name,
+        "files": files,
+        "thresholds": {**weights.card["thresholds"], **adaptation.thresholds},
+        "adapted": dict(adaptation.about),
+    }
+    write_whole(aside / "adapted.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    aside.rename(folder)
+    return load_weights(folder)
