@@ -149,7 +149,7 @@ def test_wrong_option_value_ends_with_one_line(
     [
         ("", ["VERB"]),
         ("frobnicate", ["frobnicate", "predict"]),
-        ("predict", ["SCENE", "--out"]),
+        ("predict", ["--out"]),
         ("predict a.tif", ["--out"]),
         ("predict a.tif --out o --frobnicate", ["--frobnicate", "detect predict --help"]),
         ("predict a.tif --out o --overw", ["--overw"]),
