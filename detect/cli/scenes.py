@@ -74,7 +74,8 @@ def _collect(arguments: argparse.Namespace) -> int:
         collected = collect(arguments.results, arguments.out, **vars(options))
     for line in collected.left_out:
         print(f"left out: {line}")
-    print(f"{len(collected.buildings):,} buildings of {len(collected.scenes):,} scenes")
+    count = len(collected.scenes)
+    print(f"{len(collected.buildings):,} buildings of {count:,} scene{'' if count == 1 else 's'}")
     print(f"map:       {collected.folder}/map.html")
     print(f"table:     {collected.folder}/buildings.parquet")
     print(f"catalogue: {collected.folder}/collection.json")
