@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import pytest
 import rasterio
@@ -166,13 +167,13 @@ def test_the_mean_of_weights_lies_between_them(chips: Path, tmp_path: Path) -> N
     assert any((one[k] != two[k]).any() for k in one)
     for key, value in mean.items():
         wanted = (one[key].astype("float32") + two[key].astype("float32")) / 2
-        assert value == pytest.approx(wanted, rel=2e-3, abs=1e-4), key
+        assert np.allclose(value, wanted, rtol=2e-3, atol=1e-4), key
     assert [a["share"] for a in json.loads((folder / "smoke.json").read_text())["recipe"]["averaged"]] == [0.5, 0.5]
     sources, recipe = [run / "weights" for run in runs], [f"data.chips={chips}"]
     uneven = tensors_of(load_weights(average(Path(CONFIG), sources, tmp_path / "uneven", recipe, [0.8, 0.2])))
     for key, value in uneven.items():
         wanted = 0.8 * one[key].astype("float32") + 0.2 * two[key].astype("float32")
-        assert value == pytest.approx(wanted, rel=2e-3, abs=1e-4), key
+        assert np.allclose(value, wanted, rtol=2e-3, atol=1e-4), key
     with pytest.raises(InputError, match="one share for each of the 2"):
         average(Path(CONFIG), sources, tmp_path / "wrong", recipe, [0.8, 0.3])
 
