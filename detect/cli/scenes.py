@@ -96,11 +96,17 @@ def _census(arguments: argparse.Namespace) -> int:
     if arguments.explain is None or options != CensusOptions():  # to explain a result as it stands, nothing is counted again
         from detect.runs.recount import recount
 
-        _print_results(recount(arguments.folder, **vars(options)), arguments)
+        results = recount(arguments.folder, **vars(options))
+        if arguments.explain is None or not arguments.json:  # one document
+            _print_results(results, arguments)
     if arguments.explain is not None:
         from detect.runs.explain import explain_result, in_words
 
-        print(in_words(explain_result(arguments.folder, arguments.explain), arguments.explain))
+        explained = explain_result(arguments.folder, arguments.explain)
+        if arguments.json:
+            print_json(explained.round(4).to_dict(orient="index"))
+        else:
+            print(in_words(explained, arguments.explain))
     return EXIT_DONE
 
 
@@ -223,7 +229,9 @@ def _census_options(parser: argparse.ArgumentParser) -> None:
     add("folder", metavar="DIR", help="what detect predict wrote: the folder of one scene, or --out with a folder per scene")
     add_options(parser, CensusOptions)
     add(
-        "--explain", metavar="SITE", help="print what makes the intervals of a site wide; alone, it changes nothing in the result"
+        "--explain",
+        metavar="SITE",
+        help="print what makes the intervals of a site wide, also as --json; alone, it changes nothing",
     )
     add("--json", action="store_true", help="print summary.json instead of the table; a list when there are several scenes")
 

@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,21 +88,21 @@ def cut(pyramid: Pyramid, order: Order, path: Path, *, overwrite: bool = False, 
             raise InputError(f"{path}: holds something else already; {hint}")
     if (work / "key").is_file() and (work / "key").read_text(encoding="utf-8") != key:
         shutil.rmtree(work)
-    work.mkdir(parents=True, exist_ok=True)
-    (work / "key").write_text(key, encoding="utf-8")
-    store = _Store(pyramid, work)
-    pyramid, wanted = _probed(store, order)
-    if len(wanted.tiles) > order.max_tiles and not pyramid.is_local:
-        shutil.rmtree(work)
-        raise InputError(_too_many(pyramid, wanted, order))
-    store = replace(store, pyramid=pyramid)
-    hashes = store.fetch(wanted, report)
-    missing = hashes[_hash(_EMPTY)]
-    if missing == len(wanted.tiles):
-        shutil.rmtree(work)
-        raise InputError(
-            f"{pyramid.address}: has no tiles there at zoom {wanted.level.name}; give another --zoom, or another source"
-        )
+    with _leaving_no_empty_folder(work):
+        work.mkdir(parents=True, exist_ok=True)
+        (work / "key").write_text(key, encoding="utf-8")
+        store = _Store(pyramid, work)
+        pyramid, wanted = _probed(store, order)
+        if len(wanted.tiles) > order.max_tiles and not pyramid.is_local:
+            shutil.rmtree(work)
+            raise InputError(_too_many(pyramid, wanted, order))
+        store = replace(store, pyramid=pyramid)
+        hashes = store.fetch(wanted, report)
+        missing = hashes[_hash(_EMPTY)]
+        if missing == len(wanted.tiles):
+            raise InputError(
+                f"{pyramid.address}: has no tiles there at zoom {wanted.level.name}; give another --zoom, or another source"
+            )
     told = Provenance(
         source=pyramid.address,
         retrieved=datetime.date.today().isoformat(),
@@ -114,6 +115,21 @@ def cut(pyramid: Pyramid, order: Order, path: Path, *, overwrite: bool = False, 
     )
     _write(path, store, wanted, {TAG: json.dumps(told.to_json(), ensure_ascii=False), _KEY_TAG: key})
     shutil.rmtree(work)
+
+
+@contextmanager
+def _leaving_no_empty_folder(work: Path) -> Iterator[None]:
+    """After an error, remove the folder of tiles unless it holds some, with which the same call goes on; and the one above if it is new."""
+    made = not work.parent.exists()
+    try:
+        yield
+    except BaseException:
+        if work.is_dir() and not any(p.stat().st_size for p in work.iterdir() if p.name != "key"):
+            shutil.rmtree(work)
+        if made:
+            with suppress(OSError):
+                work.parent.rmdir()
+        raise
 
 
 @dataclass(frozen=True)

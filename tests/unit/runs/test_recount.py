@@ -332,6 +332,16 @@ def test_explain_prints_the_shares_of_a_site_and_changes_nothing(result: Path, c
     assert heads.split()[-5:] == ["missed", "false", "stage", "profile", "chance"]
     assert [row.split("  ")[0] for row in rows] == ["buildings", "complete", "dormitory-like", "beds now", "beds when complete"]
     assert {p.name: p.read_bytes() for p in result.iterdir() if p.is_file()} == before
+    assert cli.main(["census", str(result), "--explain", site, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["buildings"].keys() == {
+        "missed",
+        "false",
+        "stage",
+        "profile",
+        "chance",
+        "low",
+        "high",
+    }
     assert cli.main(["census", str(result), "--explain", "elsewhere"]) == 2
     assert f"sites with buildings: {site}" in capsys.readouterr().err
     assert cli.main(["census", str(result), "--structure", "barracks", "--explain", site]) == 0
