@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
+from detect.network.sessions import cpu_session, loading
 from detect.network.weights import Weights
 
 
@@ -56,21 +57,12 @@ class OnnxBackend:
             return self._sessions[halo_px]
 
     def _open(self, halo_px: int) -> Any:
-        import onnxruntime
-
         from detect.network.graphs import without_halo
 
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.use_deterministic_compute = True
-        options.enable_mem_pattern = False  # it plans for one size of tile and needs a quarter more memory
-        if self._threads:
-            options.intra_op_num_threads = self._threads
-        try:
+        with loading(self._path):
             graph = without_halo(self._path, halo_px, self._stride_px)
-            return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as cause:  # the exceptions of ONNX Runtime have no common base class
-            raise InputError(f"{self._path}: ONNX Runtime cannot load it ({' '.join(str(cause).split())[:200]})") from cause
+            # A memory pattern plans for one size of tile and needs a quarter more memory.
+            return cpu_session(graph, self._threads, enable_mem_pattern=False)
 
 
 class TorchBackend:

@@ -7,7 +7,6 @@ also one that ``without_halo`` has rewritten or that computes in 8-bit integers 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
@@ -17,6 +16,7 @@ from onnx import numpy_helper
 from detect.base.errors import InputError
 from detect.network.backends import normalisation
 from detect.network.graphs import reach_px, without_halo
+from detect.network.sessions import cpu_session, loading
 from detect.network.weights import Weights
 
 
@@ -65,8 +65,6 @@ class FeatureReader:
         Raises:
             InputError: see ``last_layer``.
         """
-        import onnxruntime
-
         self.layer = last_layer(weights)
         self._halo_px = weights.lattice.halo_px
         self._mean, self._sd = normalisation(weights)
@@ -74,15 +72,8 @@ class FeatureReader:
         model = onnx.load_from_string(without_halo(weights.onnx, self._halo_px, weights.lattice.stride_px))
         features = _last_convolution(model.graph, weights.name).input[0]
         model.graph.output.append(onnx.helper.make_tensor_value_info(features, onnx.TensorProto.FLOAT, None))
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.use_deterministic_compute = True
-        options.enable_mem_pattern = options.enable_cpu_mem_arena = (
-            False  # windows differ in size, and each would keep its memory
-        )
-        if threads:
-            options.intra_op_num_threads = threads
-        self._session: Any = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        with loading(weights.onnx):  # windows differ in size, and each would keep its memory
+            self._session = cpu_session(model.SerializeToString(), threads, enable_mem_pattern=False, enable_cpu_mem_arena=False)
 
     def read(self, values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Heads and features of a tile.

@@ -18,10 +18,10 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
-from detect.base.errors import InputError
 from detect.base.geometry import moved
 from detect.base.grid import Span
 from detect.base.stages import STAGES
+from detect.network.sessions import cpu_session, loading
 from detect.network.weights import Weights
 from detect.scene.reader import SceneReader
 from detect.scene.scene import Scene, WorkGrid
@@ -85,20 +85,8 @@ class StageHead:
         Raises:
             InputError: ONNX Runtime cannot load the file.
         """
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.use_deterministic_compute = True
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it runs only at times, between other work
-        if threads:
-            options.intra_op_num_threads = threads
-        try:
-            self._session = onnxruntime.InferenceSession(weights.stage_onnx, options, providers=["CPUExecutionProvider"])
-        except Exception as cause:  # the exceptions of ONNX Runtime have no common base class
-            raise InputError(
-                f"{weights.stage_onnx}: ONNX Runtime cannot load it ({' '.join(str(cause).split())[:200]})"
-            ) from cause
+        with loading(weights.stage_onnx):
+            self._session = cpu_session(weights.stage_onnx, threads, spins=False)  # it runs only at times, between other work
         self._reader = reader
         self._lock = threading.Lock()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from detect.base.vectors import geometries_of
 from detect.results.collected import Piece, outline_box
 from detect.results.page import write_page
 from detect.results.stac_collection import relative
+from detect.scene.tiles.pyramid import HALF_WORLD_M, web_mercator
 
 ZOOM = 22
 """Corners are whole pixels of tiles of this zoom: 4 cm at the equator."""
@@ -115,10 +115,7 @@ def pack(table: gpd.GeoDataFrame, middle: float, scenes: Mapping[str, int], date
 
 def world_px(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pixels of the common tile grid at zoom ``ZOOM``, x to the east and y to the south (Web Mercator)."""
-    size = 256 * 2.0**ZOOM
-    latitude = np.radians(np.clip(lonlat[:, 1], -85.05, 85.05))
-    y = 0.5 - np.arcsinh(np.tan(latitude)) / (2 * math.pi)
-    return np.column_stack([(lonlat[:, 0] / 360 + 0.5) * size, y * size])
+    return (web_mercator(lonlat) * (1, -1) + HALF_WORLD_M) * (256 * 2.0**ZOOM / (2 * HALF_WORLD_M))
 
 
 def _scene(piece: Piece, middle: float, place: Path) -> dict[str, Any]:

@@ -29,12 +29,13 @@ def write_collection(path: Path, pieces: Sequence[Piece], *, name: str, place: P
         place: folder in which the file will lie in the end; links are relative to it.
     """
     days = sorted(piece.date for piece in pieces if piece.date is not None)
+    # STAC wants a beginning or an end: without any day, an interval that leaves all of them open.
     interval = [f"{days[0]}T00:00:00Z", f"{days[-1]}T23:59:59Z"] if days else ["1900-01-01T00:00:00Z", None]
     content: dict[str, Any] = {
         "type": "Collection",
         "stac_version": "1.1.0",
         "id": name,
-        "title": f"Buildings in {len(pieces)} scenes",
+        "title": f"Buildings in {len(pieces)} scene{'' if len(pieces) == 1 else 's'}",
         "description": "Buildings and their construction stages, found by detect. Each item is the result of one scene.",
         "license": "other",
         "extent": {"spatial": {"bbox": [list(outline_box(pieces))]}, "temporal": {"interval": [interval]}},

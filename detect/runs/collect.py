@@ -9,6 +9,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyproj
 import rasterio
 import shapely
@@ -38,7 +39,7 @@ class Collected:
     folder: Path
     buildings: gpd.GeoDataFrame
     """All buildings in longitude and latitude, each once; ``scene`` and ``date`` before the columns of a result."""
-    scenes: gpd.GeoDataFrame
+    scenes: pd.DataFrame
     """A row for each scene."""
     left_out: tuple[str, ...]
     """A line for each result that has no place on Earth."""
@@ -67,7 +68,7 @@ def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> C
     if not pieces:
         raise InputError(f"{'; '.join(left_out)}: nothing is left to put on a map")
     pieces = _once(pieces)
-    table = one_table(pieces)
+    table, scenes = one_table(pieces), scene_table(pieces)
     with ResultFolder(target).lock("detect collect"):
         free_folder(target, wanted.overwrite)
         with ResultFolder(target).swap(OUTPUTS) as new:
@@ -76,14 +77,14 @@ def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> C
                 "buildings.fgb": lambda path: write_flatgeobuf(path, table),
                 "buildings.pmtiles": lambda path: write_pmtiles(path, table),
                 "map.html": lambda path: write_map(path, table, pieces, place=target),
-                "scenes.csv": lambda path: scene_table(pieces).to_csv(path, index=False),
+                "scenes.csv": lambda path: scenes.to_csv(path, index=False),
                 "collection.json": lambda path: write_collection(path, pieces, name=target.resolve().name, place=target),
             }
             for done, (name, write) in enumerate(writers.items()):
                 report("files", done, len(writers))
                 write(new / name)
             report("files", len(writers), len(writers))
-    return Collected(target, table, scene_table(pieces), tuple(left_out))
+    return Collected(target, table, scenes, tuple(left_out))
 
 
 def _read(folders: Sequence[Path], report: Any) -> tuple[list[Piece], list[str]]:

@@ -6,13 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from detect.base.vectors import read_vector
 from detect.census.draws import SOURCES
 from detect.census.explain import CHANCE, explain
-from detect.census.profiles import profile_from
-from detect.census.review import Review
-from detect.results.folder import ResultFolder
-from detect.results.summary import Summary
+from detect.results.folder import SUMMARY, ResultFolder
+from detect.runs.earlier import read_earlier
 
 
 def explain_result(folder: str | Path, site: str) -> pd.DataFrame:
@@ -21,11 +18,8 @@ def explain_result(folder: str | Path, site: str) -> pd.DataFrame:
     Raises:
         InputError: no folder of one scene, or no such site in it.
     """
-    one = ResultFolder.find_one(folder, "summary.json")
-    summary = Summary.read(one, "rates").to_json()
-    buildings = read_vector(one.path / "buildings.gpkg", "buildings")
-    marked = Review.from_json(summary.get("review")).marked(buildings)
-    return explain(marked, profile_from(summary["run"]["structure"], str(one.path)), summary["rates"], site)
+    earlier = read_earlier(ResultFolder.find_one(folder, SUMMARY).path)
+    return explain(earlier.checked.marked(earlier.buildings), earlier.profile, earlier.summary["rates"], site)
 
 
 def in_words(explained: pd.DataFrame, site: str) -> str:

@@ -66,10 +66,10 @@ def fetched(source: Source, job: Job) -> Source:
         raise InputError(f"{source.path}: {' and '.join(given)} belong to map tiles, and this is a file; leave them out")
     if options.corners is not None:
         return _placed(source, name, options.corners, job, tiled=tiled)
-    area = _area(options)
     part_only = options.bbox is not None or options.around is not None or options.stac is not None
-    if not tiled and (area is None or not part_only):
+    if not tiled and not part_only:
         return source
+    area = _area(options)
     with _beside_results(job, name):
         if tiled:
             _read_tiles(source.path, area, path, name, job)

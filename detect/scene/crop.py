@@ -20,9 +20,9 @@ from rasterio.vrt import WarpedVRT
 from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import DetectError, InputError, said
-from detect.base.files import whole_file
 from detect.base.geometry import moved
 from detect.base.grid import Span
+from detect.scene.cached import is_cached, write_cog
 from detect.scene.provenance import TAG, Provenance
 from detect.scene.reader import opened
 from detect.scene.tiles.download import without_keys
@@ -44,13 +44,8 @@ def crop(source: str, area: BaseGeometry, path: Path, *, overwrite: bool) -> Non
         DetectError: the raster cannot be read.
     """
     key = json.dumps([without_keys(source), [round(value, 8) for value in area.bounds]])
-    if path.exists():
-        there = _key_in(path)
-        if there == key:
-            return
-        if there is None or not overwrite:
-            hint = "give --overwrite to replace it, or another --out" if there else "give another --out"
-            raise InputError(f"{path}: holds something else already; {hint}")
+    if is_cached(path, _KEY_TAG, key, overwrite=overwrite):
+        return
     with opened(source) as dataset:
         span = _span(dataset, area, source)
         flags = {flag for band in dataset.mask_flag_enums for flag in band}
@@ -71,10 +66,7 @@ def crop(source: str, area: BaseGeometry, path: Path, *, overwrite: bool) -> Non
                 rasterio.shutil.copy(part, plain, driver="GTiff", TILED="YES", BIGTIFF="IF_SAFER")
                 with rasterio.open(plain, "r+") as copied:
                     copied.update_tags(**tags)
-                with whole_file(path) as aside:
-                    rasterio.shutil.copy(
-                        plain, aside, driver="COG", COMPRESS="DEFLATE", PREDICTOR="YES", OVERVIEW_RESAMPLING="AVERAGE"
-                    )
+                write_cog(plain, path)
         except RasterioError as cause:
             raise DetectError(
                 f"{without_keys(source)}: could not be read ({said(cause)}); the same command tries again"
@@ -96,12 +88,3 @@ def _span(dataset: rasterio.DatasetReader, area: BaseGeometry, source: str) -> S
     if span.is_empty:
         raise InputError(f"{without_keys(source)}: shows nothing of the area; are longitude and latitude swapped?")
     return span
-
-
-def _key_in(path: Path) -> str | None:
-    try:
-        with rasterio.open(path) as raster:
-            found: str | None = raster.tags().get(_KEY_TAG)
-            return found
-    except (RasterioError, OSError):
-        return None

@@ -19,6 +19,7 @@ from detect.base.errors import InputError
 from detect.base.files import whole_file
 from detect.base.geometry import to_degrees
 from detect.base.vectors import geometries_of, read_vector
+from detect.scene.cached import is_cached
 from detect.scene.reader import opened
 
 MOST_TURNED_DEG = 20.0
@@ -62,14 +63,8 @@ def write_placed(path: Path, picture: str, corners: Sequence[float], *, overwrit
             raise InputError(f"{picture}: is georeferenced, so --corners contradicts it; leave --corners out")
         crs, transform = place(corners, (dataset.height, dataset.width), picture)
     known = f"{Path(picture).resolve()} {list(corners)}"
-    if path.exists():
-        there = _corners_in(path)
-        if there == known:
-            return
-        if there is None or not overwrite:
-            raise InputError(
-                f"{path}: holds something else already; give another --out" + ("" if there is None else ", or --overwrite")
-            )
+    if is_cached(path, _TAG, known, overwrite=overwrite):
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as aside, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # that is what is mended here
@@ -100,13 +95,3 @@ def place(corners: Sequence[float], size_hw: tuple[int, int], picture: str) -> t
             "then of its lower right one, and crop the picture to them"
         )
     return crs, Affine(factor.real, factor.imag, first.real, factor.imag, -factor.real, first.imag)
-
-
-def _corners_in(path: Path) -> str | None:
-    """What a VRT of this module shows, and where; None for any other file."""
-    try:
-        with rasterio.open(path) as shown:
-            found: str | None = shown.tags().get(_TAG)
-            return found
-    except rasterio.errors.RasterioError:
-        return None

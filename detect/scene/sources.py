@@ -138,8 +138,6 @@ def _some(name: str, asset: str | None) -> list[Source]:
         raise InputError("SCENE: is empty; name a file, a URL, a pattern or a list")
     try:
         found = list(_expanded(name, asset))
-    except RecursionError as cause:
-        raise InputError(f"{name}: names lists within lists without an end; a list must not name itself") from cause
     except OSError as cause:  # such as a name that is too long
         raise InputError(f"{name[:80]}: names what cannot be looked up ({cause.strerror or cause}); correct it") from cause
     if not found:
@@ -187,7 +185,8 @@ def _folders_of(path: str) -> tuple[str, ...]:
     return Path(path).absolute().parent.parts[1:]
 
 
-def _expanded(name: str, asset: str | None) -> Iterator[Source]:
+def _expanded(name: str, asset: str | None, within: tuple[Path, ...] = ()) -> Iterator[Source]:
+    """The scenes that a name refers to, which stands in the lists ``within``."""
     if kind_of(name) is not None:
         yield Source(name, name_of(name))
         return
@@ -196,10 +195,12 @@ def _expanded(name: str, asset: str | None) -> Iterator[Source]:
     if suffix in (".json", ".geojson"):
         yield from _catalogued(name, asset)
     elif not remote and suffix == ".txt" and Path(name).is_file():
+        if (this := Path(name).resolve()) in within:
+            raise InputError(f"{name}: a list must not name itself, nor a list that names it; correct the lists")
         lines = [line.strip().strip("\"'") for line in read_text(name).splitlines()]
         for line in lines:
             if line and not line.startswith("#"):
-                yield from _expanded(line if "://" in line else str(Path(name).parent / line), asset)
+                yield from _expanded(line if "://" in line else str(Path(name).parent / line), asset, (*within, this))
     elif not remote and suffix == ".kmz" and Path(name).is_file() and len(several := overlays(Path(name))) > 1:
         yield from (Source(overlay.picture, f"{Path(name).stem}-{stem_of(overlay.picture)}") for overlay in several)
     elif not remote and glob.has_magic(name) and not Path(name).exists():

@@ -9,10 +9,11 @@ import pytest
 
 import detect
 from tests.smoke.conftest import DESKTOP, PHONE
+from tests.smoke.opened import Opened
 from tests.unit.runs.test_collect import A, B, write_result
 
 pytest.importorskip("playwright.sync_api", reason="the extra 'browser' is not installed")
-axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra 'browser' is not installed")
+pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra 'browser' is not installed")
 
 INK = """() => [...document.querySelectorAll('.leaflet-tile-pane canvas')].reduce((sum, canvas) => sum +
 new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer).filter(Boolean).length, 0)"""
@@ -33,15 +34,8 @@ def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("device", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
 def test_anyone_can_use_it_offline(browser: Any, page_path: Path, device: dict[str, Any], scheme: str) -> None:
-    context = browser.new_context(offline=True, color_scheme=scheme, reduced_motion="reduce", **device)
-    page = context.new_page()
-    asked: list[str] = []
-    complaints: list[str] = []
-    page.on("request", lambda r: asked.append(r.url))
-    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda e: complaints.append(str(e)))
-    page.goto(page_path.as_uri())
-    page.wait_for_selector("body[data-ready]")
+    opened = Opened(browser, page_path, "body[data-ready]", color_scheme=scheme, reduced_motion="reduce", **device)
+    page = opened.page
     page.focus("#scenes button >> nth=1")
     page.keyboard.press("Enter")  # to the scene "west"
     page.evaluate(f"async () => {{ {FIRST} map.setView(map.unproject([x, y], facts.zoom), 19); }}")
@@ -53,12 +47,8 @@ def test_anyone_can_use_it_offline(browser: Any, page_path: Path, device: dict[s
     page.wait_for_function(f"({INK})() === 0")
     page.check("input[name=stage][value='0']")
     page.select_option("#date", label="2026-01-05")
-    assert page.evaluate("document.documentElement.scrollWidth") <= device["viewport"]["width"], "nothing sticks out"
-    found = axe_api.Axe().run(page).response["violations"]
-    assert [f"{v['id']}: {v['nodes'][0]['html']}" for v in found if v["impact"] in ("serious", "critical")] == []
-    context.close()
-    assert [url for url in asked[1:] if not url.startswith("data:")] == []
-    assert complaints == []
+    opened.assert_fits_and_is_accessible(device["viewport"]["width"])
+    opened.close()
 
 
 @pytest.mark.parametrize("zoom", [12, 14, 16])

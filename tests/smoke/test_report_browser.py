@@ -14,9 +14,10 @@ import pytest
 
 import detect
 from tests.smoke.conftest import DESKTOP, PHONE
+from tests.smoke.opened import Opened
 
 pytest.importorskip("playwright.sync_api", reason="the extra 'browser' is not installed")
-axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra 'browser' is not installed")
+pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra 'browser' is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -42,42 +43,19 @@ def _until(page: Any, expression: str) -> None:
     raise AssertionError(f"never came true: {expression}")
 
 
-class Opened:
-    """A page, and what it asked and complained about."""
-
-    def __init__(self, browser: Any, path: Path, **context: Any) -> None:
-        self.context = browser.new_context(offline=True, **context)
-        self.page = self.context.new_page()
-        self.requests: list[str] = []
-        self.complaints: list[str] = []
-        self.page.on("request", lambda r: self.requests.append(r.url))
-        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
-        self.page.on("pageerror", lambda e: self.complaints.append(str(e)))
-        self.page.goto(path.as_uri())
-        self.page.wait_for_selector(".leaflet-tile-loaded")
-
-    def close(self) -> None:
-        asked = [url for url in self.requests[1:] if not url.startswith("data:")]
-        self.context.close()
-        assert asked == []
-        assert self.complaints == []
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_anyone_can_read_it_offline(browser: Any, result: detect.Result, device: dict[str, Any], scheme: str) -> None:
-    opened = Opened(browser, result.folder / "report.html", color_scheme=scheme, **device)
+    opened = Opened(browser, result.folder / "report.html", ".leaflet-tile-loaded", color_scheme=scheme, **device)
     page = opened.page
     page.click("button[data-building]")
     page.wait_for_selector("#crop:visible")
-    assert page.evaluate("document.documentElement.scrollWidth") <= device["viewport"]["width"], "nothing sticks out"
-    found = axe_api.Axe().run(page).response["violations"]
-    assert [f"{v['id']}: {v['nodes'][0]['html']}" for v in found if v["impact"] in ("serious", "critical")] == []
+    opened.assert_fits_and_is_accessible(device["viewport"]["width"])
     opened.close()
 
 
 def test_map_panel_and_list_show_the_same_building(browser: Any, result: detect.Result) -> None:
-    opened = Opened(browser, result.folder / "report.html", **DESKTOP)
+    opened = Opened(browser, result.folder / "report.html", ".leaflet-tile-loaded", **DESKTOP)
     page = opened.page
     buildings = result.buildings.set_index("id")
     chosen = int(buildings.index[len(buildings) // 2])
@@ -105,7 +83,7 @@ def test_map_panel_and_list_show_the_same_building(browser: Any, result: detect.
 
 
 def test_beds_follow_the_assumptions(browser: Any, result: detect.Result) -> None:
-    opened = Opened(browser, result.folder / "report.html", **DESKTOP)
+    opened = Opened(browser, result.folder / "report.html", ".leaflet-tile-loaded", **DESKTOP)
     page = opened.page
     beds = result.summary["total"]["beds"]["when_complete"]
     assert beds["estimate"] > 0
@@ -125,7 +103,7 @@ def test_beds_follow_the_assumptions(browser: Any, result: detect.Result) -> Non
 
 
 def test_colours_and_layers_switch(browser: Any, result: detect.Result) -> None:
-    opened = Opened(browser, result.folder / "report.html", **DESKTOP)
+    opened = Opened(browser, result.folder / "report.html", ".leaflet-tile-loaded", **DESKTOP)
     page = opened.page
     stage = page.evaluate("polygons.map((p) => p.options.color)")
     page.check("input[value=likeness]")
@@ -145,7 +123,7 @@ def test_colours_and_layers_switch(browser: Any, result: detect.Result) -> None:
 def test_a_scene_without_buildings_opens(browser: Any, empty_scene: Path, tmp_path: Path) -> None:
     nothing = detect.predict(empty_scene, tmp_path / "out", threshold=0.99)
     assert len(nothing.buildings) == 0
-    opened = Opened(browser, nothing.folder / "report.html", **PHONE)
+    opened = Opened(browser, nothing.folder / "report.html", ".leaflet-tile-loaded", **PHONE)
     assert "No building was found." in opened.page.inner_text("main")
     opened.page.click("#next")
     opened.close()

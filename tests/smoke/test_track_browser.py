@@ -9,10 +9,11 @@ import pytest
 
 import detect
 from tests.smoke.conftest import DESKTOP, PHONE
+from tests.smoke.opened import Opened
 from tests.unit.tracks.drawn_series import draw_series, write_result
 
 pytest.importorskip("playwright.sync_api", reason="the extra 'browser' is not installed")
-axe_api = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra 'browser' is not installed")
+pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra 'browser' is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +27,8 @@ def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("device", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
 def test_anyone_can_use_it_offline(browser: Any, page_path: Path, device: dict[str, Any], scheme: str) -> None:
-    context = browser.new_context(offline=True, color_scheme=scheme, **device)
-    page = context.new_page()
-    asked: list[str] = []
-    complaints: list[str] = []
-    page.on("request", lambda r: asked.append(r.url))
-    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda e: complaints.append(str(e)))
-    page.goto(page_path.as_uri())
+    opened = Opened(browser, page_path, "#date-text", color_scheme=scheme, **device)
+    page = opened.page
     assert page.text_content("#date-text") == "2025-05-05"
     page.focus("#date")
     page.keyboard.press("ArrowLeft")
@@ -44,11 +39,7 @@ def test_anyone_can_use_it_offline(browser: Any, page_path: Path, device: dict[s
     page.press("#number", "Enter")
     assert page.text_content("#panel-title") == "Building no. 1"
     assert page.locator("#strip li").count() == 5
-    assert page.evaluate("document.documentElement.scrollWidth") <= device["viewport"]["width"], "nothing sticks out"
     for details in page.locator("details").all():
         details.evaluate("d => { d.open = true }")
-    found = axe_api.Axe().run(page).response["violations"]
-    assert [f"{v['id']}: {v['nodes'][0]['html']}" for v in found if v["impact"] in ("serious", "critical")] == []
-    context.close()
-    assert [url for url in asked[1:] if not url.startswith("data:")] == []
-    assert complaints == []
+    opened.assert_fits_and_is_accessible(device["viewport"]["width"])
+    opened.close()

@@ -9,14 +9,13 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import rasterio
-import rasterio.shutil
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ from shapely.geometry.base import BaseGeometry
 from detect.base.errors import DetectError, InputError
 from detect.base.files import whole_file
 from detect.base.grid import Span
+from detect.scene.cached import is_cached, write_cog
 from detect.scene.provenance import TAG, Provenance
 from detect.scene.tiles.download import PARALLEL
 from detect.scene.tiles.pyramid import (
@@ -79,13 +79,8 @@ def cut(pyramid: Pyramid, order: Order, path: Path, *, overwrite: bool = False, 
     """
     work = path.with_name(f".{path.name}.tiles")
     key = _key(pyramid, order)
-    if path.exists():
-        there = _key_in(path)
-        if there == key:
-            return
-        if there is None or not overwrite:
-            hint = "give --overwrite to replace it, or another --out" if there else "give another --out"
-            raise InputError(f"{path}: holds something else already; {hint}")
+    if is_cached(path, _KEY_TAG, key, overwrite=overwrite):
+        return
     if (work / "key").is_file() and (work / "key").read_text(encoding="utf-8") != key:
         shutil.rmtree(work)
     with _leaving_no_empty_folder(work):
@@ -119,16 +114,12 @@ def cut(pyramid: Pyramid, order: Order, path: Path, *, overwrite: bool = False, 
 
 @contextmanager
 def _leaving_no_empty_folder(work: Path) -> Iterator[None]:
-    """After an error, remove the folder of tiles unless it holds some, with which the same call goes on; and the one above if it is new."""
-    made = not work.parent.exists()
+    """After an error, remove the folder of tiles unless it holds some, with which the same call goes on."""
     try:
         yield
     except BaseException:
         if work.is_dir() and not any(p.stat().st_size for p in work.iterdir() if p.name != "key"):
             shutil.rmtree(work)
-        if made:
-            with suppress(OSError):
-                work.parent.rmdir()
         raise
 
 
@@ -223,13 +214,10 @@ def _write(path: Path, store: _Store, wanted: Plan, tags: dict[str, str]) -> Non
             encoded = store.read(wanted.level, *tile)
             if encoded:
                 _paint(raster, _decoded(encoded, store.pyramid), tile, wanted)
-    with whole_file(path) as aside, rasterio.Env(GDAL_NUM_THREADS="2"):
-        try:
-            rasterio.shutil.copy(
-                plain, aside, driver="COG", COMPRESS="DEFLATE", PREDICTOR="YES", SPARSE_OK="TRUE", OVERVIEW_RESAMPLING="AVERAGE"
-            )
-        except RasterioError as cause:
-            raise DetectError(f"{path}: cannot be written ({cause})") from cause
+    try:
+        write_cog(plain, path, SPARSE_OK="TRUE")
+    except RasterioError as cause:
+        raise DetectError(f"{path}: cannot be written ({cause})") from cause
 
 
 def _paint(raster: rasterio.io.DatasetWriter, picture: NDArray[np.uint8], tile: tuple[int, int], wanted: Plan) -> None:
@@ -274,13 +262,3 @@ def _key(pyramid: Pyramid, order: Order) -> str:
         pyramid.address, [level.name for level in pyramid.levels], shapely.to_wkb(order.area, hex=True), order.gsd_m, order.zoom,
     )  # fmt: skip
     return _hash(json.dumps(wanted).encode())
-
-
-def _key_in(path: Path) -> str | None:
-    """The key of the tiles that a file was made of; None for any other file."""
-    try:
-        with rasterio.open(path) as raster:
-            found: str | None = raster.tags().get(_KEY_TAG)
-            return found
-    except (RasterioError, OSError):
-        return None

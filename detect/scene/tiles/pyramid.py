@@ -176,7 +176,7 @@ def _in_pixels(pyramid: Pyramid, level: Level, area: BaseGeometry) -> BaseGeomet
     west, south, east, north = area.bounds
     dense = shapely.segmentize(area, max(east - west, north - south) / _PIECES) if area.length else area
     if pyramid.crs == WEB_MERCATOR:  # by its own formula, so that longitudes beyond 180 stay there
-        placed = shapely.transform(dense, _mercator)
+        placed = shapely.transform(dense, web_mercator)
     else:
         to_crs = pyproj.Transformer.from_crs(4326, pyramid.crs, always_xy=True)
         placed = shapely.transform(dense, lambda x, y: to_crs.transform(x, y), interleaved=False)
@@ -185,8 +185,11 @@ def _in_pixels(pyramid: Pyramid, level: Level, area: BaseGeometry) -> BaseGeomet
     return moved(placed, ~level.transform)
 
 
-def _mercator(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Web Mercator (EPSG:3857): the spherical formulas of Mercator with the equatorial radius."""
+def web_mercator(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 2) longitude and latitude → metres in Web Mercator (EPSG:3857), by the spherical formulas with the equatorial radius.
+
+    Unlike PROJ's, longitudes beyond 180° stay there; latitudes beyond the square of the map become its edge.
+    """
     radius = HALF_WORLD_M / math.pi
     latitude = np.radians(np.clip(lonlat[:, 1], -85.06, 85.06))
     return np.column_stack([np.radians(lonlat[:, 0]) * radius, np.log(np.tan(math.pi / 4 + latitude / 2)) * radius])

@@ -20,6 +20,8 @@ RATES = [
     {"place": "a", "matched": 160, "predicted": 200, "reference": 210},
     {"place": "b", "matched": 90, "predicted": 110, "reference": 105},
 ]
+SITED = [{"place": p, "sites": [[40, t, 0], [20, t // 2, 0]]} | r for p, t, r in zip("ab", (60, 30), RATES, strict=True)]
+"""The same places with numbers found, true and small on sites."""
 Counts = dict[str, int]
 
 
@@ -417,20 +419,21 @@ def test_small_buildings_are_in_more_doubt_where_they_were_miscounted() -> None:
     assert width(small) > 2 * width(large)
 
 
-def test_checks_to_narrow_are_those_after_which_the_interval_is_narrow() -> None:
+@pytest.mark.parametrize("rates", [RATES, SITED], ids=["precision and recall", "sites"])
+def test_checks_to_narrow_are_those_after_which_the_interval_is_narrow(rates: list) -> None:
     table = buildings(*[("a", "complete", 0.0)] * 60)
-    before = census(table)["total"]
+    before = census(table, rates=rates)["total"]
     wanted = before["checks_to_narrow"]
     assert 0 < wanted < 60
     assert width(before["buildings"]) > 0.2 * 60
     done = np.arange(60) < wanted
-    after = census(table.assign(certain=done, surveyed=done))["total"]
+    after = census(table.assign(certain=done, surveyed=done), rates=rates)["total"]
     assert after["checks_to_narrow"] < wanted / 2, "a few remain, as the rest is drawn anew"
-    alone = census(table.assign(certain=done))["total"]["buildings"]
+    alone = census(table.assign(certain=done), rates=rates)["total"]["buildings"]
     assert alone["low"] >= wanted
     assert width(after["buildings"]) < width(alone) < width(before["buildings"]), (
         "beside those checked alone, some may be missing"
     )
     assert width(after["buildings"]) < 0.4 * width(before["buildings"])
-    every = census(table.assign(certain=True))["total"]
+    every = census(table.assign(certain=True), rates=rates)["total"]
     assert every["checks_to_narrow"] == 0 and every["buildings"] == {"estimate": 60, "low": 60, "high": 60}

@@ -12,10 +12,9 @@ from detect.census.count import place_of
 from detect.census.draws import SOURCES
 from detect.census.explain import CHANCE, explain
 from detect.census.profiles import Assumed
-from tests.unit.census.test_count import PROFILE, RATES, buildings
+from tests.unit.census.test_count import PROFILE, RATES, SITED, buildings
 
 TWENTY = [("a", "complete", 0.95)] * 16 + [("a", "incomplete", 0.95)] * 4
-SITED = [{"place": p, "sites": [[40, t, 0], [20, t // 2, 0]]} | r for p, t, r in zip("ab", (60, 30), RATES, strict=True)]
 
 
 def test_shares_sum_to_one_and_each_count_has_its_own() -> None:

@@ -403,3 +403,13 @@ def test_heights_follow_the_sun_that_is_given(tmp_path: Path) -> None:
     ratio = np.tan(np.radians(40)) / np.tan(np.radians(50))
     assert lower.buildings["height_m"].median() == pytest.approx(high.median() * ratio, rel=0.02)
     assert lower.summary["run"]["key"] != own.summary["run"]["key"]
+
+
+def test_plots_without_a_coordinate_system_lie_in_that_of_the_scene(write_scene: WriteScene, tmp_path: Path) -> None:
+    x, y = ORIGIN_XY
+    plots = gpd.GeoDataFrame({"name": ["all"]}, geometry=[shapely.box(x - 500, y - 500, x + 500, y + 500)])
+    with pytest.warns(UserWarning, match="'crs' was not provided"):
+        plots.to_file(tmp_path / "plots.gpkg")
+    result = detect.predict(write_scene(), tmp_path / "out", sites=tmp_path / "plots.gpkg", device="cpu")
+    (site,) = result.summary["sites"]
+    assert site["name"] == "all" and "the file names no coordinate system; that of the scene was assumed" in site["warnings"]
