@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detect.adaptation.learn import Hold, answers, learn, sample
+from detect.adaptation.learn import Hold, _minimum, answers, learn, sample
 from detect.network.last_layer import LastLayer
 from tests.unit.adaptation.drawn_windows import draw_views, layer_of
 
@@ -23,6 +23,15 @@ def test_a_strong_hold_changes_nothing_and_a_weak_one_much() -> None:
     layer = layer_of(1)
     changes = [np.abs(learnt(layer, strength).weight[0] - layer.weight[0]).max() for strength in (1e6, 1.0, 0.01)]
     assert changes[0] < 1e-4 < 0.1 < changes[1] < changes[2]
+
+
+def test_what_is_learnt_is_the_minimum() -> None:
+    rng = np.random.default_rng(3)
+    x, offset = np.column_stack([rng.normal(size=(400, 3)), np.ones(400)]), rng.normal(size=400)
+    target, weight = (rng.random(400) < 0.4).astype(float), np.full(400, 1 / 400)
+    found = _minimum(x, target, weight, offset, 0.3)
+    slope = x.T @ (weight * (1 / (1 + np.exp(-(offset + x @ found))) - target)) + 0.3 * found
+    assert np.abs(slope).max() < 1e-3 and np.abs(found).max() > 0.05
 
 
 def test_only_the_footprint_head_changes() -> None:

@@ -123,3 +123,7 @@ def test_what_cannot_be_read_is_said_as_it_is(native: Write, tmp_path: Path) -> 
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(InputError, match=r"native.parquet: is not a Parquet file that can be read \(.*\)$"):
         read_vector(path)
+
+
+def test_a_native_type_may_say_that_it_has_no_place(native: Write) -> None:
+    assert read_vector(native(houses(), "srid:0")).crs is None

@@ -426,6 +426,7 @@ def test_checks_to_narrow_are_those_after_which_the_interval_is_narrow(rates: li
     wanted = before["checks_to_narrow"]
     assert 0 < wanted < 60
     assert width(before["buildings"]) > 0.2 * 60
+    assert width(before["buildings"]) * (1 - wanted / 60) == pytest.approx(0.2 * 60, abs=2), "what the unchecked ones leave"
     done = np.arange(60) < wanted
     after = census(table.assign(certain=done, surveyed=done), rates=rates)["total"]
     assert after["checks_to_narrow"] < wanted / 2, "a few remain, as the rest is drawn anew"

@@ -13,6 +13,7 @@ from shapely import Polygon, box
 
 from detect.base.stages import STAGES
 from detect.results.kmz import write_kmz
+from detect.results.styles import STAGE_COLOURS_RGB
 from tests.unit.results.test_tables import plots, some
 
 KML = "{http://www.opengis.net/kml/2.2}"
@@ -96,3 +97,13 @@ def test_the_same_buildings_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.kmz", "b.kmz"):
         write_kmz(tmp_path / name, some(3), plots(), summary())
     assert (tmp_path / "a.kmz").read_bytes() == (tmp_path / "b.kmz").read_bytes()
+
+
+def test_stages_have_their_colours_in_the_order_of_kml(tmp_path: Path) -> None:
+    write_kmz(tmp_path / "a.kmz", some(3), plots(), summary())
+    colours = {
+        style.get("id"): style.findtext(f"{KML}LineStyle/{KML}color") for style in root(tmp_path / "a.kmz").iter(f"{KML}Style")
+    }
+    for stage, rgb in STAGE_COLOURS_RGB.items():
+        red, green, blue = (f"{value:02x}" for value in rgb)
+        assert colours[stage] == "ff" + blue + green + red, "alpha, blue, green, red"

@@ -158,3 +158,10 @@ def test_a_dark_lake_at_the_edge_is_ground() -> None:
     values = picture("uint8", 40, 250)
     values[:, :30, :40] = np.random.default_rng(4).integers(2, 14, (3, 30, 40))
     assert seen(values).all()
+
+
+def test_dark_ground_beside_a_sharp_collar_is_ground() -> None:
+    values = picture("uint8", low=20, high=250)
+    values[:, :, :9] = 0
+    values[:, 30, 9:12] = 5  # nearly black, but nothing else beside the collar is
+    assert seen(values)[30, 9:12].all()

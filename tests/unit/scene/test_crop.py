@@ -28,12 +28,18 @@ def test_the_pixels_are_those_of_the_raster(write_scene: WriteScene, tmp_path: P
     values = draw_houses().astype(np.uint16) * 7
     place = Affine.translation(*ORIGIN_XY) * Affine.rotation(turn_deg) * Affine.scale(GSD_M, -GSD_M)
     scene = write_scene(values, transform=place, nodata=0)
-    crop(str(scene), area(40, 20, 60, 40) if turn_deg else area(40, 20, 90, 60), tmp_path / "part.tif", overwrite=False)
+    wanted = area(40, 20, 60, 40) if turn_deg else area(40, 20, 90, 60)
+    crop(str(scene), wanted, tmp_path / "part.tif", overwrite=False)
     with rasterio.open(tmp_path / "part.tif") as part:
         col, row = map(round, ~place * (part.transform.c, part.transform.f))
         assert part.dtypes[0] == "uint16" and part.nodata == 0
         read = part.read()
         assert 0 < read.shape[1] < 96 and (turn_deg or (abs(read.shape[1] - 42) < 3 and abs(read.shape[2] - 51) < 3))
+        placed = [~place * TO_DEGREES.transform(x, y, direction="INVERSE") for x, y in wanted.exterior.coords]
+        inside = shapely.box(0, 0, 160, 96).intersection(shapely.MultiPoint(placed).convex_hull)
+        assert shapely.box(col, row, col + read.shape[2], row + read.shape[1]).covers(inside), (
+            "all of the area that the raster shows"
+        )
         np.testing.assert_array_equal(read, values[:, row : row + read.shape[1], col : col + read.shape[2]])
     provenance = open_scene(tmp_path / "part.tif").provenance
     assert provenance is not None and provenance.source == str(scene)

@@ -57,3 +57,17 @@ def test_no_server() -> None:
 def test_keys_are_not_written_down(address: str, shown: str | None) -> None:
     found = without_keys(address)
     assert found == shown or (shown is None and "=S" not in found)
+
+
+def test_pauses_grow_and_heed_what_the_server_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(download.time, "sleep", pauses.append)
+    monkeypatch.setattr(download, "FIRST_WAIT_S", 0.5)
+    with serving(status=503) as server, pytest.raises(DetectError):
+        get(f"{server.url}/tile")
+    assert pauses == [0.5, 1.0, 2.0, 4.0]
+    assert (download._seconds("7"), download._seconds("Wed, 21 Oct 2026 07:28:00 GMT"), download._seconds(None)) == (
+        7.0,
+        0.0,
+        0.0,
+    )
