@@ -150,7 +150,8 @@ def main() -> None:
     options = parser.parse_args()
     options.labels = {name: Path(store) for name, _, store in (pair.partition("=") for pair in options.labels)}
     if options.chips:
-        with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        # A fresh process for each run gives its memory back.
+        with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
             waiting = [pool.submit(run, name, fold, options) for fold in options.folds for name in options.only]
             for one in as_completed(waiting):
                 one.result()
