@@ -1,4 +1,4 @@
-"""ONNX Runtime and torch behind one call: stretched values in, probabilities out."""
+"""Open the network on a device: ONNX Runtime on the CPU, tile by tile, or torch on a GPU, in batches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ctypes
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,13 @@ from detect.base.errors import InputError
 from detect.network.sessions import cpu_session, loading
 from detect.network.weights import Weights
 
+if TYPE_CHECKING:
+    from detect.network.device import TorchBackend
 
+
+@runtime_checkable
 class Backend(Protocol):
-    """Something that runs the network."""
+    """Something that runs the network tile by tile; thread-safe."""
 
     def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
         """Stretched values (3, H, W) in 0–1, H and W multiples of the stride → probabilities (5, H − 2 halo, W − 2 halo) of the core."""
@@ -65,36 +69,6 @@ class OnnxBackend:
             return cpu_session(graph, self._threads, enable_mem_pattern=False)
 
 
-class TorchBackend:
-    """Torch on a CUDA device, in float32 without TF32, so that it agrees with the CPU to 1e-3."""
-
-    def __init__(self, weights: Weights, device: str) -> None:
-        """Load the tensors onto the device, ``cuda`` or ``cuda:N``."""
-        if not _cuda_is_there():
-            raise InputError(
-                f"--device {device}: no CUDA device that torch can use; install detect-buildings[train] or give --device cpu"
-            )
-        import torch
-
-        from detect.network.model import load_network
-
-        self._torch = torch
-        self._device = torch.device(device)
-        self._network = load_network(weights).to(self._device).to(memory_format=torch.channels_last)
-        torch.backends.cudnn.deterministic = True
-        self._mean, self._sd = normalisation(weights)
-
-    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
-        """See ``Backend.predict``."""
-        torch: Any = self._torch
-        batch = torch.from_numpy((values - self._mean) / self._sd)[None].to(self._device, memory_format=torch.channels_last)
-        with torch.inference_mode():
-            return _core(self._network(batch)[0], halo_px).float().cpu().numpy()
-
-    def rest(self) -> None:
-        """See ``Backend.rest``: torch keeps its memory on the device."""
-
-
 class FlipAveraged:
     """Test-time augmentation: the mean of another backend's answers for a tile mirrored in no, either, and both directions."""
 
@@ -115,27 +89,41 @@ class FlipAveraged:
         self._backend.rest()
 
 
-BACKENDS: dict[str, Callable[[Weights, str, int | None], Backend]] = {
+def _on_gpu(weights: Weights, device: str, threads: int | None) -> TorchBackend:
+    if not _cuda_is_there():
+        raise InputError(
+            f"--device {device}: no CUDA device that torch can use; install detect-buildings[gpu] or give --device cpu"
+        )
+    from detect.network.device import TorchBackend
+
+    return TorchBackend(weights, device)
+
+
+BACKENDS: dict[str, Callable[[Weights, str, int | None], Backend | TorchBackend]] = {
     "cpu": lambda weights, device, threads: OnnxBackend(weights, threads),
-    "cuda": lambda weights, device, threads: TorchBackend(weights, device),
+    "cuda": _on_gpu,
 }
 """The backend of each kind of device; called with weights, the device as the user wrote it, and the threads per forward pass. A
 new backend is a class with the methods of ``Backend``, and a row here."""
 
 
-def open_backend(weights: Weights, device: str = "auto", threads: int | None = None) -> Backend:
-    """The backend for a device: ONNX Runtime on ``cpu``, torch on ``cuda`` or ``cuda:N``.
-
-    ``auto`` takes CUDA where torch sees a device and the weights are not in 8-bit integers.
+def open_backend(weights: Weights, device: str = "auto", threads: int | None = None) -> Backend | TorchBackend:
+    """The backend for a device: ONNX Runtime on ``cpu``, torch on ``cuda`` or ``cuda:N``; ``detect.network.runners`` runs either.
 
     Raises:
         InputError: unknown device, or one that this installation cannot use.
     """
-    if device == "auto":
-        from detect.network.tensors import is_quantised
-
-        device = "cuda" if _cuda_is_there() and not is_quantised(weights) else "cpu"
+    device = resolved(weights, device)
     return BACKENDS[known_device(device).partition(":")[0]](weights, device, threads)
+
+
+def resolved(weights: Weights, device: str) -> str:
+    """A device in place of ``auto``: CUDA where torch sees a device and the weights are not in 8-bit integers."""
+    if device != "auto":
+        return device
+    from detect.network.tensors import is_quantised
+
+    return "cuda" if _cuda_is_there() and not is_quantised(weights) else "cpu"
 
 
 def known_device(device: str) -> str:
@@ -149,12 +137,6 @@ def known_device(device: str) -> str:
     if device != "auto" and (kind not in BACKENDS or (colon and (f"{kind}:N" not in numbered or not number.isdecimal()))):
         raise InputError(f"'{device}' is not one of {', '.join(['auto', *BACKENDS, *numbered])}")
     return device
-
-
-def _core(heads: Any, halo_px: int) -> Any:
-    """(…, H, W) without a margin on each side."""
-    height, width = heads.shape[-2:]
-    return heads[..., halo_px : height - halo_px, halo_px : width - halo_px]
 
 
 def normalisation(weights: Weights) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -1,7 +1,7 @@
 """Blocks as tasks on a Dask cluster: many machines, the same bytes.
 
-Each worker process opens the weights and the scene once, computes blocks with all its threads, and writes each block's file straight into
-the work folder, which all machines share. This process only learns that a block has ended, so its memory does not depend on the
+Each worker process opens the weights once, computes blocks with all its threads or its GPU, and writes each block's file straight into the
+work folder, which all machines share. This process only learns that a block has ended, so its memory does not depend on the
 size of the scene. If a worker dies, Dask gives its unfinished blocks to others.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,14 +19,21 @@ from typing import Any
 
 from detect.base.errors import InputError
 from detect.base.resources import resource_path
-from detect.network.backends import Backend, FlipAveraged, open_backend
+from detect.network.backends import known_device, resolved
 from detect.network.lattice import Block
-from detect.network.probabilities import compute_block
+from detect.network.probabilities import Runner, Threads, compute_block
+from detect.network.runners import open_runner
 from detect.network.weights import Weights, load_weights
 from detect.scene.scene import Scene, WorkGrid
 
 _TRIES = 2
+_BLOCKS_ON_GPU = (16, 256)
+"""Fewest and most blocks of a task on a GPU: some batches, so that reading and computing overlap."""
+_GPU = threading.Lock()
+"""The GPU of a worker process computes one task at a time, whatever threads the worker has."""
 _SECONDS_TO_CONNECT = 20
+_ANY_PORT = ":0"
+"""Of the dashboard: the usual one may be taken."""
 
 
 class DaskCluster:
@@ -39,7 +47,7 @@ class DaskCluster:
             weights: every worker must find the same weights under the same name or path.
             device: where each worker computes.
             tta: whether mirrored reads are averaged.
-            workers: number of processes of a ``local`` cluster, default one per core; ignored for other clusters.
+            workers: number of processes of a ``local`` cluster, default one per core, or one per GPU; ignored for other clusters.
 
         Raises:
             InputError: Dask is not installed, or nothing answers at the address.
@@ -48,17 +56,13 @@ class DaskCluster:
             import distributed
         except ImportError as cause:
             raise InputError("--dask: distributed is not installed; run: pip install 'detect-buildings[dask]'") from cause
+        self.kind = known_device(resolved(weights, device)).partition(":")[0]
         self._what = (_findable(weights), weights.sha256, device, tta)
         self._open = ExitStack()
         try:
             if address == "local":
                 address = self._open.enter_context(
-                    distributed.LocalCluster(
-                        n_workers=workers or os.cpu_count(),
-                        threads_per_worker=1,
-                        dashboard_address=":0",  # any free port: the usual one may be taken
-                        silence_logs=logging.ERROR,
-                    )
+                    _gpus_here(workers) if self.kind == "cuda" and ":" not in device else _processes_here(workers)
                 ).scheduler_address
             self._client = self._open.enter_context(distributed.Client(address, timeout=_SECONDS_TO_CONNECT))
             self._client.wait_for_workers(1, timeout=_SECONDS_TO_CONNECT)
@@ -77,31 +81,74 @@ class DaskCluster:
         """Disconnect; a local cluster is shut down."""
         self._open.close()
 
+    def rest(self) -> None:
+        """See ``detect.network.probabilities.Runner``: workers keep their memory for the next scene."""
+
     def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Generator[tuple[Block, Exception | None]]:
-        """See ``detect.network.probabilities.Runner``; the cluster has a few blocks per thread at a time."""
+        """See ``detect.network.probabilities.Runner``; the cluster has a few tasks per thread at a time."""
         from distributed import as_completed
 
         if Path(scene.path).exists():  # workers may run in another folder
             scene = replace(scene, path=str(Path(scene.path).resolve()))
         [shared] = self._client.scatter([(scene, grid, folder.resolve())], broadcast=True)
-        queue = iter(blocks)
-        flying: dict[str, Block] = {}
+        threads = sum(self._client.nthreads().values())
+        queue = iter(_shares(blocks, self.kind, threads))
+        flying: dict[str, list[Block]] = {}
 
-        def submit(block: Block) -> Any:
-            future = self._client.submit(_work, block, shared, *self._what, retries=_TRIES - 1, pure=False)
-            flying[future.key] = block
+        def submit(share: list[Block]) -> Any:
+            future = self._client.submit(_work, share, shared, *self._what, retries=_TRIES - 1, pure=False)
+            flying[future.key] = share
             return future
 
         ended = as_completed([])
-        for _, block in zip(range(2 * sum(self._client.nthreads().values())), queue, strict=False):
-            ended.add(submit(block))
+        for _, share in zip(range(2 * threads), queue, strict=False):
+            ended.add(submit(share))
         for future in ended:
-            block = flying.pop(future.key)
+            share = flying.pop(future.key)
             cause = future.exception()
+            errors = future.result() if cause is None else [cause] * len(share)
             future.release()
             if (following := next(queue, None)) is not None:
                 ended.add(submit(following))
-            yield block, cause
+            yield from zip(share, errors, strict=True)
+
+
+def _shares(blocks: list[Block], kind: str, threads: int) -> list[list[Block]]:
+    """The blocks of each task: one on a CPU, more on a GPU, but enough tasks for all workers."""
+    fewest, most = _BLOCKS_ON_GPU if kind == "cuda" else (1, 1)
+    size = max(fewest, min(most, len(blocks) // (4 * max(1, threads))))
+    return [blocks[i : i + size] for i in range(0, len(blocks), size)]
+
+
+def _processes_here(workers: int | None) -> Any:
+    """A cluster of processes on this machine, one per core."""
+    import distributed
+
+    return distributed.LocalCluster(
+        n_workers=workers or os.cpu_count(), threads_per_worker=1, dashboard_address=_ANY_PORT, silence_logs=logging.ERROR
+    )
+
+
+def _gpus_here(workers: int | None) -> Any:
+    """A cluster of processes on this machine, each of which sees one GPU."""
+    import distributed
+    import torch
+
+    environments = one_gpu_each(torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"))[:workers]
+    return distributed.SpecCluster(
+        workers={
+            i: {"cls": distributed.Nanny, "options": {"nthreads": 1, "env": env, "silence_logs": logging.ERROR}}
+            for i, env in enumerate(environments)
+        },
+        scheduler={"cls": distributed.Scheduler, "options": {"dashboard_address": _ANY_PORT}},
+        silence_logs=logging.ERROR,
+    )
+
+
+def one_gpu_each(count: int, visible: str | None) -> list[dict[str, str]]:
+    """The environment of a process for each of the GPUs that this process sees (``visible``: its own ``CUDA_VISIBLE_DEVICES``)."""
+    names = [name.strip() for name in visible.split(",")] if visible else [str(i) for i in range(count)]
+    return [{"CUDA_VISIBLE_DEVICES": name} for name in names[:count]]
 
 
 def _findable(weights: Weights) -> str:
@@ -110,18 +157,24 @@ def _findable(weights: Weights) -> str:
     return weights.name if file.parent == resource_path("weights").resolve() else str(file)
 
 
-def _work(block: Block, shared: tuple[Scene, WorkGrid, Path], *what: Any) -> None:
-    """Compute one block on a worker."""
+def _work(blocks: list[Block], shared: tuple[Scene, WorkGrid, Path], *what: Any) -> list[Exception | None]:
+    """Compute blocks on a worker; the error of each, or None. Dask tries them again if it raises."""
     scene, grid, folder = shared
-    with scene.reader(grid) as reader:
-        compute_block(block, reader, _backend(*what), folder)
+    runner = _runner(*what)
+    if isinstance(runner, Threads):
+        with scene.reader(grid) as reader:
+            for block in blocks:
+                compute_block(block, reader, runner.backend, folder)
+        return [None] * len(blocks)
+    with _GPU:
+        errors = {block.index: error for block, error in runner.run(blocks, scene, grid, folder)}
+    return [errors[block.index] for block in blocks]
 
 
 @lru_cache(maxsize=1)
-def _backend(path: str, sha256: str, device: str, tta: bool) -> Backend:
-    """The backend of a worker process, with one thread per pass: Dask runs as many blocks at a time as it has threads."""
+def _runner(path: str, sha256: str, device: str, tta: bool) -> Runner:
+    """What computes in a worker process; on a CPU with one thread per pass, as Dask runs as many blocks at a time as it has threads."""
     weights = load_weights(path)
     if weights.sha256 != sha256:
         raise InputError(f"weights {path}: this worker has others under that name; install the same everywhere")
-    backend = open_backend(weights, device, 1)
-    return FlipAveraged(backend) if tta else backend
+    return open_runner(weights, device, threads=1, tta=tta)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
@@ -47,10 +48,16 @@ def calibrated(temperature: float) -> NDArray[np.uint8]:
 
 
 class Runner(Protocol):
-    """Computes blocks and stores each in its file: threads of this process (``Threads``), or a cluster (``detect.network.cluster``)."""
+    """Computes blocks and stores each in its file: ``Threads``, a GPU (``detect.network.pipeline``), or a cluster (``.cluster``)."""
+
+    kind: str
+    """Kind of device, ``cpu`` or ``cuda``: blocks of different kinds differ in the last digits, so they are not mixed."""
 
     def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Generator[tuple[Block, Exception | None]]:
         """Blocks as they end, in any order, each with its error or None."""
+
+    def rest(self) -> None:
+        """Give back memory until the next scene."""
 
 
 @dataclass
@@ -142,19 +149,21 @@ def predict_probabilities(
         InputError: the scene is damaged; the folder is removed.
     """
     blocks = lattice.blocks(grid.size_hw, block_px)
-    _claim(folder, run_key, block_px)
+    _claim(folder, {"run_key": run_key, "block_px": block_px, "kind": runner.kind})
     ledger = Ledger(blocks=len(blocks))
     report = progress or (lambda stage, done, total: None)
     waiting = [b for b in blocks if not _file(folder, b).exists()]
     ledger.resumed = ledger.done = len(blocks) - len(waiting)
     report("network", ledger.done, len(blocks))
     damaged: InputError | None = None
-    with closing(runner.run(waiting, scene, grid, folder)) as ended:
+    with closing(runner.run(waiting, scene, grid, folder)) as ended, _HeadsFile(blocks, scene, grid, folder) as heads:
+        heads.have({b.index for b in blocks} - {b.index for b in waiting})
         for block, error in ended:
             if isinstance(error, InputError):
                 damaged = error
                 break
             ledger.note(block, error)
+            heads.have({block.index})
             report("network", ledger.done + len(ledger.failed), len(blocks))
     if damaged is not None:  # no second run can read the scene
         shutil.rmtree(folder, ignore_errors=True)
@@ -162,8 +171,8 @@ def predict_probabilities(
     ledger.failed.sort(key=lambda f: f["index"])
     for part in (folder / "blocks").glob(".*.part.npy"):  # left by a run or a worker that was killed
         part.unlink(missing_ok=True)
-    path, ledger.skipped_nodata = _assemble(blocks, scene, grid, folder)
-    return Probabilities(path, ledger)
+    ledger.skipped_nodata = heads.empty
+    return Probabilities(heads.path, ledger)
 
 
 def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArray[np.uint8]:
@@ -207,6 +216,11 @@ class Threads:
     backend: Backend
     workers: int = 1
     """Number of threads; one more block than this is in progress."""
+    kind: str = "cpu"
+
+    def rest(self) -> None:
+        """See ``Runner.rest``."""
+        self.backend.rest()
 
     def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Generator[tuple[Block, Exception | None]]:
         """See ``Runner.run``; each block is tried twice."""
@@ -238,7 +252,11 @@ class Threads:
 
 def compute_block(block: Block, reader: SceneReader, backend: Backend, folder: Path) -> None:
     """One block from the scene to its file, which appears whole or not at all."""
-    heads = predict_block(reader, backend, block)
+    store_block(block, predict_block(reader, backend, block), folder)
+
+
+def store_block(block: Block, heads: NDArray[np.uint8], folder: Path) -> None:
+    """Write the heads (5, H, W) of a block, or (5, 0, 0), to its file, which appears whole or not at all."""
     # Two machines may compute a block at the same time if the first was believed lost; each writes its own file.
     with whole_file(_file(folder, block)) as aside:
         np.save(aside, heads)
@@ -248,10 +266,9 @@ def _file(folder: Path, block: Block) -> Path:
     return folder / "blocks" / f"{block.index:07d}.npy"
 
 
-def _claim(folder: Path, run_key: str, block_px: int) -> None:
-    """Take over the folder: blocks of another run or block size are removed."""
+def _claim(folder: Path, mine: dict[str, Any]) -> None:
+    """Take over the folder: blocks of another run, block size or kind of device are removed."""
     note = folder / _NOTE
-    mine = {"run_key": run_key, "block_px": block_px}
     if folder.exists() and _owner(folder) != mine:
         shutil.rmtree(folder)
     (folder / "blocks").mkdir(parents=True, exist_ok=True)
@@ -274,25 +291,53 @@ def drop_blocks(folder: Path, run_key: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _assemble(blocks: tuple[Block, ...], scene: Scene, grid: WorkGrid, folder: Path) -> tuple[Path, int]:
-    """Write all blocks to one GeoTIFF, without missing and empty ones, which read as no data; its path, and the empty blocks."""
-    path, aside, empty = folder / "heads.tif", folder / "heads.part.tif", 0
-    profile = {
-        "driver": "GTiff", "dtype": "uint8", "count": len(HEADS), "height": grid.size_hw[0], "width": grid.size_hw[1],
-        "crs": scene.crs, "transform": grid.transform, "nodata": NO_DATA, "tiled": True, "blockxsize": 256, "blockysize": 256,
-        "compress": "zstd", "zstd_level": 1, "predictor": 1, "interleave": "band", "bigtiff": "if_safer",
-        "sparse_ok": True,
-    }  # fmt: skip
-    with rasterio.open(aside, "w", **profile) as target:
-        for block in blocks:
-            file = _file(folder, block)
-            if not file.exists():
-                continue
-            heads = np.load(file, allow_pickle=False)
-            if not heads.size:
-                empty += 1
-                continue
-            window = Window(block.span.col0, block.span.row0, block.span.width, block.span.height)
-            target.write(heads, window=window)
-    aside.replace(path)
-    return path, empty
+class _HeadsFile:
+    """One GeoTIFF of all blocks, which a thread writes in their order while others are computed; use as a context manager.
+
+    Missing and empty blocks are not stored, and read as no data. The file appears when the context ends without an error.
+    """
+
+    def __init__(self, blocks: tuple[Block, ...], scene: Scene, grid: WorkGrid, folder: Path) -> None:
+        """Take all blocks of a scene; their files lie in the folder when ``have`` names them, unless they failed."""
+        self.path, self.empty = folder / "heads.tif", 0
+        self._folder, self._aside, self._rest, self._had = folder, folder / "heads.part.tif", deque(blocks), set[int]()
+        self._profile = {
+            "driver": "GTiff", "dtype": "uint8", "count": len(HEADS), "height": grid.size_hw[0], "width": grid.size_hw[1],
+            "crs": scene.crs, "transform": grid.transform, "nodata": NO_DATA, "tiled": True, "blockxsize": 256, "blockysize": 256,
+            "compress": "zstd", "zstd_level": 1, "predictor": 1, "interleave": "band", "bigtiff": "if_safer",
+            "sparse_ok": True, "num_threads": "all_cpus",
+        }  # fmt: skip
+        self._futures: list[Future[None]] = []
+
+    def __enter__(self) -> _HeadsFile:
+        """The file itself, open."""
+        self._target, self._thread = rasterio.open(self._aside, "w", **self._profile), ThreadPoolExecutor(1)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write the rest, or stop where an error ended the context."""
+        self._thread.shutdown(cancel_futures=kind is not None)
+        self._target.close()
+        if kind is None:
+            for future in self._futures:
+                future.result()
+            self._aside.replace(self.path)
+
+    def have(self, indices: set[int]) -> None:
+        """These blocks have ended; those that follow on what is written are written."""
+        self._had |= indices
+        while self._rest and self._rest[0].index in self._had:
+            block = self._rest.popleft()
+            self._had.discard(block.index)
+            self._futures.append(self._thread.submit(self._write, block))
+
+    def _write(self, block: Block) -> None:
+        file = _file(self._folder, block)
+        if not file.exists():
+            return
+        heads = np.load(file, allow_pickle=False)
+        if not heads.size:
+            self.empty += 1
+            return
+        window = Window(block.span.col0, block.span.row0, block.span.width, block.span.height)
+        self._target.write(heads, window=window)

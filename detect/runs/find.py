@@ -19,7 +19,7 @@ from detect.buildings.footprints import RawBuilding, Reading, extract_buildings
 from detect.buildings.instances import find_groups
 from detect.buildings.table import building_table
 from detect.buildings.thresholds import instance_params
-from detect.network.probabilities import Probabilities, Threads, calibrated, predict_probabilities
+from detect.network.probabilities import Probabilities, calibrated, predict_probabilities
 from detect.network.stage_head import open_stage_head
 from detect.results.picture import read_whole
 from detect.results.rasters import forget
@@ -60,13 +60,13 @@ def find(scene: Scene, job: Job) -> Found:
         scene,
         grid,
         job.weights.lattice,
-        job.cluster or Threads(job.backend, job.threads),
+        job.runner,
         work,
         run_key=job.key(scene, []),  # other scenes do not change what the network reads
         block_px=job.options.block_px,
         progress=job.report(scene),
     )
-    job.backend.rest()  # the next steps need the memory
+    job.runner.rest()  # the next steps need the memory
     trim()
     network_s = time.monotonic() - began_s
     with warnings.catch_warnings(), ThreadPoolExecutor(1) as aside:

@@ -1,10 +1,9 @@
-"""What all scenes of one call of predict share: weights, backend, output folder."""
+"""What all scenes of one call of predict share: weights, what computes with them, output folder."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -15,9 +14,9 @@ from detect.base.files import sha256_of_parts
 from detect.base.resources import package_version
 from detect.census.plots import read_plots
 from detect.census.profiles import StructureProfile, load_profile
-from detect.network.backends import Backend, FlipAveraged, open_backend
 from detect.network.cluster import DaskCluster
 from detect.network.probabilities import Runner
+from detect.network.runners import open_runner
 from detect.network.weights import Weights, load_weights
 from detect.results.folder import ResultFolder
 from detect.results.remote import RemoteFolder, is_remote
@@ -36,10 +35,8 @@ class Job:
     """Where results are copied to."""
     weights: Weights
     profile: StructureProfile
-    backend: Backend
-    threads: int
-    """Blocks computed at a time."""
-    cluster: Runner | None
+    runner: Runner
+    """Computes blocks."""
 
     def folder(self, scene: Scene) -> ResultFolder:
         """Where the result of a scene goes."""
@@ -89,19 +86,16 @@ def open_job(out: str | Path, options: PredictOptions) -> Iterator[Job]:
         raise InputError(f"--out {local}: is a file; give a folder")
     if options.sites is not None:
         read_plots(options.sites)  # a wrong file is an error of the call, not of each scene
-    cores = os.cpu_count() or 1
-    threads = options.workers or min(2, cores)
     with ExitStack() as cluster:
-        backend = open_backend(weights, options.device, max(1, cores // threads))
         yield Job(
             options=options,
             out=local,
             remote=remote,
             weights=weights,
             profile=load_profile(options.structure),
-            backend=FlipAveraged(backend) if options.tta else backend,
-            threads=threads,
-            cluster=None if options.dask is None else cluster.enter_context(_cluster(options.dask, weights, options)),
+            runner=open_runner(weights, options.device, workers=options.workers, tta=options.tta)
+            if options.dask is None
+            else cluster.enter_context(_cluster(options.dask, weights, options)),
         )
 
 

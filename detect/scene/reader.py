@@ -29,7 +29,7 @@ from detect.base.errors import DetectError, InputError, said
 from detect.base.grid import Span
 from detect.scene.marks import Marks
 from detect.scene.overlays import SUFFIXES, overlay_of
-from detect.scene.resample import AREA_ONLY, axis_weights, reflect, resample, resampled_ones
+from detect.scene.resample import AREA_ONLY, Taps, axis_weights, reflect, resample, resampled_ones, smooth_taps
 from detect.scene.stretch import FILL, stretched
 
 if TYPE_CHECKING:
@@ -79,6 +79,27 @@ class SceneReader:
             values = reflect(values, margins)
             valid = np.pad(valid, margins)
         return values, valid
+
+    def unresampled(self, span: Span) -> tuple[NDArray[np.uint8], Taps, Taps] | None:
+        """The stored pixels (3, h, w) under a span of the work grid, and the taps of its rows and columns, for a device that resamples.
+
+        Resampled and stretched they are what ``read`` gives, but for rounding. None where ``read`` has to be used: some pixel was not
+        observed, or the scene is not of 8 bits, or it is reduced so much that its pixels are better averaged here.
+        """
+        if self._scene.dtype != "uint8" or max(self._grid.scale_rc) >= AREA_ONLY:
+            return None
+        rows, cols = (
+            smooth_taps(start, stop, self._grid.scale_rc[axis], self._scene.size_hw[axis], self._grid.size_hw[axis])
+            for axis, (start, stop) in enumerate(((span.row0, span.row1), (span.col0, span.col1)))
+        )
+        window = Window(cols.first, rows.first, cols.count, rows.count)
+        values, valid = read_native(self._dataset, self._scene.bands, window, self._scene.marks)
+        return (values.astype(np.uint8, copy=False), rows, cols) if valid.all() else None
+
+    @property
+    def stretch_of_native(self) -> NDArray[np.float32]:
+        """(7,) for each band the value that becomes 0, for each the range from there to 1, and gamma."""
+        return np.concatenate([self._lo.ravel(), self._range.ravel(), [self._scene.gamma]]).astype(np.float32)
 
     def is_unstored(self, span: Span) -> bool:
         """Whether a sparse GeoTIFF stores no block under a span of the work grid, so that all of it has no data; nothing is read.
