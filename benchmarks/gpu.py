@@ -33,7 +33,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 CHILD = "--child"
-_FAKE_TILE = {"core_px": 64, "halo_px": 64, "stride_px": 32}
+_FAKE_TILE = {"core_px": 128, "halo_px": 64, "stride_px": 32}
 Report = dict[str, Any]
 
 
@@ -127,7 +127,7 @@ def draw(folder: str, fake: bool, megapixels: dict[str, float], **_: Any) -> Rep
 
     from detect.simulate import simulate_compounds
 
-    target, gsd_m = Path(folder), 0.6 if fake else 0.3
+    target, gsd_m = Path(folder), 0.3
     rows: Any = {"dormitories": 3, "margin_m": 5.0} if fake else {"compounds": 4}
     (drawn,), _truth = simulate_compounds(target / "drawn", seed=1, preset="rows", gsd_m=gsd_m, **rows)
     with rasterio.open(drawn) as source:
@@ -164,7 +164,7 @@ def network(fake: bool, folder: str, **_: Any) -> Report:
 
     weights = load_weights(_weights(fake, folder))
     trained: Any = load_network(weights)
-    backend = TorchBackend(weights, "cpu" if fake else "cuda", batch=2 if fake else 8)
+    backend = TorchBackend(weights, "cpu" if fake else "cuda", batch=1 if fake else 8)
     rate = _Rate(fake, backend.core_px, backend.batch)
     images = torch.rand(backend.batch, 3, backend.input_px, backend.input_px)
     found: Report = {}

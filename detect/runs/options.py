@@ -48,7 +48,12 @@ class PredictOptions(Options):
     device: str = field(default="auto", metadata=flag("--device", "default: auto", "auto|cpu|cuda|cuda:N", _device))
     workers: int | None = field(
         default=None,
-        metadata=flag("--workers", "blocks computed at a time (default: 2); with a GPU, threads that read (default: one per core)", "N", checks.whole_number),
+        metadata=flag(
+            "--workers",
+            "blocks computed at a time (default: 2); with a GPU, threads that read (default: one per core)",
+            "N",
+            checks.whole_number,
+        ),
     )
     dask: str | None = field(
         default=None,
@@ -240,7 +245,12 @@ class AdaptOptions(Options):
     device: str = field(default="auto", metadata=flag("--device", "default: auto", "auto|cpu|cuda|cuda:N", _device))
     workers: int | None = field(
         default=None,
-        metadata=flag("--workers", "blocks computed at a time (default: 2); with a GPU, threads that read (default: one per core)", "N", checks.whole_number),
+        metadata=flag(
+            "--workers",
+            "blocks computed at a time (default: 2); with a GPU, threads that read (default: one per core)",
+            "N",
+            checks.whole_number,
+        ),
     )
     overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace an adapted result that is there"))
     progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))
