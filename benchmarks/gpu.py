@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,11 +173,11 @@ def network(fake: bool, folder: str, **_: Any) -> Report:
         {"float32": torch.float32} if fake else {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
     )
     for name, dtype in dtypes.items():
-        placed = {"dtype": dtype, "device": backend.device, "memory_format": torch.channels_last}
+        placed: Any = {"dtype": dtype, "device": backend.device, "memory_format": torch.channels_last}
         batch = images.to(**placed)
         plain, core = trained.network.to(**placed), core_network(weights).to(**placed)
-        found[f"trained, {name}"] = rate(lambda plain=plain, batch=batch: plain(batch))
-        found[f"folded, halo dropped, {name}"] = rate(lambda core=core, batch=batch: core(batch))
+        found[f"trained, {name}"] = rate(partial(plain, batch))
+        found[f"folded, halo dropped, {name}"] = rate(partial(core, batch))
         if not fake:
             found[f"… as a CUDA graph, {name}"] = rate(_graphed(core, batch))
     staged = [t.to(backend.device) for t in backend._staged([_noise(backend)] * backend.batch, backend.native_px((1.0, 1.0)))]
@@ -200,14 +201,14 @@ def compiled(fake: bool, folder: str, **_: Any) -> Report:
     side, rate = lattice.core_px + 2 * lattice.halo_px, _Rate(fake, lattice.core_px, batch)
     found: Report = {}
     for name, plain in (("trained", trained.network), ("folded, halo dropped", core_network(weights))):
-        placed = {"dtype": torch.bfloat16, "device": "cuda", "memory_format": torch.channels_last}
+        placed: Any = {"dtype": torch.bfloat16, "device": "cuda", "memory_format": torch.channels_last}
         ready, images = plain.to(**placed), torch.rand(batch, 3, side, side).to(**placed)
         fast: Any = torch.compile(ready)
         began_s = time.monotonic()
         with torch.inference_mode():
             fast(images)
         found[f"{name}, compiling, s"] = round(time.monotonic() - began_s, 1)
-        found[f"{name}, compiled"] = rate(lambda fast=fast, images=images: fast(images))
+        found[f"{name}, compiled"] = rate(partial(fast, images))
     return found
 
 
@@ -229,7 +230,8 @@ def predict(folder: str, fake: bool, scene: str, out: str, workers: int | None, 
     opening_s, began_s = time.monotonic() - began_s, time.monotonic()
     with _faked(fake):
         scenes = [large] if fake else [target / "small.tif", large]
-        *_, result = detect.predict(scenes, target / out, device="cuda", weights=_weights(fake, folder), workers=workers)
+        results: Any = detect.predict(scenes, target / out, device="cuda", weights=_weights(fake, folder), workers=workers)
+    result = results[-1]
     all_s = time.monotonic() - began_s
     log.removeHandler(handler)
     timings = result.summary["timings_s"]
@@ -368,6 +370,7 @@ def _print(report: Report) -> None:
 
 
 if __name__ == "__main__":
+    sys.path.append(str(HERE.parent))  # PYTHONPATH, which names the checkout of a step, comes first
     if sys.argv[1:2] == [CHILD]:
         print(json.dumps(STEPS[sys.argv[2]](**json.loads(sys.argv[3]))))
         raise SystemExit(0)

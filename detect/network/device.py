@@ -86,15 +86,16 @@ class TorchBackend:
         """Side of the square of a tile that it answers for."""
         self.input_px = self.core_px + 2 * weights.lattice.halo_px
         """Side of a tile's input, pixels of the work grid."""
-        network = core_network(weights).to(self.device, self._dtype, memory_format=torch.channels_last)
-        self._network: Any = network.eval().requires_grad_(False)
+        network: Any = core_network(weights).eval().requires_grad_(False)
+        self._network = network.to(self.device, self._dtype, memory_format=torch.channels_last)
         chosen = weights.card.normalisation
         self._mean, self._sd = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (chosen.mean, chosen.std))
         self._flips: Sequence[tuple[int, ...]] = _FLIPS[:1]
         self._graphs: dict[tuple[int, int, int], _Graph] = {}
         self._halved = False
         torch.backends.cudnn.deterministic = True
-        self._up, self._work, self._down = (torch.cuda.Stream(self.device) if self._cuda else None for _ in range(3))
+        streams: list[Any] = [torch.cuda.Stream(self.device) if self._cuda else None for _ in range(3)]
+        self._up, self._work, self._down = streams
 
     def average_flips(self) -> None:
         """Average the answers for tiles mirrored in no, either and both directions (test-time augmentation) from now on."""
@@ -189,7 +190,6 @@ class TorchBackend:
             self._graphs[key] = _Graph(self._computed, [tensor.to(self.device) for tensor in staged])
         with torch.cuda.stream(self._up):
             there = [tensor.to(self.device, non_blocking=True) for tensor in staged]
-        assert self._work is not None and self._down is not None
         self._work.wait_stream(self._up)
         with torch.cuda.stream(self._work):
             answers = self._graphs[key](there) if graph else self._computed(*there)

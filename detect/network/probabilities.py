@@ -50,8 +50,9 @@ def calibrated(temperature: float) -> NDArray[np.uint8]:
 class Runner(Protocol):
     """Computes blocks and stores each in its file: ``Threads``, a GPU (``detect.network.pipeline``), or a cluster (``.cluster``)."""
 
-    kind: str
-    """Kind of device, ``cpu`` or ``cuda``: blocks of different kinds differ in the last digits, so they are not mixed."""
+    @property
+    def kind(self) -> str:
+        """Kind of device, ``cpu`` or ``cuda``: blocks of different kinds differ in the last digits, so they are not mixed."""
 
     def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Generator[tuple[Block, Exception | None]]:
         """Blocks as they end, in any order, each with its error or None."""

@@ -135,7 +135,7 @@ def _formats() -> Iterator[Finding]:
 
 def _weights() -> Iterator[Finding]:
     """Each shipped pair is whole, and the default one computes a tile."""
-    from detect.network.backends import open_backend
+    from detect.network.backends import OnnxBackend
     from detect.network.weights import load_weights
 
     for card in sorted(resource_path("weights").glob("*.json")):
@@ -147,7 +147,7 @@ def _weights() -> Iterator[Finding]:
         yield Finding(f"weights {weights.name}", f"whole, {weights.gsd_m:g} m per pixel")
     weights = load_weights()
     size = 2 * weights.lattice.halo_px + 128
-    backend = open_backend(weights, "cpu", 1)
+    backend = OnnxBackend(weights, 1)
     backend.predict(np.full((3, size, size), 0.5, np.float32))
     began_s = time.monotonic()
     found = backend.predict(np.full((3, size, size), 0.5, np.float32))
