@@ -101,14 +101,15 @@ def _run(step: Step, fake: bool, ends_s: float) -> Report:
             if done.returncode:
                 raise RuntimeError((done.stderr.strip().splitlines() or ["no word"])[-1])
             found = json.loads(done.stdout.strip().splitlines()[-1])
-    except subprocess.TimeoutExpired:
-        found = {"error": "cut off: the time was up"}
+    except subprocess.TimeoutExpired as late:
+        lines = (late.stdout or b"").decode().strip().splitlines()
+        found = (json.loads(lines[-1]) if lines else {}) | {"error": "cut off: the time was up"}
     except Exception as error:  # the other steps still say something
         found = {"error": f"{type(error).__name__}: {error}"[:300]}
     return {**found, "seconds": round(time.monotonic() - began_s, 2)}
 
 
-# The steps. Each prints nothing and returns numbers.
+# The steps. Each returns numbers, and may print the first of them in case that it is cut off.
 
 
 def machine(**_: Any) -> Report:
@@ -209,6 +210,7 @@ def compiled(fake: bool, folder: str, **_: Any) -> Report:
             fast(images)
         found[f"{name}, compiling, s"] = round(time.monotonic() - began_s, 1)
         found[f"{name}, compiled"] = rate(partial(fast, images))
+        print(json.dumps(found), flush=True)
     return found
 
 
@@ -277,7 +279,7 @@ class _Rate:
             for _ in range(1 if self.fake else 5):
                 once()
             began_s, passes = settled(), 0
-            while passes < 1 or (settled() - began_s < 2 and not self.fake):
+            while passes < 1 or (settled() - began_s < 1 and not self.fake):
                 for _ in range(1 if self.fake else 10):
                     once()
                     passes += 1
@@ -285,9 +287,12 @@ class _Rate:
 
 
 def _graphed(network: Any, batch: Any) -> Callable[[], Any]:
+    import torch
+
     from detect.network.device import _Graph
 
-    graph = _Graph(lambda image: (network(image),), [batch.clone()])
+    with torch.inference_mode():
+        graph = _Graph(lambda image: (network(image),), [batch.clone()])
     return lambda: graph([batch])
 
 

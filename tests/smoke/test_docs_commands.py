@@ -43,6 +43,7 @@ NOT_RUN = {
     "make demo": "downloads a scene",
     "make test": "is what runs this",
     "pip install *": "downloads packages",
+    "detect predict * --device cuda": "needs a GPU; tests/unit/network/test_pipeline.py has one on the CPU",
     "detect predict --stac *": "needs a STAC API; tests/smoke/test_web.py runs one",
     "detect predict Esri.WorldImagery *": "reads tiles from the internet; tests/unit/scene/tiles has what it does",
 }
