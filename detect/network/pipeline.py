@@ -30,6 +30,8 @@ from detect.scene.reader import SceneReader
 from detect.scene.resample import no_taps
 from detect.scene.scene import Scene, WorkGrid
 
+MOST_READERS = 16
+"""So many decode a thousand tiles a second, more than a GPU computes."""
 _RUN = 4
 """Neighbouring tiles that one thread reads after another: GDAL keeps what they share."""
 _FLYING = 2
@@ -103,8 +105,8 @@ class Pipeline:
     kind = "cuda"
 
     def __init__(self, backend: TorchBackend, readers: int | None = None) -> None:
-        """Take a backend that nothing else uses; ``readers``: threads that read, default one per core."""
-        self._backend, self._readers = backend, readers or os.cpu_count() or 1
+        """Take a backend that nothing else uses; ``readers``: threads that read, default one per core, at most ``MOST_READERS``."""
+        self._backend, self._readers = backend, readers or min(os.cpu_count() or 1, MOST_READERS)
         self.waited_s: dict[str, float] = {}
         """How long the last run waited for readers, device and disk: what holds it back."""
 

@@ -17,8 +17,8 @@ def open_runner(
     Args:
         weights: what to load.
         device: see ``open_backend``.
-        workers: on a CPU, blocks computed at a time (default 2), which share the cores; with a GPU, threads that read (default: one per
-            core).
+        workers: on a CPU, blocks computed at a time (default 2), which share the cores; with a GPU, threads that read, see
+            ``Pipeline``.
         threads: on a CPU, threads of one forward pass (default: the cores, divided among the workers).
         tta: whether answers for mirrored tiles are averaged.
 

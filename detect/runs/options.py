@@ -50,7 +50,7 @@ class PredictOptions(Options):
         default=None,
         metadata=flag(
             "--workers",
-            "blocks computed at a time (default: 2); with a GPU, threads that read (default: one per core)",
+            "blocks computed at a time (default: 2); with a GPU, threads that read (default: one per core, at most 16)",
             "N",
             checks.whole_number,
         ),
@@ -247,7 +247,7 @@ class AdaptOptions(Options):
         default=None,
         metadata=flag(
             "--workers",
-            "blocks computed at a time (default: 2); with a GPU, threads that read (default: one per core)",
+            "blocks computed at a time (default: 2); with a GPU, threads that read (default: one per core, at most 16)",
             "N",
             checks.whole_number,
         ),

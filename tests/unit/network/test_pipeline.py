@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import geopandas as gpd
 import numpy as np
@@ -188,6 +190,59 @@ def test_averaging_flips_is_done_on_the_device(write_scene: WriteScene, tmp_path
     left, right = (np.roll(plain, by, axis=2)[:, :, 40:110] for by in (1, -1))
     assert np.abs(found[:, :, 40:110] - (left + right) / 2).max() <= 1
     assert toy.passes == 4 * 4
+
+
+@pytest.mark.parametrize("graph_from", [1, 99])
+def test_streams_and_a_graph_change_no_byte(
+    write_scene: WriteScene, tmp_path: Path, fake: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch, graph_from: int
+) -> None:
+    """What a real GPU runs, with stand-ins for streams, events, page-locked memory and CUDA graphs."""
+    path, plain, replays = write_scene(draw()), fake(), 0
+    expected = heads_of(run(path, tmp_path / "plain", plain))
+    computed, empty = TorchBackend._computed, torch.empty
+    capturing: list[Graph] = []
+
+    class Graph:
+        """Computes again into the tensors that it gave when it was captured."""
+
+        recorded: tuple[Any, ...]
+
+        def replay(self) -> None:
+            nonlocal replays
+            replays += 1
+            backend, inputs, outputs = self.recorded
+            with torch.inference_mode():
+                for old, new in zip(outputs, computed(backend, *inputs), strict=True):
+                    old.copy_(new)
+
+    @contextmanager
+    def capture(graph: Graph) -> Iterator[None]:
+        capturing.append(graph)
+        yield
+        capturing.pop()
+
+    def recorded(self: TorchBackend, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = computed(self, *inputs)
+        for graph in capturing:
+            graph.recorded = (self, inputs, outputs)
+        return outputs
+
+    stand_ins: dict[str, Any] = {
+        "Stream": MagicMock, "Event": MagicMock, "current_stream": MagicMock(), "stream": lambda _: nullcontext(),
+        "device": lambda _: nullcontext(), "CUDAGraph": Graph, "graph": capture,
+    }  # fmt: skip
+    for name, value in stand_ins.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch, "empty", lambda *args, pin_memory=False, **options: empty(*args, **options))
+    monkeypatch.setattr(TorchBackend, "_computed", recorded)
+    monkeypatch.setattr(pipeline, "GRAPH_FROM_TILES", graph_from)
+    gpu = fake()
+    backend = gpu._backend
+    backend._cuda, backend._up, backend._work, backend._down = True, MagicMock(), MagicMock(), MagicMock()
+    np.testing.assert_array_equal(heads_of(run(path, tmp_path / "gpu", gpu)), expected)
+    assert replays == (4 if graph_from == 1 else 0)
+    assert backend._work.wait_stream.call_args_list == [((backend._up,),)] * 4
+    assert backend._down.wait_stream.call_args_list == [((backend._work,),)] * 4
 
 
 def test_a_device_that_fails_ends_in_one_line_and_keeps_finished_blocks(
