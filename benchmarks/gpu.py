@@ -78,6 +78,7 @@ def _steps(options: argparse.Namespace, folder: Path) -> list[tuple[str, Step]]:
     steps = [
         ("machine", Step("machine", shared)),
         ("draw", Step("draw", shared | {"megapixels": sizes})),
+        ("processor", Step("processor", shared)),
         ("network", Step("network", shared)),
         ("predict", Step("predict", shared | {"scene": "large", "out": "now"})),
     ]
@@ -155,6 +156,51 @@ def draw(folder: str, fake: bool, megapixels: dict[str, float], **_: Any) -> Rep
     return {"megapixels": sizes}
 
 
+def processor(fake: bool, folder: str, **_: Any) -> Report:
+    """What is left for the processor, milliseconds of one core for a whole tile.
+
+    A picture stands in for probabilities, which compress better.
+    """
+    import numpy as np
+
+    from detect.network.device import TorchBackend
+    from detect.network.pipeline import _Open, _store, read_tile
+    from detect.network.probabilities import _HeadsFile
+    from detect.network.weights import load_weights
+    from detect.scene.scene import open_scene
+
+    weights = load_weights(_weights(fake, folder))
+    backend = TorchBackend(weights, "cpu")
+    scene = open_scene(Path(folder) / ("large.tif" if fake else "small.tif"))
+    grid = scene.work_grid(weights.read_gsd_m(scene.gsd_m))
+    blocks = weights.lattice.blocks(grid.size_hw, backend.core_px)
+    whole = [b for b in blocks if b.span.size_hw == (backend.core_px,) * 2][: backend.batch]
+    spent: Report = {}
+
+    def timed(what: str, work: Callable[[], Any], clock: Callable[[], float] = time.thread_time) -> Any:
+        began_s = clock()
+        done = work()
+        spent[f"{what}, ms"] = round((clock() - began_s) * 1e3 / len(whole), 2)
+        return done
+
+    with scene.reader(grid) as reader:
+        reads: Any = timed("read and decode", lambda: [read_tile(reader, b.tiles[0], backend.input_px) for b in whole])
+        timed("read, decode and resample, as for a CPU", lambda: [reader.read(b.tiles[0].input) for b in whole])
+    timed("fill a batch", lambda: backend._staged([read.input for read in reads], backend.native_px(grid.scale_rc)))
+    pixels = [read.input.pixels[0, : backend.core_px, : backend.core_px] for read in reads]
+    opened = [_Open(b, 0, [(b.tiles[0], np.stack([one] * 5), None)]) for b, one in zip(whole, pixels, strict=True)]
+    work = Path(folder) / "work"
+    (work / "blocks").mkdir(parents=True)
+    timed("store a block", lambda: list(map(_store, opened, [work] * len(opened))))
+
+    def heads() -> None:
+        with _HeadsFile(tuple(whole), scene, grid, work) as file:
+            file.have({b.index for b in whole})
+
+    timed("write heads.tif, all threads", heads, time.process_time)
+    return spent
+
+
 def network(fake: bool, folder: str, **_: Any) -> Report:
     """Rates of the network in batches that lie on the device."""
     import torch
@@ -171,7 +217,7 @@ def network(fake: bool, folder: str, **_: Any) -> Report:
     images = torch.rand(backend.batch, 3, backend.input_px, backend.input_px)
     found: Report = {}
     dtypes = (
-        {"float32": torch.float32} if fake else {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+        {"float32": torch.float32} if fake else {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
     )
     for name, dtype in dtypes.items():
         placed: Any = {"dtype": dtype, "device": backend.device, "memory_format": torch.channels_last}
@@ -202,7 +248,7 @@ def compiled(fake: bool, folder: str, **_: Any) -> Report:
     side, rate = lattice.core_px + 2 * lattice.halo_px, _Rate(fake, lattice.core_px, batch)
     found: Report = {}
     for name, plain in (("trained", trained.network), ("folded, halo dropped", core_network(weights))):
-        placed: Any = {"dtype": torch.bfloat16, "device": "cuda", "memory_format": torch.channels_last}
+        placed: Any = {"dtype": torch.float16, "device": "cuda", "memory_format": torch.channels_last}
         ready, images = plain.to(**placed), torch.rand(batch, 3, side, side).to(**placed)
         fast: Any = torch.compile(ready)
         began_s = time.monotonic()
@@ -253,7 +299,7 @@ def predict(folder: str, fake: bool, scene: str, out: str, workers: int | None, 
     }
 
 
-STEPS: dict[str, Callable[..., Report]] = {f.__name__: f for f in (machine, draw, network, compiled, predict)}
+STEPS: dict[str, Callable[..., Report]] = {f.__name__: f for f in (machine, draw, processor, network, compiled, predict)}
 
 
 # Parts of steps.

@@ -341,14 +341,25 @@ def test_a_run_says_what_it_waited_for(
     assert "15 tiles; waited" in record.getMessage() and "for reading" in record.getMessage()
 
 
-def test_the_network_in_bfloat16_finds_what_it_finds_in_float32(tmp_path: Path) -> None:
+def in_halves(network: nn.Module) -> None:
+    """Round weights and the results of all layers to float16, as a GPU does that sums in float32; a CPU is slow in float16."""
+    for parameter in network.parameters():
+        parameter.data = parameter.data.half().float()
+    network.register_forward_pre_hook(lambda module, given: (given[0].half().float(),))
+    for module in network.modules():
+        if not list(module.children()):
+            module.register_forward_hook(lambda module, given, result: result.half().float())
+
+
+def test_the_network_in_float16_finds_what_it_finds_in_float32(tmp_path: Path) -> None:
     (path,), truth = simulate_compounds(tmp_path / "drawn", seed=2, preset="rows", gsd_m=0.5, dormitories=6)
     weights = weights_of(Lattice(core_px=256, halo_px=64, stride_px=32))
     grid = open_scene(path).work_grid(0.5)
-    gpu = Pipeline(TorchBackend(weights, "cpu", dtype=torch.bfloat16, batch=2), 1)
+    backend = TorchBackend(weights, "cpu", batch=2)
+    in_halves(backend._network)
     ours, theirs = (
         heads_of(run(path, tmp_path / name, runner, lattice=weights.lattice), grid.size_hw)
-        for name, runner in (("gpu", gpu), ("cpu", Threads(OnnxBackend(weights))))
+        for name, runner in (("gpu", Pipeline(backend, 1)), ("cpu", Threads(OnnxBackend(weights))))
     )
     threshold = weights.card.thresholds.footprint * TOP
     drawn = gpd.read_file(truth, layer="buildings").geometry
@@ -357,4 +368,4 @@ def test_the_network_in_bfloat16_finds_what_it_finds_in_float32(tmp_path: Path) 
     iou, f1 = shared / (found + built.sum() - shared), 2 * shared / (found + built.sum())
     assert f1[1] > 0.3, "it finds what was drawn"
     assert np.ptp(iou) < 0.003 and np.ptp(f1) < 0.003
-    assert np.abs(ours.astype(int) - theirs)[:, built].mean() < 2.5
+    assert np.abs(ours.astype(int) - theirs)[:, built].mean() < 1
