@@ -228,7 +228,7 @@ def test_streams_and_a_graph_change_no_byte(
         return outputs
 
     stand_ins: dict[str, Any] = {
-        "Stream": MagicMock, "Event": MagicMock, "current_stream": MagicMock(), "stream": lambda _: nullcontext(),
+        "Stream": lambda _: MagicMock(), "Event": MagicMock, "current_stream": MagicMock(), "stream": lambda _: nullcontext(),
         "device": lambda _: nullcontext(), "CUDAGraph": Graph, "graph": capture,
     }  # fmt: skip
     for name, value in stand_ins.items():
