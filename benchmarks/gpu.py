@@ -389,10 +389,14 @@ class _faked:
     def __enter__(self) -> None:
         if self._fake:
             from detect.network import backends
-            from detect.network.device import TorchBackend
 
             self._kept = backends.BACKENDS["cuda"]
-            backends.BACKENDS["cuda"] = lambda weights, device, threads: TorchBackend(weights, "cpu", batch=2)
+            try:
+                from detect.network.device import TorchBackend
+            except ImportError:  # an older checkout
+                backends.BACKENDS["cuda"] = backends.BACKENDS["cpu"]
+            else:
+                backends.BACKENDS["cuda"] = lambda weights, device, threads: TorchBackend(weights, "cpu", batch=2)
 
     def __exit__(self, *_: object) -> None:
         if self._fake:

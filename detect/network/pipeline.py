@@ -39,6 +39,13 @@ _FLYING = 2
 _WRITERS = 4
 _UNWRITTEN = 32
 """Most blocks that wait for the disk."""
+_FOR_READERS, _FILLING, _FOR_DEVICE, _FOR_DISK = (
+    "waiting for readers",
+    "filling batches",
+    "waiting for the device",
+    "waiting for the disk",
+)
+"""What the thread of ``Pipeline.run`` spends its time on; the largest holds a run back."""
 _log = logging.getLogger(__name__)
 
 
@@ -107,8 +114,7 @@ class Pipeline:
     def __init__(self, backend: TorchBackend, readers: int | None = None) -> None:
         """Take a backend that nothing else uses; ``readers``: threads that read, default one per core, at most ``MOST_READERS``."""
         self._backend, self._readers = backend, readers or min(os.cpu_count() or 1, MOST_READERS)
-        self.waited_s: dict[str, float] = {}
-        """How long the last run waited for readers, device and disk: what holds it back."""
+        self._spent_s: dict[str, float] = {}
 
     def rest(self) -> None:
         """See ``Runner.rest``: torch keeps its memory for the next scene."""
@@ -119,7 +125,7 @@ class Pipeline:
         Raises:
             DeviceError: the device failed. Finished blocks are kept.
         """
-        self.waited_s = dict.fromkeys(("reading", "device", "storing"), 0.0)
+        self._spent_s = dict.fromkeys((_FOR_READERS, _FILLING, _FOR_DEVICE, _FOR_DISK), 0.0)
         tiles = [(opened, tile) for opened in (_Open(b, len(b.tiles)) for b in blocks) for tile in opened.block.tiles]
         with ExitStack() as pools:
             writers = pools.enter_context(ThreadPoolExecutor(_WRITERS))
@@ -131,7 +137,7 @@ class Pipeline:
                     yield self._stored(*storing.popleft())
             while storing:
                 yield self._stored(*storing.popleft())
-        _log.debug("%d tiles; waited %s", len(tiles), ", ".join(f"{t:.2f} s for {what}" for what, t in self.waited_s.items()))
+        _log.debug("%d tiles; %s", len(tiles), ", ".join(f"{seconds:.2f} s {what}" for what, seconds in self._spent_s.items()))
 
     @contextmanager
     def _reading(
@@ -157,8 +163,10 @@ class Pipeline:
 
         with ExitStack() as open_files:
             pool = ThreadPoolExecutor(self._readers)
-            open_files.callback(pool.shutdown, cancel_futures=True)  # before the files are closed
-            yield self._in_order(tiles, lambda run: pool.submit(read, run))
+            try:
+                yield self._in_order(tiles, lambda run: pool.submit(read, run))
+            finally:
+                pool.shutdown(cancel_futures=True)  # before the files are closed
 
     def _in_order(
         self, tiles: Sequence[tuple[_Open, Tile]], submit: Callable[..., Future[list[_Read | Exception | None]]]
@@ -172,7 +180,7 @@ class Pipeline:
             if not flying:
                 return
             run, future = flying.popleft()
-            with self._waiting("reading"):
+            with self._timed(_FOR_READERS):
                 read = future.result()
             for (opened, tile), one in zip(run, read, strict=True):
                 yield opened, tile, one
@@ -186,7 +194,8 @@ class Pipeline:
         flying: deque[tuple[list[_Item], list[Answers]]] = deque()
 
         def launch() -> None:
-            answers = self._backend.submit([read.input for _, _, read in batch], native_px, graph=graph)
+            with self._timed(_FILLING):
+                answers = self._backend.submit([read.input for _, _, read in batch], native_px, graph=graph)
             flying.append((batch.copy(), answers))
             batch.clear()
 
@@ -208,7 +217,7 @@ class Pipeline:
             yield from self._landed(*flying.popleft())
 
     def _landed(self, batch: list[_Item], answers: list[Answers]) -> Iterator[_Open]:
-        with self._waiting("device"):
+        with self._timed(_FOR_DEVICE):
             try:
                 heads = [one for part in answers for one in part.get()]
             except RuntimeError as cause:
@@ -223,17 +232,17 @@ class Pipeline:
                 yield opened
 
     def _stored(self, opened: _Open, future: Future[None]) -> tuple[Block, Exception | None]:
-        with self._waiting("storing"):
+        with self._timed(_FOR_DISK):
             error = future.exception()
         if error is not None and not isinstance(error, Exception):
             raise error
         return opened.block, error
 
     @contextmanager
-    def _waiting(self, what: str) -> Iterator[None]:
+    def _timed(self, what: str) -> Iterator[None]:
         began_s = time.perf_counter()
         yield
-        self.waited_s[what] += time.perf_counter() - began_s
+        self._spent_s[what] += time.perf_counter() - began_s
 
 
 def _store(opened: _Open, folder: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -102,7 +104,7 @@ def heads_of(result: Probabilities, size_hw: tuple[int, int] = SIZE_HW) -> NDArr
         return reader.read(Span(0, 0, *size_hw))
 
 
-@pytest.mark.parametrize(("batch", "readers", "block_px"), [(1, 1, 32), (2, 3, 64), (8, 2, 32), (16, 5, 96), (15, 1, 1024)])
+@pytest.mark.parametrize(("batch", "readers", "block_px"), [(1, 1, 32), (2, 3, 64), (16, 5, 96), (15, 1, 1024)])
 def test_batches_readers_and_blocks_change_no_byte(
     write_scene: WriteScene, tmp_path: Path, fake: Callable[..., Pipeline], batch: int, readers: int, block_px: int
 ) -> None:
@@ -115,7 +117,7 @@ def test_batches_readers_and_blocks_change_no_byte(
     assert usual.ledger.done == TILES and not usual.ledger.failed
 
 
-@pytest.mark.parametrize("gsd_m", [0.31, 0.5, 0.57, 0.93])
+@pytest.mark.parametrize("gsd_m", [0.35, 0.57, 0.93])
 def test_the_device_reads_a_scene_as_the_cpu_does(
     write_scene: WriteScene, tmp_path: Path, fake: Callable[..., Pipeline], gsd_m: float
 ) -> None:
@@ -252,7 +254,7 @@ def test_a_device_that_fails_ends_in_one_line_and_keeps_finished_blocks(
         if toy.passes == 4:
             raise RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with `TORCH_USE_CUDA_DSA`")
 
-    path, toy = write_scene(draw()), Toy(fail)
+    path, toy, threads = write_scene(draw()), Toy(fail), threading.active_count()
     with pytest.raises(
         DeviceError, match=r"^--device cpu: the device failed \(CUDA error: an illegal .*\); the same command"
     ) as said:
@@ -260,6 +262,7 @@ def test_a_device_that_fails_ends_in_one_line_and_keeps_finished_blocks(
     assert "\n" not in str(said.value) and said.value.exit_code == 1
     result = run(path, tmp_path / "work", fake())
     assert 0 < result.ledger.resumed < TILES
+    assert threading.active_count() == threads, "readers and writers have ended"
     np.testing.assert_array_equal(heads_of(result), heads_of(run(path, tmp_path / "good", fake())))
 
 
@@ -332,13 +335,13 @@ def test_blocks_of_a_cpu_and_a_gpu_are_not_mixed(write_scene: WriteScene, tmp_pa
     assert run(path, tmp_path / "work", fake()).ledger.resumed == TILES
 
 
-def test_a_run_says_what_it_waited_for(
+def test_a_run_says_what_it_spent_its_time_on(
     write_scene: WriteScene, tmp_path: Path, fake: Callable[..., Pipeline], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "detect.network.pipeline"):
         run(write_scene(draw()), tmp_path / "work", fake())
     [record] = caplog.records
-    assert "15 tiles; waited" in record.getMessage() and "for reading" in record.getMessage()
+    assert re.fullmatch(r"15 tiles; (\d+\.\d\d s [a-z ]+(, )?){4}", record.getMessage())
 
 
 def in_halves(network: nn.Module) -> None:
@@ -352,7 +355,7 @@ def in_halves(network: nn.Module) -> None:
 
 
 def test_the_network_in_float16_finds_what_it_finds_in_float32(tmp_path: Path) -> None:
-    (path,), truth = simulate_compounds(tmp_path / "drawn", seed=2, preset="rows", gsd_m=0.5, dormitories=6)
+    (path,), truth = simulate_compounds(tmp_path / "drawn", seed=2, preset="rows", gsd_m=0.5, dormitories=3, margin_m=20)
     weights = weights_of(Lattice(core_px=256, halo_px=64, stride_px=32))
     grid = open_scene(path).work_grid(0.5)
     backend = TorchBackend(weights, "cpu", batch=2)
