@@ -27,7 +27,7 @@ MARGINS: tuple[Mapping[str, float], ...] = (
     {"boundary_threshold": -0.12},
 )
 """Changes of the thresholds that are tried with the best hold. How sure a whole building must be (``mean_margin``) differs most between
-places: where the network finds much that is none, asking for 0.45 more drops half of it."""
+places, so its steps reach far."""
 CAUTION = 0.5
 """Of the ways to learn, the one is taken whose gain less this many of its standard errors is the largest: the best of many by chance is
 often one that changes much."""
