@@ -71,6 +71,7 @@ class Place:
 def read_place(name: str, images: list[HeldOut], weights: Weights) -> Place:
     """All labelled ground of some images."""
     features = FeatureReader(weights)
+    views_of.ELSEWHERE = -(-16 // len(images))  # as many in all as the command reads of one scene
     checked: list[Window] = []
     elsewhere: list[Window] = []
     gsd_m = 0.0

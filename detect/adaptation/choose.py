@@ -21,10 +21,16 @@ MARGINS: tuple[Mapping[str, float], ...] = (
     {},
     {"footprint_threshold": -0.07},
     {"footprint_threshold": 0.07},
-    {"mean_margin": 0.12},
+    {"mean_margin": 0.15},
+    {"mean_margin": 0.3},
+    {"mean_margin": 0.45},
     {"boundary_threshold": -0.12},
 )
-"""Changes of the thresholds that are tried with the best hold."""
+"""Changes of the thresholds that are tried with the best hold. How sure a whole building must be (``mean_margin``) differs most between
+places, so its steps reach far."""
+CAUTION = 0.5
+"""Of the ways to learn, the one is taken whose gain less this many of its standard errors is the largest: the best of many by chance is
+often one that changes much."""
 FOLDS = 5
 FEWEST_CELLS = 4
 """Cells with a building below which nothing can be told."""
@@ -80,10 +86,10 @@ def choose(views: Views, gsd_m: float, layer: LastLayer, params: InstanceParams,
         return trial.tally(hold, margins)
 
     by_hold = [old if hold is None else tried(hold, {}) for hold in HOLDS]
-    best = int(merit(np.array(by_hold)).argmax())
+    best = _best(by_hold, old)
     hold = HOLDS[best]
     by_margins = [tried(hold, margins) if margins else by_hold[best] for margins in MARGINS]
-    best = int(merit(np.array(by_margins)).argmax())
+    best = _best(by_margins, old)
     margins, new = MARGINS[best], by_margins[best]
     report(total, total)
     before, after = scores(old), scores(new)
@@ -137,6 +143,11 @@ class _Trial:
                 left_out = self.fold_of == fold
                 total[left_out] += tally(window, cells, answers(window, self.fit(hold, without=fold)), params, count)[left_out]
         return total
+
+
+def _best(tried: Sequence[NDArray[np.float64]], old: NDArray[np.float64]) -> int:
+    """Which of some tallies gains most over the old one, with ``CAUTION``."""
+    return int(np.argmax([merit(new) - merit(old) - CAUTION * noise(old, new) for new in tried]))
 
 
 def _folds(old: NDArray[np.float64]) -> NDArray[np.int64]:

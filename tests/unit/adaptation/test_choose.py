@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+import detect.adaptation.choose as choosing
 from detect.adaptation.choose import Verdict, choose
 from detect.adaptation.scores import CREDIT, EITHER, FOUND, SHARED, TRUE, cells_of, merit, noise, scores, tally
 from detect.adaptation.windows import Views
@@ -30,6 +32,26 @@ def test_a_head_that_is_right_stays() -> None:
     verdict = chosen(layer_of(0))
     assert not verdict.kept and verdict.layer is None
     assert verdict.before is not None and verdict.before.f1 > 0.95
+
+
+def test_faint_sheds_are_dropped_by_asking_for_surer_buildings(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = layer_of(0)
+    layer.weight[0, 1, 1, 1] = 4.0  # sheds are found too, at 0.73
+    monkeypatch.setattr(choosing, "HOLDS", (None,))
+    verdict = chosen(layer)
+    assert verdict.kept and verdict.layer is None and verdict.margins["mean_margin"] >= 0.3
+    assert verdict.before is not None and verdict.after is not None
+    assert verdict.before.found > 27 and verdict.after.found == 18
+
+
+def test_a_gain_everywhere_is_preferred_to_a_larger_one_in_a_few_cells() -> None:
+    old = np.zeros((10, 6))
+    old[:, [FOUND, TRUE]], old[:, [SHARED, EITHER]], old[:, CREDIT] = 4, (50, 100), 1
+    even, odd = old.copy(), old.copy()
+    even[:, CREDIT] += 0.4
+    odd[0, CREDIT], odd[1:4, CREDIT] = 0, 3
+    assert merit(odd) > merit(even) and choosing._best([old, odd, even], old) == 2
+    assert choosing._best([old, odd], old) == 1
 
 
 def test_too_few_cells_say_so() -> None:
