@@ -8,7 +8,8 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from detect.base.errors import InputError
@@ -157,3 +158,8 @@ def image_days(text: str) -> str:
 def may_be_taken_on(date: datetime.date) -> bool:
     """Whether an image may have been taken on a day: from ``FIRST_YEAR`` to tomorrow, which has begun in some time zones."""
     return FIRST_YEAR <= date.year and date <= datetime.date.today() + datetime.timedelta(days=1)
+
+
+def paths(value: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
+    """One or several files."""
+    return (Path(value),) if isinstance(value, str | Path) else tuple(Path(one) for one in value)

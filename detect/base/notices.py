@@ -19,6 +19,8 @@ class Code(StrEnum):
     NOTHING_PROPOSED = "nothing-proposed"
     FAILED_BLOCKS = "failed-blocks"
     REVIEWED = "reviewed"
+    REVIEWS_DIFFER = "reviews-differ"
+    """Corrections of several reviewers contradict each other."""
     NOT_REDRAWN = "not-redrawn"
     EDITED = "edited"
     """The table of a result was changed by another program, which is not a recorded correction."""

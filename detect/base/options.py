@@ -32,6 +32,8 @@ class Flag:
     """Placeholder of the value in the help; None: a switch without a value."""
     read: Callable[[Any], Any] = _as_given
     """Turns a command-line argument or a Python value into the checked value; raises InputError."""
+    several: bool = False
+    """Several values may follow the flag; ``read`` gets their list, or one Python value."""
 
     @property
     def dest(self) -> str:
@@ -39,9 +41,11 @@ class Flag:
         return self.name.lstrip("-").replace("-", "_")
 
 
-def flag(name: str, help: str, metavar: str | None = None, read: Callable[[Any], Any] = _as_given) -> dict[str, Any]:
+def flag(
+    name: str, help: str, metavar: str | None = None, read: Callable[[Any], Any] = _as_given, *, several: bool = False
+) -> dict[str, Any]:
     """Metadata of a field that is one flag; the arguments are those of ``Flag``."""
-    return flags(Flag(name, help, metavar, read), doc=help)
+    return flags(Flag(name, help, metavar, read, several), doc=help)
 
 
 def flags(*parts: Flag, doc: str) -> dict[str, Any]:

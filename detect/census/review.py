@@ -20,8 +20,12 @@ from detect.base.placement import elsewhere
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, polygon_layers, polygons_only, read_vector
 
-COLUMNS = ("id", "stage", "dormitory_like", "checked")
+COLUMNS = ("id", "stage", "dormitory_like", "checked", "correction", "redrawn")
 """Columns that are read, in upper or lower case."""
+CORRECTION, REDRAWN = COLUMNS[-2:]
+"""Of the page's file: what was done to a building, and whether its outline was drawn (false: it is the one found)."""
+SAYS_LIKENESS = "says_likeness"
+"""Column: ``dormitory_like`` is meant for the new outline. In a table from QGIS it may be what was found for the old one."""
 MOVED_SHARE = 0.005
 """An outline was changed if more than this share of it lies elsewhere; less is the rounding of a file format."""
 CHECKED, SURVEYED = "checked", "surveyed"
@@ -96,8 +100,9 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
     """Corrected buildings in the scene's CRS, with ``id`` (0 if none), ``stage``, ``dormitory_like`` (None if not given).
 
     The layer ``buildings`` is read, or the first one but ``checked``. A building in several pieces becomes several buildings; the
-    first one keeps the ``id``. Two more columns (bool): ``surveyed`` are those on the polygons of the layer ``checked``; these are
-    ``checked``, and so are those of which the column of that name says so.
+    first one keeps the ``id``. More columns: ``surveyed`` (bool) are those on the polygons of the layer ``checked``; these are
+    ``checked``, and so are those of which the column of that name says so; ``correction`` (None if not given), ``redrawn`` and
+    ``says_likeness`` (bool) as ``detect.census.reviews.complete`` uses them.
 
     Args:
         path: the corrected table.
@@ -122,6 +127,8 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
             "delete these rows, or draw their outlines"
         )
     table = table.explode(ignore_index=True)
+    if crs is None and CORRECTION in table:  # GeoJSON of the page, in the picture's own coordinates
+        table = table.set_crs(None, allow_override=True)
     if (table.crs is None) != (crs is None):
         raise InputError(f"{path}: {'has no' if table.crs is None else 'has a'} coordinate system, unlike the scene")
     if outline is not None and (how := elsewhere(geometries_of(table), table.crs, [(outline, crs)])):
@@ -139,6 +146,9 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
             "dormitory_like": np.array([_yes_or_no(v) for v in likeness], object),
             CHECKED: np.array(checked, bool) | surveyed,
             SURVEYED: surveyed,
+            CORRECTION: _words(table[CORRECTION]) if CORRECTION in table else np.full(len(table), None, object),
+            REDRAWN: [_yes_or_no(v) is not False for v in table[REDRAWN]] if REDRAWN in table else np.ones(len(table), bool),
+            SAYS_LIKENESS: False,
         },
         geometry=list(table.geometry),
         crs=crs,
@@ -198,6 +208,10 @@ def _stage(value: Any, row: int, path: str | Path) -> str:
     return text
 
 
+def _words(column: pd.Series) -> list[str | None]:
+    return [None if pd.isna(value) or not str(value).strip() else str(value).strip().lower() for value in column]
+
+
 def _yes_or_no(value: Any) -> bool | None:
     """A truth value, also as the words and numbers in which file formats store it; None where there is none."""
     text = "" if pd.isna(value) else str(value).strip().lower()
@@ -213,7 +227,7 @@ def apply_review(before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame) -> tuple
 
     Args:
         before: buildings as predict found them.
-        corrected: from ``read_corrections``.
+        corrected: from ``read_corrections`` or ``detect.census.reviews.read_reviews``.
     """
     known = before.set_index("id")
     ids = corrected["id"].to_numpy()
@@ -225,7 +239,8 @@ def apply_review(before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame) -> tuple
     moved = np.zeros(len(corrected), bool)
     moved[old] = _moved(geometries_of(past[old]), geometries_of(corrected[old]))
     said = np.array([v is not None for v in corrected["dormitory_like"]], bool)
-    differs = said & ~(old & (past["dormitory_like"].to_numpy(object) == corrected["dormitory_like"].to_numpy(object)))
+    same = past["dormitory_like"].to_numpy(object) == corrected["dormitory_like"].to_numpy(object)
+    differs = said & ~(old & same & ~(moved & corrected[SAYS_LIKENESS].to_numpy(bool)))
     changed = old & (moved | differs | (past["stage"].to_numpy(object) != corrected["stage"].to_numpy(object)))
     confirmed = old & ~changed & corrected[CHECKED].to_numpy(bool)
     checked = changed | confirmed | ~old

@@ -32,8 +32,8 @@ def add_options(parser: argparse.ArgumentParser, options: type[Options]) -> None
         if flag.metavar is None:
             parser.add_argument(flag.name, action="store_true", help=flag.help)
         else:
-            kind = argument(flag.read)
-            parser.add_argument(flag.name, type=kind, default=default, metavar=flag.metavar, help=flag.help)
+            how: dict[str, Any] = {"nargs": "+"} if flag.several else {"type": argument(flag.read)}
+            parser.add_argument(flag.name, default=default, metavar=flag.metavar, help=flag.help, **how)
 
 
 def options_from(arguments: argparse.Namespace, options: type[_Options], **given: Any) -> _Options:

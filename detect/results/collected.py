@@ -72,6 +72,33 @@ def write_geoparquet(path: Path, table: gpd.GeoDataFrame) -> None:
     )
 
 
+def write_native(path: Path, table: gpd.GeoDataFrame) -> None:
+    """Write Parquet with its own type GEOMETRY (Apache Parquet, logical types, 2025) in OGC:CRS84, and ``bbox`` as GeoParquet has it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    shapes = geometries_of(table)
+    columns = pa.Table.from_pandas(pd.DataFrame(table.drop(columns="geometry")), preserve_index=False)
+    outlines = pa.ExtensionArray.from_storage(_native_type(), pa.array(shapely.to_wkb(shapes).tolist(), pa.binary()))
+    boxes = pa.StructArray.from_arrays(list(shapely.bounds(shapes).reshape(-1, 4).T), names=["xmin", "ymin", "xmax", "ymax"])
+    whole = columns.replace_schema_metadata().append_column("geometry", outlines).append_column("bbox", boxes)
+    pq.write_table(whole, path, compression="zstd", row_group_size=ROWS_AT_A_TIME)
+
+
+def _native_type() -> Any:
+    """The Arrow type that pyarrow stores as GEOMETRY: it goes by the name, which GeoArrow defines."""
+    import pyarrow as pa
+
+    class Wkb(pa.ExtensionType):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(pa.binary(), "geoarrow.wkb")
+
+        def __arrow_ext_serialize__(self) -> bytes:
+            return b"{}"
+
+    return Wkb()
+
+
 def write_flatgeobuf(path: Path, table: gpd.GeoDataFrame) -> None:
     """Write FlatGeobuf, whose spatial index lets QGIS and browsers read a part of a file, also behind a URL."""
     pyogrio.write_dataframe(table, path, driver="FlatGeobuf", layer="buildings", geometry_type="Unknown", SPATIAL_INDEX="YES")

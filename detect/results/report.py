@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shlex
 from collections.abc import Mapping
@@ -27,8 +28,13 @@ from detect.results.tables import BUILDING_COLUMNS
 CHECK_ME = 24
 """Buildings in the list of the least certain ones."""
 
-SHOWN = 40_000
-"""Most buildings on the page: they take 8 MB, and browsers become slow with more."""
+SHOWN = 100_000
+"""Most buildings on the page: they take some 25 MB."""
+CORRECTIONS = "corrections.geojson"
+"""The file that the page offers to download."""
+_NODE_M = 500.0
+_MOST_NODES = 33
+"""Between places that the page knows it interpolates; over 500 m a straight line in UTM is off by less than a centimetre."""
 
 
 def write_report(
@@ -77,7 +83,9 @@ def write_report(
         shown_by_stage={stage: int((buildings["stage"] == stage).sum()) for stage in STAGES},
         shown_like=int(buildings["dormitory_like"].sum()),
         top=_tops(summary),
-        adapt_command=f"detect adapt {shlex.quote(summary['scene']['name'])} --review corrected.gpkg",
+        editing=_editing(picture, buildings, summary),
+        census_command=f"detect census {shlex.quote(summary['scene']['name'])} --review {CORRECTIONS}",
+        adapt_command=f"detect adapt {shlex.quote(summary['scene']['name'])} --review {CORRECTIONS}",
     )
 
 
@@ -103,6 +111,44 @@ def doubt(buildings: gpd.GeoDataFrame) -> pd.DataFrame:
 def by_interest(buildings: gpd.GeoDataFrame) -> NDArray[np.object_]:
     """Geometries for ``take_picture``: the ``CHECK_ME`` most doubtful buildings, the dormitory-like ones, those in sites, the rest."""
     return geometries_of(buildings.loc[_order_of_interest(buildings)])
+
+
+def _editing(picture: Picture, buildings: gpd.GeoDataFrame, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page needs to count corrections and to say where they lie."""
+    estimates = {site["name"]: _estimates(site) for site in summary["sites"]} | {"": _estimates(summary["total"])}
+    height, width = picture.size_hw
+    columns, rows = (int(np.clip(math.ceil(n * picture.gsd_m / _NODE_M) + 1, 2, _MOST_NODES)) for n in (width, height))
+    px = np.stack(np.meshgrid(np.linspace(0, width, columns), np.linspace(0, height, rows)), axis=-1).reshape(-1, 2)
+    a, b, c, d, e, f = picture.transform[:6]
+    nodes = px @ np.array([[a, d], [b, e]]) + (c, f)
+    if buildings.crs is not None:
+        nodes = shapely.get_coordinates(to_degrees(shapely.linestrings(nodes[None]), buildings.crs))
+    key = [summary["scene"]["sha256"], summary["model"]["sha256"], summary.get("run", {}).get("key", "")]
+    return {
+        "key": hashlib.sha256("".join(key).encode()).hexdigest()[:16],
+        "file": CORRECTIONS,
+        "next_id": int(buildings["id"].max()) + 1 if len(buildings) else 1,
+        "north_deg": _north_deg(picture, buildings),
+        "counts": estimates,
+        "places": {
+            "columns": columns,
+            "rows": rows,
+            "width": width,
+            "height": height,
+            "x": np.round(nodes[:, 0], 9).tolist(),
+            "y": np.round(nodes[:, 1], 9).tolist(),
+        },
+    }
+
+
+def _estimates(count: Mapping[str, Any]) -> dict[str, Any]:
+    """The counts of a site that follow from its buildings alone, without intervals."""
+    return {
+        "buildings": count["buildings"]["estimate"],
+        "by_stage": {stage: value["estimate"] for stage, value in count["by_stage"].items()},
+        "dormitory_like": count["dormitory_like"]["estimate"],
+        "beds": {when: count["beds"][when]["estimate"] for when in ("now", "when_complete")},
+    }
 
 
 def _order_of_interest(buildings: gpd.GeoDataFrame) -> pd.Index:

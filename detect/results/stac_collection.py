@@ -15,8 +15,10 @@ ASSETS: Mapping[str, tuple[str, str, str]] = {
     "buildings-flatgeobuf": ("buildings.fgb", "application/vnd.flatgeobuf", "all buildings, FlatGeobuf"),
     "buildings-pmtiles": ("buildings.pmtiles", "application/vnd.pmtiles", "all buildings as vector tiles"),
     "map": ("map.html", "text/html", "a map of all buildings in one page"),
+    "items": ("items.parquet", "application/vnd.apache.parquet", "the STAC items as one table, stac-geoparquet 1.0"),
     "scenes": ("scenes.csv", "text/csv", "counts of each scene"),
 }
+_ROLES = {"map": "overview", "items": "stac-items"}
 
 
 def write_collection(path: Path, pieces: Sequence[Piece], *, name: str, place: Path) -> None:
@@ -55,7 +57,7 @@ def write_collection(path: Path, pieces: Sequence[Piece], *, name: str, place: P
             ),
         ],
         "assets": {
-            key: {"href": f"./{file}", "type": media_type, "title": title, "roles": ["overview" if key == "map" else "data"]}
+            key: {"href": f"./{file}", "type": media_type, "title": title, "roles": [_ROLES.get(key, "data")]}
             for key, (file, media_type, title) in ASSETS.items()
         },
     }

@@ -26,6 +26,7 @@ from detect.network.weights import Weights
 from detect.results.folder import SUMMARY, ResultFolder, is_simulated
 from detect.scene.scene import Scene, WorkGrid
 from detect.scene.sun import Sun
+from detect.scene.tiles.download import without_keys
 
 FAR_SD = 3.0
 """A scene whose brightness lies further than this many standard deviations from the training images gets a warning."""
@@ -265,7 +266,7 @@ def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
 def _scene(scene: Scene, sites: Sites) -> SceneFacts:
     return SceneFacts(
         name=scene.name,
-        path=scene.path,
+        path=without_keys(scene.path) if "://" in scene.path else scene.path,
         sha256=scene.sha256,
         date=scene.date,
         sun=scene.sun,

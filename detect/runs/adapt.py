@@ -25,7 +25,8 @@ from detect.base.notices import Code, Notice
 from detect.base.options import takes
 from detect.base.vectors import polygon_layers
 from detect.buildings.thresholds import instance_params
-from detect.census.review import CHECKED, SURVEYED, Review, apply_review, checked_ground, on_ground, read_corrections
+from detect.census.review import CHECKED, SURVEYED, Review, apply_review, checked_ground, on_ground
+from detect.census.reviews import read_reviews
 from detect.network.adapted import Adaptation, write_adapted
 from detect.network.last_layer import FeatureReader
 from detect.network.weights import Weights, load_weights
@@ -173,7 +174,7 @@ def _linked(folder: Path) -> list[str]:
 
 def _corrections(earlier: Earlier, review: Path, options: AdaptOptions) -> _Corrections:
     """The corrections of a file, applied to the result; what stands in its checked windows is confirmed."""
-    table = read_corrections(review, earlier.crs, earlier.outline)
+    table = read_reviews([review], earlier.buildings, earlier.crs, earlier.outline).table
     windows = None
     if options.checked is not None:
         windows = checked_ground(options.checked, earlier.crs)

@@ -21,10 +21,19 @@ from detect.base.grid import Span
 from detect.base.options import takes
 from detect.base.vectors import read_vector
 from detect.census.overlaps import counted_once, overlapping
-from detect.results.collected import Piece, one_table, scene_table, write_flatgeobuf, write_geoparquet, write_pmtiles
+from detect.results.collected import (
+    Piece,
+    one_table,
+    scene_table,
+    write_flatgeobuf,
+    write_geoparquet,
+    write_native,
+    write_pmtiles,
+)
 from detect.results.folder import ResultFolder
 from detect.results.map_page import write_map
 from detect.results.stac_collection import ASSETS, write_collection
+from detect.results.stac_table import write_items
 from detect.runs.options import CollectOptions, silent
 from detect.runs.track import free_folder
 
@@ -73,10 +82,11 @@ def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> C
         free_folder(target, wanted.overwrite)
         with ResultFolder(target).swap(OUTPUTS) as new:
             writers = {
-                "buildings.parquet": lambda path: write_geoparquet(path, table),
+                "buildings.parquet": lambda path: (write_native if wanted.native_geometry else write_geoparquet)(path, table),
                 "buildings.fgb": lambda path: write_flatgeobuf(path, table),
                 "buildings.pmtiles": lambda path: write_pmtiles(path, table),
                 "map.html": lambda path: write_map(path, table, pieces, place=target),
+                "items.parquet": lambda path: write_items(path, pieces, name=target.resolve().name, place=target),
                 "scenes.csv": lambda path: scenes.to_csv(path, index=False),
                 "collection.json": lambda path: write_collection(path, pieces, name=target.resolve().name, place=target),
             }

@@ -213,13 +213,16 @@ class CensusOptions(Options):
             "--structure", f"structure profile to count from now on, {STRUCTURES}; default: that of the result", "NAME|FILE"
         ),
     )
-    review: str | Path | None = field(
-        default=None,
+    review: str | Path | Sequence[str | Path] | None = field(
+        default=(),
         metadata=flag(
             "--review",
-            "buildings as you corrected them in QGIS: stages changed, wrong ones deleted, missing ones drawn (without id), right ones "
-            "marked by a true value in a column checked or by polygons in a layer checked",
+            "corrections downloaded from report.html, or buildings as you corrected them in QGIS: stages changed, wrong ones deleted, "
+            "missing ones drawn (without id), right ones marked by a true value in a column checked or by polygons in a layer checked; "
+            "files of several people are merged, and contradictions listed",
             "FILE",
+            checks.paths,
+            several=True,
         ),
     )
 
@@ -272,5 +275,11 @@ class TrackOptions(Options):
 class CollectOptions(Options):
     """How results are put together."""
 
+    native_geometry: bool = field(
+        default=False,
+        metadata=flag(
+            "--native-geometry", "buildings.parquet with the type GEOMETRY of Parquet itself, without the metadata of GeoParquet"
+        ),
+    )
     overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace results that are there"))
     progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))

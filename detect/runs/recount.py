@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from detect.census.count import storeys_notices, take_census, with_beds
 from detect.census.gaps import with_gaps
 from detect.census.ground import survey
 from detect.census.profiles import StructureProfile, load_profile, plain, profile_path
-from detect.census.review import Review, apply_review, read_corrections
+from detect.census.review import Review, apply_review
+from detect.census.reviews import read_reviews
 from detect.census.sites import Sites, load_sites, refuse_elsewhere, with_cut
 from detect.results.files import Content
 from detect.results.folder import ResultFolder
@@ -40,8 +42,22 @@ from detect.runs.earlier import TABLE, Earlier, read_earlier
 from detect.runs.finish import finish, placed
 from detect.runs.options import CensusOptions
 
-REPLACED = (Code.REVIEWED, Code.NOT_REDRAWN, Code.STOREYS_DIFFER)
+REPLACED = (Code.REVIEWED, Code.REVIEWS_DIFFER, Code.NOT_REDRAWN, Code.STOREYS_DIFFER)
 """Notices that each census writes anew."""
+LISTED = 5
+"""Contradictions between reviewers that a notice names; summary.json has all."""
+
+
+@dataclass(frozen=True)
+class _Corrected:
+    """A result with corrections."""
+
+    buildings: gpd.GeoDataFrame
+    stage: NDArray[np.uint8]
+    """(H, W) stage codes."""
+    review: Review
+    conflicts: tuple[str, ...] = ()
+    """Contradictions between reviewers."""
 
 
 @takes(CensusOptions)
@@ -58,7 +74,7 @@ def recount(folder: str | Path, **options: Any) -> list[Result]:
     """
     wanted = CensusOptions.from_keywords(**options)
     folders = ResultFolder.find(folder, wait_for="detect census")
-    if wanted.review is not None and len(folders) > 1:
+    if wanted.review and len(folders) > 1:
         names = ", ".join(f.path.name for f in folders)
         raise InputError(f"{folder}: --review corrects one scene, and here are {len(folders)} ({names}); give the folder of one")
     refuse_elsewhere(wanted.sites, [shown for one in folders if (shown := _shown(one.path)) is not None])
@@ -73,10 +89,14 @@ def _recount_one(folder: ResultFolder, options: CensusOptions) -> Result:
     earlier = read_earlier(folder.path)
     profile_file = None if options.structure is None else profile_path(options.structure)
     profile = earlier.profile if profile_file is None else load_profile(profile_file)
-    corrected, stage, review = _reviewed(earlier, options)
-    sites = _sites(earlier, corrected, stage, options)
-    checked = earlier.checked.then(review)
-    buildings = _classified(corrected, earlier.crs, sites, profile, checked)
+    corrected = _reviewed(earlier, options)
+    sites = _sites(earlier, corrected.buildings, corrected.stage, options)
+    checked = earlier.checked.then(corrected.review)
+    measured = corrected.buildings.assign(**measure(list(geometries_of(corrected.buildings)), earlier.crs))
+    buildings = placed(measured, sites, profile, checked)
+    if profile_file is None and earlier.edited is None:
+        buildings = _as_found(buildings, earlier.buildings, corrected.review)
+    buildings = with_schema(with_beds(buildings, profile))
     ground = _ground(earlier, sites, buildings, profile, options)
     counted = take_census(checked.marked(buildings), sites.table, profile, earlier.summary["rates"], sites.warnings, ground)
     scene, _ = earlier.scene
@@ -86,11 +106,11 @@ def _recount_one(folder: ResultFolder, options: CensusOptions) -> Result:
         buildings=buildings,
         sites=sites,
         ground=ground,
-        summary=_summary(earlier, counted, sites, profile, checked, _recounted(options, profile_file)),
+        summary=_summary(earlier, counted, sites, profile, checked, _recounted(options, profile_file, corrected.conflicts)),
         scene=scene,
         overall=None if scene is None else read_whole(scene),
         earlier=read_picture(earlier.folder / "report.html") if scene is None else None,
-        stage=stage if review.redrawn or review.deleted else None,
+        stage=corrected.stage if corrected.review.redrawn or corrected.review.deleted else None,
     )
     return finish(folder, content)
 
@@ -104,17 +124,20 @@ def _shown(folder: Path) -> tuple[Polygon, pyproj.CRS | None] | None:
         return span_outline(source.transform, Span(0, 0, *source.shape)), crs
 
 
-def _reviewed(earlier: Earlier, options: CensusOptions) -> tuple[gpd.GeoDataFrame, NDArray[np.uint8], Review]:
+def _reviewed(earlier: Earlier, options: CensusOptions) -> _Corrected:
     """Buildings and stage codes after the corrections, and the corrections."""
-    if options.review is None:
-        return earlier.buildings, earlier.stage, Review()
-    if Path(options.review).exists() and Path(options.review).resolve() == (earlier.folder / TABLE).resolve():
-        raise InputError(
-            f"{options.review}: is the table of the result itself, so nothing tells what was corrected in it; edit a copy and give that "
-            "(detect census without --review counts the table as it is)"
-        )
-    corrected, review = apply_review(earlier.buildings, read_corrections(options.review, earlier.crs, earlier.outline))
-    return corrected, repainted(earlier.stage, earlier.grid.transform, earlier.buildings, corrected, review), review
+    if not options.review:
+        return _Corrected(earlier.buildings, earlier.stage, Review())
+    for path in map(Path, options.review):
+        if path.exists() and path.resolve() == (earlier.folder / TABLE).resolve():
+            raise InputError(
+                f"{path}: is the table of the result itself, so nothing tells what was corrected in it; edit a copy and give that "
+                "(detect census without --review counts the table as it is)"
+            )
+    reviews = read_reviews(options.review, earlier.buildings, earlier.crs, earlier.outline)
+    corrected, review = apply_review(earlier.buildings, reviews.table)
+    stage = repainted(earlier.stage, earlier.grid.transform, earlier.buildings, corrected, review)
+    return _Corrected(corrected, stage, review, reviews.conflicts)
 
 
 def _sites(earlier: Earlier, buildings: gpd.GeoDataFrame, stage: NDArray[np.uint8], options: CensusOptions) -> Sites:
@@ -146,7 +169,12 @@ def _summary(
     """The summary of the result, with what was counted now and from which files."""
     before = earlier.summary
     scene, reason = earlier.scene
-    notices = [*_notices(before, checked), *storeys_notices(counted), *([earlier.edited] if earlier.edited else [])]
+    notices = [
+        *_notices(before, checked),
+        *_contradictions(recounted.get("conflicts", ())),
+        *storeys_notices(counted),
+        *([earlier.edited] if earlier.edited else []),
+    ]
     if scene is None:
         text = f"overview.png and the picture of the page are the earlier ones: the scene cannot be read ({reason})"
         notices.append(Notice(Code.NOT_REDRAWN, text))
@@ -161,13 +189,17 @@ def _summary(
     }
 
 
-def _recounted(options: CensusOptions, profile_file: str | Path | None) -> dict[str, Any]:
-    """The files that this census was given."""
-    given = {"sites": options.sites, "structure": profile_file, "review": options.review}
-    return {
-        name: None if path is None else {"file": Path(path).name, "sha256": sha256_of_parts(Path(path))}
-        for name, path in given.items()
-    }
+def _recounted(options: CensusOptions, profile_file: str | Path | None, conflicts: Sequence[str]) -> dict[str, Any]:
+    """The files that this census was given; ``review`` is a list where there were several."""
+    given = {"sites": options.sites, "structure": profile_file}
+    files: dict[str, Any] = {name: None if path is None else _fingerprint(path) for name, path in given.items()}
+    reviews = [_fingerprint(path) for path in options.review or ()]
+    files["review"] = reviews if len(reviews) > 1 else next(iter(reviews), None)
+    return files | ({"conflicts": list(conflicts)} if len(reviews) > 1 else {})
+
+
+def _fingerprint(path: str | Path) -> dict[str, str]:
+    return {"file": Path(path).name, "sha256": sha256_of_parts(Path(path))}
 
 
 def _old_ground(folder: Path) -> gpd.GeoDataFrame | None:
@@ -176,12 +208,18 @@ def _old_ground(folder: Path) -> gpd.GeoDataFrame | None:
     return read_vector(path, GROUND) if GROUND in pyogrio.list_layers(path)[:, 0] else None
 
 
-def _classified(
-    buildings: gpd.GeoDataFrame, crs: pyproj.CRS | None, sites: Sites, profile: StructureProfile, review: Review
-) -> gpd.GeoDataFrame:
-    """Buildings measured anew, in their sites and rows, with beds."""
-    measured = buildings.assign(**measure(list(geometries_of(buildings)), crs))
-    return with_schema(with_beds(placed(measured, sites, profile, review), profile))
+def _as_found(buildings: gpd.GeoDataFrame, before: gpd.GeoDataFrame, review: Review) -> gpd.GeoDataFrame:
+    """Buildings that nobody corrected with the likeness that they had.
+
+    A building is more like a dormitory among others of its kind, so that each correction would change its neighbours too, and the census
+    would not count what the reviewer saw.
+    """
+    names = ["dormitory_like", "dormitory_score", "dormitory_reasons"]
+    old = before.set_index("id")[names]
+    untouched = buildings["id"].isin(old.index) & ~buildings["id"].isin([*review.redrawn, *review.likeness])
+    table = buildings.copy()
+    table.loc[untouched, names] = old.loc[buildings.loc[untouched, "id"]].to_numpy()
+    return table
 
 
 def _notices(before: dict[str, Any], review: Review) -> list[Notice]:
@@ -194,6 +232,15 @@ def _notices(before: dict[str, Any], review: Review) -> list[Notice]:
         )
         kept.append(Notice(Code.REVIEWED, text))
     return kept
+
+
+def _contradictions(conflicts: Sequence[str]) -> list[Notice]:
+    if not conflicts:
+        return []
+    count = f"{len(conflicts)} corrections contradict" if len(conflicts) > 1 else "1 correction contradicts"
+    rest = f"; {len(conflicts) - LISTED} more are in summary.json" if len(conflicts) > LISTED else ""
+    text = f"{count} those of a file that was given before, which counts: {'; '.join(conflicts[:LISTED])}{rest}"
+    return [Notice(Code.REVIEWS_DIFFER, text)]
 
 
 def _key(before: str, recounted: Mapping[str, Any]) -> str:

@@ -25,16 +25,17 @@ from detect.base.grid import Span
 from detect.scene.cached import is_cached, write_cog
 from detect.scene.provenance import TAG, Provenance
 from detect.scene.reader import opened
+from detect.scene.sources import Source
 from detect.scene.tiles.download import without_keys
 
 _KEY_TAG = "DETECT_CROP"
 
 
-def crop(source: str, area: BaseGeometry, path: Path, *, overwrite: bool) -> None:
+def crop(scene: Source, area: BaseGeometry, path: Path, *, overwrite: bool) -> None:
     """Copy the pixels in the box of an area; if the file holds them already, nothing is read.
 
     Args:
-        source: a file or URL that GDAL opens.
+        scene: a file or URL that GDAL opens.
         area: in longitude and latitude.
         path: the GeoTIFF.
         overwrite: replace a file that another part was read into.
@@ -43,6 +44,7 @@ def crop(source: str, area: BaseGeometry, path: Path, *, overwrite: bool) -> Non
         InputError: no georeference, nothing of the area in the raster, or ``path`` holds something else.
         DetectError: the raster cannot be read.
     """
+    source = scene.path
     key = json.dumps([without_keys(source), [round(value, 8) for value in area.bounds]])
     if is_cached(path, _KEY_TAG, key, overwrite=overwrite):
         return
@@ -52,7 +54,11 @@ def crop(source: str, area: BaseGeometry, path: Path, *, overwrite: bool) -> Non
         masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
         place = dataset.transform * Affine.translation(span.col0, span.row0)
         told = Provenance(
-            source=without_keys(source), retrieved=datetime.date.today().isoformat(), attribution="", terms="", level="", tiles=0
+            source=without_keys(source),
+            retrieved=datetime.date.today().isoformat(),
+            attribution=scene.attribution,
+            terms=scene.terms,
+            level="",
         )
         tags = dataset.tags() | {TAG: json.dumps(told.to_json()), _KEY_TAG: key}
         try:
@@ -77,7 +83,7 @@ def _span(dataset: rasterio.DatasetReader, area: BaseGeometry, source: str) -> S
     """The pixels of a raster that the box around an area covers."""
     if dataset.crs is None or dataset.transform == Affine.identity():
         raise InputError(
-            f"{source}: has no georeference, so no part of it can be found on the earth; leave --bbox and --around out"
+            f"{without_keys(source)}: has no georeference, so no part of it can be found on the earth; leave --bbox and --around out"
         )
     to_crs = pyproj.Transformer.from_crs(4326, pyproj.CRS(dataset.crs), always_xy=True)
     west, south, east, north = area.bounds

@@ -39,7 +39,8 @@ class Provenance:
     def __str__(self) -> str:
         """As in a warning."""
         if not self.level:
-            return f"source: a part of {self.source}, read on {self.retrieved}"
+            said = "".join(f"; {name}: {value}" for name, value in (("credit", self.attribution), ("terms", self.terms)) if value)
+            return f"source: a part of {self.source}, read on {self.retrieved}{said}"
         credit = self.attribution or NOT_STATED
         gaps = f"; {self.missing} of {self.tiles} tiles do not exist there" if self.missing else ""
         return (

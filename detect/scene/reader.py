@@ -31,6 +31,7 @@ from detect.scene.marks import Marks
 from detect.scene.overlays import SUFFIXES, overlay_of
 from detect.scene.resample import AREA_ONLY, Taps, axis_weights, reflect, resample, resampled_ones, smooth_taps
 from detect.scene.stretch import FILL, stretched
+from detect.scene.tiles.download import without_keys
 
 if TYPE_CHECKING:
     from detect.scene.scene import Scene, WorkGrid
@@ -351,7 +352,7 @@ def _is_stored(dataset: Any, band: int, row: int, col: int) -> bool:
 
 
 def fingerprint(dataset: Any, path: str) -> str:
-    """SHA-256 of the files' content; for remote files, of their name and header."""
+    """SHA-256 of the files' content; for remote files, of their name (without a signature) and header."""
     digest = hashlib.sha256()
     given = [path, *dataset.files] if path.lower().endswith(SUFFIXES) else dataset.files  # a KML places the picture
     files = list(dict.fromkeys(file for f in given if (file := _local_file(f)) is not None))
@@ -360,7 +361,9 @@ def fingerprint(dataset: Any, path: str) -> str:
             while part := handle.read(1 << 20):
                 digest.update(part)
     if not files:
-        digest.update(repr((path, dataset.shape, dataset.dtypes, dataset.transform, sorted(dataset.tags().items()))).encode())
+        digest.update(
+            repr((without_keys(path), dataset.shape, dataset.dtypes, dataset.transform, sorted(dataset.tags().items()))).encode()
+        )
     return digest.hexdigest()
 
 

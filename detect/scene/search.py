@@ -1,4 +1,4 @@
-"""Search a STAC API for scenes (STAC API 1.0, item search), by place, collection and time."""
+"""Search for scenes by place, collection and time: a STAC API (1.0, item search), a static catalogue, or OpenAerialMap."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import DetectError, InputError, said
 from detect.base.resources import package_version
+from detect.scene.catalogues import Wanted, is_catalogue, walk
 from detect.scene.sources import Source, source_of_item
 from detect.scene.tiles.download import without_keys
 
@@ -25,10 +26,10 @@ def search(
     most: int = 10,
     asset: str | None = None,
 ) -> list[Source]:
-    """The scenes that a STAC API finds, oldest first.
+    """The scenes that a search finds, oldest first.
 
     Args:
-        url: landing page of the API.
+        url: landing page of an API, or what ``detect.scene.catalogues.walk`` takes.
         area: what the scenes must touch, in longitude and latitude.
         collections: their names; none: all.
         during: a day, a month such as ``2024-06``, or two days with ``/`` between them; None: any time.
@@ -39,12 +40,31 @@ def search(
         InputError: the package pystac-client is missing, nothing is found, or more than ``most``.
         DetectError: the API cannot be reached or answers with an error.
     """
+    place = without_keys(url)
+    if is_catalogue(url):
+        found = walk(url, Wanted(area, collections, during))
+    else:
+        found = [(item, url) for item in _asked(url, area, collections, during, most)]
+    found.sort(key=lambda one: (str(one[0]["properties"].get("datetime")), str(one[0]["id"])))
+    if not found:
+        raise InputError(
+            f"--stac {place}: finds no scene there{f' in {during}' if during else ''}; try other --collection or --date"
+        )
+    if len(found) > most:
+        names = ", ".join(f"{item['id']} ({str(item['properties'].get('datetime'))[:10]})" for item, _ in found[:_LISTED])
+        raise InputError(
+            f"--stac {place}: finds more than {most} scenes, such as {names}; narrow --date or --collection, or raise --max-items"
+        )
+    return [source_of_item(item, here, asset) for item, here in found]
+
+
+def _asked(url: str, area: BaseGeometry, collections: Sequence[str], during: str | None, most: int) -> list[dict[str, Any]]:
+    """Items that a STAC API finds, at most one more than ``most``."""
     try:
         from pystac_client import Client
         from pystac_client.exceptions import APIError
     except ModuleNotFoundError as cause:
         raise InputError(f"--stac {url}: needs a package; run: pip install 'detect-buildings[stac]'") from cause
-    place = without_keys(url)
     try:
         client = Client.open(url, headers={"User-Agent": f"detect-buildings/{package_version()}"})
         methods = {link.extra_fields.get("method", "GET") for link in client.get_links("search")}
@@ -55,17 +75,6 @@ def search(
             intersects=shapely.geometry.mapping(area),
             max_items=most + 1,
         )
-        items: list[dict[str, Any]] = list(found.items_as_dicts())
+        return list(found.items_as_dicts())
     except (APIError, OSError, ValueError, KeyError, NotImplementedError) as cause:  # requests' errors are OSErrors
-        raise DetectError(f"--stac {place}: the search failed ({said(cause)[:200]})") from cause
-    items.sort(key=lambda item: (str(item["properties"].get("datetime")), str(item["id"])))
-    if not items:
-        raise InputError(
-            f"--stac {place}: finds no scene there{f' in {during}' if during else ''}; try other --collection or --date"
-        )
-    if len(items) > most:
-        names = ", ".join(f"{item['id']} ({str(item['properties'].get('datetime'))[:10]})" for item in items[:_LISTED])
-        raise InputError(
-            f"--stac {place}: finds more than {most} scenes, such as {names}; narrow --date or --collection, or raise --max-items"
-        )
-    return [source_of_item(item, url, asset) for item in items]
+        raise DetectError(f"--stac {without_keys(url)}: the search failed ({said(cause)[:200]})") from cause

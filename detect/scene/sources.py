@@ -44,6 +44,10 @@ class Source:
     """ISO day; None: look at items beside the file, its name and its tags."""
     sun: Sun | None = None
     """Position of the sun; None: look at items beside the file and its tags."""
+    attribution: str = ""
+    """Whom to credit, as a STAC item says."""
+    terms: str = ""
+    """Licence, as a STAC item says."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +250,11 @@ def _list(content: Mapping[str, Any], key: str, here: str) -> list[Any]:
 def source_of_item(item: dict[str, Any], here: str, asset: str | None) -> Source:
     """The scene of a STAC item that was found at ``here``; an InputError if it has no such asset, or no single picture."""
     name = re.sub(r"[^\w.-]+", "_", str(item.get("id", "item"))).strip(".") or "item"
-    return Source(_resolved(here, _chosen(item, here, asset)["href"]), name, item_date(item), item_sun(item))
+    said = item.get("properties") or {}
+    providers = said.get("providers") if isinstance(said.get("providers"), list) else []
+    credit = ", ".join(str(one["name"]) for one in providers if isinstance(one, dict) and one.get("name"))
+    place = _resolved(here, _chosen(item, here, asset)["href"])
+    return Source(place, name, item_date(item), item_sun(item), credit, str(said.get("license") or ""))
 
 
 def _chosen(item: dict[str, Any], here: str, asset: str | None) -> dict[str, Any]:

@@ -209,6 +209,14 @@ def _corrections(path: Path) -> None:
     pd.concat([found.iloc[1:], drawn]).to_file(path, layer="buildings")
 
 
+def _page_corrections(path: Path) -> None:
+    """One building deleted, one called unfinished, as the page of ``out/scene`` or of the result in ``web`` writes it."""
+    table = next(found for name in ("out/scene", "web/*") for found in path.parent.glob(f"{name}/buildings.gpkg"))
+    found = gpd.read_file(table, layer="buildings").to_crs(4326)[["id", "stage", "dormitory_like", "geometry"]].iloc[:2]
+    kinds = ["deleted", "changed"] if path.stem != "ben" else ["changed", "confirmed"]
+    found.assign(correction=kinds, redrawn=False, stage="incomplete").to_file(path)
+
+
 def _labelled_folder(path: Path) -> None:
     path.mkdir()
     _picture(path / "scene.tif")
@@ -269,6 +277,10 @@ PLACEHOLDERS: tuple[tuple[str, Callable[[Path], None]], ...] = (
     ("*collection.json", _collection),
     ("*item.json", _item),
     ("*plots.geojson", _plots),
+    ("*plots.kml", _plots),
+    ("*corrections.geojson", _page_corrections),
+    ("anna.geojson", _page_corrections),
+    ("ben.geojson", _page_corrections),
     ("*labelled_area.geojson", _area),
     ("*.geojson", _outlines),
     ("reference.gpkg", _dated_outlines),

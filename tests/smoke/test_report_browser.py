@@ -7,12 +7,14 @@ with ``CI=true`` too: a machine that builds and tests need not have a browser, a
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import detect
+from detect.runs.recount import recount
 from tests.smoke.conftest import DESKTOP, PHONE
 from tests.smoke.opened import Opened
 
@@ -105,9 +107,9 @@ def test_beds_follow_the_assumptions(browser: Any, result: detect.Result) -> Non
 def test_colours_and_layers_switch(browser: Any, result: detect.Result) -> None:
     opened = Opened(browser, result.folder / "report.html", ".leaflet-tile-loaded", **DESKTOP)
     page = opened.page
-    stage = page.evaluate("polygons.map((p) => p.options.color)")
+    stage = page.evaluate("found.id.map((_, i) => look(i).colour)")
     page.check("input[value=likeness]")
-    assert page.evaluate("polygons.map((p) => p.options.color)") != stage
+    assert page.evaluate("found.id.map((_, i) => look(i).colour)") != stage
     assert page.is_visible("[data-legend=likeness]") and page.is_hidden("[data-legend=stage]")
     assert page.inner_text(".leaflet-tooltip.site") == "<b onload=alert(1)>"
     page.uncheck("input[value=sites]")
@@ -117,6 +119,104 @@ def test_colours_and_layers_switch(browser: Any, result: detect.Result) -> None:
     page.keyboard.press("+")
     page.keyboard.press("ArrowRight")
     _until(page, f"JSON.stringify(map.getCenter()) != {json.dumps(before)}")
+    opened.close()
+
+
+SHOWN = """() => Object.fromEntries([...document.querySelectorAll('[data-key]')].map(
+(e) => [`${e.dataset.of}/${e.dataset.key}`, Number(e.querySelector('b').textContent.replaceAll(',', ''))]))"""
+"""Counts on the page: site and key → estimate."""
+
+
+def correct(page: Any, ids: list[int]) -> int:
+    """Twenty corrections with mouse and keyboard; returns how many buildings they leave certain or delete."""
+    for number, key in zip(ids[:12], "ficdxrfxdric", strict=True):  # by keyboard
+        page.fill("#number", str(number))
+        page.press("#number", "Enter")
+        page.focus("#panel")
+        page.keyboard.press(key)
+    page.keyboard.press("c")
+    for button in ("[data-stage=foundation]", "#like", "#right"):  # by mouse
+        page.click("#next")
+        page.click(button)
+    page.click("#to-check")
+    page.click("#gone")
+    page.click("#gone")  # a building again
+    page.fill("#number", str(ids[12]))
+    page.press("#number", "Enter")
+    page.focus("#panel")
+    page.keyboard.press("s")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.click("#next")
+    page.click("#split")
+    page.click(".mode button:text-is('Cut')")
+    for way in ("mouse", "keys"):
+        page.click("#draw")
+        box = page.locator("#map").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        if way == "mouse":
+            for dx, dy in ((-90, -60), (-30, -60), (-30, -20), (-90, -20)):
+                page.mouse.click(x + dx, y + dy)
+            page.click(".mode button:text-is('Finish')")
+        else:
+            for key in (" ", "ArrowRight", " ", "ArrowDown", " "):
+                page.keyboard.press(key)
+                page.wait_for_timeout(400)  # the map moves
+            page.keyboard.press("Enter")
+    page.click("[data-stage=incomplete]")
+    page.click("#undo")
+    return int(page.evaluate("corrections.touched().length"))
+
+
+def test_twenty_corrections_count_as_the_page_shows_them(browser: Any, result: detect.Result, tmp_path: Path) -> None:
+    folder = tmp_path / "scene"
+    shutil.copytree(result.folder, folder)
+    opened = Opened(browser, folder / "report.html", ".leaflet-tile-loaded", reduced_motion="reduce", **DESKTOP)
+    page = opened.page
+    doubtful = page.evaluate("[...document.querySelectorAll('button[data-building]')].map((b) => Number(b.dataset.building))")
+    ids = [int(i) for i in result.buildings["id"] if i not in doubtful[:1]]
+    touched = correct(page, ids)
+    assert touched >= 18 and page.is_visible("#corrected")
+    with page.expect_download() as download:
+        page.click("#download")
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    opened.assert_fits_and_is_accessible(DESKTOP["viewport"]["width"])
+    shown = page.evaluate(SHOWN)
+    (again,) = recount(folder, review=file)
+    parts = {"": again.summary["total"]} | {site["name"]: site for site in again.summary["sites"]}
+    counted = {}
+    for key in shown:
+        name, _, path = key.rpartition("/")
+        value: Any = parts[name]
+        for step in path.split("."):
+            value = value[step]
+        if value is not None:
+            counted[key] = value["estimate"]
+    planned = {key for key in shown if key.endswith(("planned", "planned_buildings"))}
+    assert {k: v for k, v in counted.items() if k not in planned} == {k: v for k, v in shown.items() if k not in planned}
+    review = again.summary["review"]
+    assert sum(len(review[kind]) for kind in ("changed", "added", "deleted", "confirmed")) == touched
+    opened.close()
+
+
+def test_corrections_survive_closing_the_page(browser: Any, result: detect.Result) -> None:
+    opened = Opened(browser, result.folder / "report.html", ".leaflet-tile-loaded", **PHONE)
+    page, number = opened.page, int(result.buildings["id"].iloc[3])
+    page.evaluate(f"select({number}, true)")
+    page.tap("#gone")
+    assert "Closing the page loses corrections" in page.inner_text("#said")
+    page.check("#keep")
+    page.reload()
+    page.wait_for_selector(".leaflet-tile-loaded")
+    assert page.evaluate("corrections.summary().deleted") == 1 and page.is_checked("#keep")
+    opened.assert_fits_and_is_accessible(PHONE["viewport"]["width"])
+    page.tap("#undo")
+    page.uncheck("#keep")
+    page.reload()
+    page.wait_for_selector(".leaflet-tile-loaded")
+    assert page.evaluate("corrections.touched()") == []
+    opened.requests[:] = opened.requests[:1]  # reloading asks for the page itself
     opened.close()
 
 

@@ -1,10 +1,11 @@
 "use strict";
-/* The page of one scene: buildings on the map, one of them in the panel, beds under edited assumptions. */
+/* The page of one scene: buildings on the map, one of them in the panel, beds under edited assumptions. editor.js corrects them. */
 
 const picture = new Picture(readData("picture"));
 const found = readData("buildings"); // column → list
 const outlines = readData("outlines"); // {sites: [{name, rings}], rows: [{row, rings}], ground: [{kind, rings}]}
 const assumed = readData("assumptions");
+const editing = readData("editing"); // {key, next_id, north_deg, counts, places}
 const index = new Map(found.id.map((id, i) => [id, i]));
 const css = getComputedStyle(document.documentElement);
 const stageColour = Object.fromEntries(["foundation", "incomplete", "complete"].map((s) => [s, css.getPropertyValue(`--${s}`).trim()]));
@@ -20,20 +21,24 @@ function likenessColour(score) {
   return `rgb(${low.map((v, i) => Math.round(v + (high[i] - v) * (at % 1))).join(",")})`;
 }
 
-function style(i, by) {
-  const colour = by === "stage" ? stageColour[found.stage[i]] : likenessColour(found.dormitory_score[i]);
-  const like = found.dormitory_like[i];
-  const fill = by === "stage" ? (like ? 0.35 : 0.12) : 0.5;
-  return { color: colour, fillColor: colour, weight: like ? 3 : 1.8, fillOpacity: fill };
+const corrections = new Corrections(found, {
+  ...editing, assumptions: assumed, gsd_m: picture.gsd_m, sites: outlines.sites.length ? outlines.sites : null,
+});
+
+let colourBy = "stage";
+function look(i) {
+  const { stage, like, gone } = corrections.state(i);
+  if (gone) return { colour: "#e33", fill: 0, thick: false, dashed: true };
+  const byStage = colourBy === "stage";
+  const colour = byStage ? stageColour[stage] : likenessColour(found.dormitory_score[i]);
+  return { colour, fill: byStage ? (like ? 0.35 : 0.12) : 0.5, thick: like, dashed: false };
 }
 
 const map = openMap(byId("map"), picture);
-const layers = { ground: L.layerGroup(), buildings: L.layerGroup(), rows: L.layerGroup(), sites: L.layerGroup() };
-const polygons = found.rings.map((rings, i) => {
-  const corners = rings.map((ring) => ring.map(toLatLng));
-  L.polygon(corners, { color: "#000", opacity: 0.6, weight: found.dormitory_like[i] ? 5 : 3.6, fill: false, interactive: false }).addTo(layers.buildings);
-  return L.polygon(corners, style(i, "stage")).on("click", () => select(found.id[i])).addTo(layers.buildings);
-});
+const layers = {
+  ground: L.layerGroup(), rows: L.layerGroup(), sites: L.layerGroup(),
+  buildings: new OutlineLayer(found, look, { minZoom: -12, maxZoom: 4, keepBuffer: 1, zIndex: 2 }),
+};
 for (const { kind, rings } of outlines.ground) {
   const look = kind === "pad" ? { color: "#fff", weight: 1.5, fillOpacity: 0.1 } : { stroke: false, fillColor: "#c8a26b", fillOpacity: 0.4 };
   L.polygon(rings.map((ring) => ring.map(toLatLng)), { ...look, interactive: false }).addTo(layers.ground);
@@ -59,36 +64,42 @@ for (const box of document.querySelectorAll("input[name=layer]")) {
 }
 for (const radio of document.querySelectorAll("input[name=colour]")) {
   radio.addEventListener("change", () => {
-    polygons.forEach((polygon, i) => polygon.setStyle(style(i, radio.value)));
+    colourBy = radio.value;
+    layers.buildings.repaint();
     for (const legend of document.querySelectorAll("[data-legend]")) legend.hidden = legend.dataset.legend !== radio.value;
   });
 }
 
 /* One building. */
 
-const box = (i) => {
-  const [xs, ys] = [0, 1].map((axis) => found.rings[i][0].map((point) => point[axis]));
-  return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
-};
+const WORDS = { changed: "changed", added: "drawn", deleted: "not a building", confirmed: "right as it stands" };
 
 function facts(i) {
   const of = (name) => found[name][i];
   const percent = (p) => `${Math.round(100 * p)} %`;
+  const [state, kind] = [corrections.state(i), corrections.kind(i)];
+  const drawn = i >= corrections.count;
+  const said = drawn || state.like !== of("dormitory_like");
+  const known = (name, text) => (of(name) === null ? "" : text(of(name)));
+  const [beds, { length, width }] = [corrections.beds(i, state), rectangleOf(state.rings[0])];
+  const moved = drawn || state.rings !== (corrections.before.get(i) ?? state).rings;
+  const size = moved ? [length * picture.gsd_m, width * picture.gsd_m] : [of("length_m"), of("width_m")];
   const lines = [
-    ["stage", of("stage")],
-    ["probability", ["foundation", "incomplete", "complete"].map((name) => `${name} ${percent(of(`p_${name}`))}`).join(", ")],
-    ["a building", `${percent(of("score"))} sure`],
-    ["dormitory-like", `${of("dormitory_score")}, ${of("dormitory_like") ? "counted as dormitory-like" : "not counted"}`],
-    ["reasons", of("dormitory_reasons")],
-    ["beds", of("beds") ? number(of("beds") * factor()) : "none counted"],
-    ["size", `${of("length_m").toFixed(1)} × ${of("width_m").toFixed(1)} m`],
-    ["area", `${number(of("area_m2"))} m²`],
-    ["heading", `${of("orientation_deg")}° clockwise from north`],
-    ["rectangularity", of("rectangularity")],
-    ["height", of("height_m") === null ? "" : `${of("height_m").toFixed(1)} m, by its shadow`],
-    ["site", of("site") ?? "outside the sites"],
-    ["row", of("row") || "none"],
-    ["place", of("latitude") === null ? "not known" : `${of("latitude")}, ${of("longitude")}`],
+    ["corrected", WORDS[kind] ?? ""],
+    ["stage", state.stage],
+    ["probability", drawn ? "" : ["foundation", "incomplete", "complete"].map((name) => `${name} ${percent(of(`p_${name}`))}`).join(", ")],
+    ["a building", known("score", (score) => `${percent(score)} sure`)],
+    ["dormitory-like", `${said ? "" : `${of("dormitory_score")}, `}${state.like ? "counted as dormitory-like" : "not counted"}`],
+    ["reasons", said ? "said on this page" : of("dormitory_reasons")],
+    ["beds", beds ? number(beds * factor()) : "none counted"],
+    ["size", `${size[0].toFixed(1)} × ${size[1].toFixed(1)} m`],
+    ["area", `${number(moved ? areaOf(state.rings) * picture.gsd_m ** 2 : of("area_m2"))} m²`],
+    ["heading", moved ? "" : `${of("orientation_deg")}° clockwise from north`],
+    ["rectangularity", moved ? "" : of("rectangularity")],
+    ["height", moved ? "" : known("height_m", (height) => `${height.toFixed(1)} m, by its shadow`)],
+    ["site", corrections.site(i, { ...state }) ?? "outside the sites"],
+    ["row", moved ? "" : of("row") || "none"],
+    ["place", moved ? "" : of("latitude") === null ? "not known" : `${of("latitude")}, ${of("longitude")}`],
     ["at the edge", of("touches_edge") ? "yes, a part may be missing" : "no"],
   ];
   return lines.filter(([, value]) => value !== "");
@@ -111,11 +122,12 @@ function select(id, zoom = false) {
   }
   const canvas = byId("crop");
   canvas.hidden = false;
-  canvas.setAttribute("aria-label", `Building ${id} from above, ${found.stage[i]}`);
-  picture.drawAround(canvas, box(i), found.rings[i]);
+  canvas.setAttribute("aria-label", `Building ${id} from above, ${corrections.state(i).stage}`);
+  picture.drawAround(canvas, boxOf(found.rings[i]), found.rings[i]);
   marked.setLatLngs(found.rings[i].map((ring) => ring.map(toLatLng))).addTo(map);
+  showPressed();
   if (zoom) {
-    const [left, top, right, bottom] = box(i);
+    const [left, top, right, bottom] = boxOf(found.rings[i]);
     map.fitBounds([toLatLng([left, bottom]), toLatLng([right, top])], { padding: [60, 60], maxZoom: Math.log2(picture.gsd_m / 0.12), animate: false });
   }
 }
@@ -142,7 +154,7 @@ const cut = new IntersectionObserver((entries) => {
     if (!isIntersecting) continue;
     cut.unobserve(target);
     const i = index.get(Number(target.closest("button").dataset.building));
-    picture.drawAround(target, box(i), found.rings[i]);
+    picture.drawAround(target, boxOf(found.rings[i]), found.rings[i]);
   }
 }, { rootMargin: "400px" });
 for (const canvas of document.querySelectorAll("button[data-building] canvas")) cut.observe(canvas);
@@ -158,9 +170,14 @@ function factor() {
 }
 function showBeds() {
   const by = factor();
-  for (const count of document.querySelectorAll("[data-beds]")) {
-    const [estimate, low, high] = ["estimate", "low", "high"].map((key) => number(count.dataset[key] * by));
-    count.innerHTML = `<b>${estimate}</b> <small>${low}–${high}</small>`;
+  const totals = corrections.totals();
+  for (const count of document.querySelectorAll("[data-of]")) {
+    const { of, key, estimate } = count.dataset;
+    const now = key.split(".").reduce((part, name) => part?.[name], totals[of]);
+    const factorHere = key.startsWith("beds") ? by : 1;
+    const corrected = now !== undefined && now !== Number(estimate);
+    const [value, low, high] = [corrected ? now : estimate, count.dataset.low, count.dataset.high].map((v) => number(v * factorHere));
+    count.innerHTML = `<b>${value}</b> <small>${corrected ? "corrected" : `${low}–${high}`}</small>`;
   }
   byId("beds-bars").style.setProperty("--by", Math.min(1, by)); // more beds change the scale, fewer shorten the bars
   byId("per-building").textContent = number(likely * by);

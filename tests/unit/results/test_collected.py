@@ -13,11 +13,13 @@ import pyarrow.parquet as pq
 import pyogrio
 import pystac
 import pytest
+import shapely
 from pmtiles.reader import MmapSource, Reader
 from pmtiles.tile import TileType
 from shapely import Polygon, box
 
 from detect.base.stages import STAGES
+from detect.base.vectors import read_vector
 from detect.results.collected import (
     ROWS_AT_A_TIME,
     Piece,
@@ -26,10 +28,12 @@ from detect.results.collected import (
     scene_table,
     write_flatgeobuf,
     write_geoparquet,
+    write_native,
     write_pmtiles,
 )
 from detect.results.map_page import ZOOM, pack, world_px
 from detect.results.stac_collection import write_collection
+from detect.results.stac_table import write_items
 from tests.unit.results.test_tables import some
 
 COUNT = {"estimate": 4, "low": 2, "high": 8}
@@ -68,6 +72,52 @@ def test_geoparquet_has_a_box_for_each_building(table: gpd.GeoDataFrame, tmp_pat
     back = gpd.read_parquet(path, bbox=(4.0, 50, 4.00025, 52))
     assert 0 < len(back) < len(table) and back.crs.to_epsg() == 4326
     assert pq.ParquetFile(path).metadata.row_group(0).num_rows <= ROWS_AT_A_TIME
+
+
+def test_parquet_with_its_own_geometry(table: gpd.GeoDataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "n.parquet"
+    write_native(path, table)
+    file = pq.ParquetFile(path)
+    types = {file.schema.column(i).path: file.schema.column(i).logical_type.type for i in range(len(file.schema))}
+    assert types["geometry"] == "GEOMETRY" and "bbox.xmin" in types and b"geo" not in (file.metadata.metadata or {})
+    back = read_vector(path)
+    assert back.crs.equals("OGC:CRS84") and back["id"].tolist() == table["id"].tolist()
+    assert back.geometry.geom_equals(table.geometry.set_crs("OGC:CRS84", allow_override=True)).all()
+    write_native(path, table.iloc[:0])
+    assert len(read_vector(path)) == 0
+
+
+def test_the_items_are_a_table(tmp_path: Path) -> None:
+    pieces = []
+    for name, gsd in (("west", 1), ("ea st", 0.5)):
+        folder = tmp_path / "out" / name
+        folder.mkdir(parents=True)
+        own = {"datetime": "2026-06-05T00:00:00Z", "gsd": gsd, "empty": {}, "mixed": gsd if gsd == 1 else "half"}
+        assets = {"mask": {"href": "./mask.tif", "roles": ["data"]}, "model": {"href": "/weights/deep.onnx"}}
+        item = {
+            "type": "Feature",
+            "stac_version": "1.1.0",
+            "id": name,
+            "bbox": [4, 51, 4.1, 51.1],
+            "properties": own,
+            "assets": assets,
+        }
+        item["geometry"] = json.loads(shapely.to_geojson(box(4, 51, 4.1, 51.1)))
+        (folder / "item.json").write_text(json.dumps(item))
+        pieces.append(replace(piece(name), folder=folder))
+    write_items(tmp_path / "items.parquet", [*pieces, piece("without")], name="all", place=tmp_path / "all")
+    items = gpd.read_parquet(tmp_path / "items.parquet")
+    assert (
+        items["id"].tolist() == ["west", "ea st"]
+        and items["gsd"].tolist() == [1, 0.5]
+        and items["mixed"].tolist() == ["1", '"half"']
+    )
+    assert str(items["datetime"].dtype).endswith("UTC]") and items["collection"].eq("all").all() and "empty" not in items
+    assert items["assets"][1]["mask"]["href"] == "../out/ea st/mask.tif" and items["bbox"][0]["xmax"] == 4.1
+    assert items["assets"][0]["model"]["href"] == "/weights/deep.onnx"
+    assert json.loads(pq.read_schema(tmp_path / "items.parquet").metadata[b"stac-geoparquet"])["version"] == "1.0.0"
+    write_items(tmp_path / "none.parquet", [piece("without")], name="all", place=tmp_path / "all")
+    assert len(gpd.read_parquet(tmp_path / "none.parquet")) == 0
 
 
 def test_flatgeobuf(table: gpd.GeoDataFrame, tmp_path: Path) -> None:

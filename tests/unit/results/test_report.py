@@ -137,8 +137,10 @@ def test_totals_are_those_of_the_summary(write: Any) -> None:
     *tables, summary = example()
     page = Page(write(*tables, summary))
     shown = [(int(v)) for _, name, v in page.attributes if name == "data-estimate"]
-    beds = summary["total"]["beds"]
-    assert shown[:3] == [beds[k]["estimate"] for k in ("now", "when_complete", "planned")]
+    total = summary["total"]
+    beds = total["beds"]
+    figures = [total["buildings"], total["dormitory_like"], *(beds[k] for k in ("now", "when_complete", "planned"))]
+    assert shown[:5] == [count["estimate"] for count in figures]
     assert beds["planned"]["estimate"] == 40 * 256
     for text in (
         "10,240",
@@ -163,6 +165,18 @@ def test_what_a_user_wrote_is_text_not_code(write: Any) -> None:
     assert page.data("buildings")["site"][0] == EVIL
     assert page.data("outlines")["sites"][0]["name"] == EVIL
     assert EVIL in page.text
+
+
+def test_the_page_knows_what_corrections_start_from_and_where_they_lie(write: Any) -> None:
+    buildings, rows, sites, summary = example()
+    editing = Page(write(buildings, rows, sites, summary)).data("editing")
+    assert editing["next_id"] == int(buildings["id"].max()) + 1
+    assert editing["counts"]["plot"]["buildings"] == summary["sites"][0]["buildings"]["estimate"]
+    assert editing["counts"][""]["beds"]["now"] == summary["total"]["beds"]["now"]["estimate"]
+    places = editing["places"]
+    corner = gpd.GeoSeries([shapely.Point(ORIGIN_XY)], crs=CRS).to_crs(4326)[0]
+    assert (places["x"][0], places["y"][0]) == pytest.approx((corner.x, corner.y), abs=1e-8)
+    assert len(places["x"]) == places["columns"] * places["rows"] == 4, "a scene of 80 m needs its corners alone"
 
 
 def test_nothing_found_is_a_page_too(write: Any) -> None:

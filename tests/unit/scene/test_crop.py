@@ -12,6 +12,7 @@ from affine import Affine
 from detect.base.errors import InputError
 from detect.scene.crop import crop
 from detect.scene.scene import open_scene
+from detect.scene.sources import Source
 from tests.conftest import GSD_M, ORIGIN_XY, WriteScene, draw_houses
 
 TO_DEGREES = pyproj.Transformer.from_crs(32631, 4326, always_xy=True)
@@ -29,7 +30,7 @@ def test_the_pixels_are_those_of_the_raster(write_scene: WriteScene, tmp_path: P
     place = Affine.translation(*ORIGIN_XY) * Affine.rotation(turn_deg) * Affine.scale(GSD_M, -GSD_M)
     scene = write_scene(values, transform=place, nodata=0)
     wanted = area(40, 20, 60, 40) if turn_deg else area(40, 20, 90, 60)
-    crop(str(scene), wanted, tmp_path / "part.tif", overwrite=False)
+    crop(Source(str(scene)), wanted, tmp_path / "part.tif", overwrite=False)
     with rasterio.open(tmp_path / "part.tif") as part:
         col, row = map(round, ~place * (part.transform.c, part.transform.f))
         assert part.dtypes[0] == "uint16" and part.nodata == 0
@@ -47,13 +48,13 @@ def test_the_pixels_are_those_of_the_raster(write_scene: WriteScene, tmp_path: P
 
 def test_the_same_part_is_read_once(write_scene: WriteScene, tmp_path: Path) -> None:
     scene, path = write_scene(), tmp_path / "part.tif"
-    crop(str(scene), area(40, 20, 90, 60), path, overwrite=False)
+    crop(Source(str(scene)), area(40, 20, 90, 60), path, overwrite=False)
     before = path.stat().st_mtime_ns
     scene_gone = scene.rename(tmp_path / "gone.tif")
-    crop(str(scene), area(40, 20, 90, 60), path, overwrite=True)
+    crop(Source(str(scene)), area(40, 20, 90, 60), path, overwrite=True)
     assert path.stat().st_mtime_ns == before
     with pytest.raises(InputError, match="holds something else already; give --overwrite"):
-        crop(str(scene_gone), area(40, 20, 80, 60), path, overwrite=False)
+        crop(Source(str(scene_gone)), area(40, 20, 80, 60), path, overwrite=False)
 
 
 def test_masked_pixels_stay_masked(write_scene: WriteScene, tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_masked_pixels_stay_masked(write_scene: WriteScene, tmp_path: Path) -> N
         mask = np.full((96, 160), 255, np.uint8)
         mask[:30] = 0
         raster.write_mask(mask)
-    crop(str(scene), area(40, 20, 90, 60), tmp_path / "part.tif", overwrite=False)
+    crop(Source(str(scene)), area(40, 20, 90, 60), tmp_path / "part.tif", overwrite=False)
     with rasterio.open(tmp_path / "part.tif") as part:
         seen = part.dataset_mask()
         assert not seen[:9].any() and seen[12:].all()
@@ -72,9 +73,9 @@ def test_masked_pixels_stay_masked(write_scene: WriteScene, tmp_path: Path) -> N
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_what_cannot_be_cropped(write_scene: WriteScene, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="shows nothing of the area"):
-        crop(str(write_scene()), shapely.box(0, 0, 1, 1), tmp_path / "part.tif", overwrite=False)
+        crop(Source(str(write_scene())), shapely.box(0, 0, 1, 1), tmp_path / "part.tif", overwrite=False)
     with pytest.raises(InputError, match="has no georeference"):
-        crop(str(write_scene(name="bare.tif", crs=None)), area(0, 0, 9, 9), tmp_path / "part.tif", overwrite=False)
+        crop(Source(str(write_scene(name="bare.tif", crs=None))), area(0, 0, 9, 9), tmp_path / "part.tif", overwrite=False)
     (tmp_path / "mine.tif").write_text("mine")
     with pytest.raises(InputError, match="give another --out"):
-        crop(str(write_scene()), area(0, 0, 9, 9), tmp_path / "mine.tif", overwrite=True)
+        crop(Source(str(write_scene())), area(0, 0, 9, 9), tmp_path / "mine.tif", overwrite=True)
