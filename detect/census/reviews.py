@@ -66,7 +66,8 @@ def read_reviews(
         InputError: as ``read_corrections``, or a page's file that is of another result.
     """
     tables = [complete(read_corrections(path, crs, outline), before, path) for path in paths]
-    merged, names, conflicts = tables[0], Path(paths[0]).name, []
+    merged, names = tables[0], Path(paths[0]).name
+    conflicts: list[str] = []
     for path, table in zip(paths[1:], tables[1:], strict=True):
         merge = _Merge(merged, table, before, (names, Path(path).name))
         merged = merge.table()
@@ -137,15 +138,15 @@ class _Merge:
     def table(self) -> gpd.GeoDataFrame:
         """What both say together."""
         touched = [set(r.changed) | set(r.deleted) | set(r.confirmed) for r in self.reviews]
-        rows = []
+        rows: list[dict[str, Any]] = []
         for number in self.before.index:
             a, b = (known.get(int(number)) for known in self.known)
             if number in touched[0] and number in touched[1]:
                 row = self._both(int(number), a, b)
+            elif a is not None and b is not None:
+                row = {**(b if number in touched[1] else a), **{name: a[name] or b[name] for name in (CHECKED, SURVEYED)}}
             else:
                 row = b if number in touched[1] else a
-                if a is not None and b is not None:
-                    row = {**row, **{name: a[name] or b[name] for name in (CHECKED, SURVEYED)}}  # type: ignore[dict-item]
             if row is not None:
                 rows.append(row)
         rows += self._added(rows)
@@ -216,7 +217,7 @@ class _Merge:
 
 
 def _word(value: Any) -> str:
-    return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool | np.bool_) else str(value)
+    return ("no", "yes")[int(value)] if isinstance(value, bool | np.bool_) else str(value)
 
 
 def _iou(a: Polygon, b: Polygon) -> float:

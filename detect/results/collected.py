@@ -89,7 +89,7 @@ def _native_type() -> Any:
     """The Arrow type that pyarrow stores as GEOMETRY: it goes by the name, which GeoArrow defines."""
     import pyarrow as pa
 
-    class Wkb(pa.ExtensionType):  # type: ignore[misc]
+    class Wkb(pa.ExtensionType):
         def __init__(self) -> None:
             super().__init__(pa.binary(), "geoarrow.wkb")
 

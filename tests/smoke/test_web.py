@@ -25,6 +25,23 @@ def test_a_search_reads_only_what_is_wanted(tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.mark.slow
+def test_a_signature_reaches_no_file(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    provide("there/june_item.json", tmp_path)
+    links = [{"rel": "item", "href": "june_item.json"}]
+    (there / "catalog.json").write_text(json.dumps({"type": "Catalog", "id": "drawn", "links": links}))
+    with serving(folder=there) as server:
+        line = f"predict --stac {server.url}/catalog.json?sig=SECRET --around 51.8714,4.3558,30 --out {tmp_path}/part -q"
+        assert cli.main(line.split()) == 0
+        whole = f"predict {server.url}/june_item_picture.tif?sig=SECRET --out {tmp_path}/whole -q"
+        assert cli.main(whole.split()) == 0
+        assert all(path.split("?")[0].endswith((".msk", ".aux.xml", ".ovr")) or "sig=SECRET" in path for path in server.paths)
+    files = [path for out in ("part", "whole") for path in (tmp_path / out).rglob("*") if path.is_file()]
+    assert len(files) > 16 and not [path for path in files if b"SECRET" in path.read_bytes()]
+    assert not [path for path in files if "SECRET" in path.name]
+
+
+@pytest.mark.slow
 def test_a_tile_address_and_plots_of_google_earth(tmp_path: Path) -> None:
     provide("plots.geojson", tmp_path)
     gpd.read_file(tmp_path / "plots.geojson").to_crs(4326).to_file(tmp_path / "plots.kml", driver="KML", layer="plots")

@@ -77,6 +77,12 @@ class Corrections {
     return count;
   }
 
+  /** How many more buildings of a stage, or dormitory-like ones ("like"), there are than were found, wherever they stand. */
+  more(what) {
+    const is = (state) => Number(!state.gone && (what === "like" ? state.like : state.stage === what));
+    return this.touched().reduce((sum, i) => sum + is(this.state(i)) - is(this.before.get(i)), 0);
+  }
+
   /** Beds of a building once it is finished. */
   beds(i, state) {
     const { rooms_per_metre: perMetre, beds_per_room: each, rooms_per_building: rooms, storeys } = this.facts.assumptions;
@@ -90,7 +96,7 @@ class Corrections {
 
   /** The site that holds most of a polygon, if at least half of it lies in sites: by points on a grid. */
   site(i, state) {
-    if (i < this.count && state.rings === this.before.get(i).rings) return this.found.site[i];
+    if (i < this.count && state.rings === (this.before.get(i) ?? state).rings) return this.found.site[i];
     const { sites, counts } = this.facts;
     if (sites === null) return Object.keys(counts)[0];
     const [left, top, right, bottom] = boxOf(state.rings);

@@ -30,7 +30,10 @@ function refresh(changed) {
   byId("corrections-text").textContent = total ? `${number(total)} building${total > 1 ? "s" : ""}: ${parts.join(", ")}.` : "None.";
   byId("download").disabled = !total;
   byId("undo").disabled = !corrections.steps.length;
-  byId("corrected").hidden = !corrections.touched().some((i) => corrections.kind(i) !== "confirmed");
+  for (const span of document.querySelectorAll("[data-shown]")) {
+    span.textContent = number(Number(span.dataset.found) + corrections.more(span.dataset.shown));
+  }
+  byId("corrected").hidden = byId("as-found").hidden = !corrections.touched().some((i) => corrections.kind(i) !== "confirmed");
   for (const button of document.querySelectorAll("button[data-building]")) {
     button.classList.toggle("seen", corrections.kind(index.get(Number(button.dataset.building))) !== "");
   }
