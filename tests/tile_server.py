@@ -154,6 +154,8 @@ def serving(**settings: Any) -> Iterator[Server]:
             else:
                 self._send(200, kind, body)
 
+        do_HEAD = do_GET
+
         def _send(self, status: int, kind: str, body: bytes, span: str = "") -> None:
             self.send_response(status)
             if span:
@@ -161,7 +163,8 @@ def serving(**settings: Any) -> Iterator[Server]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import json
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
-
-import geopandas as gpd
 
 from detect.base.errors import InputError, said
 from detect.base.stages import STAGES
@@ -39,8 +37,8 @@ def read_result(place: str | Path) -> Result:
         return _from_url(str(place).rstrip("/"))
     folder = ResultFolder.find_one(place, TABLE)
     summary = folder.summary("scene.name", "total.buildings", "sites")
-    layers = [read_vector(folder.path / TABLE, layer) for layer in ("buildings", "sites")]
-    return Result(folder.path, *layers, summary)
+    buildings, sites = (read_vector(folder.path / TABLE, layer) for layer in ("buildings", "sites"))
+    return Result(folder.path, buildings, sites, summary)
 
 
 def _from_url(url: str) -> Result:
@@ -49,13 +47,15 @@ def _from_url(url: str) -> Result:
     path, mark, query = url.partition("?")  # a signature follows the name of each file
     try:
         summary = json.loads(_bytes(f"{path}/{SUMMARY}{mark}{query}"))
-        table = _bytes(f"{path}/{TABLE}{mark}{query}")
-        layers = [gpd.read_file(io.BytesIO(table), layer=layer) for layer in ("buildings", "sites")]
+        with TemporaryDirectory() as folder:
+            table = Path(folder) / TABLE
+            table.write_bytes(_bytes(f"{path}/{TABLE}{mark}{query}"))
+            buildings, sites = (read_vector(table, layer) for layer in ("buildings", "sites"))
     except InputError:
         raise
     except Exception as cause:  # fsspec's back ends, urllib and GDAL raise classes of their own
         raise InputError(f"{without_keys(url)}: no result of detect predict can be read there ({said(cause)[:150]})") from cause
-    return Result(Path(summary["scene"]["name"]), *layers, summary, url)
+    return Result(Path(summary["scene"]["name"]), buildings, sites, summary, url)
 
 
 def _bytes(url: str) -> bytes:
@@ -120,7 +120,7 @@ def plot(result: Result, axes: Any = None) -> Any:
         _, axes = plt.subplots(figsize=(8, 8))
     handles = []
     for stage in STAGES:
-        colour = tuple(value / 255 for value in STAGE_COLOURS_RGB[stage])
+        colour = "#{:02x}{:02x}{:02x}".format(*STAGE_COLOURS_RGB[stage])
         own = result.buildings[result.buildings["stage"] == stage]
         if len(own):
             own.plot(

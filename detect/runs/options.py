@@ -226,6 +226,11 @@ class CensusOptions(Options):
         ),
     )
 
+    @property
+    def reviews(self) -> tuple[Path, ...]:
+        """The files of ``review``."""
+        return checks.paths(self.review or ())
+
 
 @dataclass(frozen=True)
 class AdaptOptions(Options):

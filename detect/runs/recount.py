@@ -126,15 +126,15 @@ def _shown(folder: Path) -> tuple[Polygon, pyproj.CRS | None] | None:
 
 def _reviewed(earlier: Earlier, options: CensusOptions) -> _Corrected:
     """Buildings and stage codes after the corrections, and the corrections."""
-    if not options.review:
+    if not options.reviews:
         return _Corrected(earlier.buildings, earlier.stage, Review())
-    for path in map(Path, options.review):
+    for path in options.reviews:
         if path.exists() and path.resolve() == (earlier.folder / TABLE).resolve():
             raise InputError(
                 f"{path}: is the table of the result itself, so nothing tells what was corrected in it; edit a copy and give that "
                 "(detect census without --review counts the table as it is)"
             )
-    reviews = read_reviews(options.review, earlier.buildings, earlier.crs, earlier.outline)
+    reviews = read_reviews(options.reviews, earlier.buildings, earlier.crs, earlier.outline)
     corrected, review = apply_review(earlier.buildings, reviews.table)
     stage = repainted(earlier.stage, earlier.grid.transform, earlier.buildings, corrected, review)
     return _Corrected(corrected, stage, review, reviews.conflicts)
@@ -193,7 +193,7 @@ def _recounted(options: CensusOptions, profile_file: str | Path | None, conflict
     """The files that this census was given; ``review`` is a list where there were several."""
     given = {"sites": options.sites, "structure": profile_file}
     files: dict[str, Any] = {name: None if path is None else _fingerprint(path) for name, path in given.items()}
-    reviews = [_fingerprint(path) for path in options.review or ()]
+    reviews = [_fingerprint(path) for path in options.reviews]
     files["review"] = reviews if len(reviews) > 1 else next(iter(reviews), None)
     return files | ({"conflicts": list(conflicts)} if len(reviews) > 1 else {})
 
@@ -217,6 +217,8 @@ def _as_found(buildings: gpd.GeoDataFrame, before: gpd.GeoDataFrame, review: Rev
     names = ["dormitory_like", "dormitory_score", "dormitory_reasons"]
     old = before.set_index("id")[names]
     untouched = buildings["id"].isin(old.index) & ~buildings["id"].isin([*review.redrawn, *review.likeness])
+    if not untouched.any():
+        return buildings
     table = buildings.copy()
     table.loc[untouched, names] = old.loc[buildings.loc[untouched, "id"]].to_numpy()
     return table

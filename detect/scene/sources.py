@@ -251,8 +251,9 @@ def source_of_item(item: dict[str, Any], here: str, asset: str | None) -> Source
     """The scene of a STAC item that was found at ``here``; an InputError if it has no such asset, or no single picture."""
     name = re.sub(r"[^\w.-]+", "_", str(item.get("id", "item"))).strip(".") or "item"
     said = item.get("properties") or {}
-    providers = said.get("providers") if isinstance(said.get("providers"), list) else []
-    credit = ", ".join(str(one["name"]) for one in providers if isinstance(one, dict) and one.get("name"))
+    providers = said.get("providers")
+    named = providers if isinstance(providers, list) else []
+    credit = ", ".join(str(one["name"]) for one in named if isinstance(one, dict) and one.get("name"))
     place = _resolved(here, _chosen(item, here, asset)["href"])
     return Source(place, name, item_date(item), item_sun(item), credit, str(said.get("license") or ""))
 

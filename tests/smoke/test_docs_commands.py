@@ -62,7 +62,7 @@ detect predict scene.tif --out more --sun-elevation 52 --sun-azimuth 141 --min-a
 detect predict item.json --asset visual --out more --json
 detect predict january.tif april.tif --out dated -q
 detect collect dated --out all
-detect collect dated --out all --overwrite -q
+detect collect dated --out all --native-geometry --overwrite -q
 detect track dated --out tracked --json -q
 detect track dated --out tracked --since 2026-01-05 --overwrite
 detect census more/scene --sites plots.geojson --structure configs/structures/barracks.yaml --json

@@ -6,7 +6,7 @@ const STAGES = ["foundation", "incomplete", "complete"];
 class Corrections {
   /**
    * @param found column → list, one entry a building; drawn buildings are appended
-   * @param facts {next_id, sites: [{name, rings}] or null, counts: {name: counts}, assumptions, gsd_m}
+   * @param facts {next_id, sites: [{name, rings}], counts: {name: counts}, assumptions, gsd_m}
    */
   constructor(found, facts) {
     Object.assign(this, { found, facts });
@@ -97,8 +97,7 @@ class Corrections {
   /** The site that holds most of a polygon, if at least half of it lies in sites: by points on a grid. */
   site(i, state) {
     if (i < this.count && state.rings === (this.before.get(i) ?? state).rings) return this.found.site[i];
-    const { sites, counts } = this.facts;
-    if (sites === null) return Object.keys(counts)[0];
+    const { sites } = this.facts;
     const [left, top, right, bottom] = boxOf(state.rings);
     const held = new Map();
     let [inside, points] = [0, 0];

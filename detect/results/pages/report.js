@@ -21,9 +21,10 @@ function likenessColour(score) {
   return `rgb(${low.map((v, i) => Math.round(v + (high[i] - v) * (at % 1))).join(",")})`;
 }
 
-const corrections = new Corrections(found, {
-  ...editing, assumptions: assumed, gsd_m: picture.gsd_m, sites: outlines.sites.length ? outlines.sites : null,
-});
+// Without plots the scene is the site.
+const wholeScene = [[[0, 0], [picture.width, 0], [picture.width, picture.height], [0, picture.height]]];
+const sites = outlines.sites.length ? outlines.sites : [{ name: Object.keys(editing.counts)[0], rings: wholeScene }];
+const corrections = new Corrections(found, { ...editing, assumptions: assumed, gsd_m: picture.gsd_m, sites });
 
 let colourBy = "stage";
 function look(i) {

@@ -68,5 +68,6 @@ def test_a_result_behind_an_address(place: Path, tmp_path: Path) -> None:
         assert "SECRET" not in result._repr_html_()
         with pytest.raises(InputError, match="no result of detect predict can be read there"):
             detect.Result.read(f"{server.url}/nowhere")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds 0 predicted scenes"):
-        detect.Result.read(tmp_path)
+        detect.Result.read(tmp_path / "empty")
