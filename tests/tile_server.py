@@ -154,8 +154,6 @@ def serving(**settings: Any) -> Iterator[Server]:
             else:
                 self._send(200, kind, body)
 
-        do_HEAD = do_GET
-
         def _send(self, status: int, kind: str, body: bytes, span: str = "") -> None:
             self.send_response(status)
             if span:
@@ -163,8 +161,7 @@ def serving(**settings: Any) -> Iterator[Server]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+            self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -43,6 +44,7 @@ def ground_size_m(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS |
     return float(metres[0]), float(metres[1])
 
 
+@lru_cache(maxsize=64)  # a collection asks for each of its results
 def why_no_place(crs: pyproj.CRS) -> str:
     """Why coordinates in a CRS give no place on Earth, as the end of a sentence about the CRS; empty if they give one."""
     if crs.is_engineering:

@@ -230,7 +230,9 @@ def opened(path: str) -> Iterator[Any]:
                     f"{path}: holds no ground overlay that can be read; give the picture itself (outlines of plots belong to --sites)"
                 ) from cause
             reason = "no raster that GDAL can read" if local else f"cannot be opened ({words})"
-            raise InputError(f"{path if local else without_keys(path)}: {reason}; give a GeoTIFF, VRT, JPEG, PNG or the like") from cause
+            raise InputError(
+                f"{path if local else without_keys(path)}: {reason}; give a GeoTIFF, VRT, JPEG, PNG or the like"
+            ) from cause
     try:  # not `with dataset`: it may be closed by another thread than the one that opened it
         yield dataset
     finally:
