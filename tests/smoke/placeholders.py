@@ -184,7 +184,7 @@ def _plots(path: Path) -> None:
     halves = [shapely.box(0, row, SIZE_HW[1], row + 100) for row in (0, 100)]
     plots = [shapely.Polygon([PLACE @ xy for xy in half.exterior.coords]) for half in halves]
     table = gpd.GeoDataFrame({"name": ["north", "south"], "planned_buildings": [8, 10]}, geometry=plots, crs=CRS)
-    table.to_crs(4326).to_file(path)
+    table.to_crs(4326).to_file(path, driver="KML" if path.suffix == ".kml" else None)
 
 
 def _outlines(path: Path) -> None:
