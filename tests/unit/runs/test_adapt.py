@@ -91,7 +91,7 @@ def test_a_gain_is_written_beside_the_old_result(place: Path, tmp_path: Path, mo
         load_weights("deep-int8").card.thresholds.footprint + 0.01
     )
     page = (done.result.folder / "report.html").read_text()
-    assert "Adapted to this place" in page and "detect adapt scene+1 --review corrected.gpkg" in page
+    assert "Adapted to this place" in page and "detect adapt scene+1 --review corrections.geojson" in page
 
     first = hashes(done.result.folder) | hashes(tmp_path / "out" / "scene+1.weights")
     again = adapted(tmp_path, monkeypatch)
