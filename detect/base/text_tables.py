@@ -31,12 +31,15 @@ def read_text_table(path: Path) -> gpd.GeoDataFrame:
     Raises:
         InputError: it is neither kind of table.
     """
-    text = read_text(path)
+    text = read_text(path).replace("\x1e", "")  # the record separator of GeoJSON text sequences (RFC 8142)
     try:
         if text.lstrip().startswith("{"):
             features = [json.loads(line) for line in text.splitlines() if line.strip()]
             return gpd.GeoDataFrame.from_features(features, crs=4326)
-        table = pd.read_csv(io.StringIO(text), sep=_separator(text))
+        # A name is text as it stands: NA is no missing value, and 007 not 7.
+        table = pd.read_csv(
+            io.StringIO(text), sep=_separator(text), keep_default_na=False, na_values=[""], dtype=dict.fromkeys(_names(text), str)
+        )
         columns = {str(column).strip().lower(): column for column in table}
         found = next((columns[name] for name in _GEOMETRY if name in columns), None)
         if found is None:
@@ -48,6 +51,12 @@ def read_text_table(path: Path) -> gpd.GeoDataFrame:
         raise InputError(
             f"{path}: is neither GeoJSON lines nor CSV with WKT in a column 'geometry' or 'WKT' ({' '.join(str(cause).split())[:120]})"
         ) from cause
+
+
+def _names(text: str) -> list[str]:
+    """Columns that hold names."""
+    columns = next(csv.reader([text.partition("\n")[0].rstrip("\r")], delimiter=_separator(text)), [])
+    return [column for column in columns if column.strip().lower() == "name"]
 
 
 def _separator(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +17,17 @@ import shapely
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
+from detect.base.files import refuse_unreadable_name
 from detect.base.geometry import beside, why_no_place
 from detect.base.parquet import is_parquet, read_parquet
 from detect.base.text_tables import is_text_table, read_text_table
 
-_POINTERS = (b"<OGRVRTDataSource", b"<OGRWFSDataSource", b"gdal_streamed_alg")
+_POINTERS = (b"<OGRVRTDataSource", b"<OGRWFSDataSource", b"WFS_Capabilities", b"gdal_streamed_alg", b"<OGCAPI", b"<GDAL_")
 """What the documents begin with by which GDAL opens other files and servers: virtual data sources, WFS, GDALG."""
+_LINKED_CRS = re.compile(rb'"crs"\s*:\s*\{(?:[^{}]|\{[^{}]*\})*"(?:link|url)"', re.IGNORECASE)
+"""A GeoJSON document whose coordinate system is at an address, which GDAL would ask."""
+_OFFLINE = {"GDAL_HTTP_PROXY": "127.0.0.1:9", "GML_DOWNLOAD_SCHEMA": "NO"}
+"""Settings with which GDAL finds no server, whatever a file names: a proxy that is none."""
 _NO_POLYGONS = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 
@@ -118,17 +125,27 @@ def _refuse_pointers(path: Path) -> None:
             start = file.read(2_000)
         if any(word in start for word in _POINTERS):
             raise InputError(f"{path}: only names where its outlines are; give the file that holds them")
+        if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and _has_linked_crs(path):
+            raise InputError(f"{path}: its coordinate system is at an address, which is not read; remove its key 'crs'")
+
+
+def _has_linked_crs(path: Path) -> bool:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = content.find(b'"crs"')
+        return at >= 0 and _LINKED_CRS.match(content[at : at + 2_000]) is not None
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     """Turn errors of the libraries into one line about the file, and hide their warnings."""
+    refuse_unreadable_name(path)
     if not path.exists():
         raise InputError(f"{path}: no such file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pyogrio warns of several layers, of unnamed fields and the like
             warnings.filterwarnings("default", message=".*: read from its column ")
+            pyogrio.set_gdal_config_options(_OFFLINE)
             yield
     except InputError:
         raise
@@ -137,6 +154,8 @@ def _reading(path: Path) -> Iterator[None]:
     except Exception as cause:  # pyogrio and pyarrow raise classes of their own
         kind = "a Parquet file that can be read" if is_parquet(path) else "a vector file that GDAL can open"
         raise InputError(f"{path}: is not {kind} ({' '.join(str(cause).split())[:120]})") from cause
+    finally:
+        pyogrio.set_gdal_config_options(dict.fromkeys(_OFFLINE))
 
 
 def _may_hold_polygons(kind: str | None) -> bool:

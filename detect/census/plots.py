@@ -23,6 +23,22 @@ OTHER_LAYERS = ("buildings", "rows", "ground")
 FIELDS = ("name", "planned_buildings")
 OTHER_NAMES = {"planned_buildings": ("planned",)}
 """Other spellings of fields, as ``_plain_name`` gives them."""
+LIKE_NAMES = (
+    "site",
+    "site_name",
+    "sitename",
+    "plot",
+    "plot_name",
+    "plotname",
+    "title",
+    "label",
+    "names",
+    "bezeichnung",
+    "nom",
+    "nombre",
+    "imya",
+)
+"""Fields that often hold the name of a plot."""
 SHAPEFILE_LETTERS = 10
 """A Shapefile cuts the names of fields to this length."""
 CLOSED_SHARE = 0.05
@@ -64,7 +80,7 @@ def read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
 
 def _plots_of(raw: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Polygons of one layer: the fields in use (empty if the layer lacks one), and whether each ring crossed itself."""
-    columns = {_plain_name(column): column for column in raw.columns}
+    columns = {_plain_name(column): column for column in reversed(raw.columns)} | {str(column): column for column in raw.columns}
     spellings = {name: (name, name[:SHAPEFILE_LETTERS], *OTHER_NAMES.get(name, ())) for name in FIELDS}
     found = {name: next((columns[s] for s in known if s in columns), None) for name, known in spellings.items()}
     values: dict[str, list[Any]] = {
@@ -110,6 +126,10 @@ def _unread(raw: Sequence[gpd.GeoDataFrame], tables: Sequence[gpd.GeoDataFrame],
         lines.append(
             f"{len(lost)} of the {len(shapes)} things in the file {'is' if len(lost) == 1 else 'are'} no polygon ({kinds}) and left out"
         )
+    if all(pd.isna(value) for table in tables for value in table[FIELDS[0]]):
+        fields = [str(column) for table in raw for column in table.columns if _plain_name(column) in LIKE_NAMES]
+        if fields:
+            lines.append(f"the field '{fields[0]}' is not read; if it holds the names of the plots, call it name")
     if all(pd.isna(value) for table in tables for value in table[FIELDS[1]]):
         fields = sorted({str(column) for table in raw for column in table.columns if "plan" in str(column).lower()})
         unknown = [field for field in fields if _plain_name(field) not in (FIELDS[1], FIELDS[1][:SHAPEFILE_LETTERS])]

@@ -20,9 +20,12 @@ from detect.base.errors import InputError
 from detect.base.geometry import area_km2, beside_on_map, unwrapped
 from detect.base.placement import elsewhere
 from detect.base.text_tables import SUFFIXES as TEXT_TABLES
+from detect.base.texts import plain_text
 from detect.base.vectors import equal_area_crs, geometries_of
 from detect.census.plots import CROSSED, read_plots
 
+MOST_PLANNED = 10_000_000
+"""More buildings are a mistake in the file."""
 WHOLE_SCENE = "scene"
 """Name of the site that is the whole scene; a plot may have the same name."""
 Kind = Literal["whole", "proposed", "plots"]
@@ -277,23 +280,27 @@ def _to_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None, outline: Polygon) -
 def _names(column: Iterable[Any]) -> list[str]:
     """The given names, or ``site 1``… without one; a repeated name gets a number."""
     names: dict[str, None] = {}
+    used: dict[str, int] = {}
     for number, value in enumerate(column, start=1):
-        wanted = ("" if pd.isna(value) else str(value).strip()) or f"site {number}"
-        unique, again = wanted, 2
+        wanted = (
+            plain_text("" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)) or f"site {number}"
+        )
+        unique, again = wanted, used.get(wanted, 2)
         while unique in names:
             unique, again = f"{wanted} ({again})", again + 1
+        used[wanted] = again
         names[unique] = None
     return list(names)
 
 
 def _planned(value: Any, notes: list[str]) -> float:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if pd.isna(value) or not str(value).strip():
         return math.nan
     try:
-        number = float(value)
+        number = -1.0 if isinstance(value, bool | np.bool_) else float(value)
     except (TypeError, ValueError):
         number = -1.0
-    if number < 0 or not math.isfinite(number):
+    if not 0 <= number <= MOST_PLANNED:
         notes.append(f"planned_buildings is {value!r}, which is not a number of buildings; it was left out")
         return math.nan
     return number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import sys
 import traceback
@@ -12,6 +13,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from detect.base.errors import DetectError, of_system, said
+from detect.base.secrets import without_keys_in
+from detect.base.texts import plain_text
 from detect.cli import scenes, training
 from detect.cli.verbs import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_WRONG_INPUT, Verb
 
@@ -26,6 +29,9 @@ VERBS: dict[str, Verb] = {**scenes.VERBS, **training.VERBS}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 1 the work failed, 2 the input or an option is wrong, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):  # letters that a terminal does not know are no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         arguments, unknown = _parser().parse_known_args(argv)
         if unknown:
@@ -66,17 +72,25 @@ def _fail(message: str, code: int) -> int:
     """Report an error on one line."""
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
-    print("detect: error:", " ".join(message.split()), file=sys.stderr)
+    _print_line(f"detect: error: {message}")
     return code
 
 
+def _print_line(text: str) -> None:
+    """Print one line on stderr: no keys of addresses, nothing that controls a terminal."""
+    print(plain_text(without_keys_in(text)), file=sys.stderr)
+
+
 def _fail_unexpectedly(error: Exception) -> int:
-    return _fail(f"{type(error).__name__}: {said(error)} (set {DEBUG_VARIABLE}=1 for the traceback)", EXIT_FAILED)
+    return _fail(
+        f"{type(error).__name__}: {said(error)} ; this is a fault of detect: please report it, with what {DEBUG_VARIABLE}=1 shows",
+        EXIT_FAILED,
+    )
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """A warning as one line, without the place in the code."""
-    print("detect: warning:", " ".join(str(message).split()), file=sys.stderr)
+    _print_line(f"detect: warning: {message}")
 
 
 class _Parser(argparse.ArgumentParser):

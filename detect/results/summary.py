@@ -17,6 +17,7 @@ from detect.base.geometry import area_km2
 from detect.base.notices import Code, Notice, as_json, notices_of
 from detect.base.resources import package_version
 from detect.base.schema import SchemaError, read
+from detect.base.secrets import without_keys
 from detect.census.count import storeys_notices
 from detect.census.profiles import StructureProfile, plain
 from detect.census.sites import PROPOSED, Kind, Sites
@@ -265,7 +266,7 @@ def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
 def _scene(scene: Scene, sites: Sites) -> SceneFacts:
     return SceneFacts(
         name=scene.name,
-        path=scene.path,
+        path=without_keys(scene.path),
         sha256=scene.sha256,
         date=scene.date,
         sun=scene.sun,

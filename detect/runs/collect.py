@@ -29,6 +29,8 @@ from detect.runs.options import CollectOptions, silent
 from detect.runs.track import free_folder
 
 OUTPUTS = ("collection.json", *(file for file, _, _ in ASSETS.values()))
+_MARK = ("collection.json", ("stac_version", "assets"))
+"""By which a result of ``collect`` is known."""
 _NEEDED = ("buildings.parquet", "mask.tif")
 
 
@@ -62,7 +64,7 @@ def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> C
         InputError: no result with a place on Earth, or an ``out`` that holds something.
     """
     wanted = CollectOptions.from_keywords(**options)
-    report, target = wanted.progress or silent, free_folder(Path(out), wanted.overwrite)
+    report, target = wanted.progress or silent, free_folder(Path(out), OUTPUTS, *_MARK, wanted.overwrite)
     folders = list(dict.fromkeys(found.path.resolve() for path in results for found in ResultFolder.find(path)))
     pieces, left_out = _read(folders, report)
     if not pieces:
@@ -70,7 +72,7 @@ def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> C
     pieces = _once(pieces)
     table, scenes = one_table(pieces), scene_table(pieces)
     with ResultFolder(target).lock("detect collect"):
-        free_folder(target, wanted.overwrite)
+        free_folder(target, OUTPUTS, *_MARK, wanted.overwrite)
         with ResultFolder(target).swap(OUTPUTS) as new:
             writers = {
                 "buildings.parquet": lambda path: write_geoparquet(path, table),

@@ -75,7 +75,7 @@ def fetched(source: Source, job: Job) -> Source:
             _read_tiles(source.path, area, path, name, job)
         else:
             assert area is not None
-            crop(source.path, area, path, overwrite=options.overwrite)
+            crop(source.path, area, path, overwrite=options.overwrite, allow_remote=source.allow_remote)
     return replace(source, path=str(path), name=name)
 
 

@@ -10,7 +10,6 @@ import re
 import shutil
 import tempfile
 import threading
-import urllib.request
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,15 +21,20 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.env import ensure_env_with_credentials
 from rasterio.errors import NotGeoreferencedWarning, RasterBlockError, RasterioError
+from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from detect.base.errors import DetectError, InputError, said
 from detect.base.grid import Span
+from detect.base.secrets import without_keys
 from detect.scene.marks import Marks
 from detect.scene.overlays import SUFFIXES, overlay_of
+from detect.scene.reach import drivers_for, parts_below, refuse_remote_overviews
 from detect.scene.resample import AREA_ONLY, Taps, axis_weights, reflect, resample, resampled_ones, smooth_taps
 from detect.scene.stretch import FILL, stretched
+from detect.scene.tiles.download import fetch
 
 if TYPE_CHECKING:
     from detect.scene.scene import Scene, WorkGrid
@@ -38,6 +42,15 @@ if TYPE_CHECKING:
 # By default GDAL caches decoded blocks in 5 % of the machine's memory; reading once and in order needs far less. It reads this
 # when first used.
 os.environ.setdefault("GDAL_CACHEMAX", "128")
+# A server that stalls, drips or is busy is given up after a while.
+for _name, _value in {
+    "CONNECTTIMEOUT": 10,
+    "LOW_SPEED_TIME": 15,
+    "LOW_SPEED_LIMIT": 1_000,
+    "MAX_RETRY": 2,
+    "RETRY_DELAY": 1,
+}.items():
+    os.environ.setdefault(f"GDAL_HTTP_{_name}", str(_value))
 # The fast way to read a whole PNG gives arbitrary values, and no error, where the file is cut off.
 os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")
 
@@ -194,8 +207,13 @@ _OPENING = threading.Lock()  # warning filters apply to all threads
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Any]:
-    """A rasterio dataset; any failure to open it is an InputError."""
+def opened(path: str, *, allow_remote: bool = False) -> Iterator[Any]:
+    """A rasterio dataset; any failure to open it is an InputError.
+
+    Args:
+        path: a file, ``/vsi…`` path or URL.
+        allow_remote: let what lies at ``path`` name addresses, and GDAL ask them (see ``detect.scene.reach``).
+    """
     local = "://" not in path and not path.startswith("/vsi")
     if local and not Path(path).exists():
         raise InputError(f"{path}: no such file")
@@ -205,13 +223,15 @@ def opened(path: str) -> Iterator[Any]:
         raise InputError(f"{path}: is a device or a pipe; give a file")
     if local:
         _refuse_raw(path)
+        if not allow_remote:
+            parts_below(path)
     overlay = overlay_of(path)
     file = path if overlay is None else overlay.picture
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             try:
-                dataset = rasterio.open(file)
+                dataset = _open(file, drivers_for(path, allow_remote=allow_remote))
             except RasterioError as cause:
                 if not path.startswith(("http://", "https://")) or "Range downloading not supported" not in str(cause):
                     raise
@@ -231,9 +251,17 @@ def opened(path: str) -> Iterator[Any]:
             reason = "no raster that GDAL can read" if local else f"cannot be opened ({words})"
             raise InputError(f"{path}: {reason}; give a GeoTIFF, VRT, JPEG, PNG or the like") from cause
     try:  # not `with dataset`: it may be closed by another thread than the one that opened it
+        if not allow_remote:
+            refuse_remote_overviews(dataset, path)
         yield dataset
     finally:
         dataset.close()
+
+
+@ensure_env_with_credentials
+def _open(file: str, drivers: list[str] | None) -> Any:
+    """``rasterio.open`` with the drivers that may be tried; rasterio's own function takes one alone."""
+    return rasterio.open(file) if drivers is None else DatasetReader(file, driver=drivers)
 
 
 def _refuse_raw(path: str) -> None:
@@ -255,8 +283,9 @@ def _downloaded(url: str) -> str:
     folder = Path(tempfile.mkdtemp(prefix="detect-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     target = folder / Path(url.split("?")[0]).name
-    with urllib.request.urlopen(url, timeout=60) as response, target.open("wb") as copy:
-        shutil.copyfileobj(response, copy)
+    with target.open("wb") as copy:
+        if not fetch(url, copy):
+            raise InputError(f"{without_keys(url)}: no such file on the server")
     return str(target)
 
 
@@ -354,13 +383,16 @@ def fingerprint(dataset: Any, path: str) -> str:
     """SHA-256 of the files' content; for remote files, of their name and header."""
     digest = hashlib.sha256()
     given = [path, *dataset.files] if path.lower().endswith(SUFFIXES) else dataset.files  # a KML places the picture
-    files = list(dict.fromkeys(file for f in given if (file := _local_file(f)) is not None))
+    below = [] if _local_file(path) is None else parts_below(path, refuse=False)
+    files = list(dict.fromkeys(file for f in (*given, *below) if (file := _local_file(f)) is not None))
     for file in files:
         with open(file, "rb") as handle:
             while part := handle.read(1 << 20):
                 digest.update(part)
     if not files:
-        digest.update(repr((path, dataset.shape, dataset.dtypes, dataset.transform, sorted(dataset.tags().items()))).encode())
+        digest.update(
+            repr((without_keys(path), dataset.shape, dataset.dtypes, dataset.transform, sorted(dataset.tags().items()))).encode()
+        )
     return digest.hexdigest()
 
 

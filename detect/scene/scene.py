@@ -88,6 +88,8 @@ class Scene:
     """Hash of the files' content; for remote files, of their name and header."""
     simulated: bool = False
     """Whether ``detect simulate`` drew it."""
+    allow_remote: bool = False
+    """Whether what lies at the path may name addresses (see ``detect.scene.reach``)."""
     provenance: Provenance | None = None
     """Where its pixels came from, if it was read from map tiles."""
     warnings: tuple[str, ...] = ()
@@ -115,7 +117,7 @@ class Scene:
     @contextmanager
     def reader(self, grid: WorkGrid) -> Iterator[SceneReader]:
         """A reader with a file handle of its own (one per thread)."""
-        with opened(self.path) as dataset:
+        with opened(self.path, allow_remote=self.allow_remote) as dataset:
             yield SceneReader(self, grid, dataset)
 
 
@@ -143,7 +145,7 @@ def open_scene(
     """
     source = scene if isinstance(scene, Source) else Source(str(scene))
     path = source.path
-    with opened(path) as dataset:
+    with opened(path, allow_remote=source.allow_remote) as dataset:
         _refuse_unusable(dataset, path)
         notes: list[str] = []
         look = inspect_raster(dataset, path, bands)
@@ -179,6 +181,7 @@ def open_scene(
             marks=look.marks,
             sha256=fingerprint(dataset, path),
             simulated=simulated,
+            allow_remote=source.allow_remote,
             provenance=provenance,
             warnings=(*notes, *known.notes),
         )

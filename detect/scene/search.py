@@ -10,8 +10,8 @@ from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import DetectError, InputError, said
 from detect.base.resources import package_version
+from detect.base.secrets import without_keys
 from detect.scene.sources import Source, source_of_item
-from detect.scene.tiles.download import without_keys
 
 _LISTED = 5
 
@@ -68,4 +68,6 @@ def search(
         raise InputError(
             f"--stac {place}: finds more than {most} scenes, such as {names}; narrow --date or --collection, or raise --max-items"
         )
-    return [source_of_item(item, url, asset) for item in items]
+    return [
+        source_of_item(item, url, asset, allow_remote=True) for item in items
+    ]  # a search names what it finds, wherever that is
