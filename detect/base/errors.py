@@ -45,7 +45,7 @@ def full_disk(folder: Path, error: BaseException) -> str:
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
         causes.append(cause)
     told = any(isinstance(e, OSError) and e.errno in FULL for e in causes)
-    if not isinstance(error, Exception) or isinstance(error, InputError):
+    if not isinstance(error, Exception) or isinstance(error, DetectError):
         return ""
     try:
         there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
@@ -54,7 +54,9 @@ def full_disk(folder: Path, error: BaseException) -> str:
         return ""
     if free >= _NEXT_TO_NOTHING and not told:
         return ""
-    return f"no space is left for files in {there} ({free / 1e6:.0f} MB free); free some, or name a folder on another disk"
+    if free >= _NEXT_TO_NOTHING:
+        return f"a quota or a limit on file sizes is reached in {there}; raise it, or name a folder on another disk"
+    return f"no space is left in {there}; free some, or name a folder on another disk"
 
 
 def of_system(where: str, error: OSError) -> DetectError:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import mmap
 import re
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import geopandas as gpd
 import numpy as np
@@ -17,7 +18,7 @@ import shapely
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
-from detect.base.files import refuse_unreadable_name
+from detect.base.files import is_companion, refuse_unreadable_name
 from detect.base.geometry import beside, why_no_place
 from detect.base.parquet import is_parquet, read_parquet
 from detect.base.text_tables import is_text_table, read_text_table
@@ -28,6 +29,7 @@ _LINKED_CRS = re.compile(rb'"crs"\s*:\s*\{(?:[^{}]|\{[^{}]*\})*"(?:link|url)"', 
 """A GeoJSON document whose coordinate system is at an address, which GDAL would ask."""
 _OFFLINE = {"GDAL_HTTP_PROXY": "127.0.0.1:9", "GML_DOWNLOAD_SCHEMA": "NO"}
 """Settings with which GDAL finds no server, whatever a file names: a proxy that is none."""
+_IN_ARCHIVES = (".shp", ".gpkg", ".geojson", ".json", ".kml", ".gml", ".fgb", ".tab")
 _NO_POLYGONS = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 
@@ -111,7 +113,20 @@ def is_vector_folder(path: str | Path) -> bool:
 
 def _source(path: Path) -> Path | str:
     """What GDAL opens: the file, or what is packed in it."""
+    if path.suffix.lower() == ".zip" and path.is_file():
+        return _in_archive(path)
     return f"/vsigzip/{path.resolve()}" if path.suffix.lower() == ".gz" else path
+
+
+def _in_archive(path: Path) -> Path | str:
+    """The only vector file in an archive, or the only folder with some, wherever it lies; else the archive, as GDAL reads it."""
+    with zipfile.ZipFile(path) as archive:
+        inner = [PurePosixPath(name) for name in archive.namelist()]
+    inner = [p for p in inner if p.suffix.lower() in _IN_ARCHIVES and not any(map(is_companion, p.parts))]
+    folders = {p.parent for p in inner}
+    if len(folders) != 1:
+        return path
+    return f"/vsizip/{path.resolve()}/{inner[0] if len(inner) == 1 else folders.pop()}"
 
 
 def _refuse_pointers(path: Path) -> None:

@@ -66,6 +66,7 @@ def read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
     tables = [table for table in map(_plots_of, raw) if len(table)]
     if not tables:
         kinds = ", ".join(sorted({g.geom_type for table in raw for g in geometries_of(table) if g is not None})) or "nothing"
+        kinds = kinds.replace("Polygon", "Polygon without an area")
         hint = f"; {', '.join(open_paths)}" if open_paths else ""
         raise InputError(f"{path}: holds no polygon ({kinds}){hint}; draw each site as a polygon, or as a path that closes")
     crs = tables[0].crs
@@ -74,8 +75,15 @@ def read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
     moved = [table if table.crs == crs else table.to_crs(crs) for table in tables]
     columns = {name: [value for table in moved for value in table[name]] for name in (*FIELDS, CROSSED)}
     shapes = gpd.GeoSeries([g for table in moved for g in geometries_of(table)], crs=crs)
-    unread = "; ".join(line for line in (_left_out(layers, chosen), *open_paths, *_unread(raw, tables, bool(open_paths))) if line)
+    table_lost = "its table (.dbf) is missing, and with it all names and numbers" if _lacks_table(Path(path)) else ""
+    unread = "; ".join(
+        line for line in (table_lost, _left_out(layers, chosen), *open_paths, *_unread(raw, tables, bool(open_paths))) if line
+    )
     return gpd.GeoDataFrame(columns, geometry=shapes), unread
+
+
+def _lacks_table(path: Path) -> bool:
+    return path.suffix.lower() == ".shp" and not any(path.with_suffix(ending).exists() for ending in (".dbf", ".DBF"))
 
 
 def _plots_of(raw: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

@@ -24,7 +24,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from detect.base.errors import DetectError, InputError, full_disk, of_system
+from detect.base.errors import DetectError, InputError, full_disk, of_system, said
 from detect.base.files import exchange, take_over
 from detect.base.vectors import is_vector_folder
 from detect.results.files import OUTPUTS
@@ -35,6 +35,7 @@ NOTICE_AFTER_S = 1.0
 """A shorter wait is not reported."""
 POLL_S = 0.1
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+_WRITERS = ("rasterio", "pyogrio", "pyarrow", "sqlite3")
 _LOGS = ("-wal", "-shm", "-journal")
 """Endings of the files that SQLite keeps beside an open database."""
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
@@ -260,13 +261,15 @@ class ResultFolder:
             except (OSError, shutil.Error) as cause:
                 raise DetectError(f"{self.path}: cannot be replaced and stays as it was ({cause})") from cause
         except BaseException as error:
-            full = full_disk(real.parent, error)
+            why = full_disk(real.parent, error) or _not_written(error)
             self._recover()
-            if full:
-                raise DetectError(f"{self.path}: {full}; what was there stays as it was") from error
+            if why:
+                raise DetectError(f"{self.path}: {why}; what was there stays as it was") from error
             raise
-        _take_own(old, real, outputs)  # what was put there in the meantime
-        shutil.rmtree(old, ignore_errors=True)
+        if old.exists():
+            with suppress(OSError):  # the new result is in place
+                _take_own(old, real, outputs)  # what was put there in the meantime
+            shutil.rmtree(old, ignore_errors=True)
 
     def _recover(self) -> None:
         """Undo a swap that was interrupted before the new folder was in place; clean up after one that was interrupted later."""
@@ -275,6 +278,13 @@ class ResultFolder:
             old.rename(real)
         for stale in (self.beside("detect-new"), old):
             shutil.rmtree(stale, ignore_errors=True)
+
+
+def _not_written(error: BaseException) -> str:
+    """That a library could not write a file, for one of those that do not say why (a limit, a quota); empty for other errors."""
+    if isinstance(error, DetectError) or type(error).__module__.partition(".")[0] not in _WRITERS:
+        return ""
+    return f"a file could not be written ({said(error)[:200]}); look for a full disk, a quota or a limit on file sizes"
 
 
 def _take_own(folder: Path, target: Path, outputs: Sequence[str]) -> None:

@@ -138,6 +138,17 @@ def test_folders_exchange_their_names_in_one_step(tmp_path: Path) -> None:
         assert (key(one), key(two)) == ("one", "two")
 
 
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_first_result_needs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool) -> None:
+    if not can_exchange:
+        monkeypatch.setattr(module, "exchange", lambda one, other: False)
+    one = ResultFolder(tmp_path / "out/scene")
+    for number in ("one", "two"):
+        with one.lock("detect predict"), one.swap() as target:
+            write(target, number)
+        assert key(one.path) == number and [p.name for p in one.path.parent.iterdir()] == ["scene"]
+
+
 def test_own_files_stay_the_same_files(result: Path) -> None:
     before = {name: (result / name).stat().st_ino for name in ("notes.txt", "mine/deep.txt")}
     with ResultFolder(result).lock("detect census"), ResultFolder(result).swap() as target:
@@ -150,7 +161,9 @@ def test_own_files_stay_the_same_files(result: Path) -> None:
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_is_named_and_the_earlier_result_stays(result: Path, code: int) -> None:
     with (
-        pytest.raises(DetectError, match=r"no space is left for files in .*stays as it was") as error,
+        pytest.raises(
+            DetectError, match=r"(no space is left|a quota or a limit on file sizes is reached) in .*stays as it was"
+        ) as error,
         ResultFolder(result).lock("detect census"),
         ResultFolder(result).swap() as target,
     ):
