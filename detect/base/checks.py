@@ -142,7 +142,9 @@ def image_days(text: str) -> str:
     try:
         if not isinstance(text, str) or len(text) == 10:
             return image_day(text)
-        first, last = (day(part) for part in text.split("/")) if "/" in text else [day(f"{text}-01")] * 2
+        first, last = (
+            (day(part) for part in text.split("/")) if "/" in text else [day(f"{text}-01" if len(text) == 7 else text)] * 2
+        )
     except (InputError, ValueError):
         if isinstance(text, str) and ("/" in text or len(text) == 7):
             raise InputError(

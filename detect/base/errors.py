@@ -59,10 +59,20 @@ def full_disk(folder: Path, error: BaseException) -> str:
     return f"no space is left in {there}; free some, or name a folder on another disk"
 
 
+_WRONG_NAMES = {
+    errno.ENAMETOOLONG: "has a longer name than the disk takes; give a shorter one",
+    errno.ENOTDIR: "lies below a file as if that were a folder; correct the path",
+    errno.EEXIST: "exists already and is no folder; give another name",
+    errno.EISDIR: "is a folder where a file is needed; correct the path",
+    errno.ELOOP: "is a link to itself; correct it",
+}
+
+
 def of_system(where: str, error: OSError) -> DetectError:
-    """An error of the operating system as one line: what is named too long is wrong input, anything else has failed."""
-    if error.errno == errno.ENAMETOOLONG:
-        return InputError(f"{where[:80]}…: has a longer name than the disk takes; give a shorter one")
-    if error.errno in FULL and (full := full_disk(Path(error.filename or where).parent, error)):
+    """An error of the operating system as one line: a name that cannot be is wrong input, anything else has failed."""
+    where = str(error.filename or where)
+    if error.errno in _WRONG_NAMES:
+        return InputError(f"{where if len(where) <= 200 else where[:80] + '…'}: {_WRONG_NAMES[error.errno]}")
+    if error.errno in FULL and (full := full_disk(Path(where).parent, error)):
         return DetectError(f"{where}: {full}")
-    return DetectError(f"{where}: {said(error)}")
+    return DetectError(f"{where}: {error.strerror or said(error)}")

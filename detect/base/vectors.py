@@ -113,6 +113,10 @@ def is_vector_folder(path: str | Path) -> bool:
 
 def _source(path: Path) -> Path | str:
     """What GDAL opens: the file, or what is packed in it."""
+    if path.suffix.lower() == ".shp" and not any(path.with_suffix(ending).exists() for ending in (".shx", ".SHX")):
+        raise InputError(
+            f"{path}: its index (.shx) is missing; copy it too, or make it: ogrinfo --config SHAPE_RESTORE_SHX YES {path.name}"
+        )
     if path.suffix.lower() == ".zip" and path.is_file():
         return _in_archive(path)
     return f"/vsigzip/{path.resolve()}" if path.suffix.lower() == ".gz" else path

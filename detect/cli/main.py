@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import io
 import os
 import sys
@@ -36,11 +35,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments, unknown = _parser().parse_known_args(argv)
         if unknown:
             arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        _refuse_empty(arguments)
     except SystemExit as end:  # argparse: after --help, --version or a wrong option
         return int(end.code or 0)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         return _run(arguments)
+
+
+def _refuse_empty(arguments: argparse.Namespace) -> None:
+    """Refuse an argument without a letter, as an unset variable of a shell leaves it: as a path it would mean the current folder."""
+    for action in arguments.parser._actions:
+        value = getattr(arguments, action.dest, None)
+        if any(isinstance(v, str) and not v.strip() for v in (value if isinstance(value, list | tuple) else [value])):
+            name = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
+            arguments.parser.error(f"{name}: is empty; give a value, or leave it out")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -57,9 +66,10 @@ def _run(arguments: argparse.Namespace) -> int:
     except DetectError as error:
         return _fail(str(error), error.exit_code)
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
+        if error.errno is None:
             return _fail_unexpectedly(error)
-        return _fail(str(of_system(str(error.filename or "a file"), error)), EXIT_WRONG_INPUT)
+        named = of_system("a file", error)
+        return _fail(str(named), named.exit_code)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in TRAINING_PACKAGES:
             return _fail(f"{error.name} is not installed; run: pip install 'detect-buildings[train]'", EXIT_WRONG_INPUT)

@@ -184,8 +184,8 @@ class ResultFolder:
                     warnings.warn(f"{self.path}: its file system knows no locks; run one command at a time there", stacklevel=3)
                 elif cause.errno in _READ_ONLY and not _is_writable(file.parent):
                     can_write = False
-                elif cause.errno == errno.ENAMETOOLONG:
-                    raise of_system(str(self.path), cause) from cause
+                elif isinstance(wrong := of_system(str(self.path), cause), InputError):
+                    raise wrong from cause
                 else:
                     raise DetectError(f"{self.path}: cannot be locked ({cause.strerror}: {file})") from cause
             if can_write:

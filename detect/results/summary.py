@@ -21,6 +21,7 @@ from detect.base.secrets import without_keys
 from detect.census.count import storeys_notices
 from detect.census.profiles import StructureProfile, plain
 from detect.census.sites import PROPOSED, Kind, Sites
+from detect.network.card import Positive
 from detect.network.probabilities import Ledger
 from detect.network.stage_head import looks_again
 from detect.network.weights import Weights
@@ -51,7 +52,7 @@ class SceneFacts:
     crs: str | None
     size_px: list[int]
     """Height, width."""
-    gsd_m: float
+    gsd_m: Positive
     bands: list[int]
     area_km2: float
     whole_scene_is_the_site: bool = False
@@ -66,7 +67,7 @@ class ModelFacts:
     sha256: str
     stage_sha256: str | None = None
     """SHA-256 of the second model, which reclassifies stages; None if it was not used."""
-    gsd_m: float
+    gsd_m: Positive
     """Ground size of the pixel at which the network read the scene, metres."""
     licence: Any = None
     data: list[dict[str, Any]] | None = None
@@ -121,7 +122,7 @@ class RunFacts:
     """Hash of everything that decides a result."""
     options: dict[str, Any]
     versions: dict[str, str]
-    work_gsd_m: float
+    work_gsd_m: Positive
     work_size_px: list[int]
     """Height, width of the rasters."""
     structure: dict[str, Any]

@@ -14,7 +14,6 @@ _DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)([-:_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]
 _MONTH = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_](0[1-9]|1[0-2])(?![-_.]?\d)")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _DAY_FIRST = re.compile(rf"(?<![0-9A-Za-z])(\d\d)[-_ ]?({'|'.join(_MONTHS)})[-_ ]?(20\d\d|19\d\d)(?!\d)", re.IGNORECASE)
-_OF_MAXAR = re.compile(rf"(?<![0-9A-Za-z])(\d\d)({'|'.join(_MONTHS)})(\d\d)(?=\d{{6,8}}(?!\d))")
 _TAGS = (
     ("IMAGERY", "ACQUISITIONDATETIME"),  # what GDAL reads from the metadata files of many providers
     ("IMD", "IMAGE_1.FIRSTLINETIME"),  # DigitalGlobe and Maxar
@@ -40,7 +39,7 @@ def given_date(text: str) -> str:
 
 
 def day_in(text: str) -> str | None:
-    """The first date in a text: 2026-01-05, 2026:01:05, 2026_01_05, 2026.01.05, 20260105, 20260105101500, 05JAN2026 or 26JAN05101500."""
+    """The first date in a text: 2026-01-05, 2026:01:05, 2026_01_05, 2026.01.05, 20260105, 20260105101500 or 05JAN2026."""
     for year, _, month, day in _DAY.findall(_with_month_names(text)):
         found = _real(int(year), int(month), int(day))
         if found:
@@ -49,9 +48,8 @@ def day_in(text: str) -> str | None:
 
 
 def _with_month_names(text: str) -> str:
-    """A text in which 05JUN2024 and the beginning of Maxar's file names, 24JUN05 and a time, are written as 2024-06-05."""
-    text = _DAY_FIRST.sub(lambda m: f"{m[3]}-{_MONTHS.index(m[2].upper()) + 1:02d}-{m[1]} ", text)
-    return _OF_MAXAR.sub(lambda m: f"20{m[1]}-{_MONTHS.index(m[2].upper()) + 1:02d}-{m[3]} ", text)
+    """A text in which 05JUN2024 is written as 2024-06-05; not Maxar's 24JUN05, whose century is a guess."""
+    return _DAY_FIRST.sub(lambda m: f"{m[3]}-{_MONTHS.index(m[2].upper()) + 1:02d}-{m[1]} ", text)
 
 
 def month_in(text: str) -> str | None:

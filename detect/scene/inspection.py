@@ -81,7 +81,12 @@ def inspect_raster(dataset: Any, path: str, bands: Sequence[int] | None) -> Insp
     place = tuple((np.arange(size) + 0.5) / size for size in size_hw)
     for collar in collars:
         seen &= ~collar.covers(values, (place[0], place[1]))
-        if any(collar.colour):
+        if collar.is_noise:
+            kind = "black" if not any(collar.colour) else "white"
+            notes.append(
+                f"no data: nearly {kind} values, up to {collar.tolerance:.0f} from it, fill the edge of the scene and are taken as no data"
+            )
+        elif any(collar.colour):
             notes.append(_said(collar.value, collar.colour))
     return Inspection(chosen, replace(marks, collars=collars), values[:, seen], tuple(notes))
 

@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 from detect.base.errors import InputError
 from detect.base.secrets import without_keys
+from detect.base.texts import plain_text, shortened
 
 DRIVERS = (
     "GTiff", "LIBERTIFF", "VRT", "GTI", "JPEG", "PNG", "WEBP", "GIF", "BIGGIF", "BMP", "PNM", "JP2OpenJPEG", "JP2KAK", "JP2ECW",
@@ -123,7 +124,7 @@ def _refuse_remote(name: str, here: str) -> None:
         or any(prefix[1].upper().startswith(d.upper()) for d in (*DRIVERS, "GTIFF_DIR", "NITF_IM"))
     )
     if name.lstrip().startswith(("<", "{")) or _is_remote(name) or not a_file:
-        raise InputError(f"{here}: names {without_keys(name)[:200]}, which you did not; {ALLOW}")
+        raise InputError(f"{here}: names {without_keys(shortened(plain_text(name), 200))}, which you did not; {ALLOW}")
 
 
 def _refuse_service(name: str, here: str) -> None:

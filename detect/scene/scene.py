@@ -199,6 +199,11 @@ def _ground_size(
         raise InputError(
             f"{path}: its pixels are {longest_m:g} m long and {shortest_m:g} m wide; resample it to square ones first (gdalwarp -tr)"
         )
+    if shortest_m < FINEST_GSD_M <= mean_gsd_m:
+        raise InputError(
+            f"{path}: its pixels are {longest_m:.2g} m long and {shortest_m:.1g} m wide; "
+            "warp it to a system in metres first (gdalwarp -t_srs; at a pole EPSG:3413 or 3031)"
+        )
     if mean_gsd_m < FINEST_GSD_M:
         raise InputError(
             f"{path}: its pixels are {mean_gsd_m:.1g} m on the ground, finer than any picture from the air; correct its georeference"

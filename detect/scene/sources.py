@@ -320,7 +320,7 @@ def _read_json(place: str) -> dict[str, Any]:
         else:
             content = json.loads(read_text(place))
     except (OSError, ValueError, RecursionError) as cause:
-        raise InputError(f"{place}: cannot be read as a STAC document ({cause})") from cause
+        raise InputError(f"{without_keys(place)}: cannot be read as a STAC document ({cause})") from cause
     if not isinstance(content, dict):
-        raise InputError(f"{place}: is not a STAC document")
+        raise InputError(f"{without_keys(place)}: is not a STAC document")
     return content

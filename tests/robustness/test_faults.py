@@ -112,7 +112,7 @@ def test_a_kill_before_any_step_loses_nothing(
             (target / "summary.json").write_text(json.dumps({"run": {"key": "two"}, "scene": {}}))
 
     kills = 0
-    for step in range(MOST_STEPS + 10):
+    for step in range(MOST_STEPS + 6):
         kills += killed_at(step, swap, *steps)
         if can_exchange:
             assert key(result) in ("one", "two") and is_whole(result), "there is a result at any instant"

@@ -4,7 +4,7 @@
 const readData = (id) => JSON.parse(document.getElementById(id).textContent);
 // Sizes of bars: the page's policy allows no style in the markup.
 for (const part of ["low", "estimate", "high", "share"])
-  for (const bar of document.querySelectorAll(`.whisker[data-${part}], .stages [data-${part}]`)) bar.style.setProperty(`--${part}`, bar.dataset[part]);
+  for (const bar of document.querySelectorAll(`[data-bar-${part}]`)) bar.style.setProperty(`--${part}`, bar.getAttribute(`data-bar-${part}`));
 const toLatLng = ([x, y]) => [-y, x]; // Leaflet's y points up
 
 class Picture {

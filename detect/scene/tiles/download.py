@@ -79,6 +79,7 @@ def fetch(url: str, target: BinaryIO, part: tuple[int, int] | None = None, *, mo
                 _copy(answer, target, without_keys(url), most_bytes)
                 return True
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code in _MISSING:
                 return False
             _refuse_status(error, url, last=attempt == TRIES)
