@@ -88,6 +88,8 @@ def inspect_raster(dataset: Any, path: str, bands: Sequence[int] | None) -> Insp
             )
         elif any(collar.colour):
             notes.append(_said(collar.value, collar.colour))
+    if not seen.any():
+        notes.append("no data: no pixel holds an observation, so nothing can be found; check what marks no data (gdalinfo)")
     return Inspection(chosen, replace(marks, collars=collars), values[:, seen], tuple(notes))
 
 

@@ -103,9 +103,9 @@ def known_of(
 
 
 def stem_of(path: str) -> str:
-    """The name of a file or URL without its folder, ending, query and leading dots; it names a folder that is seen."""
+    """The name of a file or URL as that of a folder that is seen: without folder, ending, query, leading dots and control characters."""
     plain = path.split("?")[0] if "://" in path else path
-    return Path(plain).stem.lstrip(".") or "scene"
+    return re.sub(r"[\x00-\x1f\x7f]+", "_", Path(plain).stem).lstrip(".") or "scene"
 
 
 def _first(values: Iterable[T | None]) -> T | None:

@@ -368,7 +368,8 @@ def test_dark_water_at_two_corners_was_observed(write_scene: WriteScene) -> None
 
 @pytest.mark.parametrize("fill", [np.nan, 0.0])
 def test_nothing_observed_is_nothing_observed(write_scene: WriteScene, fill: float) -> None:
-    assert observed(write_scene(np.full_like(WIDE, fill), nodata=0.0))[0] == 0
+    share, scene = observed(write_scene(np.full_like(WIDE, fill), nodata=0.0))
+    assert share == 0 and any("no pixel holds an observation" in line for line in scene.warnings)
 
 
 # Places ---------------------------------------------------------------------------------------------------------------------------
@@ -439,6 +440,7 @@ def test_dates_in_names(write_scene: WriteScene, name: str) -> None:
         ("a/.hidden.tif", "hidden"),
         ("a/q?mark.tif", "q?mark"),
         ("a/$x$.tif", "$x$"),
+        ("a/t\tn\n.tif", "t_n_"),
         ("a/per%20cent.tif", "per%20cent"),
         ("https://a.org/x.tif?key=1", "x"),
         ("https://a.org/.tif", "tif"),
