@@ -20,10 +20,12 @@ from detect.base.errors import InputError
 from detect.base.geometry import area_km2, beside_on_map, unwrapped
 from detect.base.placement import elsewhere
 from detect.base.text_tables import SUFFIXES as TEXT_TABLES
-from detect.base.texts import plain_text
+from detect.base.texts import plain_text, shortened
 from detect.base.vectors import equal_area_crs, geometries_of
 from detect.census.plots import CROSSED, read_plots
 
+MOST_NAMED = 3
+"""So many of the sites that overlap one are named."""
 MOST_PLANNED = 10_000_000
 """More buildings are a mistake in the file."""
 WHOLE_SCENE = "scene"
@@ -162,10 +164,18 @@ def _note_beyond(sites: NDArray[np.object_], outline: Polygon, notes: list[list[
 
 def _note_overlaps(sites: NDArray[np.object_], names: list[str], notes: list[list[str]]) -> None:
     """Note for each site which others overlap it (by at least a thousandth of the smaller one)."""
-    for a, b in shapely.STRtree(sites).query(sites, predicate="intersects").T:
-        smaller = min(sites[a].area, sites[b].area)
-        if a != b and sites[a].intersection(sites[b]).area > 1e-3 * smaller:
-            notes[a].append(f"overlaps '{names[b]}'; a building in both counts once, where most of it lies")
+    one, other = shapely.STRtree(sites).query(sites, predicate="intersects")
+    one, other = one[one < other], other[one < other]
+    areas = shapely.area(sites)
+    shared = shapely.area(shapely.intersection(sites[one], sites[other])) > 1e-3 * np.minimum(areas[one], areas[other])
+    others: dict[int, list[int]] = {}
+    for a, b in zip(one[shared].tolist(), other[shared].tolist(), strict=True):
+        others.setdefault(a, []).append(b)
+        others.setdefault(b, []).append(a)
+    for a, over in others.items():
+        named = [f"'{shortened(names[b])}'" for b in over[:MOST_NAMED]]
+        more = f" and {len(over) - MOST_NAMED} more" if len(over) > MOST_NAMED else ""
+        notes[a].append(f"overlaps {', '.join(named)}{more}; a building in both counts once, where most of it lies")
 
 
 def with_cut(sites: Sites, buildings: gpd.GeoDataFrame) -> Sites:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shlex
@@ -23,6 +24,7 @@ from shapely import Polygon, box
 from detect.base.errors import InputError
 from detect.base.grid import Span
 from detect.base.texts import plain_text, shortened
+from detect.census.profiles import load_profile
 from detect.census.review import read_corrections
 from detect.census.sites import load_sites
 from detect.cli.main import main
@@ -310,6 +312,38 @@ def test_corrections_are_read_or_one_line(tmp_path: Path, kind: str) -> None:
     with pytest.raises(InputError, match=words) as error:
         read_corrections(tmp_path / "r.gpkg", CRS, SHOWN)
     one_line(error.value, tmp_path / "r.gpkg")
+
+
+# Profiles -------------------------------------------------------------------------------------------------------------------------
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in itertools.pairwise("abcdefghij")
+)
+YAML = {
+    "a bomb": (BOMB, "unknown key 'a'"),
+    "a bomb as a name": (BOMB.replace("j: &j", "name: &j"), "unknown key 'a'"),
+    "itself": ("name: &a [*a]\n", "'name' is"),
+    "an object of Python": ("!!python/object/apply:os.system ['id']", "is not valid YAML"),
+    "tabs": ("a:\n\t- b", "is not valid YAML"),
+    "deep": ("[" * 5000, "is not valid YAML"),
+    "month 13": ("name: 2024-13-45\n", "is not valid YAML"),
+    "5,000 digits": (f"name: {'9' * 5000}\n", "is not valid YAML|'name' is"),
+    "400 digits": (f"name: {'9' * 400}\n", "'name' is"),
+    "zero bytes": ("\x00\x01", "is not valid YAML"),
+    "nothing": ("", "found null"),
+    "a list": ("- a", "found \\["),
+    "a day": ("name: 2024-01-01\n", "must be text"),
+}
+
+
+@pytest.mark.parametrize("kind", YAML)
+def test_profiles_that_are_none_are_one_line(tmp_path: Path, kind: str) -> None:
+    text, words = YAML[kind]
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(InputError, match=words) as error:
+        load_profile(tmp_path / "p.yaml")
+    one_line(error.value, tmp_path / "p.yaml")
+    assert len(str(error.value)) < 600
 
 
 # No data --------------------------------------------------------------------------------------------------------------------------
