@@ -26,7 +26,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterBlockError, RasterioE
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from detect.base.errors import DetectError, InputError, said
+from detect.base.errors import DetectError, InputError, of_system, said
 from detect.base.grid import Span
 from detect.base.secrets import without_keys
 from detect.scene.marks import Marks
@@ -215,7 +215,11 @@ def opened(path: str, *, allow_remote: bool = False) -> Iterator[Any]:
         allow_remote: let what lies at ``path`` name addresses, and GDAL ask them (see ``detect.scene.reach``).
     """
     local = "://" not in path and not path.startswith("/vsi")
-    if local and not Path(path).exists():
+    try:
+        is_there = not local or Path(path).exists()
+    except OSError as cause:  # such as a name that is too long
+        raise of_system(path, cause) from cause
+    if not is_there:
         raise InputError(f"{path}: no such file")
     if local and Path(path).is_dir():
         raise InputError(f"{path}: is a folder; name the raster files in it")
