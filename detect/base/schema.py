@@ -143,6 +143,6 @@ def _beginning(value: Any, depth: int = 3) -> Any:
         return {str(key)[:60]: _beginning(v, depth - 1) for key, v in list(value.items())[:4]} if depth else {}
     if isinstance(value, list | tuple):
         return [_beginning(v, depth - 1) for v in value[:8]] if depth else []
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**60:
+    if isinstance(value, int) and value.bit_length() > 14_000:
         return float("inf") if value > 0 else float("-inf")  # Python refuses to write more than 4,300 digits
     return value[:80] if isinstance(value, str) else value
