@@ -137,6 +137,14 @@ def image_day(text: str) -> str:
     return found
 
 
+def is_day(text: str) -> bool:
+    """Whether a text is a day of the calendar, written YYYY-MM-DD."""
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
 def image_days(text: str) -> str:
     """A day on which an image may have been taken, a month (``2024-06``), or two days with ``/`` between them."""
     try:

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from detect.base.checks import is_day
 from detect.base.errors import InputError
 from detect.base.geometry import area_km2
 from detect.base.notices import Code, Notice, as_json, notices_of
 from detect.base.resources import package_version
-from detect.base.schema import SchemaError, read
+from detect.base.schema import Must, SchemaError, read
 from detect.base.secrets import without_keys
 from detect.census.count import storeys_notices
 from detect.census.profiles import StructureProfile, plain
@@ -29,6 +30,7 @@ from detect.results.folder import SUMMARY, ResultFolder, is_simulated
 from detect.scene.scene import Scene, WorkGrid
 from detect.scene.sun import Sun
 
+Day = Annotated[str, Must("a day, YYYY-MM-DD", is_day)]
 FAR_SD = 3.0
 """A scene whose brightness lies further than this many standard deviations from the training images gets a warning."""
 _GUESSED_FROM = {"scene": dict[str, Any], "sites": list[dict[str, Any]], "warnings": list[str]}
@@ -43,7 +45,7 @@ class SceneFacts:
     name: str
     path: str
     sha256: str
-    date: str | None
+    date: Day | None
     """ISO day."""
     sun: Sun | None = None
     simulated: bool

@@ -11,7 +11,6 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyproj
-import rasterio
 import shapely
 from shapely import Polygon
 
@@ -21,6 +20,7 @@ from detect.base.grid import Span
 from detect.base.options import takes
 from detect.base.vectors import read_vector
 from detect.census.overlaps import counted_once, overlapping
+from detect.results.again import opened_raster
 from detect.results.collected import Piece, one_table, scene_table, write_flatgeobuf, write_geoparquet, write_pmtiles
 from detect.results.folder import ResultFolder
 from detect.results.map_page import write_map
@@ -82,6 +82,8 @@ def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> C
                 "scenes.csv": lambda path: scenes.to_csv(path, index=False),
                 "collection.json": lambda path: write_collection(path, pieces, name=target.resolve().name, place=target),
             }
+            if not len(table):  # GDAL cannot write tiles of nothing
+                del writers["buildings.pmtiles"]
             for done, (name, write) in enumerate(writers.items()):
                 report("files", done, len(writers))
                 write(new / name)
@@ -112,7 +114,7 @@ def _read(folders: Sequence[Path], report: Any) -> tuple[list[Piece], list[str]]
 
 def _outline(raster: Path) -> Polygon | None:
     """Outline of a raster in longitude and latitude; None without a place on Earth."""
-    with rasterio.open(raster) as source:
+    with opened_raster(raster) as source:
         if source.crs is None:
             return None
         outline = span_outline(source.transform, Span(0, 0, *source.shape))
