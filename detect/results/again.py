@@ -48,9 +48,7 @@ def read_buildings(path: Path) -> gpd.GeoDataFrame:
     if "stage" in table:
         for row, stage in enumerate(table["stage"], start=1):
             if stage not in STAGES:
-                raise InputError(
-                    f"{path}: row {row} of its layer buildings has the stage {str(stage)[:30]!r}, not one of {', '.join(STAGES)}; {_INSTEAD}"
-                )
+                raise InputError(f"{path}: row {row} of its layer buildings has the stage {str(stage)[:40]!r}; {_INSTEAD}")
     return table
 
 
