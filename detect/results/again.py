@@ -48,7 +48,8 @@ def read_buildings(path: Path) -> gpd.GeoDataFrame:
     if "stage" in table:
         for row, stage in enumerate(table["stage"], start=1):
             if stage not in STAGES:
-                raise InputError(f"{path}: row {row} of its layer buildings has the stage {str(stage)[:40]!r}; {_INSTEAD}")
+                found = f"the stage {stage[:40]!r}" if isinstance(stage, str) else "no stage"
+                raise InputError(f"{path}: row {row} of its layer buildings has {found}; {_INSTEAD}")
     return table
 
 

@@ -204,7 +204,7 @@ def test_a_census_beside_an_open_geopackage_leaves_its_log_behind(result: Path) 
 
 EDITS = {
     "no polygon": ("update buildings set geom = null where fid = 1", "row 1 of its layer buildings has no polygon any more"),
-    "no stage": ("update buildings set stage = null where fid = 2", "row 2 of its layer buildings has the stage 'None'"),
+    "no stage": ("update buildings set stage = null where fid = 2", "row 2 of its layer buildings has no stage"),
     "another stage": ("update buildings set stage = 'done' where fid = 1", "has the stage 'done'"),
     "no site": ("delete from sites", "its layer sites was edited"),
     "a site without a name": ("update sites set name = null", "its layer sites was edited"),
