@@ -36,8 +36,8 @@ def test_every_option_of_the_command_line_arrives() -> None:
     arguments = _parser().parse_args(["predict", "a.tif", "--out", "o", *GIVEN.split()])
     expected = PredictOptions(
         weights="deep-int8", structure="house", device="cuda:1", workers=3, dask="local", asset="visual", bands=(3, 2, 1),
-        date="2024-02-29", sun_deg=(40.0, 150.0), gsd_m=0.5, min_area_m2=20.0, threshold=0.6, tta=True, block_px=512, overwrite=True, allow_remote=True,
-        join=True, bbox=(4.0, 51.0, 5.0, 52.0), zoom="18", layer="ortho", max_tiles=9,
+        date="2024-02-29", sun_deg=(40.0, 150.0), gsd_m=0.5, min_area_m2=20.0, threshold=0.6, tta=True, block_px=512, overwrite=True,
+        allow_remote=True, join=True, bbox=(4.0, 51.0, 5.0, 52.0), zoom="18", layer="ortho", max_tiles=9,
         stac="http://s", collection=("a", "b"), max_items=3,
     )  # fmt: skip
     assert options_from(arguments, PredictOptions) == expected
