@@ -108,9 +108,7 @@ class Server:
         if parts == [""] and not query:
             return "application/json", json.dumps(stac_landing(self.url)).encode()
         if parts == ["search"]:
-            return "application/geo+json", json.dumps(
-                stac_answer(f"file://{self.folder}" if self.folder else self.url, self.items)
-            ).encode()
+            return "application/geo+json", json.dumps(stac_answer(self.url, self.items)).encode()
         if parts[0] == "WMTSCapabilities.xml":
             return "text/xml", wmts_capabilities(self.url).encode()
         if parts[0] == "wmts":
@@ -161,7 +159,10 @@ def serving(**settings: Any) -> Iterator[Server]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
 
         def log_message(self, *_: Any) -> None:
             pass
