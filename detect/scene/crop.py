@@ -24,8 +24,8 @@ from detect.base.geometry import moved
 from detect.base.grid import Span
 from detect.base.secrets import without_keys
 from detect.scene.cached import is_cached, write_cog
+from detect.scene.opening import opened
 from detect.scene.provenance import TAG, Provenance
-from detect.scene.reader import opened
 
 _KEY_TAG = "DETECT_CROP"
 

@@ -14,7 +14,8 @@ from rasterio.enums import ColorInterp
 from detect.base.errors import InputError
 from detect.scene.collar import find_collars
 from detect.scene.marks import Marks, alpha_bands, has_mask_values, hides_nothing, is_picture, is_tagged, untagged_candidate
-from detect.scene.reader import read_native, reading
+from detect.scene.opening import reading
+from detect.scene.reader import read_native
 
 _SAMPLE_PX = 1024  # longer side of the copy
 _ABOVE_ZERO = float(np.finfo(np.float32).tiny)

@@ -26,9 +26,10 @@ from detect.base.geometry import ground_size_m, span_outline, why_no_place
 from detect.base.grid import Span
 from detect.scene.inspection import inspect_raster
 from detect.scene.marks import Marks
+from detect.scene.opening import fingerprint, opened
 from detect.scene.overlays import overlay_of
 from detect.scene.provenance import Provenance, provenance_in
-from detect.scene.reader import SceneReader, fingerprint, opened
+from detect.scene.reader import SceneReader
 from detect.scene.sources import Source, known_of, stem_of
 from detect.scene.stretch import measure_brightness
 from detect.scene.sun import Sun
