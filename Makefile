@@ -9,11 +9,14 @@ PINNED := --no-compile -c constraints.txt
 # Stamps: what is installed. They are older than a changed pyproject.toml, which installs again.
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
+RELEASE := $(VENV)/.release
 DEMO := demo
+SEED ?= 0
+CASES ?= 850
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo yardstick test check docs format bench clean
+.PHONY: help demo yardstick test fuzz check docs format bench dist audit sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +32,9 @@ yardstick: $(CORE)  ## draw three plots of worker housing, 100 blocks planned, a
 
 test: $(DEV)  ## install everything and run the tests
 	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+
+fuzz: $(DEV)  ## damage 10,000 files of every kind that is read; SEED=7 CASES=2000 changes which and how many of each
+	@FUZZ_SEED=$(SEED) FUZZ_CASES=$(CASES) $(BIN)/python -m pytest -q -n auto --maxprocesses 4 tests/robustness/test_fuzz.py
 
 check: $(DEV) docs  ## style, types, who imports whom, documentation
 	@$(BIN)/ruff check .
@@ -48,6 +54,19 @@ format: $(DEV)  ## put the code into its style
 bench: $(DEV)  ## time start-up and predict; the others in benchmarks/ say what they need
 	@for name in startup inference; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
+dist: $(RELEASE)  ## build the sdist and the wheel into dist/, and check what the package index checks
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation --outdir dist
+	@$(BIN)/python -m twine check --strict dist/*
+
+audit: $(RELEASE)  ## known vulnerabilities of the packages in constraints.txt; asks the package index's database
+	@$(BIN)/python -m pip_audit --no-deps --disable-pip -r constraints.txt
+
+sbom: $(RELEASE)  ## the bill of materials of the core, CycloneDX 1.6, into dist/sbom.json
+	@rm -rf build/core && $(PYTHON) -m venv build/core && mkdir -p dist
+	@build/core/bin/python -m pip --disable-pip-version-check -qq install $(PINNED) .
+	@$(BIN)/cyclonedx-py environment --sv 1.6 --of JSON --pyproject pyproject.toml -o dist/sbom.json build/core/bin/python
+
 clean:  ## remove what make has made
 	rm -rf $(VENV) $(DEMO) build dist benchmarks/results .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -64,4 +83,9 @@ $(CORE): pyproject.toml constraints.txt | $(BIN)/python
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing everything, with PyTorch, into $(VENV) (some minutes, several GB)"
 	@$(PIP) install $(PINNED) -e '.[dev]'
+	@touch $(CORE) $@
+
+$(RELEASE): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing what builds and checks releases into $(VENV)"
+	@$(PIP) install $(PINNED) -e '.[release]'
 	@touch $(CORE) $@

@@ -96,6 +96,8 @@ class Server:
     """Files to serve."""
     items: dict[str, str] = field(default_factory=dict)
     """Name and day of the items that a STAC search finds; their picture is the file ``<name>.tif``."""
+    pictures: str = ""
+    """Address of the pictures, of another process: GDAL may read while it holds Python's lock. Empty: this server."""
 
     def answer(self, path: str) -> tuple[str, bytes] | None:
         """Type and body; None: 404."""
@@ -108,9 +110,7 @@ class Server:
         if parts == [""] and not query:
             return "application/json", json.dumps(stac_landing(self.url)).encode()
         if parts == ["search"]:
-            return "application/geo+json", json.dumps(
-                stac_answer(f"file://{self.folder}" if self.folder else self.url, self.items)
-            ).encode()
+            return "application/geo+json", json.dumps(stac_answer(self.pictures or self.url, self.items)).encode()
         if parts[0] == "WMTSCapabilities.xml":
             return "text/xml", wmts_capabilities(self.url).encode()
         if parts[0] == "wmts":
@@ -161,7 +161,10 @@ def serving(**settings: Any) -> Iterator[Server]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
 
         def log_message(self, *_: Any) -> None:
             pass

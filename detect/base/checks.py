@@ -138,12 +138,22 @@ def image_day(text: str) -> str:
     return found
 
 
+def is_day(text: str) -> bool:
+    """Whether a text is a day of the calendar, written YYYY-MM-DD."""
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
 def image_days(text: str) -> str:
     """A day on which an image may have been taken, a month (``2024-06``), or two days with ``/`` between them."""
     try:
         if not isinstance(text, str) or len(text) == 10:
             return image_day(text)
-        first, last = (day(part) for part in text.split("/")) if "/" in text else [day(f"{text}-01")] * 2
+        first, last = (
+            (day(part) for part in text.split("/")) if "/" in text else [day(f"{text}-01" if len(text) == 7 else text)] * 2
+        )
     except (InputError, ValueError):
         if isinstance(text, str) and ("/" in text or len(text) == 7):
             raise InputError(

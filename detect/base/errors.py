@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -33,8 +35,44 @@ class InputError(DetectError):
     exit_code = 2
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NEXT_TO_NOTHING = 1 << 20
+
+
+def full_disk(folder: Path, error: BaseException) -> str:
+    """Why writing into a folder failed, if its disk is full or a limit is reached; else empty. Libraries often say something else."""
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    told = any(isinstance(e, OSError) and e.errno in FULL for e in causes)
+    if not isinstance(error, Exception) or isinstance(error, DetectError):
+        return ""
+    try:
+        there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+        free = shutil.disk_usage(there).free
+    except OSError:
+        return ""
+    if free >= _NEXT_TO_NOTHING and not told:
+        return ""
+    if free >= _NEXT_TO_NOTHING:
+        return f"a quota or a limit on file sizes is reached in {there}; raise it, or name a folder on another disk"
+    return f"no space is left in {there}; free some, or name a folder on another disk"
+
+
+_WRONG_NAMES = {
+    errno.ENAMETOOLONG: "has a longer name than the disk takes; give a shorter one",
+    errno.ENOTDIR: "lies below a file as if that were a folder; correct the path",
+    errno.EEXIST: "exists already and is no folder; give another name",
+    errno.EISDIR: "is a folder where a file is needed; correct the path",
+    errno.ELOOP: "is a link to itself; correct it",
+}
+
+
 def of_system(where: str, error: OSError) -> DetectError:
-    """An error of the operating system as one line: what is named too long is wrong input, anything else has failed."""
-    if error.errno == errno.ENAMETOOLONG:
-        return InputError(f"{where[:80]}…: has a longer name than the disk takes; give a shorter one")
-    return DetectError(f"{where}: {said(error)}")
+    """An error of the operating system as one line: a name that cannot be is wrong input, anything else has failed."""
+    where = str(error.filename or where)
+    if error.errno in _WRONG_NAMES:
+        return InputError(f"{where if len(where) <= 200 else where[:80] + '…'}: {_WRONG_NAMES[error.errno]}")
+    if error.errno in FULL and (full := full_disk(Path(where).parent, error)):
+        return DetectError(f"{where}: {full}")
+    return DetectError(f"{where}: {error.strerror or said(error)}")

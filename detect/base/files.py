@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
+import os
+import shutil
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+from detect.base.errors import InputError
 
 COMPANIONS = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information")
 """Files and folders that operating systems add, in lower case."""
@@ -71,3 +79,62 @@ def write_whole(path: Path, text: str) -> None:
     """Write a text file (UTF-8), whole or not at all."""
     with whole_file(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+_AT_FDCWD = -100
+_EXCHANGE = 2
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders in one step, so that a kill leaves either both old names or both new ones (Linux 3.15).
+
+    Returns:
+        False where the system or the file system cannot; nothing has changed then.
+    """
+    rename = _renameat2()
+    return rename is not None and rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _EXCHANGE) == 0
+
+
+@cache
+def _renameat2() -> Any:
+    """The C library's function; None where there is none."""
+    return getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+
+
+def take_over(entry: Path, target: Path) -> None:
+    """Give a user's file, folder or link a second name; files are linked rather than copied where the disk allows it."""
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.copytree(entry, target, symlinks=True, copy_function=_link_or_copy)
+    else:
+        _link_or_copy(entry, target)
+
+
+def _link_or_copy(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # another owner, or a file system without links
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def refuse_unreadable_name(path: str | Path) -> None:
+    """Refuse a name that is not UTF-8, which no result could hold.
+
+    Raises:
+        InputError: it is not.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as cause:
+        raise InputError(f"{str(path)!a}: its name is not valid UTF-8; rename it") from cause
+
+
+def refuse_input(out: str | Path, *inputs: Any) -> None:
+    """Refuse to write a file over one that is read.
+
+    Raises:
+        InputError: ``out`` is one of the inputs, or lies in a folder that is one.
+    """
+    out = Path(out)
+    for path in (Path(i) for i in inputs if isinstance(i, str | os.PathLike)):
+        if out.exists() and path.exists() and (out.samefile(path) or (path.is_dir() and out.parent.samefile(path))):
+            raise InputError(f"{out}: is read by this command and would be replaced; give another --out")

@@ -13,8 +13,9 @@ def resource_path(relative: str) -> Path:
 
     In a checkout it stands beside the package; in an installed wheel inside it, under ``_configs`` and ``_weights``.
     """
-    checkout = _PACKAGE.parent / relative
-    return checkout if checkout.exists() else _PACKAGE / f"_{relative}"
+    # First the package's own: beside an installed one lie other packages, of any name.
+    packed = _PACKAGE / f"_{relative}"
+    return packed if packed.exists() else _PACKAGE.parent / relative
 
 
 def package_version() -> str:

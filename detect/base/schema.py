@@ -132,6 +132,17 @@ def _below(key: str, name: Any) -> str:
 
 
 def _refuse(value: Any, key: str, wanted: str) -> Any:
-    text = json.dumps(value, ensure_ascii=False, default=str, skipkeys=True)
+    text = json.dumps(_beginning(value), ensure_ascii=False, default=str, skipkeys=True)
     found = text if len(text) <= 60 else text[:57] + "…"
     raise SchemaError(f"'{key}' is {found}; it must be {wanted}" if key else f"expected {wanted}, found {found}")
+
+
+def _beginning(value: Any, depth: int = 3) -> Any:
+    """The first parts of a value; a document of a few lines may stand for billions of them (YAML's aliases)."""
+    if isinstance(value, dict):
+        return {str(key)[:60]: _beginning(v, depth - 1) for key, v in list(value.items())[:4]} if depth else {}
+    if isinstance(value, list | tuple):
+        return [_beginning(v, depth - 1) for v in value[:8]] if depth else []
+    if isinstance(value, int) and value.bit_length() > 14_000:
+        return float("inf") if value > 0 else float("-inf")  # Python refuses to write more than 4,300 digits
+    return value[:80] if isinstance(value, str) else value

@@ -10,6 +10,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyproj
 import shapely
 
 from detect.base.errors import InputError
@@ -31,23 +32,57 @@ def read_text_table(path: Path) -> gpd.GeoDataFrame:
     Raises:
         InputError: it is neither kind of table.
     """
-    text = read_text(path)
+    text = read_text(path).replace("\x1e", "").lstrip()  # the record separator of GeoJSON text sequences (RFC 8142)
+    if text.startswith("sep="):  # a hint to a spreadsheet
+        text = text.partition("\n")[2]
     try:
-        if text.lstrip().startswith("{"):
-            features = [json.loads(line) for line in text.splitlines() if line.strip()]
+        if text.startswith("{"):
+            documents = [json.loads(line) for line in text.splitlines() if line.strip()]
+            features = [f for one in documents for f in (one["features"] if one.get("type") == "FeatureCollection" else [one])]
             return gpd.GeoDataFrame.from_features(features, crs=4326)
-        table = pd.read_csv(io.StringIO(text), sep=_separator(text))
+        # A name is text as it stands: NA is no missing value, and 007 not 7.
+        table = pd.read_csv(
+            io.StringIO(text), sep=_separator(text), keep_default_na=False, na_values=[""], dtype=dict.fromkeys(_names(text), str)
+        )
         columns = {str(column).strip().lower(): column for column in table}
         found = next((columns[name] for name in _GEOMETRY if name in columns), None)
         if found is None:
             raise KeyError(f"it has {', '.join(map(str, table.columns))}")
-        shapes = gpd.GeoSeries.from_wkt(table[found])
+        shapes, crs = _shapes(table[found])
         rest = table.drop(columns=[found])
-        return gpd.GeoDataFrame(rest, geometry=shapes, crs=4326 if _may_be_degrees(shapes) else None)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, shapely.errors.ShapelyError) as cause:
+        return gpd.GeoDataFrame(rest, geometry=shapes, crs=crs or (4326 if _may_be_degrees(shapes) else None))
+    except (
+        pyproj.exceptions.CRSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        shapely.errors.ShapelyError,
+    ) as cause:
         raise InputError(
             f"{path}: is neither GeoJSON lines nor CSV with WKT in a column 'geometry' or 'WKT' ({' '.join(str(cause).split())[:120]})"
         ) from cause
+
+
+def _shapes(column: pd.Series) -> tuple[gpd.GeoSeries, int | None]:
+    """Outlines in WKT, or in hexadecimal WKB as PostGIS exports them; and the EPSG code that all of them name (EWKT, EWKB), if any."""
+    texts = column.astype("string").str.strip()
+    codes = texts.str.extract(r"^SRID=(\d+);")[0].dropna().unique()
+    texts = texts.str.replace(r"^SRID=\d+;", "", regex=True)
+    if texts.dropna().str.fullmatch(r"(?:[0-9A-Fa-f]{2}){9,}").all() and texts.notna().any():
+        shapes = gpd.GeoSeries(shapely.from_wkb(texts.fillna("").replace("", None).to_numpy(object)), index=column.index)
+        codes = np.unique(shapely.get_srid(shapes.dropna().to_numpy()))
+    else:
+        shapes = gpd.GeoSeries.from_wkt(texts.astype(object).where(texts.notna(), None))
+    code = int(codes[0]) if len(codes) == 1 else 0
+    return shapes, code or None
+
+
+def _names(text: str) -> list[str]:
+    """Columns that hold names."""
+    columns = next(csv.reader([text.partition("\n")[0].rstrip("\r")], delimiter=_separator(text)), [])
+    return [column for column in columns if column.strip().lower() == "name"]
 
 
 def _separator(text: str) -> str:

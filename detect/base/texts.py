@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import unicodedata
 import zlib
 from pathlib import Path
 
 from detect.base.errors import InputError
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+def plain_text(text: str) -> str:
+    """A text on one line: line breaks, tabs and runs of spaces become a space; characters that control a terminal or a printer go."""
+    kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cs", "Cn"))
+    return " ".join(kept.split())
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """A text of at most so many letters, its end replaced by … if there are more."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def read_text(path: str | Path) -> str:

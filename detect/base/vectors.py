@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
+import re
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import geopandas as gpd
 import numpy as np
@@ -15,12 +18,18 @@ import shapely
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
+from detect.base.files import is_companion, refuse_unreadable_name
 from detect.base.geometry import beside, why_no_place
 from detect.base.parquet import is_parquet, read_parquet
 from detect.base.text_tables import is_text_table, read_text_table
 
-_POINTERS = (b"<OGRVRTDataSource", b"<OGRWFSDataSource", b"gdal_streamed_alg")
+_POINTERS = (b"<OGRVRTDataSource", b"<OGRWFSDataSource", b"WFS_Capabilities", b"gdal_streamed_alg", b"<OGCAPI", b"<GDAL_")
 """What the documents begin with by which GDAL opens other files and servers: virtual data sources, WFS, GDALG."""
+_LINKED_CRS = re.compile(rb'"crs"\s*:\s*\{(?:[^{}]|\{[^{}]*\})*"(?:link|url)"', re.IGNORECASE)
+"""A GeoJSON document whose coordinate system is at an address, which GDAL would ask."""
+_OFFLINE = {"GDAL_HTTP_PROXY": "127.0.0.1:9", "GML_DOWNLOAD_SCHEMA": "NO"}
+"""Settings with which GDAL finds no server, whatever a file names: a proxy that is none."""
+_IN_ARCHIVES = (".shp", ".gpkg", ".geojson", ".json", ".kml", ".gml", ".fgb", ".tab")
 _NO_POLYGONS = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 
@@ -104,7 +113,24 @@ def is_vector_folder(path: str | Path) -> bool:
 
 def _source(path: Path) -> Path | str:
     """What GDAL opens: the file, or what is packed in it."""
+    if path.suffix.lower() == ".shp" and not any(path.with_suffix(ending).exists() for ending in (".shx", ".SHX")):
+        raise InputError(
+            f"{path}: its index (.shx) is missing; copy it too, or make it: ogrinfo --config SHAPE_RESTORE_SHX YES {path.name}"
+        )
+    if path.suffix.lower() == ".zip" and path.is_file():
+        return _in_archive(path)
     return f"/vsigzip/{path.resolve()}" if path.suffix.lower() == ".gz" else path
+
+
+def _in_archive(path: Path) -> Path | str:
+    """The only vector file in an archive, or the only folder with some, wherever it lies; else the archive, as GDAL reads it."""
+    with zipfile.ZipFile(path) as archive:
+        inner = [PurePosixPath(name) for name in archive.namelist()]
+    inner = [p for p in inner if p.suffix.lower() in _IN_ARCHIVES and not any(map(is_companion, p.parts))]
+    folders = {p.parent for p in inner}
+    if len(folders) != 1:
+        return path
+    return f"/vsizip/{path.resolve()}/{inner[0] if len(inner) == 1 else folders.pop()}"
 
 
 def _refuse_pointers(path: Path) -> None:
@@ -118,17 +144,27 @@ def _refuse_pointers(path: Path) -> None:
             start = file.read(2_000)
         if any(word in start for word in _POINTERS):
             raise InputError(f"{path}: only names where its outlines are; give the file that holds them")
+        if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and _has_linked_crs(path):
+            raise InputError(f"{path}: its coordinate system is at an address, which is not read; remove its key 'crs'")
+
+
+def _has_linked_crs(path: Path) -> bool:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = content.find(b'"crs"')
+        return at >= 0 and _LINKED_CRS.match(content[at : at + 2_000]) is not None
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     """Turn errors of the libraries into one line about the file, and hide their warnings."""
+    refuse_unreadable_name(path)
     if not path.exists():
         raise InputError(f"{path}: no such file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pyogrio warns of several layers, of unnamed fields and the like
             warnings.filterwarnings("default", message=".*: read from its column ")
+            pyogrio.set_gdal_config_options(_OFFLINE)
             yield
     except InputError:
         raise
@@ -137,6 +173,8 @@ def _reading(path: Path) -> Iterator[None]:
     except Exception as cause:  # pyogrio and pyarrow raise classes of their own
         kind = "a Parquet file that can be read" if is_parquet(path) else "a vector file that GDAL can open"
         raise InputError(f"{path}: is not {kind} ({' '.join(str(cause).split())[:120]})") from cause
+    finally:
+        pyogrio.set_gdal_config_options(dict.fromkeys(_OFFLINE))
 
 
 def _may_hold_polygons(kind: str | None) -> bool:

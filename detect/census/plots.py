@@ -23,6 +23,22 @@ OTHER_LAYERS = ("buildings", "rows", "ground")
 FIELDS = ("name", "planned_buildings")
 OTHER_NAMES = {"planned_buildings": ("planned",)}
 """Other spellings of fields, as ``_plain_name`` gives them."""
+LIKE_NAMES = (
+    "site",
+    "site_name",
+    "sitename",
+    "plot",
+    "plot_name",
+    "plotname",
+    "title",
+    "label",
+    "names",
+    "bezeichnung",
+    "nom",
+    "nombre",
+    "imya",
+)
+"""Fields that often hold the name of a plot."""
 SHAPEFILE_LETTERS = 10
 """A Shapefile cuts the names of fields to this length."""
 CLOSED_SHARE = 0.05
@@ -50,6 +66,7 @@ def read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
     tables = [table for table in map(_plots_of, raw) if len(table)]
     if not tables:
         kinds = ", ".join(sorted({g.geom_type for table in raw for g in geometries_of(table) if g is not None})) or "nothing"
+        kinds = kinds.replace("Polygon", "Polygon without an area")
         hint = f"; {', '.join(open_paths)}" if open_paths else ""
         raise InputError(f"{path}: holds no polygon ({kinds}){hint}; draw each site as a polygon, or as a path that closes")
     crs = tables[0].crs
@@ -58,13 +75,20 @@ def read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
     moved = [table if table.crs == crs else table.to_crs(crs) for table in tables]
     columns = {name: [value for table in moved for value in table[name]] for name in (*FIELDS, CROSSED)}
     shapes = gpd.GeoSeries([g for table in moved for g in geometries_of(table)], crs=crs)
-    unread = "; ".join(line for line in (_left_out(layers, chosen), *open_paths, *_unread(raw, tables, bool(open_paths))) if line)
+    table_lost = "its table (.dbf) is missing, and with it all names and numbers" if _lacks_table(Path(path)) else ""
+    unread = "; ".join(
+        line for line in (table_lost, _left_out(layers, chosen), *open_paths, *_unread(raw, tables, bool(open_paths))) if line
+    )
     return gpd.GeoDataFrame(columns, geometry=shapes), unread
+
+
+def _lacks_table(path: Path) -> bool:
+    return path.suffix.lower() == ".shp" and not any(path.with_suffix(ending).exists() for ending in (".dbf", ".DBF"))
 
 
 def _plots_of(raw: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Polygons of one layer: the fields in use (empty if the layer lacks one), and whether each ring crossed itself."""
-    columns = {_plain_name(column): column for column in raw.columns}
+    columns = {_plain_name(column): column for column in reversed(raw.columns)} | {str(column): column for column in raw.columns}
     spellings = {name: (name, name[:SHAPEFILE_LETTERS], *OTHER_NAMES.get(name, ())) for name in FIELDS}
     found = {name: next((columns[s] for s in known if s in columns), None) for name, known in spellings.items()}
     values: dict[str, list[Any]] = {
@@ -110,6 +134,10 @@ def _unread(raw: Sequence[gpd.GeoDataFrame], tables: Sequence[gpd.GeoDataFrame],
         lines.append(
             f"{len(lost)} of the {len(shapes)} things in the file {'is' if len(lost) == 1 else 'are'} no polygon ({kinds}) and left out"
         )
+    if all(pd.isna(value) for table in tables for value in table[FIELDS[0]]):
+        fields = [str(column) for table in raw for column in table.columns if _plain_name(column) in LIKE_NAMES]
+        if fields:
+            lines.append(f"the field '{fields[0]}' is not read; if it holds the names of the plots, call it name")
     if all(pd.isna(value) for table in tables for value in table[FIELDS[1]]):
         fields = sorted({str(column) for table in raw for column in table.columns if "plan" in str(column).lower()})
         unknown = [field for field in fields if _plain_name(field) not in (FIELDS[1], FIELDS[1][:SHAPEFILE_LETTERS])]

@@ -137,7 +137,7 @@ def load_profile(name_or_path: str | Path | None = None) -> StructureProfile:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as cause:
         raise InputError(f"{path}: cannot be read ({cause.strerror}); {DEFAULT_PROFILE} is an example") from cause
-    except (yaml.YAMLError, UnicodeDecodeError) as cause:
+    except (yaml.YAMLError, ValueError, RecursionError) as cause:  # such as a month 13, or 5,000 digits
         raise InputError(
             f"{path}: is not valid YAML ({' '.join(str(cause).split())[:120]}); {DEFAULT_PROFILE} is an example"
         ) from cause

@@ -135,7 +135,7 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
         raise InputError(f"{path}: no building lies on the scene: {how}; give the corrections of this result")
     if crs is not None:
         table = table.to_crs(crs)
-    checked = [_yes_or_no(v) is True for v in table[CHECKED]] if CHECKED in table else np.zeros(len(table), bool)
+    checked = [_yes_or_no(v, CHECKED, path) is True for v in table[CHECKED]] if CHECKED in table else np.zeros(len(table), bool)
     surveyed = _on_checked_ground(path, table)
     numbers = _ids(table["id"], path)
     likeness = table["dormitory_like"].to_numpy(object) if "dormitory_like" in table else np.full(len(table), None, object)
@@ -143,11 +143,13 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
         {
             "id": numbers.where(~numbers.duplicated(), 0).to_numpy(),
             "stage": [_stage(value, row, path) for row, value in enumerate(table["stage"], start=1)],
-            "dormitory_like": np.array([_yes_or_no(v) for v in likeness], object),
+            "dormitory_like": np.array([_yes_or_no(v, "dormitory_like", path) for v in likeness], object),
             CHECKED: np.array(checked, bool) | surveyed,
             SURVEYED: surveyed,
             CORRECTION: _words(table[CORRECTION]) if CORRECTION in table else np.full(len(table), None, object),
-            REDRAWN: [_yes_or_no(v) is not False for v in table[REDRAWN]] if REDRAWN in table else np.ones(len(table), bool),
+            REDRAWN: [_yes_or_no(v, REDRAWN, path) is not False for v in table[REDRAWN]]
+            if REDRAWN in table
+            else np.ones(len(table), bool),
             SAYS_LIKENESS: False,
         },
         geometry=list(table.geometry),
@@ -193,7 +195,13 @@ def on_ground(buildings: gpd.GeoDataFrame, ground: gpd.GeoDataFrame) -> NDArray[
 
 def _ids(column: pd.Series, path: str | Path) -> pd.Series:
     """Numbers of buildings; 0 where there is none."""
-    numbers = pd.to_numeric(column, errors="coerce").fillna(0)
+    texts = column.astype("string").str.strip()
+    numbers = pd.to_numeric(texts.mask(texts == ""), errors="coerce")
+    if (lost := column[numbers.isna() & texts.notna() & (texts != "")]).size:
+        raise InputError(
+            f"{path}: {str(lost.iloc[0])[:60]!r} is not the id of a building; leave id as it is, or empty for a new building"
+        )
+    numbers = numbers.fillna(0).astype(float)
     if (broken := numbers[(numbers % 1 != 0) | (numbers.abs() > 2**53)]).size:
         raise InputError(
             f"{path}: {broken.iloc[0]:g} is not the id of a building; leave id as it is, or empty for a new building"
@@ -212,10 +220,17 @@ def _words(column: pd.Series) -> list[str | None]:
     return [None if pd.isna(value) or not str(value).strip() else str(value).strip().lower() for value in column]
 
 
-def _yes_or_no(value: Any) -> bool | None:
+_YES, _NO = ("true", "1", "1.0", "yes", "y", "t", "on", "x"), ("false", "0", "0.0", "no", "n", "f", "off")
+
+
+def _yes_or_no(value: Any, column: str, path: str | Path) -> bool | None:
     """A truth value, also as the words and numbers in which file formats store it; None where there is none."""
     text = "" if pd.isna(value) else str(value).strip().lower()
-    return {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}.get(text)
+    if text and text not in (*_YES, *_NO):
+        raise InputError(
+            f"{path}: {column} is {str(value)[:60]!r} in a row, which is neither yes nor no; write true or false, or leave it empty"
+        )
+    return text in _YES if text else None
 
 
 def apply_review(before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, Review]:

@@ -20,9 +20,14 @@ from detect.base.errors import InputError
 from detect.base.geometry import area_km2, beside_on_map, unwrapped
 from detect.base.placement import elsewhere
 from detect.base.text_tables import SUFFIXES as TEXT_TABLES
+from detect.base.texts import plain_text, shortened
 from detect.base.vectors import equal_area_crs, geometries_of
 from detect.census.plots import CROSSED, read_plots
 
+MOST_NAMED = 3
+"""So many of the sites that overlap one are named."""
+MOST_PLANNED = 10_000_000
+"""More buildings are a mistake in the file."""
 WHOLE_SCENE = "scene"
 """Name of the site that is the whole scene; a plot may have the same name."""
 Kind = Literal["whole", "proposed", "plots"]
@@ -159,10 +164,18 @@ def _note_beyond(sites: NDArray[np.object_], outline: Polygon, notes: list[list[
 
 def _note_overlaps(sites: NDArray[np.object_], names: list[str], notes: list[list[str]]) -> None:
     """Note for each site which others overlap it (by at least a thousandth of the smaller one)."""
-    for a, b in shapely.STRtree(sites).query(sites, predicate="intersects").T:
-        smaller = min(sites[a].area, sites[b].area)
-        if a != b and sites[a].intersection(sites[b]).area > 1e-3 * smaller:
-            notes[a].append(f"overlaps '{names[b]}'; a building in both counts once, where most of it lies")
+    one, other = shapely.STRtree(sites).query(sites, predicate="intersects")
+    one, other = one[one < other], other[one < other]
+    areas = shapely.area(sites)
+    shared = shapely.area(shapely.intersection(sites[one], sites[other])) > 1e-3 * np.minimum(areas[one], areas[other])
+    others: dict[int, list[int]] = {}
+    for a, b in zip(one[shared].tolist(), other[shared].tolist(), strict=True):
+        others.setdefault(a, []).append(b)
+        others.setdefault(b, []).append(a)
+    for a, over in others.items():
+        named = [f"'{shortened(names[b])}'" for b in over[:MOST_NAMED]]
+        more = f" and {len(over) - MOST_NAMED} more" if len(over) > MOST_NAMED else ""
+        notes[a].append(f"overlaps {', '.join(named)}{more}; a building in both counts once, where most of it lies")
 
 
 def with_cut(sites: Sites, buildings: gpd.GeoDataFrame) -> Sites:
@@ -277,23 +290,27 @@ def _to_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None, outline: Polygon) -
 def _names(column: Iterable[Any]) -> list[str]:
     """The given names, or ``site 1``… without one; a repeated name gets a number."""
     names: dict[str, None] = {}
+    used: dict[str, int] = {}
     for number, value in enumerate(column, start=1):
-        wanted = ("" if pd.isna(value) else str(value).strip()) or f"site {number}"
-        unique, again = wanted, 2
+        wanted = (
+            plain_text("" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)) or f"site {number}"
+        )
+        unique, again = wanted, used.get(wanted, 2)
         while unique in names:
             unique, again = f"{wanted} ({again})", again + 1
+        used[wanted] = again
         names[unique] = None
     return list(names)
 
 
 def _planned(value: Any, notes: list[str]) -> float:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if pd.isna(value) or not str(value).strip():
         return math.nan
     try:
-        number = float(value)
+        number = -1.0 if isinstance(value, bool | np.bool_) else float(value)
     except (TypeError, ValueError):
         number = -1.0
-    if number < 0 or not math.isfinite(number):
+    if not 0 <= number <= MOST_PLANNED:
         notes.append(f"planned_buildings is {value!r}, which is not a number of buildings; it was left out")
         return math.nan
     return number

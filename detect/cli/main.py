@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import errno
+import io
 import os
 import sys
 import traceback
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from detect.base.errors import DetectError, of_system, said
+from detect.base.secrets import without_keys_in
+from detect.base.texts import plain_text
 from detect.cli import scenes, training
 from detect.cli.verbs import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_WRONG_INPUT, Verb
 
@@ -26,15 +28,28 @@ VERBS: dict[str, Verb] = {**scenes.VERBS, **training.VERBS}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 1 the work failed, 2 the input or an option is wrong, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):  # letters that a terminal does not know are no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         arguments, unknown = _parser().parse_known_args(argv)
         if unknown:
             arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        _refuse_empty(arguments)
     except SystemExit as end:  # argparse: after --help, --version or a wrong option
         return int(end.code or 0)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         return _run(arguments)
+
+
+def _refuse_empty(arguments: argparse.Namespace) -> None:
+    """Refuse an argument without a letter, as an unset variable of a shell leaves it: as a path it would mean the current folder."""
+    for action in arguments.parser._actions:
+        value = getattr(arguments, action.dest, None)
+        if any(isinstance(v, str) and not v.strip() for v in (value if isinstance(value, list | tuple) else [value])):
+            name = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
+            arguments.parser.error(f"{name}: is empty; give a value, or leave it out")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -51,9 +66,10 @@ def _run(arguments: argparse.Namespace) -> int:
     except DetectError as error:
         return _fail(str(error), error.exit_code)
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
+        if error.errno is None:
             return _fail_unexpectedly(error)
-        return _fail(str(of_system(str(error.filename or "a file"), error)), EXIT_WRONG_INPUT)
+        named = of_system("a file", error)
+        return _fail(str(named), named.exit_code)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in TRAINING_PACKAGES:
             return _fail(f"{error.name} is not installed; run: pip install 'detect-buildings[train]'", EXIT_WRONG_INPUT)
@@ -66,17 +82,25 @@ def _fail(message: str, code: int) -> int:
     """Report an error on one line."""
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
-    print("detect: error:", " ".join(message.split()), file=sys.stderr)
+    _print_line(f"detect: error: {message}")
     return code
 
 
+def _print_line(text: str) -> None:
+    """Print one line on stderr: no keys of addresses, nothing that controls a terminal."""
+    print(plain_text(without_keys_in(text)), file=sys.stderr)
+
+
 def _fail_unexpectedly(error: Exception) -> int:
-    return _fail(f"{type(error).__name__}: {said(error)} (set {DEBUG_VARIABLE}=1 for the traceback)", EXIT_FAILED)
+    return _fail(
+        f"{type(error).__name__}: {said(error)} ; this is a fault of detect: please report it, with what {DEBUG_VARIABLE}=1 shows",
+        EXIT_FAILED,
+    )
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """A warning as one line, without the place in the code."""
-    print("detect: warning:", " ".join(str(message).split()), file=sys.stderr)
+    _print_line(f"detect: warning: {message}")
 
 
 class _Parser(argparse.ArgumentParser):

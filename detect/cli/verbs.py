@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,7 +22,8 @@ class Verb(NamedTuple):
 
 def print_json(content: Any) -> None:
     """Content as JSON on stdout."""
-    print(json.dumps(content, indent=2, ensure_ascii=False))
+    plain = not (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    print(json.dumps(content, indent=2, ensure_ascii=plain))
 
 
 def quiet_option(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ import shapely
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
-from detect.base.files import write_whole
+from detect.base.files import refuse_input, write_whole
 from detect.base.geometry import to_degrees
 from detect.base.matching import match, overlaps
 from detect.base.placement import elsewhere
@@ -54,6 +54,7 @@ def evaluate(
         InputError: a file that cannot be read, rows without a polygon, one side with a CRS and the other without, or outlines of
             another place (the metrics without them are the error's ``results``).
     """
+    check_out(out, predicted, reference, area)
     ours, theirs, observed = _load(predicted), _once(_load(reference), reference), observed_ground(predicted)
     area_table = None if area is None else _load_area(area, ours, observed)
     if away := apart(theirs, ours, observed):
@@ -230,8 +231,30 @@ def _stage_confusion(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame, left: NDA
     return {"compared": compared, "correct": sum(confusion[s][s] for s in STAGES), "confusion": confusion}
 
 
-def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
-    """Metrics as a JSON file, whole or not at all."""
+def check_out(out: str | Path | None, *inputs: Any) -> None:
+    """Check, before any work, the file for the metrics.
+
+    Raises:
+        InputError: there is no such folder, or the file is one of the inputs or something else than metrics.
+    """
+    if out is None:
+        return
+    path = Path(out)
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist; create it first")
+    refuse_input(path, *inputs)
+    if path.exists() and not _holds_metrics(path):
+        raise InputError(f"{path}: holds something else than metrics; move it, or give another --out")
+
+
+def _holds_metrics(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and bool({"f1", "scot", "phases"} & content.keys())
+
+
+def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
+    """Metrics as a JSON file, whole or not at all."""
     write_whole(path, json.dumps(metrics, indent=2, allow_nan=False) + "\n")

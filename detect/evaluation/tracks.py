@@ -18,7 +18,7 @@ from detect.base.parquet import is_parquet
 from detect.base.stages import STAGES
 from detect.base.text_tables import is_text_table
 from detect.base.vectors import equal_area_crs, geometries_of, is_vector_folder, polygons_only, read_vector
-from detect.evaluation.footprints import apart, write_metrics
+from detect.evaluation.footprints import apart, check_out, write_metrics
 from detect.evaluation.scot import DateMatches, match_date, scot
 from detect.evaluation.smart import evaluate_sites, format_sites, is_site_models
 from detect.scene.dates import day_in
@@ -53,6 +53,7 @@ def evaluate_tracks(
     Raises:
         InputError: a file without dates, fewer than two dates in common, or outlines of another place.
     """
+    check_out(out, predicted, reference, area)
     if is_site_models(Path(reference)):
         metrics = evaluate_sites(Path(predicted), Path(reference))
         if out is not None:

@@ -1,8 +1,9 @@
 """The folder of one result: how it is found, read, locked and swapped for a new one.
 
 Beside a folder ``scene`` lie, while a command is at work: ``.scene.work`` (finished blocks, kept between runs),
-``.scene.detect-lock`` (the command at work), ``.scene.detect-new`` (the result being written) and, for a moment,
-``.scene.detect-old`` (the one being replaced).
+``.scene.detect-lock`` (the command at work) and ``.scene.detect-new`` (the result being written, then the one that it has replaced: the
+two exchange their names in one step). Where the file system cannot exchange names, ``.scene.detect-old`` is for a moment the one being
+replaced.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from detect.base.errors import DetectError, InputError
+from detect.base.errors import DetectError, InputError, full_disk, of_system, said
+from detect.base.files import exchange, take_over
 from detect.base.vectors import is_vector_folder
 from detect.results.files import OUTPUTS
 
@@ -33,6 +35,7 @@ NOTICE_AFTER_S = 1.0
 """A shorter wait is not reported."""
 POLL_S = 0.1
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+_WRITERS = ("rasterio", "pyogrio", "pyarrow", "sqlite3")
 _LOGS = ("-wal", "-shm", "-journal")
 """Endings of the files that SQLite keeps beside an open database."""
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
@@ -181,6 +184,8 @@ class ResultFolder:
                     warnings.warn(f"{self.path}: its file system knows no locks; run one command at a time there", stacklevel=3)
                 elif cause.errno in _READ_ONLY and not _is_writable(file.parent):
                     can_write = False
+                elif isinstance(wrong := of_system(str(self.path), cause), InputError):
+                    raise wrong from cause
                 else:
                     raise DetectError(f"{self.path}: cannot be locked ({cause.strerror}: {file})") from cause
             if can_write:
@@ -205,31 +210,66 @@ class ResultFolder:
         held.callback(lock.release)
         held.callback(_remove, file)  # while it is still locked: see _sign
 
+    def refuse_others(
+        self, outputs: Sequence[str] = OUTPUTS, *, mark: str = SUMMARY, keys: Sequence[str] = ("run", "scene")
+    ) -> None:
+        """Refuse to replace files that are of the user, or of another command: ``--overwrite`` means results of this one.
+
+        Args:
+            outputs: names that would be replaced.
+            mark: the file that every result of this command has.
+            keys: what it holds.
+
+        Raises:
+            InputError: there is something of these names, and no such result.
+        """
+        there = [name for name in outputs if os.path.lexists(self.path / name)]
+        try:
+            content = json.loads((self.path / mark).read_text(encoding="utf-8"))
+            is_ours = isinstance(content, dict) and all(key in content for key in keys)
+        except (OSError, ValueError, RecursionError):
+            is_ours = False
+        if there and not is_ours:
+            raise InputError(
+                f"{self.path}: its {there[0]} is not of a result of this command, so it is not replaced; move it, or give another --out"
+            )
+
     @contextmanager
     def swap(self, outputs: Sequence[str] = OUTPUTS) -> Iterator[Path]:
         """Yield a new folder that replaces this one when the context ends; the caller holds the ``lock``.
 
         Args:
-            outputs: names that are replaced; everything else belongs to the user and is kept, links as links.
+            outputs: names that are replaced; everything else belongs to the user and is kept, the same files and links.
 
         Raises:
-            DetectError: the folder cannot be replaced; it stays as it was.
+            DetectError: the folder cannot be replaced, or the disk is full; it stays as it was.
         """
         aside, old, real = self.beside("detect-new"), self.beside("detect-old"), self.path.resolve()
         aside.mkdir(parents=True)
         try:
             yield aside
             try:
-                if real.exists():
-                    _copy_own(real, aside, outputs)
-                    real.rename(old)
-                aside.rename(real)
-            except OSError as cause:
+                if not real.exists():
+                    aside.rename(real)
+                else:
+                    _take_own(real, aside, outputs)
+                    if exchange(real, aside):
+                        old = aside
+                    else:
+                        real.rename(old)
+                        aside.rename(real)
+            except (OSError, shutil.Error) as cause:
                 raise DetectError(f"{self.path}: cannot be replaced and stays as it was ({cause})") from cause
-        except BaseException:
+        except BaseException as error:
+            why = full_disk(real.parent, error) or _not_written(error)
             self._recover()
+            if why:
+                raise DetectError(f"{self.path}: {why}; what was there stays as it was") from error
             raise
-        shutil.rmtree(old, ignore_errors=True)
+        if old.exists():
+            with suppress(OSError):  # the new result is in place
+                _take_own(old, real, outputs)  # what was put there in the meantime
+            shutil.rmtree(old, ignore_errors=True)
 
     def _recover(self) -> None:
         """Undo a swap that was interrupted before the new folder was in place; clean up after one that was interrupted later."""
@@ -240,16 +280,20 @@ class ResultFolder:
             shutil.rmtree(stale, ignore_errors=True)
 
 
-def _copy_own(folder: Path, target: Path, outputs: Sequence[str]) -> None:
+def _not_written(error: BaseException) -> str:
+    """That a library could not write a file, for one of those that do not say why (a limit, a quota); empty for other errors."""
+    if isinstance(error, DetectError) or type(error).__module__.partition(".")[0] not in _WRITERS:
+        return ""
+    return f"a file could not be written ({said(error)[:200]}); look for a full disk, a quota or a limit on file sizes"
+
+
+def _take_own(folder: Path, target: Path, outputs: Sequence[str]) -> None:
+    """Give what is the user's own in a folder a second name in another one, where there is nothing of this name."""
     # The logs of an open GeoPackage belong to the file that is replaced, and would spoil the new one.
     replaced = {name + log for name in outputs for log in ("", *_LOGS)}
     for entry in folder.iterdir():
-        if entry.name in replaced or os.path.lexists(target / entry.name):
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.copytree(entry, target / entry.name, symlinks=True)
-        else:
-            shutil.copy2(entry, target / entry.name, follow_symlinks=False)
+        if entry.name not in replaced and not os.path.lexists(target / entry.name):
+            take_over(entry, target / entry.name)
 
 
 def _is_writable(folder: Path) -> bool:

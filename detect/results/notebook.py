@@ -16,11 +16,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from detect.base.errors import InputError, said
+from detect.base.secrets import without_keys
 from detect.base.stages import STAGES
 from detect.base.vectors import read_vector
 from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.styles import STAGE_COLOURS_RGB
-from detect.scene.tiles.download import without_keys
 
 if TYPE_CHECKING:
     from detect.results.result import Result

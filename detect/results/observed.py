@@ -6,12 +6,12 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import rasterio
 import shapely
 from affine import Affine
 from rasterio.features import shapes
 
 from detect.base.values import NO_DATA
+from detect.results.again import opened_raster
 from detect.results.folder import buildings_file
 
 OBSERVED_PX = 4096
@@ -25,7 +25,7 @@ def observed_ground(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame |
     path = buildings.with_name("mask.tif")
     if not path.is_file():
         return None
-    with rasterio.open(path) as mask:
+    with opened_raster(path) as mask:
         shrink = max(1.0, max(mask.shape) / OBSERVED_PX)
         size_hw = tuple(max(1, round(n / shrink)) for n in mask.shape)
         seen = (mask.read(1, out_shape=size_hw) != NO_DATA).astype(np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from rasterio.features import rasterize
 
 from detect.base.geometry import north_px
 from detect.base.quiet import no_font_list
+from detect.base.texts import shortened
 from detect.base.vectors import geometries_of
 from detect.results.styles import STAGE_COLOURS_RGB
 from detect.scene.scene import Scene, WorkGrid
@@ -78,10 +80,22 @@ def write_overview(
             axes.plot(*ring.T, color="black", linewidth=3.2)
             axes.plot(*ring.T, color="white", linewidth=1.6, linestyle=(0, (6, 3)))
             x, y = np.clip(ring.mean(axis=0), (0.1 * width, 0.05 * height), (0.9 * width, 0.95 * height))
-            axes.text(x, y, name, color="white", ha="center", va="center", fontsize=11, path_effects=_HALO)
+            axes.text(
+                x,
+                y,
+                shortened(name, 40),
+                color="white",
+                ha="center",
+                va="center",
+                fontsize=11,
+                path_effects=_HALO,
+                parse_math=False,
+            )
     _draw_foot(figure, scene, buildings, grid, full_width, foot)
     # Matplotlib makes only the drawing: it resamples pictures in floating point, which takes time and hundreds of megabytes.
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box is drawn in place of a letter that no font here has
+        canvas.draw()
     under = np.full((height + _FOOT_PX, full_width, 3), 255, np.uint8)
     left = (full_width - width) // 2
     under[:height, left : left + width] = picture
@@ -159,10 +173,10 @@ def _draw_foot(figure: Figure, scene: Scene, buildings: gpd.GeoDataFrame, grid: 
     axes.set(xlim=(0, full_width), ylim=(0, _FOOT_PX))
     axes.set_axis_off()
     simulated = " – SIMULATED" if scene.simulated else ""
-    title = f"{scene.name}{simulated}, {scene.date or 'date unknown'}: {len(buildings)} buildings"
-    axes.text(14, 88, title, fontsize=12, va="center", weight="bold")
+    title = f"{shortened(scene.name)}{simulated}, {scene.date or 'date unknown'}: {len(buildings)} buildings"
+    axes.text(14, 88, title, fontsize=12, va="center", weight="bold", parse_math=False)
     if scene.provenance is not None and scene.provenance.attribution:
-        axes.text(14, 68, scene.provenance.attribution[:MOST_LETTERS], fontsize=7, va="center", color="0.4")
+        axes.text(14, 68, scene.provenance.attribution[:MOST_LETTERS], fontsize=7, va="center", color="0.4", parse_math=False)
     counts = {stage: int((buildings["stage"] == stage).sum()) for stage in STAGE_COLOURS_RGB}
     like = int(buildings["dormitory_like"].sum())
     handles: list[Patch | Line2D] = []

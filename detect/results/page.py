@@ -1,13 +1,15 @@
 """Self-contained HTML pages with one layout, styles, and a map with zoom and pan; they need no internet connection and no other file.
 
 A page is a Jinja2 template in ``pages`` that extends ``base.html``. Text is escaped, in HTML and in the data that scripts read; the page's
-own content security policy forbids every request. The map is Leaflet 1.9 (BSD 2-Clause, 150 kB, vendored with its licence): pan, zoom,
-touch, keyboard and thousands of polygons on one canvas, of the size of a photograph, where Bokeh's inline mode takes 1.2 MB and has no
-keyboard operation.
+own content security policy forbids every request, and every script and style but those of the page. The map is Leaflet 1.9
+(BSD 2-Clause, 150 kB, vendored with its licence): pan, zoom, touch, keyboard and thousands of polygons on one canvas, of the size of a
+photograph, where Bokeh's inline mode takes 1.2 MB and has no keyboard operation.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from functools import cache
 from pathlib import Path
@@ -19,6 +21,8 @@ from markupsafe import Markup
 from detect.base.resources import package_version
 from detect.results.styles import STAGE_COLOURS_RGB
 
+_STYLES, _SCRIPTS = "detect-style-hashes", "detect-script-hashes"
+"""Stand for the hashes until the page is whole."""
 _FOLDER = Path(__file__).with_name("pages")
 
 
@@ -30,7 +34,15 @@ def write_page(path: Path, template: str, **context: Any) -> None:
         template: its name, such as ``report.html``.
         context: the variables of the template.
     """
-    path.write_text(_environment().get_template(template).render(**context), encoding="utf-8", newline="\n")
+    text = _environment().get_template(template).render(**context, style_hashes=_STYLES, script_hashes=_SCRIPTS)
+    text = text.replace(_STYLES, _hashes(text, "style"), 1).replace(_SCRIPTS, _hashes(text, "script"), 1)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _hashes(page: str, element: str) -> str:
+    """What the content security policy allows: the styles or scripts of the page itself, by their hashes (CSP 3, section 2.3.1)."""
+    contents = re.findall(rf"<{element}>(.*?)</{element}>", page, flags=re.DOTALL)
+    return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(c.encode()).digest()).decode()}'" for c in dict.fromkeys(contents))
 
 
 @cache

@@ -25,7 +25,7 @@ def write_collection(path: Path, pieces: Sequence[Piece], *, name: str, place: P
     """Write the collection.
 
     Args:
-        path: the file to write.
+        path: the file to write, after all other files of the collection.
         pieces: the results.
         name: id of the collection.
         place: folder in which the file will lie in the end; links are relative to it.
@@ -59,6 +59,7 @@ def write_collection(path: Path, pieces: Sequence[Piece], *, name: str, place: P
         "assets": {
             key: {"href": f"./{file}", "type": media_type, "title": title, "roles": [_ROLES.get(key, "data")]}
             for key, (file, media_type, title) in ASSETS.items()
+            if (path.parent / file).is_file()
         },
     }
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

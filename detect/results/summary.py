@@ -10,24 +10,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from detect.base.checks import is_day
 from detect.base.errors import InputError
 from detect.base.geometry import area_km2
 from detect.base.notices import Code, Notice, as_json, notices_of
 from detect.base.resources import package_version
-from detect.base.schema import SchemaError, read
+from detect.base.schema import Must, SchemaError, read
+from detect.base.secrets import without_keys
 from detect.census.count import storeys_notices
 from detect.census.profiles import StructureProfile, plain
 from detect.census.sites import PROPOSED, Kind, Sites
+from detect.network.card import Positive
 from detect.network.probabilities import Ledger
 from detect.network.stage_head import looks_again
 from detect.network.weights import Weights
 from detect.results.folder import SUMMARY, ResultFolder, is_simulated
 from detect.scene.scene import Scene, WorkGrid
 from detect.scene.sun import Sun
-from detect.scene.tiles.download import without_keys
 
+Day = Annotated[str, Must("a day, YYYY-MM-DD", is_day)]
 FAR_SD = 3.0
 """A scene whose brightness lies further than this many standard deviations from the training images gets a warning."""
 _GUESSED_FROM = {"scene": dict[str, Any], "sites": list[dict[str, Any]], "warnings": list[str]}
@@ -42,7 +45,7 @@ class SceneFacts:
     name: str
     path: str
     sha256: str
-    date: str | None
+    date: Day | None
     """ISO day."""
     sun: Sun | None = None
     simulated: bool
@@ -51,7 +54,7 @@ class SceneFacts:
     crs: str | None
     size_px: list[int]
     """Height, width."""
-    gsd_m: float
+    gsd_m: Positive
     bands: list[int]
     area_km2: float
     whole_scene_is_the_site: bool = False
@@ -66,7 +69,7 @@ class ModelFacts:
     sha256: str
     stage_sha256: str | None = None
     """SHA-256 of the second model, which reclassifies stages; None if it was not used."""
-    gsd_m: float
+    gsd_m: Positive
     """Ground size of the pixel at which the network read the scene, metres."""
     licence: Any = None
     data: list[dict[str, Any]] | None = None
@@ -121,7 +124,7 @@ class RunFacts:
     """Hash of everything that decides a result."""
     options: dict[str, Any]
     versions: dict[str, str]
-    work_gsd_m: float
+    work_gsd_m: Positive
     work_size_px: list[int]
     """Height, width of the rasters."""
     structure: dict[str, Any]

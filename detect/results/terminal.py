@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from detect.base.stages import STAGES
+from detect.base.texts import shortened
 
 
 def format_table(summary: Mapping[str, Any]) -> str:
@@ -33,13 +34,13 @@ def format_table(summary: Mapping[str, Any]) -> str:
     filled = [site["name"] for site in summary["sites"] if site["planned_from"] == "ground"]
     if filled:
         text.append(
-            f"beds planned of {', '.join(filled)}: as many buildings as fit on the cleared ground, at the low end on pads alone; "
-            "the field planned_buildings says better"
+            f"beds planned of {', '.join(map(shortened, filled))}: as many buildings as fit on the cleared ground, at the low end on pads "
+            "alone; the field planned_buildings says better"
         )
     if summary["outside_sites"]:
         text.append(f"{summary['outside_sites']} more buildings stand outside the sites")
     for site in summary["sites"]:
-        text += [f"warning: {site['name']}: {warning}" for warning in site["warnings"]]
+        text += [f"warning: {shortened(site['name'])}: {warning}" for warning in site["warnings"]]
     text += [f"warning: {warning}" for warning in summary["warnings"]]
     return "\n".join(text)
 
@@ -48,7 +49,7 @@ def _line(name: str, counts: Mapping[str, Any]) -> list[str]:
     cells = [counts["buildings"], *(counts["by_stage"][s] for s in STAGES), counts["dormitory_like"]]
     cells += [counts["beds"][k] for k in ("now", "when_complete", "planned")]
     return [
-        name,
+        shortened(name),
         f"{counts['area_km2']:.3f}",
         *("–" if c is None else f"{c['estimate']:,} ({c['low']:,}–{c['high']:,})" for c in cells),
     ]

@@ -11,7 +11,6 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyproj
-import rasterio
 import shapely
 from shapely import Polygon
 
@@ -21,6 +20,7 @@ from detect.base.grid import Span
 from detect.base.options import takes
 from detect.base.vectors import read_vector
 from detect.census.overlaps import counted_once, overlapping
+from detect.results.again import opened_raster
 from detect.results.collected import (
     Piece,
     one_table,
@@ -38,6 +38,8 @@ from detect.runs.options import CollectOptions, silent
 from detect.runs.track import free_folder
 
 OUTPUTS = ("collection.json", *(file for file, _, _ in ASSETS.values()))
+_MARK = ("collection.json", ("stac_version", "assets"))
+"""By which a result of ``collect`` is known."""
 _NEEDED = ("buildings.parquet", "mask.tif")
 
 
@@ -71,7 +73,7 @@ def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> C
         InputError: no result with a place on Earth, or an ``out`` that holds something.
     """
     wanted = CollectOptions.from_keywords(**options)
-    report, target = wanted.progress or silent, free_folder(Path(out), wanted.overwrite)
+    report, target = wanted.progress or silent, free_folder(Path(out), OUTPUTS, *_MARK, wanted.overwrite)
     folders = list(dict.fromkeys(found.path.resolve() for path in results for found in ResultFolder.find(path)))
     pieces, left_out = _read(folders, report)
     if not pieces:
@@ -79,7 +81,7 @@ def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> C
     pieces = _once(pieces)
     table, scenes = one_table(pieces), scene_table(pieces)
     with ResultFolder(target).lock("detect collect"):
-        free_folder(target, wanted.overwrite)
+        free_folder(target, OUTPUTS, *_MARK, wanted.overwrite)
         with ResultFolder(target).swap(OUTPUTS) as new:
             writers = {
                 "buildings.parquet": lambda path: (write_native if wanted.native_geometry else write_geoparquet)(path, table),
@@ -90,6 +92,8 @@ def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> C
                 "scenes.csv": lambda path: scenes.to_csv(path, index=False),
                 "collection.json": lambda path: write_collection(path, pieces, name=target.resolve().name, place=target),
             }
+            if not len(table):  # GDAL cannot write tiles of nothing
+                del writers["buildings.pmtiles"]
             for done, (name, write) in enumerate(writers.items()):
                 report("files", done, len(writers))
                 write(new / name)
@@ -120,7 +124,7 @@ def _read(folders: Sequence[Path], report: Any) -> tuple[list[Piece], list[str]]
 
 def _outline(raster: Path) -> Polygon | None:
     """Outline of a raster in longitude and latitude; None without a place on Earth."""
-    with rasterio.open(raster) as source:
+    with opened_raster(raster) as source:
         if source.crs is None:
             return None
         outline = span_outline(source.transform, Span(0, 0, *source.shape))

@@ -10,7 +10,6 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pyproj
-import rasterio
 from numpy.typing import NDArray
 from shapely import Polygon
 
@@ -18,10 +17,10 @@ from detect.base.errors import DetectError, InputError
 from detect.base.geometry import span_outline
 from detect.base.grid import Span
 from detect.base.notices import Code, Notice
-from detect.base.vectors import read_vector
 from detect.census.profiles import StructureProfile, profile_from
 from detect.census.review import Review
 from detect.census.sites import Sites
+from detect.results.again import opened_raster, read_buildings, read_sites
 from detect.results.contents import is_unchanged
 from detect.results.folder import ResultFolder
 from detect.results.summary import Summary
@@ -57,7 +56,7 @@ class Earlier:
     @property
     def sites(self) -> Sites:
         """The sites in which it counts."""
-        table = read_vector(self.folder / TABLE, "sites")
+        table = read_sites(self.folder / TABLE, len(self.summary["sites"]))
         warnings = tuple(tuple(site["warnings"]) for site in self.summary["sites"])
         return Sites(table, warnings, self.summary["scene"]["sites_are"])
 
@@ -96,8 +95,8 @@ def read_earlier(folder: Path) -> Earlier:
     for name in NEEDED:
         if not (folder / name).is_file():
             raise InputError(f"{folder}: {name} is missing; run detect predict again")
-    buildings = read_vector(folder / TABLE, "buildings")
-    with rasterio.open(folder / "stage.tif") as source:
+    buildings = read_buildings(folder / TABLE)
+    with opened_raster(folder / "stage.tif") as source:
         grid = WorkGrid(source.shape, source.transform, summary["run"]["work_gsd_m"], (1.0, 1.0))
         crs = None if source.crs is None else pyproj.CRS(source.crs)
         return Earlier(folder, summary, buildings, grid, crs, source.read(1))

@@ -94,6 +94,13 @@ class PredictOptions(Options):
     asset: str | None = field(
         default=None, metadata=flag("--asset", "asset of a STAC item to read; default: visual, or the only picture", "NAME")
     )
+    allow_remote: bool = field(
+        default=False,
+        metadata=flag(
+            "--allow-remote",
+            "open what a scene, VRT or STAC document names on other hosts; by default only what you name is opened",
+        ),
+    )
     join: bool = field(
         default=False,
         metadata=flag(

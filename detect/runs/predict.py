@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.base.errors import DetectError, InputError, of_system
+from detect.base.errors import DetectError, InputError, full_disk, of_system
 from detect.base.notices import Code, Notice
 from detect.base.options import takes
 from detect.census.overlaps import counted_once, groups, overlapping
@@ -72,16 +72,16 @@ def predict_scenes(scenes: Sequence[str | Path], out: str | Path, options: Predi
     """
     if bool(scenes) == (options.stac is not None):
         raise InputError("name the scenes, or search for them with --stac" + (", not both" if scenes else ""))
-    return predict_sources([*sources(scenes, options.asset), *searched(options)], out, options)
+    return predict_sources([*sources(scenes, options.asset, allow_remote=options.allow_remote), *searched(options)], out, options)
 
 
 def predict_sources(
     named: Sequence[Source], out: str | Path, options: PredictOptions, profile: StructureProfile | None = None
 ) -> Run:
     """``predict_scenes`` for scenes that are found already; ``profile`` replaces the structure profile that the options name."""
-    failures = _Failures()
     results: dict[int, Result] = {}
     with open_job(out, options) as job:
+        failures = _Failures(job.out)
         job = job if profile is None else replace(job, profile=profile)
         opened = _open(named, job, failures)
         if not failures.errors:  # else the plots may lie on the scene that failed
@@ -98,6 +98,8 @@ def predict_sources(
 class _Failures:
     """Errors of single scenes, which do not stop the others."""
 
+    out: Path
+    """Where the results go."""
     errors: list[DetectError] = field(default_factory=list)
 
     @contextmanager
@@ -107,8 +109,11 @@ class _Failures:
             yield
         except DetectError as error:
             self.errors.append(error)
-        except OSError as error:
-            named = of_system(path, error)
+        except Exception as error:
+            full = full_disk(self.out, error)
+            if not isinstance(error, OSError) and not full:
+                raise
+            named = DetectError(f"{path}: {full}") if full else of_system(path, cast(OSError, error))
             named.__cause__ = error
             self.errors.append(named)
 
@@ -236,7 +241,10 @@ def done_already(folder: ResultFolder, key: str, job: Job) -> Result | None:
         InputError: the folder holds something else, and ``overwrite`` is not set.
     """
     path = folder.path
-    if not path.exists() or job.options.overwrite:
+    if not path.exists():
+        return None
+    if job.options.overwrite:
+        folder.refuse_others()
         return None
     try:
         summary = folder.summary("run.key", "blocks.failed")

@@ -13,7 +13,6 @@ import geopandas as gpd
 import numpy as np
 import pyogrio
 import pyproj
-import rasterio
 from numpy.typing import NDArray
 from shapely import Polygon
 
@@ -32,6 +31,7 @@ from detect.census.profiles import StructureProfile, load_profile, plain, profil
 from detect.census.review import Review, apply_review
 from detect.census.reviews import read_reviews
 from detect.census.sites import Sites, load_sites, refuse_elsewhere, with_cut
+from detect.results.again import opened_raster
 from detect.results.files import Content
 from detect.results.folder import ResultFolder
 from detect.results.picture import read_picture, read_whole
@@ -119,7 +119,7 @@ def _shown(folder: Path) -> tuple[Polygon, pyproj.CRS | None] | None:
     """Outline of a result's rasters and its CRS; None where they are missing."""
     if not (folder / "stage.tif").is_file():
         return None
-    with rasterio.open(folder / "stage.tif") as source:
+    with opened_raster(folder / "stage.tif") as source:
         crs = None if source.crs is None else pyproj.CRS(source.crs)
         return span_outline(source.transform, Span(0, 0, *source.shape)), crs
 

@@ -14,7 +14,7 @@ import numpy as np
 from detect.base.errors import InputError
 from detect.base.options import takes
 from detect.results import styles
-from detect.results.folder import ResultFolder
+from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.result import Result
 from detect.results.summary import write_summary
 from detect.runs.options import TrackOptions, silent
@@ -45,12 +45,12 @@ def track(results: Sequence[Result | str | Path], out: str | Path | None = None,
     """
     wanted = TrackOptions.from_keywords(**options)
     report, overwrite = wanted.progress or silent, wanted.overwrite
-    folder = None if out is None else free_folder(Path(out), overwrite)
+    folder = None if out is None else free_folder(Path(out), OUTPUTS, SUMMARY, ("series",), overwrite)
     series = load_series(results)
     base = base_date(series.dates, wanted.since)
     with nullcontext() if folder is None else ResultFolder(folder).lock("detect track"):
         if folder is not None:
-            free_folder(folder, overwrite)  # another command may have written it since
+            free_folder(folder, OUTPUTS, SUMMARY, ("series",), overwrite)  # another command may have written it since
         report("buildings over time", 0, 1)
         found = _find(series)
         report("buildings over time", 1, 1)
@@ -62,12 +62,13 @@ def track(results: Sequence[Result | str | Path], out: str | Path | None = None,
     return replace(tracks, folder=folder)
 
 
-def free_folder(folder: Path, overwrite: bool) -> Path:
-    """A folder that may be written: new, empty, or one whose results are to be replaced; else an InputError."""
+def free_folder(folder: Path, outputs: Sequence[str], mark: str, keys: Sequence[str], overwrite: bool) -> Path:
+    """A folder that may be written: new, empty, or one whose results of the same command are to be replaced; else an error."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder}: is a file; give a folder")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise InputError(f"{folder}: holds something already; give --overwrite to replace its results, or another --out")
+    ResultFolder(folder).refuse_others(outputs, mark=mark, keys=keys)
     return folder
 
 

@@ -11,17 +11,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import DetectError, InputError
+from detect.base.secrets import without_keys
 from detect.base.texts import read_text
 from detect.scene.dates import item_date
-from detect.scene.tiles.download import get, without_keys
+from detect.scene.reach import linked
+from detect.scene.tiles.download import get
 
 MOST_DOCUMENTS = 3000
 """A catalogue of which more documents lie at the place and time is refused."""
@@ -119,7 +120,7 @@ def _below(document: _Document, content: Mapping[str, Any], wanted: Wanted, root
     inside = document.in_collection or content.get("id") in wanted.collections
     for link in content["links"]:
         if isinstance(link, dict) and link.get("rel") in ("child", "item", "items") and isinstance(link.get("href"), str):
-            yield _Document(_with_query(_resolved(document.place, link["href"]), root), inside)
+            yield _Document(_with_query(linked(document.place, link["href"], allow_remote=True), root), inside)
 
 
 def _fits(item: Mapping[str, Any], wanted: Wanted) -> bool:
@@ -175,7 +176,7 @@ def _signed(item: dict[str, Any], here: str, root: str) -> dict[str, Any]:
     if not urlsplit(root).query or not isinstance(assets, dict):
         return item
     signed = {
-        key: {**asset, "href": _with_query(_resolved(here, asset["href"]), root)}
+        key: {**asset, "href": _with_query(linked(here, asset["href"], allow_remote=True), root)}
         for key, asset in assets.items()
         if isinstance(asset, dict) and isinstance(asset.get("href"), str)
     }
@@ -186,13 +187,6 @@ def _with_query(address: str, root: str) -> str:
     """An address with what follows ``?`` in that of the catalogue, if it is on the same server and has nothing of its own."""
     one, other = urlsplit(address), urlsplit(root)
     return f"{address}?{other.query}" if other.query and one.netloc == other.netloc and not one.query else address
-
-
-def _resolved(here: str, target: str) -> str:
-    """A link relative to the document that holds it."""
-    if "://" in target or target.startswith("/vsi"):
-        return target
-    return urljoin(here, target) if "://" in here else str(Path(here).parent / target)
 
 
 def _read(place: str) -> dict[str, Any]:

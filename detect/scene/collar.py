@@ -23,6 +23,12 @@ SMEAR = 15
 """Lossy compression moves 8-bit values near the edge of a collar by up to this much; GDAL's nearblack uses the same default."""
 SMEARED_FROM = 0.05
 """The edge of a collar is smeared if this share of the ground next to it is nearly of the collar's colour."""
+NOISE = 8
+"""Nearly black or white values of 8 bits that may be a collar of their own, as compression or a sensor leaves them …"""
+NOISE_SHARE = 0.01
+"""… and of other whole numbers, as a share of the median of the picture."""
+NOISE_OF_BORDER = 0.6
+"""They are a collar if they also take this share of the outermost pixels and at least three corners."""
 _SMEAR_PX = 16
 """How far compression carries a collar into the picture: two blocks of JPEG."""
 _BRIGHTEST = {2.0**bits - 1 for bits in (8, 10, 11, 12, 14, 15, 16, 32)} | {9_999.0, 10_000.0}
@@ -41,8 +47,11 @@ class Collar:
     colour: tuple[float, ...]
     """Value of each band, as stored."""
     zone: bytes = b""
-    """Packed bits (rows, columns) of the coarse pixels in which ``SMEAR`` is allowed for; empty if the collar is not smeared."""
+    """Packed bits (rows, columns) of the coarse pixels in which ``tolerance`` is allowed for; empty if the collar is not smeared."""
     zone_hw: tuple[int, int] = (0, 0)
+    tolerance: float = SMEAR
+    is_noise: bool = False
+    """Whether it has no one colour, but values near ``colour``."""
 
     @property
     def value(self) -> float | None:
@@ -61,7 +70,7 @@ class Collar:
             height, width = self.zone_hw
             zone = np.unpackbits(np.frombuffer(self.zone, np.uint8), count=height * width).reshape(height, width).astype(bool)
             rows, cols = ((at * size).astype(np.int64).clip(0, size - 1) for at, size in zip(place, self.zone_hw, strict=True))
-            covered |= zone[np.ix_(rows, cols)] & _is_colour(values, self.colour, SMEAR)
+            covered |= zone[np.ix_(rows, cols)] & _is_colour(values, self.colour, self.tolerance)
         return covered
 
 
@@ -70,7 +79,7 @@ def find_collars(values: Bands, valid: Mask, *, marked: bool, px: float = 1.0) -
 
     Candidates are 0; the lowest and highest value of the picture if programs use such a value as filling: below 0, the brightest value
     of 8 to 32 bits, a number beyond 1e19; and any colour that fills three corners. All bands must have it, and something else must
-    be left.
+    be left. Last, nearly black or white values that noise has spread, if they fill most of the border and three corners.
 
     Args:
         values: a picture (bands, h, w), as stored; perhaps decimated.
@@ -79,11 +88,39 @@ def find_collars(values: Bands, valid: Mask, *, marked: bool, px: float = 1.0) -
         px: native pixels per pixel of the picture.
     """
     found: list[Collar] = []
+    everything = valid
     while len(found) < _MOST and (colour := _collar_colour(values, valid, strict=marked or bool(found))):
         filled = valid & _is_colour(values, colour)
         found.append(_with_smear(Collar(colour), values, filled, valid, px))
         valid = valid & ~filled
-    return tuple(found)
+    smeared = {collar.value for collar in found} if values.dtype == np.uint8 else set()
+    noise = None if marked or smeared & {0.0, 255.0} else _noise(values, everything)
+    return tuple(found) if noise is None else (*found, noise)
+
+
+def _noise(values: Bands, valid: Mask) -> Collar | None:
+    """A collar of nearly black or white values; None if there is none, or if nearly all of it has one value."""
+    if not np.issubdtype(values.dtype, np.integer) or min(values.shape[1:]) < SMALLEST_PX or not valid.any():
+        return None
+    is_byte, border = values.dtype == np.uint8, _outermost(valid)
+    tolerance = float(NOISE if is_byte else NOISE_SHARE * np.median(values[:, valid]))
+    for value in (0.0, 255.0) if is_byte else (0.0,):
+        colour = (value,) * len(values)
+        near = valid & _is_colour(values, colour, tolerance)
+        if tolerance < 1 or near.ravel()[border].mean() < NOISE_OF_BORDER or _filled_corners(near) < CORNERS:
+            continue
+        zone = _edge_parts(near, valid)
+        exact = zone & _is_colour(values, colour)
+        if exact.sum() < 0.99 * zone.sum() and (valid & ~zone).any():
+            return Collar(colour, np.packbits(zone).tobytes(), (zone.shape[0], zone.shape[1]), tolerance, is_noise=True)
+    return None
+
+
+def _filled_corners(mask: Mask) -> int:
+    """How many corners of a mask (h, w) are True throughout."""
+    size = max(2, min(mask.shape) // 64)
+    ends = (slice(None, size), slice(-size, None))
+    return sum(bool(mask[rows, cols].all()) for rows in ends for cols in ends)
 
 
 def _collar_colour(values: Bands, valid: Mask, *, strict: bool) -> tuple[float, ...] | None:

@@ -22,11 +22,11 @@ from shapely.geometry.base import BaseGeometry
 from detect.base.errors import DetectError, InputError, said
 from detect.base.geometry import moved
 from detect.base.grid import Span
+from detect.base.secrets import without_keys
 from detect.scene.cached import is_cached, write_cog
+from detect.scene.opening import opened
 from detect.scene.provenance import TAG, Provenance
-from detect.scene.reader import opened
 from detect.scene.sources import Source
-from detect.scene.tiles.download import without_keys
 
 _KEY_TAG = "DETECT_CROP"
 
@@ -39,6 +39,7 @@ def crop(scene: Source, area: BaseGeometry, path: Path, *, overwrite: bool) -> N
         area: in longitude and latitude.
         path: the GeoTIFF.
         overwrite: replace a file that another part was read into.
+        allow_remote: let the source name addresses.
 
     Raises:
         InputError: no georeference, nothing of the area in the raster, or ``path`` holds something else.
@@ -48,7 +49,7 @@ def crop(scene: Source, area: BaseGeometry, path: Path, *, overwrite: bool) -> N
     key = json.dumps([without_keys(source), [round(value, 8) for value in area.bounds]])
     if is_cached(path, _KEY_TAG, key, overwrite=overwrite):
         return
-    with opened(source) as dataset:
+    with opened(source, allow_remote=scene.allow_remote) as dataset:
         span = _span(dataset, area, source)
         flags = {flag for band in dataset.mask_flag_enums for flag in band}
         masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags

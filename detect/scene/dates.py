@@ -12,6 +12,8 @@ from detect.base.errors import InputError
 
 _DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)([-:_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?=\D|\d{6}(?!\d)|$)")
 _MONTH = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_](0[1-9]|1[0-2])(?![-_.]?\d)")
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_DAY_FIRST = re.compile(rf"(?<![0-9A-Za-z])(\d\d)[-_ ]?({'|'.join(_MONTHS)})[-_ ]?(20\d\d|19\d\d)(?!\d)", re.IGNORECASE)
 _TAGS = (
     ("IMAGERY", "ACQUISITIONDATETIME"),  # what GDAL reads from the metadata files of many providers
     ("IMD", "IMAGE_1.FIRSTLINETIME"),  # DigitalGlobe and Maxar
@@ -37,12 +39,17 @@ def given_date(text: str) -> str:
 
 
 def day_in(text: str) -> str | None:
-    """The first date in a text, written as 2026-01-05, 2026:01:05, 2026_01_05, 2026.01.05, 20260105 or 20260105101500."""
-    for year, _, month, day in _DAY.findall(text):
+    """The first date in a text: 2026-01-05, 2026:01:05, 2026_01_05, 2026.01.05, 20260105, 20260105101500 or 05JAN2026."""
+    for year, _, month, day in _DAY.findall(_with_month_names(text)):
         found = _real(int(year), int(month), int(day))
         if found:
             return found
     return None
+
+
+def _with_month_names(text: str) -> str:
+    """A text in which 05JUN2024 is written as 2024-06-05; not Maxar's 24JUN05, whose century is a guess."""
+    return _DAY_FIRST.sub(lambda m: f"{m[3]}-{_MONTHS.index(m[2].upper()) + 1:02d}-{m[1]} ", text)
 
 
 def month_in(text: str) -> str | None:

@@ -14,7 +14,8 @@ from rasterio.enums import ColorInterp
 from detect.base.errors import InputError
 from detect.scene.collar import find_collars
 from detect.scene.marks import Marks, alpha_bands, has_mask_values, hides_nothing, is_picture, is_tagged, untagged_candidate
-from detect.scene.reader import read_native, reading
+from detect.scene.opening import reading
+from detect.scene.reader import read_native
 
 _SAMPLE_PX = 1024  # longer side of the copy
 _ABOVE_ZERO = float(np.finfo(np.float32).tiny)
@@ -81,8 +82,15 @@ def inspect_raster(dataset: Any, path: str, bands: Sequence[int] | None) -> Insp
     place = tuple((np.arange(size) + 0.5) / size for size in size_hw)
     for collar in collars:
         seen &= ~collar.covers(values, (place[0], place[1]))
-        if any(collar.colour):
+        if collar.is_noise:
+            kind = "black" if not any(collar.colour) else "white"
+            notes.append(
+                f"no data: nearly {kind} values, up to {collar.tolerance:.0f} from it, fill the edge of the scene and are taken as no data"
+            )
+        elif any(collar.colour):
             notes.append(_said(collar.value, collar.colour))
+    if not seen.any():
+        notes.append("no data: no pixel holds an observation, so nothing can be found; check what marks no data (gdalinfo)")
     return Inspection(chosen, replace(marks, collars=collars), values[:, seen], tuple(notes))
 
 

@@ -15,8 +15,8 @@ from rasterio.enums import MaskFlags
 
 from detect.base.errors import InputError
 from detect.scene.marks import alpha_bands
+from detect.scene.opening import opened
 from detect.scene.overlays import SUFFIXES
-from detect.scene.reader import opened
 from detect.scene.scene import Scene
 
 _OFF_GRID_PX = 0.1

@@ -93,12 +93,15 @@ def overlays(path: Path) -> list[Overlay]:
     """
     document, names = _document(path)
     found = list(document.iter("GroundOverlay"))
-    if any(True for _ in document.iter("Region")):
-        return []
-    if not found:
+    if (is_tiled := any(True for _ in document.iter("Region"))) or not found:
         for link in document.iter("NetworkLink"):
             if "://" in (href := _href(link)):
                 raise InputError(f"{path}: only links to {href}, which is not read; {_SAVE}")
+    if is_tiled:
+        for overlay in found:
+            if "://" in (href := _href(overlay)):
+                raise InputError(f"{path}: its picture {href} lies elsewhere and is not read; {_SAVE}")
+        return []
     return [Overlay(str(path), _picture(overlay, path, names), _corners(overlay, path)) for overlay in found]
 
 

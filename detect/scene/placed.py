@@ -20,7 +20,7 @@ from detect.base.files import whole_file
 from detect.base.geometry import to_degrees
 from detect.base.vectors import geometries_of, read_vector
 from detect.scene.cached import is_cached
-from detect.scene.reader import opened
+from detect.scene.opening import opened
 
 MOST_TURNED_DEG = 20.0
 """A picture that two corners turn further than this does not lie between them."""

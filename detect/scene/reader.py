@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import atexit
-import hashlib
 import math
-import os
-import re
-import shutil
-import tempfile
-import threading
-import urllib.request
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterBlockError, RasterioError
+from rasterio.errors import RasterBlockError
 from rasterio.windows import Window
 
-from detect.base.errors import DetectError, InputError, said
 from detect.base.grid import Span
 from detect.scene.marks import Marks
-from detect.scene.overlays import SUFFIXES, overlay_of
+from detect.scene.opening import reading
 from detect.scene.resample import AREA_ONLY, Taps, axis_weights, reflect, resample, resampled_ones, smooth_taps
 from detect.scene.stretch import FILL, stretched
-from detect.scene.tiles.download import without_keys
 
 if TYPE_CHECKING:
     from detect.scene.scene import Scene, WorkGrid
 
-# By default GDAL caches decoded blocks in 5 % of the machine's memory; reading once and in order needs far less. It reads this
-# when first used.
-os.environ.setdefault("GDAL_CACHEMAX", "128")
-# The fast way to read a whole PNG gives arbitrary values, and no error, where the file is cut off.
-os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")
-
 BLANK = 64
 """Grey value, of 255, that a person sees where nothing was observed."""
-_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar", ".bz2", ".xz")
 _CHUNK_PX = 2_000_000  # native pixels resampled at a time; bounds memory, however much a scene is reduced
 
 
@@ -191,78 +169,6 @@ class SceneReader:
         return stretched(band, self._lo[index], self._range[index], self._scene.gamma)
 
 
-_OPENING = threading.Lock()  # warning filters apply to all threads
-
-
-@contextmanager
-def opened(path: str) -> Iterator[Any]:
-    """A rasterio dataset; any failure to open it is an InputError."""
-    local = "://" not in path and not path.startswith("/vsi")
-    if local and not Path(path).exists():
-        raise InputError(f"{path}: no such file")
-    if local and Path(path).is_dir():
-        raise InputError(f"{path}: is a folder; name the raster files in it")
-    if local and not Path(path).is_file():
-        raise InputError(f"{path}: is a device or a pipe; give a file")
-    if local:
-        _refuse_raw(path)
-    overlay = overlay_of(path)
-    file = path if overlay is None else overlay.picture
-    with _OPENING, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            try:
-                dataset = rasterio.open(file)
-            except RasterioError as cause:
-                if not path.startswith(("http://", "https://")) or "Range downloading not supported" not in str(cause):
-                    raise
-                dataset = rasterio.open(_downloaded(path))
-        except (RasterioError, OSError) as cause:
-            if local and not Path(path).stat().st_size:
-                raise InputError(f"{path}: is empty; copy or download it again") from cause
-            words = said(cause)
-            if local and "not recognized" not in words:
-                raise InputError(f"{path}: is damaged or incomplete ({words}); copy or download it again") from cause
-            if local and path.lower().endswith(_ARCHIVES):
-                raise InputError(f"{path}: is an archive; unpack it and give the raster in it") from cause
-            if local and path.lower().endswith(SUFFIXES):
-                raise InputError(
-                    f"{path}: holds no ground overlay that can be read; give the picture itself (outlines of plots belong to --sites)"
-                ) from cause
-            reason = "no raster that GDAL can read" if local else f"cannot be opened ({words})"
-            raise InputError(
-                f"{path if local else without_keys(path)}: {reason}; give a GeoTIFF, VRT, JPEG, PNG or the like"
-            ) from cause
-    try:  # not `with dataset`: it may be closed by another thread than the one that opened it
-        yield dataset
-    finally:
-        dataset.close()
-
-
-def _refuse_raw(path: str) -> None:
-    """Refuse a VRT that shows the bytes of any file as pixels: nobody typed that file.
-
-    Raises:
-        InputError: it is one.
-    """
-    with open(path, "rb") as file:
-        if file.read(200).lstrip().startswith(b"<VRTDataset") and b"VRTRawRasterBand" in Path(path).read_bytes():
-            raise InputError(
-                f"{path}: shows raw bytes of another file as pixels, which is not read; convert it first (gdal_translate)"
-            )
-
-
-@cache
-def _downloaded(url: str) -> str:
-    """A local copy of a file whose server cannot send parts of it, as GDAL needs; kept until the process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="detect-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    target = folder / Path(url.split("?")[0]).name
-    with urllib.request.urlopen(url, timeout=60) as response, target.open("wb") as copy:
-        shutil.copyfileobj(response, copy)
-    return str(target)
-
-
 def read_native(
     dataset: Any,
     bands: Sequence[int],
@@ -279,24 +185,6 @@ def read_native(
     """
     with reading(dataset):
         return _read_native(dataset, bands, window, marks, out_hw, resampling)
-
-
-@contextmanager
-def reading(dataset: Any) -> Iterator[None]:
-    """Turn errors of a read into one line.
-
-    Raises:
-        InputError: a file on disk is damaged or cut off, or lacks a part that it names.
-        DetectError: a remote file could not be read, which may be better the next time.
-    """
-    try:
-        yield
-    except RasterioError as cause:
-        if not any(_local_file(file) for file in dataset.files):
-            raise DetectError(f"{dataset.name}: could not be read ({said(cause)}); the same command tries again") from cause
-        raise InputError(
-            f"{dataset.name}: is damaged or incomplete ({said(cause)}); copy or download it again, with every file that it names"
-        ) from cause
 
 
 def _read_native(
@@ -351,29 +239,3 @@ def _is_stored(dataset: Any, band: int, row: int, col: int) -> bool:
     except RasterBlockError:  # no offset: the block was never written
         return False
     return True
-
-
-def fingerprint(dataset: Any, path: str) -> str:
-    """SHA-256 of the files' content; for remote files, of their name (without a signature) and header."""
-    digest = hashlib.sha256()
-    given = [path, *dataset.files] if path.lower().endswith(SUFFIXES) else dataset.files  # a KML places the picture
-    files = list(dict.fromkeys(file for f in given if (file := _local_file(f)) is not None))
-    for file in files:
-        with open(file, "rb") as handle:
-            while part := handle.read(1 << 20):
-                digest.update(part)
-    if not files:
-        digest.update(
-            repr((without_keys(path), dataset.shape, dataset.dtypes, dataset.transform, sorted(dataset.tags().items()))).encode()
-        )
-    return digest.hexdigest()
-
-
-def _local_file(name: str) -> str | None:
-    """The file on this machine that a name of GDAL's means: itself, or the archive that holds it (``/vsizip/town.zip/a.tif``)."""
-    if Path(name).is_file():
-        return name
-    archive = re.match(r"/vsi(?:zip|tar|gzip|7z|rar)/\{?(.+)", name)
-    if archive is None:
-        return None
-    return next((str(part) for part in [Path(archive[1]), *Path(archive[1].replace("}", "")).parents] if part.is_file()), None)

@@ -26,9 +26,10 @@ from detect.base.geometry import ground_size_m, span_outline, why_no_place
 from detect.base.grid import Span
 from detect.scene.inspection import inspect_raster
 from detect.scene.marks import Marks
+from detect.scene.opening import fingerprint, opened
 from detect.scene.overlays import overlay_of
 from detect.scene.provenance import Provenance, provenance_in
-from detect.scene.reader import SceneReader, fingerprint, opened
+from detect.scene.reader import SceneReader
 from detect.scene.sources import Source, known_of, stem_of
 from detect.scene.stretch import measure_brightness
 from detect.scene.sun import Sun
@@ -88,6 +89,8 @@ class Scene:
     """Hash of the files' content; for remote files, of their name and header."""
     simulated: bool = False
     """Whether ``detect simulate`` drew it."""
+    allow_remote: bool = False
+    """Whether what lies at the path may name addresses (see ``detect.scene.reach``)."""
     provenance: Provenance | None = None
     """Where its pixels came from, if it was read from map tiles."""
     warnings: tuple[str, ...] = ()
@@ -115,7 +118,7 @@ class Scene:
     @contextmanager
     def reader(self, grid: WorkGrid) -> Iterator[SceneReader]:
         """A reader with a file handle of its own (one per thread)."""
-        with opened(self.path) as dataset:
+        with opened(self.path, allow_remote=self.allow_remote) as dataset:
             yield SceneReader(self, grid, dataset)
 
 
@@ -143,7 +146,7 @@ def open_scene(
     """
     source = scene if isinstance(scene, Source) else Source(str(scene))
     path = source.path
-    with opened(path) as dataset:
+    with opened(path, allow_remote=source.allow_remote) as dataset:
         _refuse_unusable(dataset, path)
         notes: list[str] = []
         look = inspect_raster(dataset, path, bands)
@@ -179,6 +182,7 @@ def open_scene(
             marks=look.marks,
             sha256=fingerprint(dataset, path),
             simulated=simulated,
+            allow_remote=source.allow_remote,
             provenance=provenance,
             warnings=(*notes, *known.notes),
         )
@@ -195,6 +199,11 @@ def _ground_size(
     if longest_m > coarsest_gsd_m and longest_m > _LONGEST_SIDE * shortest_m:
         raise InputError(
             f"{path}: its pixels are {longest_m:g} m long and {shortest_m:g} m wide; resample it to square ones first (gdalwarp -tr)"
+        )
+    if shortest_m < FINEST_GSD_M <= mean_gsd_m:
+        raise InputError(
+            f"{path}: its pixels are {longest_m:.2g} m long and {shortest_m:.1g} m wide; "
+            "warp it to a system in metres first (gdalwarp -t_srs; at a pole EPSG:3413 or 3031)"
         )
     if mean_gsd_m < FINEST_GSD_M:
         raise InputError(

@@ -10,9 +10,9 @@ from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import DetectError, InputError, said
 from detect.base.resources import package_version
+from detect.base.secrets import without_keys
 from detect.scene.catalogues import Wanted, is_catalogue, walk
 from detect.scene.sources import Source, source_of_item
-from detect.scene.tiles.download import without_keys
 
 _LISTED = 5
 
@@ -55,7 +55,8 @@ def search(
         raise InputError(
             f"--stac {place}: finds more than {most} scenes, such as {names}; narrow --date or --collection, or raise --max-items"
         )
-    return [source_of_item(item, here, asset) for item, here in found]
+    # A search names what it finds, wherever that is.
+    return [source_of_item(item, here, asset, allow_remote=True) for item, here in found]
 
 
 def _asked(url: str, area: BaseGeometry, collections: Sequence[str], during: str | None, most: int) -> list[dict[str, Any]]:

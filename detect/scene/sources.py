@@ -12,24 +12,27 @@ import glob
 import itertools
 import json
 import re
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urljoin
 
 from detect.base.errors import InputError
-from detect.base.files import is_companion
+from detect.base.files import is_companion, refuse_unreadable_name
+from detect.base.secrets import without_keys
 from detect.base.texts import read_text
 from detect.scene.dates import given_date, item_date, named_date, tagged_date
 from detect.scene.overlays import overlays
+from detect.scene.reach import linked
 from detect.scene.stac import items_beside
 from detect.scene.sun import Sun, given_sun, item_sun, tagged_sun
 from detect.scene.tiles.addresses import kind_of, name_of
+from detect.scene.tiles.download import get
 
 T = TypeVar("T")
 _PICTURES = ("image/tiff", "image/jp2", "image/vrt", "image/jpeg", "image/png")
+_MOST_DOCUMENTS = 10_000
+_LARGEST_DOCUMENT_BYTES = 100_000_000
 _NO_PICTURES = {"thumbnail", "overview", "metadata", "cloud", "data-mask", "snow-ice"}
 
 
@@ -48,6 +51,8 @@ class Source:
     """Whom to credit, as a STAC item says."""
     terms: str = ""
     """Licence, as a STAC item says."""
+    allow_remote: bool = False
+    """Whether what lies at the path may name addresses (see ``detect.scene.reach``)."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,9 @@ def known_of(
 
 
 def stem_of(path: str) -> str:
-    """The name of a file or URL without its folder, ending and query."""
-    return Path(path.split("?")[0]).stem
+    """The name of a file or URL as that of a folder that is seen: without folder, ending, query, leading dots and control characters."""
+    plain = path.split("?")[0] if "://" in path else path
+    return re.sub(r"[\x00-\x1f\x7f]+", "_", Path(plain).stem).lstrip(".") or "scene"
 
 
 def _first(values: Iterable[T | None]) -> T | None:
@@ -121,7 +127,7 @@ def _strongest(what: str, said: Mapping[str, T | None], agree: Callable[[Any, An
     return taken, note if against else ""
 
 
-def sources(given: Sequence[str | Path], asset: str | None = None) -> list[Source]:
+def sources(given: Sequence[str | Path], asset: str | None = None, *, allow_remote: bool = False) -> list[Source]:
     """The scenes that the given names refer to, in their order.
 
     Args:
@@ -129,19 +135,31 @@ def sources(given: Sequence[str | Path], asset: str | None = None) -> list[Sourc
             of a STAC item, item collection, collection or catalogue (``.json``, ``.geojson``), map tiles (see
             ``detect.scene.tiles.addresses``), or a KMZ file, whose ground overlays are scenes.
         asset: asset of STAC items to read; by default the visual one, else the only picture.
+        allow_remote: follow links of documents to other hosts.
 
     Raises:
         InputError: a pattern without a match, an unreadable list or catalogue, no such asset, or an ambiguous one.
     """
-    return [source for name in given for source in _some(str(name), asset)]
+    found = [source for name in given for source in _some(str(name), _Wanted(asset, allow_remote))]
+    for source in found:
+        refuse_unreadable_name(source.path)
+    return [replace(source, allow_remote=allow_remote) for source in found]
 
 
-def _some(name: str, asset: str | None) -> list[Source]:
+@dataclass(frozen=True)
+class _Wanted:
+    """What is taken from documents."""
+
+    asset: str | None
+    allow_remote: bool
+
+
+def _some(name: str, wanted: _Wanted) -> list[Source]:
     """The scenes that a name refers to, at least one."""
     if not name.strip():
         raise InputError("SCENE: is empty; name a file, a URL, a pattern or a list")
     try:
-        found = list(_expanded(name, asset))
+        found = list(_expanded(name, wanted))
     except OSError as cause:  # such as a name that is too long
         raise InputError(f"{name[:80]}: names what cannot be looked up ({cause.strerror or cause}); correct it") from cause
     if not found:
@@ -189,7 +207,7 @@ def _folders_of(path: str) -> tuple[str, ...]:
     return Path(path).absolute().parent.parts[1:]
 
 
-def _expanded(name: str, asset: str | None, within: tuple[Path, ...] = ()) -> Iterator[Source]:
+def _expanded(name: str, wanted: _Wanted, within: tuple[Path, ...] = ()) -> Iterator[Source]:
     """The scenes that a name refers to, which stands in the lists ``within``."""
     if kind_of(name) is not None:
         yield Source(name, name_of(name))
@@ -197,14 +215,14 @@ def _expanded(name: str, asset: str | None, within: tuple[Path, ...] = ()) -> It
     remote = "://" in name or name.startswith("/vsi")
     suffix = Path(name.split("?")[0] if remote else name).suffix.lower()
     if suffix in (".json", ".geojson"):
-        yield from _catalogued(name, asset)
+        yield from _catalogued(name, wanted)
     elif not remote and suffix == ".txt" and Path(name).is_file():
         if (this := Path(name).resolve()) in within:
             raise InputError(f"{name}: a list must not name itself, nor a list that names it; correct the lists")
         lines = [line.strip().strip("\"'") for line in read_text(name).splitlines()]
         for line in lines:
             if line and not line.startswith("#"):
-                yield from _expanded(line if "://" in line else str(Path(name).parent / line), asset, (*within, this))
+                yield from _expanded(line if "://" in line else str(Path(name).parent / line), wanted, (*within, this))
     elif not remote and suffix == ".kmz" and Path(name).is_file() and len(several := overlays(Path(name))) > 1:
         yield from (Source(overlay.picture, f"{Path(name).stem}-{stem_of(overlay.picture)}") for overlay in several)
     elif not remote and glob.has_magic(name) and not Path(name).exists():
@@ -216,7 +234,7 @@ def _expanded(name: str, asset: str | None, within: tuple[Path, ...] = ()) -> It
         yield Source(name)
 
 
-def _catalogued(place: str, asset: str | None) -> Iterator[Source]:
+def _catalogued(place: str, wanted: _Wanted) -> Iterator[Source]:
     """The scenes of a STAC document; collections and catalogues are followed to their items."""
     todo, known = [place], set()
     while todo:
@@ -224,20 +242,30 @@ def _catalogued(place: str, asset: str | None) -> Iterator[Source]:
         if here in known:
             continue
         known.add(here)
+        if len(known) > _MOST_DOCUMENTS:
+            raise InputError(f"{place}: leads to more than {_MOST_DOCUMENTS:,} documents; name a part of the catalogue")
         content = _read_json(here)
         kind = content.get("type")
         if kind == "Feature" and "assets" in content:
-            yield source_of_item(content, here, asset)
+            yield source_of_item(content, here, wanted.asset, allow_remote=wanted.allow_remote)
         elif kind == "FeatureCollection" and all(isinstance(f, dict) and "assets" in f for f in _list(content, "features", here)):
-            yield from (source_of_item(item, here, asset) for item in content["features"])
+            for item in content["features"]:
+                yield source_of_item(item, here, wanted.asset, allow_remote=wanted.allow_remote)
+            if "links" in content:  # the next page of a long answer
+                todo += _links(content, ("next",), here, wanted)
         elif "links" in content:
-            for link in _list(content, "links", here):
-                if not isinstance(link, dict) or not isinstance(link.get("href"), str):
-                    raise InputError(f"{here}: links holds {str(link)[:80]!r}, not an object with an href; correct the document")
-                if link.get("rel") in ("item", "items", "child"):
-                    todo.append(_resolved(here, link["href"]))
+            todo += _links(content, ("item", "items", "child"), here, wanted)
         else:
             raise InputError(f"{here}: is not a STAC item, item collection or collection; give one, or a raster")
+
+
+def _links(content: Mapping[str, Any], relations: tuple[str, ...], here: str, wanted: _Wanted) -> list[str]:
+    """Where the links of these relations lead."""
+    links = _list(content, "links", here)
+    for link in links:
+        if not isinstance(link, dict) or not isinstance(link.get("href"), str):
+            raise InputError(f"{here}: links holds {str(link)[:80]!r}, not an object with an href; correct the document")
+    return [linked(here, link["href"], allow_remote=wanted.allow_remote) for link in links if link.get("rel") in relations]
 
 
 def _list(content: Mapping[str, Any], key: str, here: str) -> list[Any]:
@@ -247,15 +275,15 @@ def _list(content: Mapping[str, Any], key: str, here: str) -> list[Any]:
     return value
 
 
-def source_of_item(item: dict[str, Any], here: str, asset: str | None) -> Source:
-    """The scene of a STAC item that was found at ``here``; an InputError if it has no such asset, or no single picture."""
+def source_of_item(item: dict[str, Any], here: str, asset: str | None, *, allow_remote: bool = False) -> Source:
+    """The scene of a STAC item that was found at ``here``; an InputError if it has no such asset, no single picture, or one elsewhere."""
     name = re.sub(r"[^\w.-]+", "_", str(item.get("id", "item"))).strip(".") or "item"
     said = item.get("properties") or {}
     providers = said.get("providers")
     named = providers if isinstance(providers, list) else []
     credit = ", ".join(str(one["name"]) for one in named if isinstance(one, dict) and one.get("name"))
-    place = _resolved(here, _chosen(item, here, asset)["href"])
-    return Source(place, name, item_date(item), item_sun(item), credit, str(said.get("license") or ""))
+    picture = linked(here, _chosen(item, here, asset)["href"], allow_remote=allow_remote)
+    return Source(picture, name, item_date(item), item_sun(item), credit, str(said.get("license") or ""))
 
 
 def _chosen(item: dict[str, Any], here: str, asset: str | None) -> dict[str, Any]:
@@ -290,22 +318,17 @@ def _roles(asset: Mapping[str, Any]) -> set[str]:
     return set(map(str, asset.get("roles") or []))
 
 
-def _resolved(here: str, target: str) -> str:
-    """Resolve a link relative to the document that contains it."""
-    if "://" in target or target.startswith("/vsi"):
-        return target
-    return urljoin(here, target) if "://" in here else str(Path(here).parent / target)
-
-
 def _read_json(place: str) -> dict[str, Any]:
     try:
         if place.startswith(("http://", "https://")):
-            with urllib.request.urlopen(place, timeout=60) as response:
-                content = json.load(response)
+            text = get(place, most_bytes=_LARGEST_DOCUMENT_BYTES)
+            if text is None:
+                raise InputError(f"{without_keys(place)}: no such document on the server; correct the address")
+            content = json.loads(text)
         else:
             content = json.loads(read_text(place))
     except (OSError, ValueError, RecursionError) as cause:
-        raise InputError(f"{place}: cannot be read as a STAC document ({cause})") from cause
+        raise InputError(f"{without_keys(place)}: cannot be read as a STAC document ({cause})") from cause
     if not isinstance(content, dict):
-        raise InputError(f"{place}: is not a STAC document")
+        raise InputError(f"{without_keys(place)}: is not a STAC document")
     return content

@@ -84,6 +84,8 @@ def tagged_sun(dataset: Any) -> Sun | None:
 
 
 def _in_the_sky(elevation: Any, azimuth: Any) -> Sun | None:
+    if isinstance(elevation, bool) or isinstance(azimuth, bool):
+        return None
     try:
         sun = Sun(float(elevation), float(azimuth))
     except (TypeError, ValueError):

@@ -15,7 +15,6 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyproj
-import rasterio
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
@@ -23,6 +22,7 @@ from shapely.geometry.base import BaseGeometry
 from detect.base.errors import InputError
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
+from detect.results.again import opened_raster
 from detect.results.page import write_page as fill_template
 from detect.results.picture import TILE_PX, Picture, read_picture
 from detect.tracks.histories import STATES
@@ -162,7 +162,7 @@ def _picture(snapshot: Snapshot, frame: Frame, plane: pyproj.CRS | None) -> str 
 
 
 def _crs_of(folder: Path) -> pyproj.CRS | None:
-    with rasterio.open(folder / "mask.tif") as mask:
+    with opened_raster(folder / "mask.tif") as mask:
         return None if mask.crs is None else pyproj.CRS.from_user_input(mask.crs)
 
 

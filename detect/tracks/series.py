@@ -26,7 +26,8 @@ from detect.base.geometry import span_outline
 from detect.base.grid import Span
 from detect.base.matching import covered_by
 from detect.base.values import NO_DATA, TOP
-from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
+from detect.base.vectors import equal_area_crs, geometries_of, polygons_only
+from detect.results.again import opened_raster, read_buildings, read_sites
 from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.observed import observed_ground
 from detect.results.result import Result
@@ -176,7 +177,8 @@ def _load(result: Result | Path) -> _Loaded:
     if isinstance(result, Result):
         buildings, sites = result.buildings, result.sites
     else:
-        buildings, sites = (read_vector(folder / "buildings.gpkg", layer) for layer in ("buildings", "sites"))
+        table = folder / "buildings.gpkg"
+        buildings, sites = read_buildings(table), read_sites(table, len(summary.sites))
     missing = [c for c in USED_COLUMNS if c not in buildings]
     if missing:
         raise InputError(f"{folder}/buildings.gpkg: lacks {', '.join(missing)}; run detect predict again")
@@ -187,7 +189,7 @@ def _load(result: Result | Path) -> _Loaded:
 
 
 def _outline(folder: Path) -> gpd.GeoDataFrame:
-    with rasterio.open(folder / "mask.tif") as mask:
+    with opened_raster(folder / "mask.tif") as mask:
         return gpd.GeoDataFrame(geometry=[span_outline(mask.transform, Span(0, 0, *mask.shape))], crs=mask.crs)
 
 
@@ -280,7 +282,7 @@ def probability_within(snapshot: Snapshot, geometries: NDArray[np.object_], plan
     for path in (folder / "probability.tif" for folder in snapshot.folders):
         if not path.is_file():
             continue
-        with rasterio.open(path) as raster:
+        with opened_raster(path) as raster:
             there = gpd.GeoSeries(back, crs=plane)
             if plane is not None:
                 there = there.to_crs(raster.crs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from detect.base.stages import STAGES
+from detect.base.texts import shortened
 from detect.tracks.counts import ALL_SITES
 from detect.tracks.events import CHANGES
 
@@ -32,4 +33,4 @@ def _line(name: str, site: dict[str, Any]) -> list[str]:
     kinds = [f"{site['changes'][kind]:,}" for kind in CHANGES]
     completion = site["forecast"]["completion"]
     by = "–" if completion is None else f"{completion['date']} ({completion['low']} to {completion['high']})"
-    return [name, *shown[:4], *kinds, shown[4], by]
+    return [shortened(name), *shown[:4], *kinds, shown[4], by]

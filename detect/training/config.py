@@ -187,7 +187,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
         raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as cause:
         raise InputError(f"{path}: cannot be read ({cause.strerror}); give a file such as configs/fit/smoke.yaml") from cause
-    except yaml.YAMLError as cause:
+    except (yaml.YAMLError, ValueError, RecursionError) as cause:
         raise InputError(f"{path}: is not valid YAML ({' '.join(str(cause).split())})") from cause
     if not isinstance(raw, dict):
         raise InputError(f"{path}: holds no keys; start from configs/fit/smoke.yaml")

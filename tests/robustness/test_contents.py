@@ -198,3 +198,59 @@ def test_a_census_beside_an_open_geopackage_leaves_its_log_behind(result: Path) 
     assert not (result / "buildings.gpkg-wal").exists()
     assert verify(result) == []
     assert len(read_vector(result / "buildings.gpkg", "buildings")) > 0
+
+
+# Results that were damaged or edited, read again.
+
+EDITS = {
+    "no polygon": ("update buildings set geom = null where fid = 1", "row 1 of its layer buildings has no polygon any more"),
+    "no stage": ("update buildings set stage = null where fid = 2", "row 2 of its layer buildings has no stage"),
+    "another stage": ("update buildings set stage = 'done' where fid = 1", "has the stage 'done'"),
+    "no site": ("delete from sites", "its layer sites was edited"),
+    "a site without a name": ("update sites set name = null", "its layer sites was edited"),
+}
+
+
+@pytest.mark.parametrize("kind", EDITS)
+@pytest.mark.parametrize("command", ["census", "track"])
+def test_a_table_that_cannot_be_counted_any_more_is_one_line(
+    result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, kind: str
+) -> None:
+    step, words = EDITS[kind]
+    edit(result / "buildings.gpkg", step)
+    summary = json.loads((result / "summary.json").read_text())
+    (result / "summary.json").write_text(json.dumps(summary | {"scene": summary["scene"] | {"date": "2026-01-05"}}))
+    before = (result / "buildings.gpkg").read_bytes()
+    line = ["census", str(result)] if command == "census" else ["track", str(result), str(result), "--out", str(tmp_path / "t")]
+    assert main(line) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1 and (result / "buildings.gpkg").read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "command"), [("stage.tif", "census"), ("mask.tif", "track"), ("mask.tif", "collect")])
+@pytest.mark.parametrize("size", [0, 200])
+def test_a_damaged_raster_of_a_result_is_one_line(
+    result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, command: str, size: int
+) -> None:
+    (result / name).write_bytes((result / name).read_bytes()[:size])
+    summary = json.loads((result / "summary.json").read_text())
+    (result / "summary.json").write_text(json.dumps(summary | {"scene": summary["scene"] | {"date": "2026-01-05"}}))
+    assert main([command, str(result), *([] if command == "census" else ["--out", str(tmp_path / "t")])]) == 2
+    error = capsys.readouterr().err
+    assert f"{name}: is damaged or incomplete" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("day", ["June", "2024-06-05T10:00:00Z", "2024-13-01", "20240605"])
+def test_a_date_that_is_none_is_one_line(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], day: str) -> None:
+    summary = json.loads((result / "summary.json").read_text())
+    (result / "summary.json").write_text(json.dumps(summary | {"scene": summary["scene"] | {"date": day}}))
+    assert main(["track", str(result), str(result), "--out", str(tmp_path / "t")]) == 2
+    assert f"'scene.date' is \"{day}\"; it must be a day" in capsys.readouterr().err
+
+
+def test_results_without_a_building_are_collected(result: Path, tmp_path: Path) -> None:
+    edit(result / "buildings.gpkg", "delete from buildings")
+    assert main(["census", str(result)]) == 0
+    assert main(["collect", str(result), "--out", str(tmp_path / "all")]) == 0
+    assets = json.loads((tmp_path / "all/collection.json").read_text())["assets"]
+    assert assets and "buildings-pmtiles" not in assets and not (tmp_path / "all/buildings.pmtiles").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import zipfile
 from collections.abc import Callable, Iterator
@@ -25,8 +26,8 @@ from detect.census.sites import load_sites
 from detect.scene.scene import open_scene
 from detect.scene.sources import sources
 
-CASES = 60
-"""Of each kind."""
+SEED, CASES = int(os.environ.get("FUZZ_SEED", "0")), int(os.environ.get("FUZZ_CASES", "60"))
+"""The first number, and how many cases of each kind; `make fuzz` takes more."""
 CRS = "EPSG:32631"
 OUTLINE = box(593_000, 5_747_000, 593_400, 5_747_400)
 WORDS = (
@@ -185,4 +186,4 @@ def test_damaged_files_are_read_or_end_in_one_line(tmp_path: Path, name: str) ->
     write(path)
     content = path.read_bytes()
     read(path)
-    assert not list(broken_cases(path, read, content, range(CASES)))
+    assert not list(broken_cases(path, read, content, range(SEED, SEED + CASES)))

@@ -35,9 +35,18 @@ def another_process_serving(folder: Path) -> Iterator[str]:
 @pytest.mark.slow
 def test_a_search_reads_only_what_is_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     provide("june.tif", tmp_path)
-    with serving(folder=tmp_path, items={"june": "2026-06-03"}) as server:
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(tmp_path)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as files,
+        serving(items={"june": "2026-06-03"}) as server,
+    ):
+        assert files.stdout is not None
+        server.pictures = f"http://127.0.0.1:{files.stdout.readline().split('port ')[1].split()[0]}"
         line = f"predict --stac {server.url} --collection drawn --date 2026-06 --around 51.8714,4.3558,30 --out {tmp_path}/out -q --json"
-        assert cli.main(line.split()) == 0
+        try:
+            assert cli.main(line.split()) == 0
+        finally:
+            files.kill()
     summary = json.loads(capsys.readouterr().out)
     assert summary["scene"]["date"] == "2026-06-03" and summary["scene"]["provenance"]["source"].endswith("june.tif")
     assert summary["scene"]["size_px"] == pytest.approx([120, 120], abs=4)

@@ -2,6 +2,9 @@
 /* A picture that is held in the page, and a map on it. Coordinates are pixels of the picture's finest level, x right, y down. */
 
 const readData = (id) => JSON.parse(document.getElementById(id).textContent);
+// Sizes of bars: the page's policy allows no style in the markup.
+for (const part of ["low", "estimate", "high", "share"])
+  for (const bar of document.querySelectorAll(`[data-bar-${part}]`)) bar.style.setProperty(`--${part}`, bar.getAttribute(`data-bar-${part}`));
 const toLatLng = ([x, y]) => [-y, x]; // Leaflet's y points up
 
 class Picture {

@@ -9,7 +9,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from detect.base.errors import InputError
-from detect.scene.tiles.download import get, without_keys
+from detect.base.secrets import without_keys
+from detect.scene.tiles.download import get
 from detect.scene.tiles.pyramid import Pyramid, plain_text, web_mercator_levels
 
 Kind = Literal["xyz", "wmts", "wms", "mbtiles", "pmtiles", "named"]

@@ -15,7 +15,8 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
-from detect.scene.tiles.download import get, without_keys
+from detect.base.secrets import without_keys
+from detect.scene.tiles.download import get
 from detect.scene.tiles.pyramid import Level, Pyramid, plain_text, web_mercator_levels
 
 _VECTOR = "holds vector tiles (a drawn map), not pictures; give tiles of a satellite or aerial image"

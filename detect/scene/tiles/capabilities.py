@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 import pyproj
 
 from detect.base.errors import InputError
-from detect.scene.tiles.download import get, without_keys
+from detect.base.secrets import without_keys
+from detect.scene.tiles.download import get
 
 Element = ElementTree.Element
 _T = TypeVar("_T")

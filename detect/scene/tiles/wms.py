@@ -6,6 +6,7 @@ import pyproj
 from affine import Affine
 
 from detect.base.errors import InputError
+from detect.base.secrets import without_keys
 from detect.scene.tiles.capabilities import (
     Element,
     chosen,
@@ -17,7 +18,7 @@ from detect.scene.tiles.capabilities import (
     text_of,
     with_query,
 )
-from detect.scene.tiles.download import get, without_keys
+from detect.scene.tiles.download import get
 from detect.scene.tiles.pyramid import WEB_MERCATOR, Level, Pyramid, web_mercator_levels
 
 _TILE_PX = 512

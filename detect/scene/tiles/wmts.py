@@ -8,6 +8,7 @@ import pyproj
 from affine import Affine
 
 from detect.base.errors import InputError
+from detect.base.secrets import without_keys
 from detect.scene.tiles.capabilities import (
     Element,
     chosen,
@@ -19,7 +20,7 @@ from detect.scene.tiles.capabilities import (
     text_of,
     with_query,
 )
-from detect.scene.tiles.download import get, without_keys
+from detect.scene.tiles.download import get
 from detect.scene.tiles.pyramid import WEB_MERCATOR, Level, Pyramid
 
 _STANDARD_PIXEL_M = 0.00028

@@ -301,6 +301,7 @@ def test_a_rename_that_fails_leaves_the_earlier_result(tmp_path: Path, monkeypat
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", one_fails)
+    monkeypatch.setattr(module, "exchange", lambda one, other: False)
     with (
         pytest.raises(DetectError, match=r"scene: cannot be replaced and stays as it was .*busy"),
         ResultFolder(tmp_path / "scene").swap() as target,
@@ -308,50 +309,6 @@ def test_a_rename_that_fails_leaves_the_earlier_result(tmp_path: Path, monkeypat
         write(target, "two")
     assert key(tmp_path / "scene") == "one"
     assert [p.name for p in tmp_path.iterdir()] == ["scene"]
-
-
-STEPS = {"before the first rename": 0, "between the renames": 1, "before the old one is cleared away": 2}
-KILL = """
-renames, rename = [0], Path.rename
-def counted(self, target):
-    if renames[0] == {step}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    renames[0] += 1
-    return rename(self, target)
-Path.rename = counted
-with one.lock('detect census'), one.swap() as target:
-    shutil.rmtree = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-    (target / 'summary.json').write_text('{{"run": {{"key": "two"}}}}')
-"""
-
-
-@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
-@pytest.mark.parametrize("way", ["read", "wait", "write"])
-@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-def test_a_kill_in_the_swap_loses_nothing(tmp_path: Path, step: int, way: str) -> None:
-    out = tmp_path / "out"
-    folder = write(out / "scene")
-    (folder / "notes.txt").write_text("mine")
-    # Two results, so that the one in the swap is not the only thing there.
-    write(out / "other")
-    process = start(KILL.format(step=step), folder)
-    assert process.wait() < 0, "it was killed"
-    process.communicate()
-    if step == 1:
-        assert not folder.exists()
-    if way == "write":
-        with ResultFolder(folder).lock("detect predict"):
-            pass
-        assert {p.name for p in out.iterdir()} == {"scene", "other"}
-    for given in (folder, out):
-        found = ResultFolder.find(given, wait_for="detect census" if way == "wait" else None)
-        assert folder in [f.path for f in found]
-    assert key(folder) == ("two" if step == 2 else "one")
-    assert (folder / "notes.txt").read_text() == "mine"
-    with ResultFolder(folder).lock("detect census"), ResultFolder(folder).swap() as target:
-        write(target, "three")
-    assert key(folder) == "three"
-    assert {p.name for p in out.iterdir()} == {"scene", "other"}
 
 
 @pytest.mark.parametrize(

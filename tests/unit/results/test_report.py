@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -106,6 +108,11 @@ def test_the_page_is_valid_and_names_no_other_file(write: Any) -> None:
     assert not re.search(r"url\((?!#default#VML)[^)]*\)|@import|sourceMappingURL|(src|href)=[\"']?http", text)
     policy = next(v for tag, name, v in page.attributes if tag == "meta" and name == "content" and "default-src" in v)
     assert policy.startswith("default-src 'none'; img-src data:;")
+    assert "unsafe" not in policy and not [v for _, name, v in page.attributes if name == "style" or name.startswith("on")]
+    for element in ("style", "script"):  # a browser runs those alone whose hash the policy holds
+        contents = re.findall(rf"<{element}>(.*?)</{element}>", text, flags=re.DOTALL)
+        hashes = {base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() for content in contents}
+        assert contents and hashes == set(re.findall(r"sha256-([^']+)", policy.partition(f"{element}-src")[2].partition(";")[0]))
     named = {v for tag, name, v in page.attributes if tag == "label" and name == "for"}
     assert named <= set(ids)
 

@@ -66,7 +66,7 @@ def test_an_item_is_one_scene_with_its_name_and_date(tmp_path: Path) -> None:
 def test_the_visual_asset_is_taken_or_the_one_that_is_named(
     tmp_path: Path, assets: dict[str, Any], asset: str | None, chosen: str | None
 ) -> None:
-    [found] = sources([write(tmp_path / "item.json", item(**assets))], asset)
+    [found] = sources([write(tmp_path / "item.json", item(**assets))], asset, allow_remote=True)
     assert found.path == (str(tmp_path / chosen) if chosen else "https://example.org/p.tif")
 
 

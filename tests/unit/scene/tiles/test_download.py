@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from detect.base.errors import DetectError, InputError
+from detect.base.secrets import without_keys
 from detect.scene.tiles import download
-from detect.scene.tiles.download import get, without_keys
+from detect.scene.tiles.download import get
 from tests.tile_server import serving
 
 
