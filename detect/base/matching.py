@@ -5,9 +5,6 @@ from __future__ import annotations
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 Geometries = ArrayLike
 """Shapely geometries, as a list or an array of objects."""
@@ -52,9 +49,21 @@ def match(
 
 
 def connected(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """The number (count,) of the connected set that each of ``count`` items belongs to, given pairs (2, n) of linked items."""
-    graph = coo_array((np.ones(pairs.shape[1], bool), tuple(pairs)), shape=(count, count))
-    return connected_components(graph, directed=False)[1].astype(np.int64) if count else np.zeros(0, np.int64)
+    """The number (count,) of the connected set that each of ``count`` items belongs to, given pairs (2, n) of linked items.
+
+    Sets are numbered in the order of their first item. Roots of linked sets are hooked to the lowest one and paths are halved
+    until nothing changes (Shiloach & Vishkin 1982), in a number of rounds that grows with the logarithm of the largest set.
+    """
+    one, two = pairs.astype(np.int64)
+    root = np.arange(count)  # of each item, one of its set with a number that is not higher
+    while (apart := root[one] != root[two]).any():
+        one, two = one[apart], two[apart]
+        lower = np.minimum(root[one], root[two])
+        for end in (one, two):
+            np.minimum.at(root, root[end], lower)
+        while ((up := root[root]) != root).any():
+            root = up
+    return np.unique(root, return_inverse=True)[1].astype(np.int64)
 
 
 def best_match(
@@ -69,6 +78,8 @@ def best_match(
     """
     if not len(left):
         return left, right
+    from scipy.optimize import linear_sum_assignment  # takes half a second, and only comparisons need it
+
     first_right = int(left.max()) + 1
     group = connected(np.stack([left, right + first_right]), first_right + int(right.max()) + 1)[left]
     chosen_left, chosen_right = [], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -18,8 +18,11 @@ def resource_path(relative: str) -> Path:
     return packed if packed.exists() else _PACKAGE.parent / relative
 
 
+@cache
 def package_version() -> str:
     """Version of this package; ``unknown`` when it runs from a checkout that is not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # with email, which ``detect --help`` does without
+
     try:
         return version("detect-buildings")
     except PackageNotFoundError:

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from functools import reduce
 from itertools import chain
 
+import cv2
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import shapes
-from scipy import ndimage
 from shapely import Polygon
 
 from detect.base.grid import Span
@@ -192,5 +192,6 @@ def _at_edge(
     missing[-1, :] |= span.row1 == size_hw[0]
     missing[:, 0] |= span.col0 == 0
     missing[:, -1] |= span.col1 == size_hw[1]
-    near = ndimage.binary_dilation(missing)[1 : rows + 1, 1 : cols + 1][inner.slices()]
+    beside = cv2.dilate(missing.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
+    near = beside[1 : rows + 1, 1 : cols + 1][inner.slices()] > 0
     return set(np.unique(labels[near]).tolist()) - {0}

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.segmentation import watershed
 
 from detect.base.grid import Span
 from detect.base.matching import connected
@@ -187,6 +186,8 @@ def split_group(
     labels = np.where(mask & ~several, single, 0).astype(np.int32)
     several &= mask
     if several.any():
+        from skimage.segmentation import watershed  # with scipy.ndimage, which few small scenes need
+
         elevation = (TOP - np.minimum(footprint, TOP)).astype(np.int32) + boundary
         kept_markers = np.where(keep[markers] & several, markers, 0).astype(np.int32)
         labels += watershed(elevation, kept_markers, mask=several).astype(np.int32)

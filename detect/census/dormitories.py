@@ -12,9 +12,8 @@ import geopandas as gpd
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from detect.base.matching import connected
 from detect.base.vectors import equal_area_crs, geometries_of
 from detect.census.profiles import GroupRule, StructureProfile, Trapezoid
 
@@ -119,8 +118,7 @@ def find_rows(
     agree = np.minimum(turned, 180 - turned) <= rule.heading_tolerance_deg
     for side in (length, width):
         agree &= np.abs(side[a] - side[b]) <= rule.size_tolerance * np.maximum(side[a], side[b])
-    links = coo_array((np.ones(int(agree.sum())), (a[agree], b[agree])), shape=(len(index), len(index)))
-    _, component = connected_components(links, directed=False)
+    component = connected(np.stack([a[agree], b[agree]]), len(index))
     counts = np.bincount(component)
     sizes[index] = counts[component]
     number = 0

@@ -20,7 +20,6 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize, shapes
-from scipy.spatial import cKDTree
 from shapely import Polygon
 from shapely.geometry.base import BaseGeometry
 
@@ -187,6 +186,8 @@ def _designs(
 
 def _steps(middles: NDArray[np.float64], along: NDArray[np.float64], sides: tuple[float, float]) -> tuple[float, float]:
     """Median distance of nearest neighbours that stand in line with a block, end to end and side by side."""
+    from scipy.spatial import cKDTree
+
     _, near = cKDTree(middles).query(middles, k=min(NEIGHBOURS, len(middles)))
     difference = middles[near] - middles[:, None]
     u, v = np.abs(difference @ along), np.abs(difference @ np.array([-along[1], along[0]]))
@@ -202,6 +203,8 @@ def _pads(
     look: _Look, grid: WorkGrid, scene: Scene, site: BaseGeometry, buildings: gpd.GeoDataFrame, profile: StructureProfile
 ) -> list[Polygon]:
     """Places that continue a row and differ from the ground beside them more than nearly all other places do."""
+    from scipy.spatial import cKDTree
+
     kept: list[Polygon] = []
     for design in _designs(look, grid, scene, site, buildings, profile):
         score = _distinctness(look, design)

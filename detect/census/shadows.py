@@ -18,7 +18,6 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
-from scipy.ndimage import map_coordinates, uniform_filter1d
 
 from detect.base.geometry import heading_px, moved
 from detect.base.grid import Span
@@ -122,6 +121,8 @@ def _shadow_m(
     away: NDArray[np.float64],
 ) -> float:
     """Length of a building's shadow; NaN if it cannot be measured."""
+    from scipy.ndimage import map_coordinates, uniform_filter1d
+
     starts = _far_walls(outlines[which], away, 1.0 / grid.gsd_m)
     if len(starts) < FEWEST_RAYS:
         return math.nan

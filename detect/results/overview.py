@@ -1,9 +1,12 @@
-"""overview.png: the scene with its footprints, for a chat or a slide."""
+"""overview.png: the scene with its footprints, for a chat or a slide.
+
+OpenCV draws the lines and Pillow the letters; Matplotlib, which could do both, takes a second to import.
+"""
 
 from __future__ import annotations
 
 import math
-import warnings
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -12,38 +15,41 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 from rasterio.features import rasterize
+from shapely import LineString
+from shapely.ops import substring
 
 from detect.base.geometry import north_px
-from detect.base.quiet import no_font_list
 from detect.base.texts import shortened
 from detect.base.vectors import geometries_of
-from detect.results.styles import STAGE_COLOURS_RGB
+from detect.results.styles import STAGE_COLOURS_RGB, Rgb
 from detect.scene.scene import Scene, WorkGrid
-
-with no_font_list():
-    from matplotlib import patheffects
-    from matplotlib.axes import Axes
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.collections import PolyCollection
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
 LONG_SIDE_PX = 1600
 MOST_OUTLINES = 20_000
 """More buildings are tinted pixel by pixel: their outlines would overlap and take hundreds of megabytes to draw."""
 MOST_LETTERS = 120
 """Of a credit below the picture; summary.json and report.html have all of it."""
-_DPI = 100
+LEAST_WIDTH_PX = 760
+"""The legend needs so much; a narrower scene stands in the middle."""
 _FOOT_PX = 110
-_HALO = [patheffects.withStroke(linewidth=3, foreground="black")]
+_FONT = Path(__file__).with_name("fonts") / "DejaVuSans.ttf"
+"""Has the letters of most scripts that are written from left to right."""
+_BITS = 4
+"""Coordinates are drawn to 1/16 of a pixel."""
+_BLACK, _WHITE, _GREY = (0, 0, 0), (255, 255, 255), (102, 102, 102)
+_DASH_PX = (13, 7)
+"""Lengths of the dashes around a site, and of the gaps between them."""
+Picture = NDArray[np.uint8]
+Rings = list[NDArray[np.float64]]
+"""Outlines (n, 2) in pixels of the picture: x, y."""
 
 
 def write_overview(
     path: Path,
     scene: Scene,
-    overall: NDArray[np.uint8],
+    overall: Picture,
     buildings: gpd.GeoDataFrame,
     sites: gpd.GeoDataFrame,
     *,
@@ -61,74 +67,83 @@ def write_overview(
     """
     grid = _picture_grid(scene)
     height, width = grid.size_hw
-    picture = cv2.resize(overall, (width, height), interpolation=cv2.INTER_AREA)
-    # At least wide enough for the legend; a narrow scene stands in the middle.
-    full_width = max(width, 760)
-    figure = Figure(figsize=(full_width / _DPI, (height + _FOOT_PX) / _DPI), dpi=_DPI, facecolor="none")
-    canvas = FigureCanvasAgg(figure)
-    foot = _FOOT_PX / (height + _FOOT_PX)
-    axes = figure.add_axes(((full_width - width) / 2 / full_width, foot, width / full_width, 1 - foot))
-    axes.set_axis_off()
-    axes.set(xlim=(0, width), ylim=(height, 0))
+    picture = np.ascontiguousarray(cv2.resize(overall, (width, height), interpolation=cv2.INTER_AREA))
     to_px = ~grid.transform
     if len(buildings) <= MOST_OUTLINES:
-        _draw_outlines(axes, buildings, to_px)
+        _draw_outlines(picture, buildings, to_px)
     else:
         picture = _tinted(picture, buildings, grid)
-    if draw_sites:
-        for name, ring in zip(*_site_rings(sites, to_px), strict=True):
-            axes.plot(*ring.T, color="black", linewidth=3.2)
-            axes.plot(*ring.T, color="white", linewidth=1.6, linestyle=(0, (6, 3)))
-            x, y = np.clip(ring.mean(axis=0), (0.1 * width, 0.05 * height), (0.9 * width, 0.95 * height))
-            axes.text(
-                x,
-                y,
-                shortened(name, 40),
-                color="white",
-                ha="center",
-                va="center",
-                fontsize=11,
-                path_effects=_HALO,
-                parse_math=False,
-            )
-    _draw_foot(figure, scene, buildings, grid, full_width, foot)
-    # Matplotlib makes only the drawing: it resamples pictures in floating point, which takes time and hundreds of megabytes.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box is drawn in place of a letter that no font here has
-        canvas.draw()
-    under = np.full((height + _FOOT_PX, full_width, 3), 255, np.uint8)
-    left = (full_width - width) // 2
-    under[:height, left : left + width] = picture
-    _write_png(path, under, np.asarray(canvas.buffer_rgba()))
-
-
-def _write_png(path: Path, under: NDArray[np.uint8], over: NDArray[np.uint8]) -> None:
-    """Write a picture (H, W, 3) with a drawing (H, W, 4; not premultiplied) over it."""
-    opacity = over[..., 3:].astype(np.uint16)
-    mixed = (under * (255 - opacity) + over[..., :3] * opacity + 127) // 255
-    done, encoded = cv2.imencode(".png", mixed.astype(np.uint8)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
+    names, rings = _site_rings(sites, to_px) if draw_sites else ([], [])
+    for ring in rings:
+        _lines(picture, [ring], 4, _BLACK)
+        _lines(picture, _dashes(ring), 2, _WHITE, closed=False)
+    page = np.full((height + _FOOT_PX, max(width, LEAST_WIDTH_PX), 3), 255, np.uint8)
+    left = (page.shape[1] - width) // 2
+    page[:height, left : left + width] = picture
+    foot = page[height:]
+    _draw_north(foot, *north_px(grid.transform, grid.size_hw, scene.crs))
+    _draw_legend_boxes(foot)
+    metres = _round_length(page.shape[1] * grid.gsd_m / 6)
+    bar = _draw_scale_bar(foot, metres / grid.gsd_m)
+    drawing = Image.fromarray(page)
+    pen = ImageDraw.Draw(drawing)
+    for name, ring in zip(names, rings, strict=True):
+        x, y = np.clip(ring.mean(axis=0), (0.1 * width, 0.05 * height), (0.9 * width, 0.95 * height))
+        pen.text((left + x, y), shortened(name, 40), font=_font(15), fill=_WHITE, anchor="mm", stroke_width=2, stroke_fill=_BLACK)
+    _write_foot(pen, scene, buildings, height)
+    length = f"{metres:g} m" if metres < 1000 else f"{metres / 1000:g} km"
+    pen.text((bar, height + 38), length, font=_font(14), fill=_BLACK, anchor="ms")
+    pen.text((page.shape[1] - 32, height + 86), "N", font=_font(16), fill=_BLACK, anchor="mm")
+    done, encoded = cv2.imencode(".png", np.asarray(drawing)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
     assert done, "OpenCV encodes every 8-bit picture"
     path.write_bytes(bytes(encoded))
 
 
-def _draw_outlines(axes: Axes, buildings: gpd.GeoDataFrame, to_px: Affine) -> None:
+def _draw_outlines(picture: Picture, buildings: gpd.GeoDataFrame, to_px: Affine) -> None:
+    stages, likes = buildings["stage"].to_numpy(object), buildings["dormitory_like"].to_numpy(bool)
+    rings = np.empty(len(buildings), object)
+    rings[:] = _rings(buildings, to_px)
     for stage, rgb in STAGE_COLOURS_RGB.items():
         for like in (False, True):
-            chosen = buildings[(buildings["stage"] == stage) & (buildings["dormitory_like"] == like)]
-            colour = tuple(c / 255 for c in rgb)
-            rings = _rings(chosen, to_px)
-            # A dark line below the coloured one keeps it visible on bright roofs.
-            axes.add_collection(
-                PolyCollection(rings, facecolors="none", edgecolors=[(0, 0, 0, 0.7)], linewidths=3.2 if like else 2.6)
-            )
-            axes.add_collection(
-                PolyCollection(
-                    rings,
-                    facecolors=[(*colour, 0.45 if like else 0.12)],
-                    edgecolors=[colour],
-                    linewidths=2.0 if like else 1.4,
-                )
-            )
+            chosen = list(rings[(stages == stage) & (likes == like)])
+            if chosen:
+                # A dark line below the coloured one keeps it visible on bright roofs.
+                _lines(picture, chosen, 4 if like else 3, _BLACK, 0.7)
+                _fill(picture, chosen, rgb, 0.45 if like else 0.12)
+                _lines(picture, chosen, 2 if like else 1, rgb)
+
+
+def _lines(picture: Picture, lines: Rings, width_px: int, rgb: Rgb, opacity: float = 1.0, *, closed: bool = True) -> None:
+    """Draw lines into a picture (H, W, 3); where they cross, they are not darker."""
+    ink = np.zeros(picture.shape[:2], np.uint8)
+    cv2.polylines(ink, [_fixed(line) for line in lines], closed, 255, width_px, cv2.LINE_AA, _BITS)
+    _blend(picture, ink, rgb, opacity)
+
+
+def _fill(picture: Picture, rings: Rings, rgb: Rgb, opacity: float) -> None:
+    """Fill polygons in a picture (H, W, 3)."""
+    ink = np.zeros(picture.shape[:2], np.uint8)
+    for ring in rings:  # together, polygons that overlap would cancel each other
+        cv2.fillPoly(ink, [_fixed(ring)], 255, cv2.LINE_AA, _BITS)
+    _blend(picture, ink, rgb, opacity)
+
+
+def _fixed(xy: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Coordinates as OpenCV takes them, in whole parts of a pixel from the middle of the first."""
+    return np.rint((xy - 0.5) * 2**_BITS).astype(np.int32)
+
+
+def _blend(picture: Picture, ink: NDArray[np.uint8], rgb: Rgb, opacity: float) -> None:
+    """Lay a colour over a picture (H, W, 3) where there is ink (H, W)."""
+    rows, cols = np.nonzero(ink)
+    share = ink[rows, cols, None].astype(np.float32) * np.float32(opacity / 255)
+    picture[rows, cols] = np.rint(picture[rows, cols] * (1 - share) + np.array(rgb, np.float32) * share).astype(np.uint8)
+
+
+def _dashes(ring: NDArray[np.float64]) -> Rings:
+    line = LineString(ring)
+    dash, gap = _DASH_PX
+    return [shapely.get_coordinates(substring(line, a, a + dash)) for a in np.arange(0, line.length, dash + gap)]
 
 
 def _tinted(picture: NDArray[np.uint8], buildings: gpd.GeoDataFrame, grid: WorkGrid) -> NDArray[np.uint8]:
@@ -152,62 +167,70 @@ def _picture_grid(scene: Scene) -> WorkGrid:
     return scene.work_grid(max(longest_m / LONG_SIDE_PX, scene.gsd_m / 2))
 
 
-def _rings(table: gpd.GeoDataFrame, to_px: Affine) -> list[np.ndarray]:
+def _rings(table: gpd.GeoDataFrame, to_px: Affine) -> Rings:
     """Outer rings in pixels of the picture; courtyards are left out of the drawing."""
     return [_pixels(shapely.get_coordinates(g.exterior), to_px) for g in geometries_of(table)]
 
 
-def _site_rings(sites: gpd.GeoDataFrame, to_px: Affine) -> tuple[list[str], list[np.ndarray]]:
+def _site_rings(sites: gpd.GeoDataFrame, to_px: Affine) -> tuple[list[str], Rings]:
     parts = sites.explode(ignore_index=True)
     return list(parts["name"]), _rings(parts, to_px)
 
 
-def _pixels(xy: np.ndarray, to_px: Affine) -> np.ndarray:
+def _pixels(xy: NDArray[np.float64], to_px: Affine) -> NDArray[np.float64]:
     x, y = xy.T
     return np.stack([to_px.a * x + to_px.b * y + to_px.c, to_px.d * x + to_px.e * y + to_px.f], axis=1)
 
 
-def _draw_foot(figure: Figure, scene: Scene, buildings: gpd.GeoDataFrame, grid: WorkGrid, full_width: int, foot: float) -> None:
-    """Below the picture: what it shows, a legend, a scale bar, north."""
-    axes = figure.add_axes((0, 0, 1, foot))
-    axes.set(xlim=(0, full_width), ylim=(0, _FOOT_PX))
-    axes.set_axis_off()
+def _draw_north(foot: Picture, x: float, y: float) -> None:
+    """An arrow along the unit vector (x, y) in a picture (``_FOOT_PX``, W, 3)."""
+    along, across = np.array([x, y]), np.array([-y, x])
+    middle = np.array([foot.shape[1] - 32, 42])
+    tip, neck = middle + 22 * along, middle + 10 * along
+    _lines(foot, [np.stack([middle - 22 * along, neck])], 3, _BLACK, closed=False)
+    _fill(foot, [np.stack([tip, neck + 6 * across, neck - 6 * across])], _BLACK, 1.0)
+
+
+def _draw_scale_bar(foot: Picture, length_px: float) -> float:
+    """A bar in a picture (``_FOOT_PX``, W, 3); the column of its middle."""
+    left = foot.shape[1] - 70 - length_px
+    foot[48:52, round(left) : round(left + length_px)] = _BLACK
+    return left + length_px / 2
+
+
+def _legend(buildings: gpd.GeoDataFrame) -> list[str]:
+    stages = buildings["stage"].to_numpy(object)
+    counts = [f"{stage} ({int((stages == stage).sum())})" for stage in STAGE_COLOURS_RGB]
+    return [*counts, f"filled: dormitory-like ({int(buildings['dormitory_like'].sum())})"]
+
+
+_BOX_AT, _BOX_WIDTH = (14, 160, 310, 450), 26
+"""First column of each box of the legend, and its width."""
+
+
+def _draw_legend_boxes(foot: Picture) -> None:
+    colours = [*STAGE_COLOURS_RGB.values(), _GREY]
+    for left, rgb in zip(_BOX_AT, colours, strict=True):
+        corners = np.array([[0, 0], [_BOX_WIDTH, 0], [_BOX_WIDTH, 12], [0, 12]]) + np.array([left + 0.5, 84.5])
+        _fill(foot, [corners], rgb, 0.6 if rgb == _GREY else 0.3)
+        _lines(foot, [corners], 2, _BLACK if rgb == _GREY else rgb)
+
+
+def _write_foot(pen: ImageDraw.ImageDraw, scene: Scene, buildings: gpd.GeoDataFrame, top: int) -> None:
+    """Below the picture: what it shows, credit, legend; ``top`` is the first row of the foot."""
     simulated = " – SIMULATED" if scene.simulated else ""
     title = f"{shortened(scene.name)}{simulated}, {scene.date or 'date unknown'}: {len(buildings)} buildings"
-    axes.text(14, 88, title, fontsize=12, va="center", weight="bold", parse_math=False)
+    pen.text((14, top + 22), title, font=_font(17), fill=_BLACK, anchor="lm")
     if scene.provenance is not None and scene.provenance.attribution:
-        axes.text(14, 68, scene.provenance.attribution[:MOST_LETTERS], fontsize=7, va="center", color="0.4", parse_math=False)
-    counts = {stage: int((buildings["stage"] == stage).sum()) for stage in STAGE_COLOURS_RGB}
-    like = int(buildings["dormitory_like"].sum())
-    handles: list[Patch | Line2D] = []
-    for stage, rgb in STAGE_COLOURS_RGB.items():
-        colour = (rgb[0] / 255, rgb[1] / 255, rgb[2] / 255)
-        handles.append(Patch(facecolor=(*colour, 0.3), edgecolor=colour, label=f"{stage} ({counts[stage]})"))
-    handles.append(
-        Patch(facecolor=(0.4, 0.4, 0.4, 0.6), edgecolor="black", linewidth=2, label=f"filled: dormitory-like ({like})")
-    )
-    axes.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(0.005, 0.02), ncol=4, frameon=False, fontsize=10, borderaxespad=0
-    )
-    metres = _round_length(full_width * grid.gsd_m / 6)
-    length = metres / grid.gsd_m
-    left = full_width - 70 - length
-    axes.plot([left, left + length], [60, 60], color="black", linewidth=3, solid_capstyle="butt")
-    axes.text(
-        left + length / 2,
-        72,
-        f"{metres:g} m" if metres < 1000 else f"{metres / 1000:g} km",
-        ha="center",
-        va="bottom",
-        fontsize=10,
-    )
-    x, y = north_px(grid.transform, grid.size_hw, scene.crs)
-    centre = (full_width - 32, 68)
-    axes.annotate(
-        "", xy=(centre[0] + 22 * x, centre[1] - 22 * y), xytext=(centre[0] - 22 * x, centre[1] + 22 * y),
-        arrowprops={"arrowstyle": "-|>", "color": "black", "linewidth": 2},
-    )  # fmt: skip
-    axes.text(centre[0], 30, "N", ha="center", va="center", fontsize=11, weight="bold")
+        pen.text((14, top + 42), scene.provenance.attribution[:MOST_LETTERS], font=_font(10), fill=_GREY, anchor="lm")
+    for left, text in zip(_BOX_AT, _legend(buildings), strict=True):
+        pen.text((left + _BOX_WIDTH + 6, top + 91), text, font=_font(13), fill=_BLACK, anchor="lm")
+
+
+@cache
+def _font(size_px: int) -> ImageFont.FreeTypeFont:
+    # The other layout engine needs a library that not every machine has, and would draw other pixels there.
+    return ImageFont.truetype(_FONT, size_px, layout_engine=ImageFont.Layout.BASIC)
 
 
 def _round_length(metres: float) -> float:

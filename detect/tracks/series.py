@@ -16,15 +16,13 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.features import geometry_mask
 from rasterio.windows import from_bounds
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
 from detect.base.geometry import span_outline
 from detect.base.grid import Span
-from detect.base.matching import covered_by
+from detect.base.matching import connected, covered_by
 from detect.base.values import NO_DATA, TOP
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only
 from detect.results.again import opened_raster, read_buildings, read_sites
@@ -216,8 +214,8 @@ def _refuse_places(loaded: Sequence[_Loaded], plane: pyproj.CRS | None) -> None:
     dates = np.array([r.date for r in loaded])
     near = shapely.distance(outlines[:, None], outlines[None, :]) <= NEIGHBOURS_M
     same = (shared >= SAME_PLACE * np.minimum(area[:, None], area[None, :])) | (near & (dates[:, None] == dates[None, :]))
-    count, group = connected_components(coo_array(same), directed=False)
-    if count > 1:
+    group = connected(np.stack(np.nonzero(same)), len(loaded))
+    if group.any():
         other = int(np.nonzero(group != group[0])[0][0])
         apart_km = outlines[0].centroid.distance(outlines[other].centroid) / 1000
         raise InputError(

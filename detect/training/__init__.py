@@ -11,7 +11,9 @@
 ``fit``      the run: fit, test, and the weights it leaves
 """
 
+from contextlib import suppress
+
 from detect.base.quiet import no_font_list
 
-with no_font_list():
+with no_font_list(), suppress(ImportError):
     import matplotlib.pyplot  # noqa: F401  (torchmetrics would, which Lightning imports)

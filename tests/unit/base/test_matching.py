@@ -129,3 +129,14 @@ def test_connected_sets_are_numbered_by_their_first_member() -> None:
     assert connected(pairs, 6).tolist() == [0, 1, 2, 1, 3, 2]
     assert connected(pairs[:, :0], 3).tolist() == [0, 1, 2]
     assert connected(pairs[:, :0], 0).tolist() == []
+
+
+@given(st.integers(1, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=40))
+@settings(max_examples=50)
+def test_connected_sets_are_those_of_scipy(count: int, links: list[tuple[int, int]]) -> None:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    pairs = np.array([(a % count, b % count) for a, b in links], np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(pairs.shape[1]), tuple(pairs)), shape=(count, count))
+    assert connected(pairs, count).tolist() == connected_components(graph, directed=False)[1].tolist()

@@ -15,7 +15,7 @@ import pyproj
 import pytest
 import rasterio
 from affine import Affine
-from matplotlib.image import imread
+from PIL import Image
 from rio_cogeo.cogeo import cog_validate
 from shapely import box
 
@@ -181,9 +181,9 @@ def test_overview_shows_the_scene_and_its_legend(
     scene = open_scene(write_scene(crs=crs, transform=transform))
     table = some(0).set_crs(crs, allow_override=True)
     write_overview(tmp_path / "o.png", scene, read_whole(scene), table, plots().to_crs(crs), draw_sites=True)
-    picture = imread(tmp_path / "o.png")
+    picture = np.asarray(Image.open(tmp_path / "o.png"))
     assert picture.shape[1] >= 760 and picture.shape[0] > 96
-    assert picture[-60:].min() < 0.2, "text below the picture"
+    assert picture[-60:].min() < 50, "text below the picture"
     x, y = north_px(scene.transform, scene.size_hw, scene.crs)
     if transform is not None and transform.b:
         assert np.degrees(np.arctan2(x, -y)) == pytest.approx(30, abs=3)
@@ -199,6 +199,6 @@ def test_an_overview_of_very_many_buildings_is_tinted(
     for name, most in (("outlines", 100), ("tints", 0)):
         monkeypatch.setattr("detect.results.overview.MOST_OUTLINES", most)
         write_overview(tmp_path / f"{name}.png", scene, read_whole(scene), some(3), plots(), draw_sites=False)
-        pictures.append(imread(tmp_path / f"{name}.png"))
+        pictures.append(np.asarray(Image.open(tmp_path / f"{name}.png")))
     assert pictures[0].shape == pictures[1].shape
     assert 0 < (pictures[0] != pictures[1]).any(axis=-1).mean() < 0.5
