@@ -45,9 +45,9 @@ def _print_result(result: Any) -> None:
 
     print(format_table(result.summary))
     where = result.url or result.folder
-    print(f"buildings: {where}/buildings.gpkg")
-    print(f"report:    {where}/report.html")
-    print(f"overview:  {where}/overview.png")
+    for what, file in (("buildings: ", "buildings.gpkg"), ("report:    ", "report.html"), ("overview:  ", "overview.png")):
+        if file in result.summary["files"]:
+            print(f"{what}{where}/{file}")
 
 
 def _track(arguments: argparse.Namespace) -> int:

@@ -6,13 +6,14 @@ import ctypes
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
-from detect.network.sessions import cpu_session, loading
+from detect.network.sessions import cpu_session, give_back, loading
 from detect.network.weights import Weights
 
 if TYPE_CHECKING:
@@ -51,7 +52,12 @@ class OnnxBackend:
 
     def rest(self) -> None:
         """See ``Backend.rest``: a session keeps as much memory as its largest tile needed."""
-        self._sessions.clear()
+        with self._lock:
+            for halo_px, session in self._sessions.items():
+                side_px = 2 * halo_px + self._stride_px
+                with suppress(Exception):  # a network for tiles of one size keeps its memory
+                    give_back(session, {"image": np.zeros((1, 3, side_px, side_px), np.float32)})
+            self._sessions.clear()
 
     def _session(self, halo_px: int) -> Any:
         """The session whose graph answers for the pixels inside that halo."""
@@ -66,7 +72,24 @@ class OnnxBackend:
         with loading(self._path):
             graph = without_halo(self._path, halo_px, self._stride_px)
             # A memory pattern plans for one size of tile and needs a quarter more memory.
-            return cpu_session(graph, self._threads, enable_mem_pattern=False)
+            return cpu_session(graph, self._threads, tight=True, enable_mem_pattern=False)
+
+
+class InTurn:
+    """Another backend, which few threads enter at a time: each pass of a network holds some hundred megabytes."""
+
+    def __init__(self, backend: Backend, passes: int) -> None:
+        """Wrap a backend; ``passes`` is the number of threads that may be in it."""
+        self._backend, self._turns = backend, threading.BoundedSemaphore(passes)
+
+    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
+        """See ``Backend.predict``."""
+        with self._turns:
+            return self._backend.predict(values, halo_px)
+
+    def rest(self) -> None:
+        """See ``Backend.rest``."""
+        self._backend.rest()
 
 
 class FlipAveraged:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ class StageHead:
             InputError: ONNX Runtime cannot load the file.
         """
         with loading(weights.stage_onnx):
-            self._session = cpu_session(weights.stage_onnx, threads, spins=False)  # it runs only at times, between other work
+            self._session = _session(weights.stage_onnx, weights.stage_sha256, threads)
         self._reader = reader
         self._lock = threading.Lock()
 
@@ -100,6 +101,12 @@ class StageHead:
         crops = np.stack([self._reader.read(polygon) for polygon in footprints])
         p = self._session.run(None, {"crops": crops})[0].astype(np.float64)
         return p / p.sum(axis=1, keepdims=True)
+
+
+@lru_cache(maxsize=1)
+def _session(path: Any, _sha256: str | None, threads: int | None) -> Any:
+    """One for all scenes of a call; it runs only at times, between other work."""
+    return cpu_session(path, threads, spins=False)
 
 
 def looks_again(weights: Weights, scene: Scene) -> bool:

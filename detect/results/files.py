@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -52,6 +51,8 @@ class Content:
     calibration: NDArray[np.uint8] | None = None
     """Table of ``detect.network.probabilities.calibrated``; goes with ``heads``."""
     weights: Weights | None = None
+    outputs: frozenset[str] = frozenset()
+    """Names of the files that are wanted; empty: all."""
 
     @cached_property
     def rows(self) -> gpd.GeoDataFrame:
@@ -66,10 +67,12 @@ Write = Callable[[Content, Path], None]
 
 
 def write_files(content: Content, folder: Path) -> None:
-    """Write every file that the content suffices for; ``detect.runs.finish`` seals and writes summary.json last."""
+    """Write every file that is wanted and the content suffices for; ``detect.runs.finish`` seals and writes summary.json last."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from detect.base.memory import trim
 
-    writers = list(dict.fromkeys(f.write for f in FILES if f.write and getattr(content, f.needs) is not None))
+    writers = list(dict.fromkeys(f.write for f in FILES if f.write and _is_wanted(f, content)))
     with ThreadPoolExecutor(1) as aside:  # compressing rasters takes as long as all the rest
         rasters = [aside.submit(write, content, folder) for write in writers if write is _rasters]
         for write in writers:
@@ -78,6 +81,14 @@ def write_files(content: Content, folder: Path) -> None:
                 trim()
         for one in rasters:
             one.result()
+    if content.outputs:  # of files that are written together, some may be wanted
+        for name in set(OUTPUTS) - content.outputs:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _is_wanted(file: File, content: Content) -> bool:
+    """Whether a file is to be written, and can be."""
+    return getattr(content, file.needs) is not None and (not content.outputs or file.name in content.outputs)
 
 
 def keep_files(earlier: Path, folder: Path) -> None:
@@ -101,7 +112,7 @@ def _gpkg(content: Content, folder: Path) -> None:
     from detect.results.tables import GROUND, write_gpkg
 
     layers = {"buildings": content.buildings, "rows": content.rows, "sites": content.sites.table}
-    write_gpkg(folder / "buildings.gpkg", layers | ({} if content.ground is None else {GROUND: content.ground}))
+    write_gpkg(folder / BUILDINGS, layers | ({} if content.ground is None else {GROUND: content.ground}))
 
 
 def _parquet(content: Content, folder: Path) -> None:
@@ -149,7 +160,7 @@ def _item(content: Content, folder: Path) -> None:
     assert content.scene is not None and content.weights is not None
     adapted = content.summary.get("adapted")
     before = None if adapted is None else adapted["from"]["result"]
-    write_item(folder / "item.json", content.scene, content.grid, content.weights, before)
+    write_item(folder / "item.json", content.scene, content.grid, content.weights, before, content.outputs or OUTPUTS)
 
 
 @dataclass(frozen=True)
@@ -174,6 +185,7 @@ class File:
         return self.media_type == COG
 
 
+BUILDINGS, SUMMARY = "buildings.gpkg", "summary.json"
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 _METADATA, _PICTURE = ["data", "metadata"], ["overview"]
 FILES = (
@@ -181,7 +193,7 @@ FILES = (
     File("probability.tif", _rasters, "heads", "probability", COG, title="probability that a pixel belongs to a building"),
     File("stage.tif", _rasters, "stage", "stage", COG, title="construction stage of the building that a pixel belongs to"),
     File(
-        "buildings.gpkg", _gpkg, "buildings", "buildings", "application/geopackage+sqlite3", title="buildings, rows and sites"
+        BUILDINGS, _gpkg, "buildings", "buildings", "application/geopackage+sqlite3", title="buildings, rows and sites"
     ),
     File(
         "buildings.parquet", _parquet, "buildings", "buildings-parquet", "application/vnd.apache.parquet",
@@ -192,7 +204,7 @@ FILES = (
         title="buildings for Google Earth",
     ),
     File(
-        "summary.json", None, "summary", "summary", "application/json", _METADATA,
+        SUMMARY, None, "summary", "summary", "application/json", _METADATA,
         "counts with intervals, assumptions, warnings",
     ),
     File("report.html", _report, "buildings", "report", "text/html", _PICTURE, "everything on one page"),

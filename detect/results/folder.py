@@ -27,10 +27,10 @@ from filelock import FileLock, Timeout
 from detect.base.errors import DetectError, InputError, full_disk, of_system, said
 from detect.base.files import exchange, take_over
 from detect.base.vectors import is_vector_folder
+from detect.results.files import BUILDINGS as BUILDINGS
 from detect.results.files import OUTPUTS
+from detect.results.files import SUMMARY as SUMMARY
 
-SUMMARY = "summary.json"
-BUILDINGS = "buildings.gpkg"
 NOTICE_AFTER_S = 1.0
 """A shorter wait is not reported."""
 POLL_S = 0.1

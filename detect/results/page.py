@@ -57,6 +57,7 @@ def _environment() -> Environment:
     return environment
 
 
+@cache
 def _source(name: str) -> Markup:
     """A file of ``pages`` to insert into a page, without references to other files."""
     text = (_FOLDER / name).read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -93,13 +94,17 @@ def _write_cogs(folder: Path, names: Sequence[str], grid: WorkGrid, crs: pyproj.
         for window, layers in strips:
             for target, values in zip(targets, layers, strict=True):
                 target.write(values.astype(np.uint8), 1, window=window)
-    for path, name in zip(plain, names, strict=True):
-        # Class codes have no mean, so overviews take the nearest pixel.
-        raster_shutil.copy(
-            path, folder / f"{name}.tif", driver="COG", compress="DEFLATE", blocksize=512, resampling="nearest",
-            overview_resampling="nearest" if name == "stage" else "average", num_threads="ALL_CPUS", sparse_ok=True,
-        )  # fmt: skip
-        path.unlink()
+    with ThreadPoolExecutor(len(names)) as threads:  # GDAL compresses on all cores, but makes overviews on one
+        list(threads.map(_to_cog, plain, [folder / f"{name}.tif" for name in names]))
+
+
+def _to_cog(plain: Path, target: Path) -> None:
+    # Class codes have no mean, so overviews take the nearest pixel.
+    raster_shutil.copy(
+        plain, target, driver="COG", compress="DEFLATE", blocksize=512, resampling="nearest",
+        overview_resampling="nearest" if target.stem == "stage" else "average", num_threads="ALL_CPUS", sparse_ok=True,
+    )  # fmt: skip
+    plain.unlink()
 
 
 def _stage_colours() -> dict[int, tuple[int, ...]]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +32,11 @@ from detect.results.summary import Summary
 def sealed(summary: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The summary with hashes of the files in a folder: of their bytes, and of itself, under ``files``; of their ``contents``."""
     paths = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name != SUMMARY]
-    files = {path.name: sha256_of(path) for path in paths}
-    contents = {path.name: content_hash(path) for path in paths if path.name in OUTPUTS}
-    content = {**summary, "files": files, "contents": {name: found for name, found in contents.items() if found is not None}}
+    names = [path.name for path in paths]
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:  # hashing and decompressing release Python's lock
+        files = dict(zip(names, threads.map(sha256_of, paths), strict=True))
+        hashes = zip(names, threads.map(lambda path: content_hash(path) if path.name in OUTPUTS else None, paths), strict=True)
+        content = {**summary, "files": files, "contents": {name: found for name, found in hashes if found is not None}}
     return content | {"files": files | {SUMMARY: _own_hash(content)}}
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,14 +25,21 @@ from detect.base.stages import STAGES
 from detect.base.values import NO_DATA, TOP
 from detect.network.heads import HEAD_NAMES
 from detect.network.weights import Weights
-from detect.results.files import FILES
+from detect.results.files import FILES, OUTPUTS
 from detect.results.styles import STAGE_COLOURS_RGB
 from detect.scene.scene import Scene, WorkGrid
 
 _EXTENSIONS = ("mlm/v1.4.0", "projection/v2.0.0", "raster/v2.0.0", "classification/v2.0.0", "file/v2.1.0")
 
 
-def write_item(path: Path, scene: Scene, grid: WorkGrid, weights: Weights, derived_from: str | None = None) -> None:
+def write_item(
+    path: Path,
+    scene: Scene,
+    grid: WorkGrid,
+    weights: Weights,
+    derived_from: str | None = None,
+    files: Collection[str] = OUTPUTS,
+) -> None:
     """Write the item of a scene's results, which lie beside it.
 
     Args:
@@ -41,13 +48,15 @@ def write_item(path: Path, scene: Scene, grid: WorkGrid, weights: Weights, deriv
         grid: work grid of the rasters.
         weights: the weights that predicted it.
         derived_from: folder, beside this one, of the result whose corrections the weights were adapted to.
+        files: names of the files that lie beside it.
     """
-    path.write_text(
-        json.dumps(stac_item(scene, grid, weights, derived_from), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    item = stac_item(scene, grid, weights, derived_from, files)
+    path.write_text(json.dumps(item, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def stac_item(scene: Scene, grid: WorkGrid, weights: Weights, derived_from: str | None = None) -> dict[str, Any]:
+def stac_item(
+    scene: Scene, grid: WorkGrid, weights: Weights, derived_from: str | None = None, files: Collection[str] = OUTPUTS
+) -> dict[str, Any]:
     """The item as a dictionary; arguments as in ``write_item``."""
     place: dict[str, Any] = {"geometry": None}
     if scene.crs is not None:
@@ -69,7 +78,7 @@ def stac_item(scene: Scene, grid: WorkGrid, weights: Weights, derived_from: str 
             **_model(weights, round(grid.gsd_m, 3)),
         },
         "links": [] if derived_from is None else [_derived_from(derived_from)],
-        "assets": _assets(grid, weights),
+        "assets": _assets(grid, weights, files),
     }
 
 
@@ -162,7 +171,7 @@ def _model(weights: Weights, gsd_m: float) -> dict[str, Any]:
     }
 
 
-def _assets(grid: WorkGrid, weights: Weights) -> dict[str, Any]:
+def _assets(grid: WorkGrid, weights: Weights, files: Collection[str]) -> dict[str, Any]:
     placed = {"proj:shape": list(grid.size_hw), "proj:transform": list(grid.transform)[:6]}
     meaning: Mapping[str, dict[str, Any]] = {
         "mask": {"classification:classes": [_class(0, "not"), _class(1, "building")]},
@@ -171,7 +180,7 @@ def _assets(grid: WorkGrid, weights: Weights) -> dict[str, Any]:
     }
     assets: dict[str, Any] = {}
     for file in FILES:
-        if file.asset:
+        if file.asset and file.name in files:
             about = {"href": f"./{file.name}", "type": file.media_type, "roles": file.roles, "title": file.title}
             pixels = {"data_type": "uint8", "nodata": NO_DATA} | placed | meaning.get(file.asset, {}) if file.is_raster else {}
             assets[file.asset] = about | pixels

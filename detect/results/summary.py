@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,6 +35,8 @@ Day = Annotated[str, Must("a day, YYYY-MM-DD", is_day)]
 FAR_SD = 3.0
 """A scene whose brightness lies further than this many standard deviations from the training images gets a warning."""
 _GUESSED_FROM = {"scene": dict[str, Any], "sites": list[dict[str, Any]], "warnings": list[str]}
+RATES = "rates"
+_WRITTEN: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False}
 _LATER = ("timings_s", "files", "contents", "review", "recounted", "adapted")
 """Keys that are left out while they are None."""
 
@@ -190,7 +193,8 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """The content of summary.json."""
-        return {key: value for key, value in asdict(self).items() if value is not None or key not in _LATER}
+        content = asdict(replace(self, rates=[])) | {"rates": self.rates}  # they are large, and plain already
+        return {key: value for key, value in content.items() if value is not None or key not in _LATER}
 
 
 def _of_this_version(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,7 +267,16 @@ def run_facts(key: str, options: Mapping[str, Any], grid: WorkGrid, profile: Str
 
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
     """Write summary.json; refuses NaN, which is not valid JSON."""
-    path.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    whole = json.dumps(dict(summary) | ({RATES: None} if RATES in summary else {}), **_WRITTEN, indent=2)
+    if RATES in summary:  # half of the text, and the same for every scene
+        whole = whole.replace(f'\n  "{RATES}": null', f'\n  "{RATES}": {_indented(json.dumps(summary[RATES], **_WRITTEN))}', 1)
+    path.write_text(whole + "\n", encoding="utf-8")
+
+
+@lru_cache(maxsize=4)
+def _indented(part: str) -> str:
+    """A part of the summary, given as JSON, as it stands there."""
+    return json.dumps(json.loads(part), **_WRITTEN, indent=2).replace("\n", "\n  ")
 
 
 def _scene(scene: Scene, sites: Sites) -> SceneFacts:
@@ -331,6 +344,7 @@ def _failures(ledger: Ledger) -> Iterator[Notice]:
         yield Notice(Code.FAILED_BLOCKS, f"{len(failed)} of {ledger.blocks} blocks failed and were not counted: {first}")
 
 
+@cache
 def _versions() -> dict[str, str]:
     packages = ("numpy", "scipy", "scikit-image", "opencv-python-headless", "rasterio", "shapely", "geopandas", "onnxruntime")
     return {"detect": package_version()} | {name: version(name) for name in packages}

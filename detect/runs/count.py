@@ -91,6 +91,7 @@ def count(
         heads=found.heads.path,
         calibration=calibrated(weights.temperature("footprint")),
         weights=weights,
+        outputs=frozenset(job.options.outputs),
     )
     trim()
     report = job.report(scene)

@@ -42,9 +42,9 @@ class Found:
     timings_s: dict[str, float]
 
     @property
-    def overall(self) -> NDArray[np.uint8]:
-        """The scene as ``read_whole`` gave it, mapped from disk."""
-        return np.asarray(np.load(_overall(self.work), mmap_mode="c"))
+    def overall(self) -> NDArray[np.uint8] | None:
+        """The scene as ``read_whole`` gave it, mapped from disk; None: no picture is wanted."""
+        return np.asarray(np.load(_overall(self.work), mmap_mode="c")) if _overall(self.work).exists() else None
 
 
 def _overall(work: Path) -> Path:
@@ -56,6 +56,7 @@ def find(scene: Scene, job: Job) -> Found:
     began_s = time.monotonic()
     work = job.folder(scene).work
     grid = scene.work_grid(job.weights.read_gsd_m(scene.gsd_m))
+    trim()  # what measuring the scene took
     heads = predict_probabilities(
         scene,
         grid,
@@ -66,14 +67,16 @@ def find(scene: Scene, job: Job) -> Found:
         block_px=job.options.block_px,
         progress=job.report(scene),
     )
-    job.runner.rest()  # the next steps need the memory
+    if heads.ledger.blocks > 1:
+        job.runner.rest()  # the next steps need the memory; a small scene needs little, and the next one the network
     trim()
     network_s = time.monotonic() - began_s
     with warnings.catch_warnings(), ThreadPoolExecutor(1) as aside:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # both threads turn it off and on, in any order
-        reading = aside.submit(lambda: np.save(_overall(work), read_whole(scene)))
+        reading = aside.submit(lambda: np.save(_overall(work), read_whole(scene))) if job.draws else None
         raw, stage = _outline(heads, scene, grid, job)
-        reading.result()
+        if reading is not None:
+            reading.result()
     buildings = building_table(raw, grid.transform, scene.crs)
     del raw
     trim()

@@ -40,7 +40,8 @@ def finish(
     """
     with folder.swap() as target:
         write_files(content, target)
-        keep_files(folder.path, target)
+        if not content.outputs:  # else those of another run would stand beside the new ones
+            keep_files(folder.path, target)
         summary = content.summary
         if timings_s is not None:
             spent_s = {**timings_s, "total": time.monotonic() - began_s}

@@ -42,6 +42,11 @@ class Job:
         """Where the result of a scene goes."""
         return ResultFolder(self.out / scene.name)
 
+    @property
+    def draws(self) -> bool:
+        """Whether a picture of the scene is wanted."""
+        return not self.options.outputs or not {"report.html", "overview.png"}.isdisjoint(self.options.outputs)
+
     def report(self, scene: Scene) -> Progress:
         """Progress of one scene."""
         show = self.options.progress or silent
@@ -71,8 +76,13 @@ class Job:
 
 
 @contextmanager
-def open_job(out: str | Path, options: PredictOptions) -> Iterator[Job]:
+def open_job(out: str | Path, options: PredictOptions, processes: int = 1) -> Iterator[Job]:
     """Load what a call needs and start its cluster, which ends with the context.
+
+    Args:
+        out: folder or URL of the results.
+        options: those of the call.
+        processes: how many processes share the cores.
 
     Raises:
         InputError: the weights, the profile, the sites or ``out`` cannot be used.
@@ -93,7 +103,7 @@ def open_job(out: str | Path, options: PredictOptions) -> Iterator[Job]:
             remote=remote,
             weights=weights,
             profile=load_profile(options.structure),
-            runner=open_runner(weights, options.device, workers=options.workers, tta=options.tta)
+            runner=open_runner(weights, options.device, workers=options.workers, tta=options.tta, processes=processes)
             if options.dask is None
             else cluster.enter_context(_cluster(options.dask, weights, options)),
         )

@@ -11,6 +11,7 @@ from detect.base import checks
 from detect.base.errors import InputError
 from detect.base.options import Flag, Options, flag, flags
 from detect.base.resources import resource_path
+from detect.results.files import BUILDINGS, OUTPUTS, SUMMARY
 
 _SHIPPED = sorted(path.stem for path in resource_path("configs/structures").glob("*.yaml"))
 STRUCTURES = f"a YAML file or one of {', '.join(_SHIPPED)}"
@@ -29,6 +30,19 @@ def _device(text: str) -> str:
     return known_device(text)
 
 
+def _outputs(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of files of a result; those that other commands cannot do without are among them in any case.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    wanted = checks.names(given)
+    for name in wanted:
+        if name not in OUTPUTS:
+            raise InputError(f"'{name}' is not one of {', '.join(OUTPUTS)}")
+    return tuple(name for name in OUTPUTS if name in (*wanted, BUILDINGS, SUMMARY))
+
+
 @dataclass(frozen=True)
 class PredictOptions(Options):
     """How scenes are predicted and counted."""
@@ -37,6 +51,15 @@ class PredictOptions(Options):
     sites: str | Path | None = field(
         default=None,
         metadata=flag("--sites", "plots to count in, a polygon layer; fields name, planned_buildings are used", "FILE"),
+    )
+    outputs: Sequence[str] = field(
+        default=(),
+        metadata=flag(
+            "--outputs",
+            "files to write beside buildings.gpkg and summary.json, such as mask.tif; default: all",
+            "NAME,…",
+            _outputs,
+        ),
     )
     propose_sites: bool = field(
         default=False, metadata=flag("--propose-sites", "count in clusters of new construction, which are outlined")

@@ -5,10 +5,13 @@ Orchestration only; one scene's buildings are found in ``detect.runs.find`` and 
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,10 +22,11 @@ from numpy.typing import NDArray
 from detect.base.errors import DetectError, InputError, full_disk, of_system
 from detect.base.notices import Code, Notice
 from detect.base.options import takes
+from detect.base.processes import in_processes
 from detect.census.overlaps import counted_once, groups, overlapping
 from detect.census.profiles import StructureProfile
 from detect.census.sites import load_sites, refuse_elsewhere
-from detect.network.probabilities import drop_blocks
+from detect.network.probabilities import Threads, drop_blocks
 from detect.results.files import OUTPUTS
 from detect.results.folder import ResultFolder
 from detect.results.result import Result, Run
@@ -30,11 +34,14 @@ from detect.runs.count import count
 from detect.runs.fetch import fetched, searched
 from detect.runs.find import Found, find
 from detect.runs.job import Job, open_job
-from detect.runs.options import PredictOptions
+from detect.runs.options import PredictOptions, silent
 from detect.runs.sheets import joined, plan_mosaics
 from detect.scene.scene import Scene, open_scene
 from detect.scene.sheets import meetings, warned
 from detect.scene.sources import Source, distinct, sources
+
+FEWEST_EACH = 12
+"""A process is started for so many small scenes: its imports take as long as a few of them."""
 
 
 @takes(PredictOptions)
@@ -87,10 +94,9 @@ def predict_sources(
         if not failures.errors:  # else the plots may lie on the scene that failed
             refuse_elsewhere(options.sites, [(scene.outline, scene.crs) for scene in opened])
         opened = _sheets(opened, job, failures)
-        pairs = overlapping(opened)
-        for members in groups(len(opened), pairs):
-            group = _Group({i: opened[i] for i in members}, pairs)
-            results |= _predict_group(group, job, failures)
+        for ended in _ended([*_grouped(opened)], job, (out, profile)):
+            results |= ended.results
+            failures.errors.extend(ended.errors)
     return Run([results[i] for i in sorted(results)], failures.errors)
 
 
@@ -125,7 +131,7 @@ class _Group:
     scenes: dict[int, Scene]
     """Their numbers in the call."""
     pairs: list[tuple[int, int]]
-    """Result of ``overlapping`` for the call."""
+    """Those of ``overlapping`` among them."""
 
     def rivals(self, i: int) -> list[str]:
         """SHA-256 of the scenes that share ground with one, in the order of the call."""
@@ -134,6 +140,12 @@ class _Group:
     def only(self, numbers: Sequence[int]) -> _Group:
         """Some of the scenes."""
         return _Group({i: self.scenes[i] for i in numbers}, self.pairs)
+
+
+def _grouped(scenes: Sequence[Scene]) -> Iterator[_Group]:
+    pairs = overlapping(scenes)
+    for members in groups(len(scenes), pairs):
+        yield _Group({i: scenes[i] for i in members}, [pair for pair in pairs if pair[0] in members])
 
 
 def _open(named: Sequence[Source], job: Job, failures: _Failures) -> list[Scene]:
@@ -179,12 +191,75 @@ def _sheets(scenes: list[Scene], job: Job, failures: _Failures) -> list[Scene]:
     return result
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """What became of a group."""
+
+    results: dict[int, Result]
+    errors: list[DetectError]
+    said: list[tuple[str, type[Warning]]] = field(default_factory=list)
+    """Warnings of a process."""
+    progress: list[tuple[str, int, int]] = field(default_factory=list)
+    """Progress of a process."""
+
+
+def _ended(together: Sequence[_Group], job: Job, call: tuple[str | Path, StructureProfile | None]) -> Iterator[_Ended]:
+    """Compute groups, in their order: small scenes in processes, where there are enough of them, the others here."""
+
+    def here(group: _Group) -> _Ended:
+        failures = _Failures()
+        return _Ended(_predict_group(group, job, failures), failures.errors)
+
+    small = [all(_is_small(scene, job) for scene in group.scenes.values()) for group in together]
+    count = min(job.options.workers or os.cpu_count() or 1, sum(small) // FEWEST_EACH)
+    if count < 2 or not isinstance(job.runner, Threads):
+        yield from map(here, together)
+        return
+    out, profile = call
+    options = replace(job.options, progress=None)
+    aside = in_processes([*compress(together, small)], count, _in_a_process, (out, options, profile, count), here)
+    with closing(aside):
+        for group, is_small in zip(together, small, strict=True):
+            ended = next(aside) if is_small else here(group)
+            for message, kind in ended.said:
+                warnings.warn(message, kind, stacklevel=2)
+            for step in ended.progress:
+                (job.options.progress or silent)(*step)
+            yield ended
+
+
+def _is_small(scene: Scene, job: Job) -> bool:
+    """Whether the network reads a scene in one tile, so that its blocks cannot be computed at the same time."""
+    return max(scene.work_grid(job.weights.read_gsd_m(scene.gsd_m)).size_hw) <= job.weights.lattice.core_px
+
+
+@contextmanager
+def _in_a_process(
+    out: str | Path, options: PredictOptions, profile: StructureProfile | None, processes: int
+) -> Iterator[Callable[[_Group], _Ended]]:
+    """``_predict_group`` with a job of the process, for ``in_processes``."""
+    progress: list[tuple[str, int, int]] = []
+    options = replace(options, progress=lambda *step: progress.append(step))
+    with open_job(out, options, processes) as opened:
+        job = opened if profile is None else replace(opened, profile=profile)
+
+        def ended(group: _Group) -> _Ended:
+            progress.clear()
+            failures = _Failures()
+            with warnings.catch_warnings(record=True) as said:
+                results = _predict_group(group, job, failures)
+            return _Ended(results, failures.errors, [(str(w.message), w.category) for w in said], [*progress])
+
+        yield ended
+
+
 def _predict_group(group: _Group, job: Job, failures: _Failures) -> dict[int, Result]:
     """Results of the scenes of a group, copied to where they go; their folders are locked meanwhile."""
     usable = []
     for i, scene in group.scenes.items():
         with failures.of_scene(scene.path):
-            load_sites(job.options.sites, scene.crs, scene.outline)  # plots that lie elsewhere are an error before the work
+            if job.options.sites is not None:
+                load_sites(job.options.sites, scene.crs, scene.outline)  # plots that lie elsewhere are an error before the work
             usable.append(i)
     group = group.only(usable)
     results: dict[int, Result] = {}
@@ -253,7 +328,7 @@ def done_already(folder: ResultFolder, key: str, job: Job) -> Result | None:
         same = False
     if not same:
         raise InputError(f"{path}: holds something else already; give --overwrite to replace it, or another --out")
-    if summary["blocks"]["failed"] or not all((path / name).exists() for name in OUTPUTS):
+    if summary["blocks"]["failed"] or not all((path / name).exists() for name in job.options.outputs or OUTPUTS):
         return None
     buildings, sites = (gpd.read_file(path / "buildings.gpkg", layer=layer) for layer in ("buildings", "sites"))
     return Result(path, buildings, sites, summary)

@@ -60,6 +60,7 @@ BEYOND_THE_PAGES = """
 detect predict scene.tif --out more --propose-sites --structure warehouse --device cpu --bands 3,2,1 -q
 detect predict scene.tif --out more --sun-elevation 52 --sun-azimuth 141 --min-area 20 --threshold 0.5 --block-size 256 --overwrite
 detect predict item.json --asset visual --allow-remote --out more --json
+detect predict scene.tif --out few --outputs mask.tif -q
 detect predict january.tif april.tif --out dated -q
 detect collect dated --out all
 detect collect dated --out all --native-geometry --overwrite -q

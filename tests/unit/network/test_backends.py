@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from detect.base.errors import InputError
-from detect.network.backends import BACKENDS, FlipAveraged, OnnxBackend, open_backend
+from detect.network.backends import BACKENDS, FlipAveraged, InTurn, OnnxBackend, open_backend
 from detect.network.heads import HEADS
 from detect.network.weights import load_weights
 from detect.runs.options import PredictOptions
@@ -64,3 +68,38 @@ def test_a_backend_is_a_class_and_a_row(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_device_that_is_no_number_of_its_kind_is_refused(device: str) -> None:
     with pytest.raises(InputError, match="is not one of auto, cpu, cuda"):
         open_backend(load_weights(), device)
+
+
+def test_few_threads_enter_a_network_at_a_time() -> None:
+    class Counting:
+        """Notes how many threads are in it."""
+
+        inside = most = 0
+        lock = threading.Lock()
+
+        def predict(self, values: np.ndarray, halo_px: int = 0) -> np.ndarray:
+            with self.lock:
+                self.inside += 1
+                self.most = max(self.most, self.inside)
+            time.sleep(0.005)
+            with self.lock:
+                self.inside -= 1
+            return values
+
+        def rest(self) -> None:
+            pass
+
+    counting = Counting()
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(InTurn(counting, 2).predict, [values()] * 12))
+    assert counting.most == 2
+
+
+@pytest.mark.parametrize("name", ["deep", "deep-int8"])
+def test_threads_and_rest_change_no_bit(name: str) -> None:
+    one, two = (OnnxBackend(load_weights(name), threads) for threads in (1, 2))
+    picture = np.random.default_rng(2).random((3, 320, 352), np.float32)
+    before = one.predict(picture, 128)
+    assert (two.predict(picture, 128) == before).all()
+    one.rest()
+    assert (one.predict(picture, 128) == before).all()

@@ -31,7 +31,7 @@ def test_what_cannot_be_written_is_kept(table: None, scene: Any, written: set[st
         path.mkdir()
     for name in ("heights.csv", "note.txt", SUMMARY):
         (earlier / name).write_text("old")
-    content: Any = SimpleNamespace(scene=scene, buildings="some", summary={})
+    content: Any = SimpleNamespace(scene=scene, buildings="some", summary={}, outputs=frozenset())
     write_files(content, folder)
     keep_files(earlier, folder)
     assert {p.name: p.read_text() for p in folder.iterdir()} == {
@@ -40,14 +40,16 @@ def test_what_cannot_be_written_is_kept(table: None, scene: Any, written: set[st
 
 
 def test_a_file_that_is_neither_written_nor_there_is_left_out(table: None, tmp_path: Path) -> None:
-    content: Any = SimpleNamespace(scene=None, buildings="some", summary={})
+    content: Any = SimpleNamespace(scene=None, buildings="some", summary={}, outputs=frozenset())
     write_files(content, tmp_path)
     keep_files(tmp_path / "nowhere", tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["note.txt"]
 
 
 def test_a_failing_writer_fails_the_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    content: Any = SimpleNamespace(stage=None, heads=None, buildings="some", scene=None, weights=None, summary={})
+    content: Any = SimpleNamespace(
+        stage=None, heads=None, buildings="some", scene=None, weights=None, summary={}, outputs=frozenset()
+    )
     with pytest.raises(AttributeError):
         write_files(content, tmp_path)
 

@@ -21,7 +21,7 @@ from detect.runs.track import track
 GIVEN = """--weights deep-int8 --structure house --device cuda:1 --workers 3 --dask local --asset visual --bands 3,2,1 --date 2024-02-29
 --sun-elevation 40 --sun-azimuth 150 --gsd 0.5 --min-area 20 --threshold 0.6 --tta --block-size 512 --overwrite --allow-remote
 --join --bbox 4,51,5,52 --zoom 18 --layer ortho --max-tiles 9
---stac http://s --collection a,b --max-items 3"""
+--stac http://s --collection a,b --max-items 3 --outputs mask.tif"""
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_every_option_of_the_command_line_arrives() -> None:
         weights="deep-int8", structure="house", device="cuda:1", workers=3, dask="local", asset="visual", bands=(3, 2, 1),
         date="2024-02-29", sun_deg=(40.0, 150.0), gsd_m=0.5, min_area_m2=20.0, threshold=0.6, tta=True, block_px=512, overwrite=True,
         allow_remote=True, join=True, bbox=(4.0, 51.0, 5.0, 52.0), zoom="18", layer="ortho", max_tiles=9,
-        stac="http://s", collection=("a", "b"), max_items=3,
+        outputs=("mask.tif", "buildings.gpkg", "summary.json"), stac="http://s", collection=("a", "b"), max_items=3,
     )  # fmt: skip
     assert options_from(arguments, PredictOptions) == expected
     differ = {f.name for f in fields(PredictOptions) if getattr(expected, f.name) == f.default}

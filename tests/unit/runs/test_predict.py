@@ -86,6 +86,40 @@ def test_block_size_and_workers_change_no_byte(compound: Path, tmp_path: Path, o
     assert contents(other.folder) == contents(plain.folder)
 
 
+def test_processes_change_no_byte_and_no_line(write_scene: WriteScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes = [
+        write_scene(name=f"{i}.tif", transform=Affine(0.5, 0, ORIGIN_XY[0] + i * 1000, 0, -0.5, ORIGIN_XY[1])) for i in range(3)
+    ]
+    scenes.insert(1, scenes[0].with_name("broken.tif"))
+    scenes[1].write_bytes(scenes[0].read_bytes()[:2000])
+
+    def run(out: str) -> tuple[dict[str, dict[str, bytes]], list[tuple[str, int, int]], str]:
+        lines: list[tuple[str, int, int]] = []
+        with pytest.raises(DetectError) as failed:
+            detect.predict(scenes, tmp_path / out, workers=2, weights="deep-int8", progress=lambda *line: lines.append(line))
+        return {r.folder.name: contents(r.folder) for r in failed.value.results}, lines, str(failed.value)
+
+    one_by_one = run("one")
+    monkeypatch.setattr("detect.runs.predict.FEWEST_EACH", 1)
+    monkeypatch.setattr("detect.runs.predict._predict_group", None)  # all is done in other processes
+    assert run("two") == one_by_one
+    assert list(one_by_one[0]) == ["0", "1", "2"]
+
+
+def test_only_the_wanted_files_are_written(tiny_scene: Path, tmp_path: Path) -> None:
+    detect.predict(tiny_scene, tmp_path, weights="deep-int8")
+    whole = contents(tmp_path / "tiny")
+    few = detect.predict(tiny_scene, tmp_path, weights="deep-int8", outputs=["mask.tif", "item.json"], overwrite=True)
+    assert {p.name for p in few.folder.iterdir()} == {"mask.tif", "item.json", "buildings.gpkg", "summary.json"}
+    assert (few.folder / "mask.tif").read_bytes() == whole["mask.tif"]
+    assert json.loads((few.folder / "item.json").read_text())["assets"].keys() == {"mask", "buildings", "summary", "model"}
+    assert detect.predict(tiny_scene, tmp_path, weights="deep-int8", outputs="mask.tif").summary == few.summary, (
+        "it was done already"
+    )
+    with pytest.raises(InputError, match=r"--outputs .*'roofs.shp' is not one of mask.tif"):
+        detect.predict(tiny_scene, tmp_path, outputs="roofs.shp")
+
+
 def small_tiles(folder: Path) -> Path:
     import shutil
 
