@@ -207,7 +207,7 @@ def _ended(together: Sequence[_Group], job: Job, call: tuple[str | Path, Structu
     """Compute groups, in their order: small scenes in processes, where there are enough of them, the others here."""
 
     def here(group: _Group) -> _Ended:
-        failures = _Failures()
+        failures = _Failures(job.out)
         return _Ended(_predict_group(group, job, failures), failures.errors)
 
     small = [all(_is_small(scene, job) for scene in group.scenes.values()) for group in together]
@@ -245,7 +245,7 @@ def _in_a_process(
 
         def ended(group: _Group) -> _Ended:
             progress.clear()
-            failures = _Failures()
+            failures = _Failures(job.out)
             with warnings.catch_warnings(record=True) as said:
                 results = _predict_group(group, job, failures)
             return _Ended(results, failures.errors, [(str(w.message), w.category) for w in said], [*progress])
