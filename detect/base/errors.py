@@ -44,7 +44,7 @@ def full_disk(folder: Path, error: BaseException) -> str:
     causes = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
         causes.append(cause)
-    told = any(isinstance(e, OSError) and e.errno in FULL for e in causes)
+    told = next((e.errno for e in causes if isinstance(e, OSError) and e.errno in FULL), None)
     if not isinstance(error, Exception) or isinstance(error, DetectError):
         return ""
     try:
@@ -52,9 +52,9 @@ def full_disk(folder: Path, error: BaseException) -> str:
         free = shutil.disk_usage(there).free
     except OSError:
         return ""
-    if free >= _NEXT_TO_NOTHING and not told:
+    if free >= _NEXT_TO_NOTHING and told is None:
         return ""
-    if free >= _NEXT_TO_NOTHING:
+    if free >= _NEXT_TO_NOTHING and told != errno.ENOSPC:  # which a disk without free inodes gives too
         return f"a quota or a limit on file sizes is reached in {there}; raise it, or name a folder on another disk"
     return f"no space is left in {there}; free some, or name a folder on another disk"
 
