@@ -75,23 +75,6 @@ class OnnxBackend:
             return cpu_session(graph, self._threads, tight=True, enable_mem_pattern=False)
 
 
-class InTurn:
-    """Another backend, which few threads enter at a time: each pass of a network holds some hundred megabytes."""
-
-    def __init__(self, backend: Backend, passes: int) -> None:
-        """Wrap a backend; ``passes`` is the number of threads that may be in it."""
-        self._backend, self._turns = backend, threading.BoundedSemaphore(passes)
-
-    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
-        """See ``Backend.predict``."""
-        with self._turns:
-            return self._backend.predict(values, halo_px)
-
-    def rest(self) -> None:
-        """See ``Backend.rest``."""
-        self._backend.rest()
-
-
 class FlipAveraged:
     """Test-time augmentation: the mean of another backend's answers for a tile mirrored in no, either, and both directions."""
 

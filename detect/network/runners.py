@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 
 from detect.base.memory import trim
-from detect.network.backends import Backend, FlipAveraged, InTurn, open_backend
+from detect.network.backends import Backend, FlipAveraged, open_backend
 from detect.network.probabilities import Runner, Threads
 from detect.network.weights import Weights
-
-THREADS_PER_PASS = 2
-"""With so many threads, a forward pass takes hardly more core-seconds than with one."""
 
 
 def open_runner(
@@ -29,7 +26,7 @@ def open_runner(
         device: see ``open_backend``.
         workers: on a CPU, blocks computed at a time (default 2), which share the cores; with a GPU, threads that read, see
             ``Pipeline``.
-        threads: on a CPU, threads of one forward pass (default: the cores, divided among the passes at a time).
+        threads: on a CPU, threads of one forward pass (default: the cores, divided among the workers).
         tta: whether answers for mirrored tiles are averaged.
         processes: how many processes share the cores.
 
@@ -38,12 +35,10 @@ def open_runner(
     """
     cores = max(1, (os.cpu_count() or 1) // processes)
     at_a_time = workers or min(2, cores)
-    # While one tile is in the network, others are read and stored: more passes at a time would only need more memory.
-    passes = at_a_time if threads else max(1, min(at_a_time, cores // THREADS_PER_PASS))
-    backend = open_backend(weights, device, threads or cores // passes)
+    backend = open_backend(weights, device, threads or max(1, cores // at_a_time))
     trim()  # opening a network takes several times its memory
     if isinstance(backend, Backend):
-        return Threads(InTurn(FlipAveraged(backend) if tta else backend, passes), at_a_time)
+        return Threads(FlipAveraged(backend) if tta else backend, at_a_time)
     from detect.network.pipeline import Pipeline
 
     if tta:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 
 from detect.base.errors import InputError
-from detect.network.backends import BACKENDS, FlipAveraged, InTurn, OnnxBackend, open_backend
+from detect.network.backends import BACKENDS, FlipAveraged, OnnxBackend, open_backend
 from detect.network.heads import HEADS
 from detect.network.weights import load_weights
 from detect.runs.options import PredictOptions
@@ -68,31 +64,6 @@ def test_a_backend_is_a_class_and_a_row(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_device_that_is_no_number_of_its_kind_is_refused(device: str) -> None:
     with pytest.raises(InputError, match="is not one of auto, cpu, cuda"):
         open_backend(load_weights(), device)
-
-
-def test_few_threads_enter_a_network_at_a_time() -> None:
-    class Counting:
-        """Notes how many threads are in it."""
-
-        inside = most = 0
-        lock = threading.Lock()
-
-        def predict(self, values: np.ndarray, halo_px: int = 0) -> np.ndarray:
-            with self.lock:
-                self.inside += 1
-                self.most = max(self.most, self.inside)
-            time.sleep(0.005)
-            with self.lock:
-                self.inside -= 1
-            return values
-
-        def rest(self) -> None:
-            pass
-
-    counting = Counting()
-    with ThreadPoolExecutor(6) as threads:
-        list(threads.map(InTurn(counting, 2).predict, [values()] * 12))
-    assert counting.most == 2
 
 
 @pytest.mark.parametrize("name", ["deep", "deep-int8"])
