@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = (
     "docs", "scripts", "weights/README.md", "mkdocs.yml", "CONTRIBUTING.md", "CHANGELOG.md", "README.md", "LICENSE", "tests", "configs",
+    "detect/results/fonts/LICENSE_DEJAVU",
 )  # fmt: skip
 LOADED = re.compile(
     r"""
