@@ -6,7 +6,6 @@ plain JSON here as in ``detect.scene.sources``: pystac would add its own request
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +16,11 @@ from urllib.parse import urlencode, urlsplit
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from detect.base.errors import DetectError, InputError
+from detect.base.errors import InputError
 from detect.base.secrets import without_keys
-from detect.base.texts import read_text
 from detect.scene.dates import item_date
 from detect.scene.reach import linked
-from detect.scene.tiles.download import get
+from detect.scene.sources import read_document
 
 MOST_DOCUMENTS = 3000
 """A catalogue of which more documents lie at the place and time is refused."""
@@ -88,7 +86,7 @@ def walk(place: str, wanted: Wanted) -> list[tuple[dict[str, Any], str]]:
     todo, known = [_Document(place, not wanted.collections)], {place}
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         while todo:
-            contents = list(pool.map(lambda one: _read(one.place), todo))
+            contents = list(pool.map(lambda one: read_document(one.place), todo))
             below = []
             for document, content in zip(todo, contents, strict=True):
                 if content.get("type") == "Feature" and "assets" in content:
@@ -145,7 +143,7 @@ def _open_aerial_map(place: str, wanted: Wanted) -> Iterator[dict[str, Any]]:
     """Images of OpenAerialMap (https://api.openaerialmap.org/meta) as STAC items."""
     bounds = ",".join(f"{value:.6f}" for value in wanted.area.bounds)
     query = {"bbox": bounds, "limit": "200", "order_by": "acquisition_end", "sort": "asc"}
-    content = _read(f"{place}{'&' if urlsplit(place).query else '?'}{urlencode(query)}")
+    content = read_document(f"{place}{'&' if urlsplit(place).query else '?'}{urlencode(query)}")
     results = content.get("results")
     if not isinstance(results, list):
         raise InputError(f"{without_keys(place)}: is not a list of OpenAerialMap: it has no results")
@@ -187,19 +185,3 @@ def _with_query(address: str, root: str) -> str:
     """An address with what follows ``?`` in that of the catalogue, if it is on the same server and has nothing of its own."""
     one, other = urlsplit(address), urlsplit(root)
     return f"{address}?{other.query}" if other.query and one.netloc == other.netloc and not one.query else address
-
-
-def _read(place: str) -> dict[str, Any]:
-    try:
-        if "://" in place:
-            body = get(place)
-            if body is None:
-                raise DetectError(f"--stac {without_keys(place)}: no such document on the server")
-            content = json.loads(body)
-        else:
-            content = json.loads(read_text(place))
-    except (OSError, ValueError, RecursionError) as cause:
-        raise InputError(f"{without_keys(place)}: cannot be read as a STAC document ({cause})") from cause
-    if not isinstance(content, dict):
-        raise InputError(f"{without_keys(place)}: is not a STAC document")
-    return content

@@ -244,7 +244,7 @@ def _catalogued(place: str, wanted: _Wanted) -> Iterator[Source]:
         known.add(here)
         if len(known) > _MOST_DOCUMENTS:
             raise InputError(f"{place}: leads to more than {_MOST_DOCUMENTS:,} documents; name a part of the catalogue")
-        content = _read_json(here)
+        content = read_document(here)
         kind = content.get("type")
         if kind == "Feature" and "assets" in content:
             yield source_of_item(content, here, wanted.asset, allow_remote=wanted.allow_remote)
@@ -318,7 +318,8 @@ def _roles(asset: Mapping[str, Any]) -> set[str]:
     return set(map(str, asset.get("roles") or []))
 
 
-def _read_json(place: str) -> dict[str, Any]:
+def read_document(place: str) -> dict[str, Any]:
+    """A STAC document, from a file or an http address; an InputError if there is none."""
     try:
         if place.startswith(("http://", "https://")):
             text = get(place, most_bytes=_LARGEST_DOCUMENT_BYTES)
