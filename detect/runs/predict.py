@@ -167,7 +167,7 @@ def _open(named: Sequence[Source], job: Job, failures: _Failures) -> list[Scene]
 def _open_one(source: Source, options: PredictOptions) -> Scene:
     """A scene, with the values that the options or the catalogue give; the options come first."""
     scene = open_scene(
-        source.path,
+        Source(source.path, allow_remote=source.allow_remote),
         bands=options.bands,
         gsd_m=options.gsd_m or options.scale_bar,
         date=source.date if options.stac else options.date or source.date,

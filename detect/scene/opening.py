@@ -24,7 +24,7 @@ from rasterio.io import DatasetReader
 from detect.base.errors import DetectError, InputError, of_system, said
 from detect.base.secrets import without_keys
 from detect.scene.overlays import SUFFIXES, overlay_of
-from detect.scene.reach import drivers_for, parts_below, refuse_remote_overviews
+from detect.scene.reach import drivers_for, parts_below, refuse_remote_list, refuse_remote_overviews
 from detect.scene.tiles.download import fetch
 
 # By default GDAL caches decoded blocks in 5 % of the machine's memory; reading once and in order needs far less. It reads this
@@ -69,17 +69,19 @@ def opened(path: str, *, allow_remote: bool = False) -> Iterator[Any]:
         _refuse_raw(path)
         if not allow_remote:
             parts_below(path)
+    refuse_remote_list(path)
     overlay = overlay_of(path)
+    drivers = drivers_for(path, allow_remote=allow_remote)
     file = path if overlay is None else overlay.picture
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             try:
-                dataset = _open(file, drivers_for(path, allow_remote=allow_remote))
+                dataset = _open(file, drivers)
             except RasterioError as cause:
                 if not path.startswith(("http://", "https://")) or "Range downloading not supported" not in str(cause):
                     raise
-                dataset = rasterio.open(_downloaded(path))
+                dataset = _open(_downloaded(path), drivers)
         except (RasterioError, OSError) as cause:
             if local and not Path(path).stat().st_size:
                 raise InputError(f"{path}: is empty; copy or download it again") from cause

@@ -36,17 +36,29 @@ _NAMES = ("SourceFilename", "SourceDataset", "IndexDataset")
 _ASIDE = ("OVERVIEW_FILE", "X_DATASET", "Y_DATASET")
 """Keys of metadata that hold the name of a dataset."""
 _HEAD_BYTES = 2_000
+_LISTS = (".vrt", ".gti", ".gti.gpkg", ".gti.fgb", ".gti.parquet")
 
 
 def drivers_for(path: str, *, allow_remote: bool) -> list[str] | None:
     """GDAL's drivers that may open a scene; None: all.
 
-    A file on a server whose name does not end in ``.vrt`` is none.
+    A file on a server is never taken for a VRT or a tile index, whatever its name: these would name files of this machine.
     """
-    if allow_remote:
-        return None
-    lists = not _is_remote(path) or path.split("?")[0].lower().endswith(".vrt")
-    return [name for name in DRIVERS if lists or name not in ("VRT", "GTI")]
+    if _is_remote(path):
+        return [name for name in DRIVERS if name not in ("VRT", "GTI")]
+    return None if allow_remote else list(DRIVERS)
+
+
+def refuse_remote_list(path: str) -> None:
+    """Refuse a VRT or tile index on a server.
+
+    Raises:
+        InputError: it is one.
+    """
+    if _is_remote(path) and path.split("?")[0].lower().endswith(_LISTS):
+        raise InputError(
+            f"{without_keys(path)}: names other files, which is not followed from a server; save a copy here and give that"
+        )
 
 
 def parts_below(path: str, *, refuse: bool = True) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import geopandas as gpd
@@ -13,12 +14,13 @@ import pytest
 import rasterio
 from shapely import box
 
+import detect
 from detect.base.errors import DetectError, InputError
 from detect.base.grid import Span
 from detect.census.plots import read_plots
 from detect.scene.reach import linked, parts_below
 from detect.scene.scene import open_scene
-from detect.scene.sources import sources
+from detect.scene.sources import Source, sources
 from tests.conftest import GSD_M, ORIGIN_XY, SCENE_SIZE_HW, WriteScene
 
 X, Y = ORIGIN_XY
@@ -199,6 +201,36 @@ def test_with_the_option_other_hosts_are_asked(tmp_path: Path, host: tuple[str, 
     heard.clear()
     with pytest.raises(InputError, match="no address on a server"):
         linked(f"{address}/i.json", "file:///etc/hostname", allow_remote=True)
+
+
+@pytest.mark.parametrize("name", ["town.vrt", "town.vrt?key=1", "town.tif"])
+@pytest.mark.parametrize("allow_remote", [False, True])
+def test_a_list_on_a_server_names_no_file_of_this_machine(
+    write_scene: WriteScene, tmp_path: Path, name: str, allow_remote: bool
+) -> None:
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / name.partition("?")[0]).write_text(vrt(str(write_scene()), relative=0))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=tmp_path / "served"))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(InputError, match=r"save a copy here|cannot be opened"):
+            open_scene(Source(f"http://127.0.0.1:{server.server_port}/{name}", allow_remote=allow_remote))
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("allow_remote", [False, True])
+def test_a_vrt_here_is_followed_to_a_server_where_that_is_allowed(
+    tmp_path: Path, host: tuple[str, list[str]], allow_remote: bool
+) -> None:
+    address, heard = host
+    heard.clear()
+    (tmp_path / "a.vrt").write_text(vrt(f"/vsicurl/{address}/far.tif", relative=0))
+    with pytest.raises(DetectError):
+        detect.predict(tmp_path / "a.vrt", tmp_path / "out", allow_remote=allow_remote)
+    assert ("/far.tif" in heard) == allow_remote
+    heard.clear()
 
 
 def test_pages_of_a_long_answer_are_followed(write_scene: WriteScene, tmp_path: Path) -> None:
