@@ -37,6 +37,8 @@ ADDED, CHANGED, CONFIRMED, DELETED = "added", "changed", "confirmed", "deleted"
 """Values of ``correction``."""
 _SAME_IOU = 0.5
 """Two new outlines that overlap so far are one building."""
+_UNCHANGED = 0.9
+"""A new outline that overlaps one of the result so far is that building; the page rounds outlines."""
 _COVERED = 0.5
 """A new outline of which more than this share is covered by another reviewer's buildings is none of its own."""
 
@@ -86,12 +88,18 @@ def complete(corrected: gpd.GeoDataFrame, before: gpd.GeoDataFrame, path: str | 
     """
     if corrected[CORRECTION].isna().all():
         return corrected
-    said, ids = corrected[CORRECTION].to_numpy(object), corrected["id"].to_numpy()
     known = before.set_index("id")
+    # Deleted by an earlier review, so that nothing stands there.
+    gone = (corrected[CORRECTION] == DELETED) & ~corrected["id"].isin(known.index) & ~_stands(geometries_of(corrected), before)
+    corrected = _recognised(corrected[~gone].reset_index(drop=True), before)
+    said, ids = corrected[CORRECTION].to_numpy(object), corrected["id"].to_numpy()
     old = np.isin(ids, known.index)
     lost = ids[~old & (said != ADDED)]
     if len(lost):
-        raise InputError(f"{path}: building {lost[0]} is not in this result; give the corrections of this result")
+        raise InputError(
+            f"{path}: building {lost[0]} is not in this result, where an earlier review may have deleted it; give the corrections of this "
+            "result"
+        )
     past = known.reindex(ids)
     kept = old & ~corrected[REDRAWN].to_numpy(bool)
     _refuse_elsewhere(geometries_of(corrected)[kept], geometries_of(past)[kept], ids[kept], path)
@@ -105,6 +113,29 @@ def complete(corrected: gpd.GeoDataFrame, before: gpd.GeoDataFrame, path: str | 
     rest = rest.assign(**dict.fromkeys((CHECKED, SURVEYED, REDRAWN, SAYS_LIKENESS), False), **{CORRECTION: None})
     parts = [part.astype({"dormitory_like": object, CORRECTION: object}) for part in (rest, rows) if len(part)]
     return gpd.GeoDataFrame(pd.concat(parts, ignore_index=True) if parts else rows, geometry="geometry", crs=before.crs)
+
+
+def _stands(shapes: Any, before: gpd.GeoDataFrame) -> Any:
+    """Whether a building of the result covers half of each outline (n,)."""
+    there = geometries_of(before)
+    near, other = shapely.STRtree(there).query(shapes, predicate="intersects")
+    covers = shapely.area(shapely.intersection(shapes[near], there[other])) > _SAME_IOU * shapely.area(shapes[near])
+    return np.isin(np.arange(len(shapes)), near[covers])
+
+
+def _recognised(corrected: gpd.GeoDataFrame, before: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Corrections in which a building that an earlier review has added already is that building, so that no review counts twice."""
+    drawn = np.flatnonzero((corrected[CORRECTION] == ADDED).to_numpy())
+    shapes, there = geometries_of(corrected), geometries_of(before)
+    near, other = shapely.STRtree(there).query(shapes[drawn], predicate="intersects")
+    shared = shapely.area(shapely.intersection(shapes[drawn][near], there[other]))
+    same = shared >= _UNCHANGED * shapely.area(shapely.union(shapes[drawn][near], there[other]))
+    rows = corrected.index[drawn[near[same]]]
+    table = corrected.copy()
+    table.loc[rows, "id"] = before["id"].to_numpy()[other[same]]
+    table.loc[rows, CORRECTION] = CONFIRMED
+    table.loc[rows, REDRAWN] = False
+    return table
 
 
 def _refuse_elsewhere(shapes: Any, past: Any, ids: Any, path: str | Path) -> None:

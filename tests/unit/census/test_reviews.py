@@ -114,3 +114,18 @@ def test_a_building_that_both_drew_is_one(tmp_path: Path) -> None:
     both = read_reviews([a, b], found(), CRS)
     assert apply_review(found(), both.table)[1].added == (5, 6)
     assert [line.split(":")[0] for line in both.conflicts] == ["a building that both drew", "a building that one drew"]
+
+
+def test_the_same_corrections_once_more_change_nothing(tmp_path: Path) -> None:
+    path = page(
+        tmp_path / "c.geojson",
+        said(2, "changed", at(2), stage="foundation"),
+        said(3, "deleted", at(3)),
+        said(None, "added", NEW, redrawn=True, stage="incomplete"),
+    )
+    once, _ = apply_review(found(), read_reviews([path], found(), CRS).table)
+    columns = found().columns
+    now = gpd.GeoDataFrame(once.assign(**{c: found()[c].iloc[0] for c in columns if c not in once}), geometry="geometry", crs=CRS)
+    twice, review = apply_review(now, read_reviews([path], now, CRS).table)
+    assert twice["id"].tolist() == once["id"].tolist() and twice["stage"].tolist() == once["stage"].tolist()
+    assert (review.added, review.deleted) == ((), ())
