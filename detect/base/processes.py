@@ -114,5 +114,9 @@ def serve() -> None:
                 task = pickle.load(tasks)
             except EOFError:
                 return
-            pickle.dump(work(task), answers)
-            answers.flush()
+            try:
+                pickle.dump(work(task), answers)
+                answers.flush()
+            except BrokenPipeError:  # the caller was killed; what is left in the buffer goes nowhere
+                os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())
+                return
