@@ -93,6 +93,9 @@ class NetworkConfig:
     teachers: tuple[str, ...] = ()
     """Names or paths of trained weights, of any architecture, whose mean answer is learnt in addition to the labels
     (``loss.distil``)."""
+    plain_teachers: bool = False
+    """Teachers see a sample before its colours are changed, and each batch in one of eight orientations, drawn anew, so that over the
+    steps the mean of all is learnt: the pupil learns to say of a tinted, blurred picture what they say of a clear one."""
     freeze: float = 0.0
     """Share of the steps, from the first one, in which the encoder is frozen; for fine-tuning on few chips."""
     norms_at_rest: bool = False
@@ -230,6 +233,8 @@ def _check(config: TrainConfig, path: Path) -> None:
         raise InputError(f"{path}: data.licences is '{data.licences}'; it can be {', '.join(CHOICES)}")
     if bool(config.network.teachers) != (config.loss.distil > 0):
         raise InputError(f"{path}: network.teachers and loss.distil belong together; give both or neither")
+    if config.network.plain_teachers and not config.network.teachers:
+        raise InputError(f"{path}: network.plain_teachers tells what teachers see; name them in network.teachers")
     for name in ("freeze", "keep"):
         if not 0 <= getattr(config.network, name) <= 1:
             raise InputError(f"{path}: network.{name} is a share between 0 and 1, not {getattr(config.network, name)}")

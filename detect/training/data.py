@@ -79,7 +79,10 @@ class TrainingSamples(Dataset):
             photometry.set_random_state(rng, random.Random(int(rng.integers(2**31))))
             image = photometry(image=image)["image"]
         targets = {name: a for head in TRAINED_HEADS for name, a in head.targets(sample, self.config.loss).items()}
-        return {"image": to_tensor(image), **{name: torch.from_numpy(array) for name, array in targets.items()}}
+        seen = {"image": to_tensor(image)}
+        if self.config.network.plain_teachers:
+            seen["plain"] = to_tensor(sample.chip.image)
+        return seen | {name: torch.from_numpy(array) for name, array in targets.items()}
 
     def draw(self, rng: np.random.Generator, drawn: float, simulated: float) -> Truth:
         """One sample before its colours are changed.

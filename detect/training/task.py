@@ -87,7 +87,8 @@ class SegmentationTask(lightning.LightningModule):
             load_imagenet(self.network, network.encoder)
         # In a list, so that checkpoints and averages ignore them.
         self._teachers = [load_network(load_weights(name)).requires_grad_(False) for name in network.teachers]
-        spare_depthwise(self.network)
+        for module in (self.network, *self._teachers):
+            spare_depthwise(module)
         self.network.to(memory_format=torch.channels_last)  # three times as fast on a CPU
         self._coarse = coarse_sets(index)
         rows = index[index["split"] == "val"].sort_values("buildings", ascending=False)
@@ -106,7 +107,9 @@ class SegmentationTask(lightning.LightningModule):
         if self.config.data.mixed:
             batch = mix(batch, self.config.data.mixed, (*draw, 1))
         image = batch["image"]
-        answer = self._taught(image) if self._teachers else None
+        answer = None
+        if self._teachers:
+            answer = self._taught(batch.get("plain", image), draw if self.config.network.plain_teachers else None)
         if loss.consistency:
             image = torch.cat([image, resampled(image, draw)])
             batch = {k: torch.cat([v, v]) for k, v in batch.items()}
@@ -127,10 +130,13 @@ class SegmentationTask(lightning.LightningModule):
             teacher.to(self.device)
 
     @torch.no_grad()
-    def _taught(self, image: Tensor) -> Tensor:
-        """Mean answer (N, 5, H, W) of the teachers."""
-        image = image.to(memory_format=torch.channels_last)
-        return torch.stack([teacher(image).float() for teacher in self._teachers]).mean(dim=0)
+    def _taught(self, image: Tensor, draw: tuple[int, ...] | None) -> Tensor:
+        """Mean answer (N, 5, H, W) of the teachers; with ``draw``, the seed of the choice, for the batch in one of eight orientations."""
+        quarters, mirrored = (0, 0) if draw is None else np.random.default_rng((*draw, 2)).integers((4, 2))
+        turned = torch.rot90(image.flip(-1) if mirrored else image, int(quarters), (-2, -1)).to(memory_format=torch.channels_last)
+        answer = torch.stack([teacher(turned).float() for teacher in self._teachers]).mean(dim=0)
+        answer = torch.rot90(answer, -int(quarters), (-2, -1))
+        return answer.flip(-1) if mirrored else answer
 
     def keep_of_start(self) -> None:
         """Move the network back towards the weights that it started from, by the share that the recipe keeps of them."""

@@ -59,13 +59,15 @@ class DeviceBatches:
             if wanted.any():
                 change(rng, sample, put(np.flatnonzero(wanted), self.device))
         looks.coarsen(sample.image, *_coarser(plan.coarser))
+        plain = sample.image.clone() if self._config.network.plain_teachers else None
         coloured = rng.random(data.batch) < data.coloured
         strong = rng.random(data.batch) < data.strong
         for limits, wanted in ((looks.ORDINARY, coloured & ~strong), (looks.STRONG, coloured & strong)):
             looks.change(rng, noise, sample.image, np.flatnonzero(wanted), limits)
         truths = Truths(sample.instances, sample.footprint, sample.stage, sample.exact, sample.separated, plan.gsd_m)
         targets = {name: part for head in TRAINED_HEADS for name, part in head.tensors(truths, self._config.loss).items()}
-        return {"image": (sample.image / 255 - MEAN) / SD, **targets}
+        seen = {"image": sample.image} if plain is None else {"image": sample.image, "plain": plain}
+        return {name: (image / 255 - MEAN) / SD for name, image in seen.items()} | targets
 
     def stop(self) -> None:
         """Draw no more samples for the bank."""

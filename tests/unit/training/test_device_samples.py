@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import albumentations.augmentations.pixel.functional as AF
@@ -17,7 +18,7 @@ from scipy import ndimage
 from detect.base.errors import InputError
 from detect.datasets.chips import UNKNOWN, Chip, ChipRow, read_index, write_chip, write_index
 from detect.training import augment, heads
-from detect.training.config import DataConfig, TrainConfig
+from detect.training.config import DataConfig, NetworkConfig, TrainConfig
 from detect.training.data import TrainingSamples
 from detect.training.device import colours, labels, looks, pixels, roofs
 from detect.training.device.batches import DeviceBatches
@@ -354,6 +355,18 @@ def test_batches_have_the_parts_of_the_loader(batches: DeviceBatches, store: Pat
     }
     assert float(batch["image"].abs().max()) <= 1
     assert torch.isfinite(network_loss(torch.zeros(40, 5, PX, PX), batch, batches._config.loss)["loss"])
+
+
+def test_teachers_are_shown_the_colours_before_the_change(store: Path) -> None:
+    changed, same = recipe(store, coloured=1.0, strong=1.0), recipe(store, coloured=0.0)
+    plain = NetworkConfig(teachers=("deep",), plain_teachers=True)
+    seen = []
+    for config in (replace(changed, network=plain), same):
+        made = DeviceBatches(config, read_index(store), CPU)
+        seen.append(made.batch(3, 0))
+        made.stop()
+    assert torch.equal(seen[0]["plain"], seen[1]["image"]) and "plain" not in seen[1]
+    assert not torch.equal(seen[0]["plain"], seen[0]["image"])
 
 
 def test_a_step_waits_for_its_bank_and_hears_of_failures(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

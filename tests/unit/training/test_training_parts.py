@@ -104,6 +104,7 @@ def test_overrides_and_defaults(tmp_path: Path) -> None:
         ("data.finest_gsd_m=0.5", "finest_gsd_m"), ("data.coloured=2", "coloured"),
         ("data.simulated=2", "simulated"), ("data.tinted=-1", "tinted"), ("data", "key.key=value"),
         ("name.x=1", "name"), ("data.batch=true", "batch"), ("loss.distil=1", "teachers"), ("data.mixed=2", "mixed"),
+        ("network.plain_teachers=true", "teachers"),
         ("data.strong=2", "strong"), ("data.recoloured=-1", "recoloured"), ("optimizer.hold=0.95", "hold"),
         ("data.shares={fair_oam: much}", "data.shares.fair_oam"), ("data.device=tpu", "data.device"), ("data.bank=0", "data.bank"),
     ],
@@ -509,6 +510,36 @@ def test_teachers_are_listened_to_and_not_taught(store: Path, tmp_path: Path) ->
     parts = losses["footprint"] + 0.5 * losses["boundary"] + 0.2 * losses["stage"]
     assert losses["distil"] > 0
     assert losses["loss"].item() == pytest.approx((parts + losses["distil"]).item(), rel=1e-5)
+
+
+def test_teachers_see_plain_samples_in_any_orientation(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(SMALL)
+    settings = [
+        f"data.chips={store}", "network.pretrained=false", "network.teachers=[deep]", "network.plain_teachers=true", "loss.distil=1",
+        "data.coloured=1", "data.strong=1",
+    ]  # fmt: skip
+    config = load_config(tmp_path / "c.yaml", settings)
+    task = SegmentationTask(config, read_index(store))
+    sample = TrainingSamples(config, read_index(store), 0, 2)[0]
+    assert sample["plain"].shape == sample["image"].shape and not torch.equal(sample["plain"], sample["image"])
+
+    class ToRightAndBottom(
+        torch.nn.Module
+    ):  # says of each pixel what lies beside it, so that its answer tells how it saw the batch
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return torch.cat([image.roll(-1, -1), image.roll(-1, -2)[:, :2]], dim=1)
+
+    task._teachers = [ToRightAndBottom()]  # type: ignore[list-item]
+    plain = sample["plain"][None]
+    answers = [task._taught(plain, (7, step, 0)) for step in range(64)]
+    moved = {
+        side: torch.roll(plain, *by)
+        for side, by in {"right": (-1, -1), "left": (1, -1), "below": (-1, -2), "above": (1, -2)}.items()
+    }
+    seen = {next(side for side, image in moved.items() if torch.equal(answer[:, :3], image)) for answer in answers}
+    assert seen == set(moved), "turned back, the answers lie on the sample's pixels, and each orientation is drawn"
+    assert len({answer.numpy().tobytes() for answer in answers}) == 8
+    assert torch.equal(task._taught(plain, None)[:, :3], moved["right"]), "unasked, a teacher sees the batch as it is"
 
 
 def test_beyond_a_turned_chip_nothing_is_known() -> None:
