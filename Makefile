@@ -23,7 +23,7 @@ help:  ## list the targets
 
 demo: $(CORE)  ## install the core and count buildings in a real satellite scene
 	@$(BIN)/python scripts/demo_scene.py $(DEMO)
-	@$(BIN)/detect predict $(DEMO)/rotterdam.tif --sites $(DEMO)/site.geojson --out $(DEMO)/out --overwrite
+	@$(BIN)/detect predict $(DEMO)/rotterdam.tif --sites $(DEMO)/site.geojson --tta --out $(DEMO)/out --overwrite
 	@$(BIN)/python scripts/demo_next.py $(DEMO)/out/rotterdam
 
 yardstick: $(CORE)  ## draw three plots of worker housing, 100 blocks planned, and count blocks and beds
