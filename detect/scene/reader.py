@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BLANK = 64
 """Grey value, of 255, that a person sees where nothing was observed."""
-_CHUNK_PX = 2_000_000  # native pixels resampled at a time; bounds memory, however much a scene is reduced
+_CHUNK_PX = 500_000  # native pixels resampled at a time; they stay in the cache, and memory is used again rather than asked for
 
 
 class SceneReader:

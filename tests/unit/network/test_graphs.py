@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -54,3 +55,17 @@ def test_a_graph_made_for_one_halo_refuses_another() -> None:
     card = weights.card | {"tile": {"core_px": 1024, "halo_px": 64, "stride_px": 32}}
     with pytest.raises(InputError, match="made for tiles with a halo of 128 px, not 64"):
         OnnxBackend(replace(weights, card=card_from(card, "card")))
+
+
+def test_eight_bits_are_enlarged_by_copies_and_answer_the_same() -> None:
+    weights = load_weights("deep-int8")
+    assert weights.onnx is not None
+    image = np.random.default_rng(0).normal(size=(1, 3, 64 + 256, 96 + 256)).astype(np.float32)
+    graph = without_halo(weights.onnx, 128, 32)
+    kinds = [node.op_type for node in onnx.load_from_string(graph).graph.node]
+    assert kinds.count("Resize") == 1  # the first: the tensor before it has another scale
+    assert "Shape" not in kinds
+    before, now = (
+        onnxruntime.InferenceSession(g, providers=["CPUExecutionProvider"]).run(None, {"image": image})[0] for g in (weights.onnx, graph)
+    )
+    np.testing.assert_array_equal(before, now)
