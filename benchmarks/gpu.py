@@ -165,7 +165,6 @@ def processor(fake: bool, folder: str, **_: Any) -> Report:
 
     from detect.network.device import TorchBackend
     from detect.network.pipeline import _Open, _store, read_tile
-    from detect.network.probabilities import _HeadsFile
     from detect.network.weights import load_weights
     from detect.scene.scene import open_scene
 
@@ -177,10 +176,10 @@ def processor(fake: bool, folder: str, **_: Any) -> Report:
     whole = [b for b in blocks if b.span.size_hw == (backend.core_px,) * 2][: backend.batch]
     spent: Report = {}
 
-    def timed(what: str, work: Callable[[], Any], clock: Callable[[], float] = time.thread_time) -> Any:
-        began_s = clock()
+    def timed(what: str, work: Callable[[], Any]) -> Any:
+        began_s = time.thread_time()
         done = work()
-        spent[f"{what}, ms"] = round((clock() - began_s) * 1e3 / len(whole), 2)
+        spent[f"{what}, ms"] = round((time.thread_time() - began_s) * 1e3 / len(whole), 2)
         return done
 
     with scene.reader(grid) as reader:
@@ -192,12 +191,6 @@ def processor(fake: bool, folder: str, **_: Any) -> Report:
     work = Path(folder) / "work"
     (work / "blocks").mkdir(parents=True)
     timed("store a block", lambda: list(map(_store, opened, [work] * len(opened))))
-
-    def heads() -> None:
-        with _HeadsFile(tuple(whole), scene, grid, work) as file:
-            file.have({b.index for b in whole})
-
-    timed("write heads.tif, all threads", heads, time.process_time)
     return spent
 
 

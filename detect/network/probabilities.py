@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
@@ -19,21 +18,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.windows import Window
 
 from detect.base.errors import InputError
 from detect.base.files import whole_file, write_whole
 from detect.base.grid import Span
 from detect.base.values import NO_DATA, TOP
 from detect.network.backends import Backend
-from detect.network.heads import HEADS
+from detect.network.heads import FOOTPRINT, HEADS
 from detect.network.lattice import Block, Lattice
 from detect.scene.reader import SceneReader
 from detect.scene.scene import Scene, WorkGrid
 
 _NOTE = "run.json"
+_EMPTY_BYTES = 129
+"""The file of a block without observations is its header alone: 128 bytes."""
+_SHARING = 2
+"""Threads that read through one open file, so that what is decoded for the halo of one tile serves its neighbour too."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -85,41 +86,62 @@ class Ledger:
 class Probabilities:
     """Where the heads of a scene lie on disk."""
 
-    path: Path
-    """GeoTIFF of five uint8 bands on the work grid."""
+    folder: Path
+    """Holds the files of the blocks."""
+    blocks: tuple[Block, ...]
+    """All blocks of the scene, row by row; one whose file is missing has no data."""
     ledger: Ledger
 
     def reader(self) -> HeadReader:
-        """Opens the file; use as a context manager."""
-        return HeadReader(self.path)
+        """Reads the blocks' files."""
+        return HeadReader(self.folder, self.blocks)
 
 
 class HeadReader:
-    """Reads spans of stored heads."""
+    """Reads spans of stored heads; several threads may call it."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the GeoTIFF."""
-        self._dataset = rasterio.open(path)
-
-    def __enter__(self) -> HeadReader:
-        """The reader itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the file."""
-        self._dataset.close()
+    def __init__(self, folder: Path, blocks: tuple[Block, ...]) -> None:
+        """Take the blocks of a scene, whose files lie in the folder."""
+        self._folder, self._blocks = folder, blocks
+        self._side_px = max(blocks[0].span.size_hw)
+        self._size_hw = blocks[-1].span.row1, blocks[-1].span.col1
+        self._across = -(-self._size_hw[1] // self._side_px)
 
     def read(self, span: Span, heads: tuple[int, ...] = tuple(range(len(HEADS)))) -> NDArray[np.uint8]:
         """(heads, H, W) uint8 of a span inside the scene; heads by their channel."""
-        window = Window(span.col0, span.row0, span.width, span.height)
-        return self._dataset.read([channel + 1 for channel in heads], window=window)
+        found = np.full((len(heads), *span.size_hw), NO_DATA, np.uint8)
+        for block, stored in self._under(span):
+            part = block.span.intersect(span)
+            here, there = (part.shift(-s.row0, -s.col0).slices() for s in (span, block.span))
+            for target, head in zip(found, heads, strict=True):
+                target[here] = stored[head][there]
+        return found
+
+    def footprint(self, span: Span) -> NDArray[np.uint8]:
+        """(H, W) uint8, the footprint head of a span inside the scene."""
+        return self.read(span, (FOOTPRINT,))[0]
 
     def seen(self, longest_px: int) -> NDArray[np.bool_]:
         """Whether the scene was observed, (H, W) sampled at most ``longest_px`` along its longer side."""
-        height, width = self._dataset.shape
-        step = max(1.0, max(height, width) / longest_px)
-        sampled = self._dataset.read(1, out_shape=(max(1, round(height / step)), max(1, round(width / step))))
-        return sampled != NO_DATA
+        step = max(1.0, max(self._size_hw) / longest_px)
+        rows, cols = (((np.arange(n := max(1, round(size / step))) + 0.5) * size / n).astype(int) for size in self._size_hw)
+        found = np.zeros((len(rows), len(cols)), bool)
+        for block, stored in self._under(Span(0, 0, *self._size_hw)):
+            row, col = (
+                np.flatnonzero((at >= low) & (at < high))
+                for at, low, high in ((rows, block.span.row0, block.span.row1), (cols, block.span.col0, block.span.col1))
+            )
+            found[np.ix_(row, col)] = stored[0][np.ix_(rows[row] - block.span.row0, cols[col] - block.span.col0)] != NO_DATA
+        return found
+
+    def _under(self, span: Span) -> Iterator[tuple[Block, NDArray[np.uint8]]]:
+        """The blocks under a span that hold data, and their heads, mapped from disk."""
+        for row in range(span.row0 // self._side_px, -(-span.row1 // self._side_px)):
+            for col in range(span.col0 // self._side_px, -(-span.col1 // self._side_px)):
+                block = self._blocks[row * self._across + col]
+                file = _file(self._folder, block)
+                if file.exists() and (stored := np.load(file, mmap_mode="r", allow_pickle=False)).size:
+                    yield block, stored
 
 
 def predict_probabilities(
@@ -133,7 +155,7 @@ def predict_probabilities(
     block_px: int = 1024,
     progress: Progress | None = None,
 ) -> Probabilities:
-    """The heads of a scene on its work grid, in ``folder/heads.tif``.
+    """The heads of a scene on its work grid, in one file for each block.
 
     Args:
         scene: what to read.
@@ -156,24 +178,19 @@ def predict_probabilities(
     waiting = [b for b in blocks if not _file(folder, b).exists()]
     ledger.resumed = ledger.done = len(blocks) - len(waiting)
     report("network", ledger.done, len(blocks))
-    damaged: InputError | None = None
-    with closing(runner.run(waiting, scene, grid, folder)) as ended, _HeadsFile(blocks, scene, grid, folder) as heads:
-        heads.have({b.index for b in blocks} - {b.index for b in waiting})
+    with closing(runner.run(waiting, scene, grid, folder)) as ended:
         for block, error in ended:
-            if isinstance(error, InputError):
-                damaged = error
-                break
+            if isinstance(error, InputError):  # no second run can read the scene
+                ended.close()
+                shutil.rmtree(folder, ignore_errors=True)
+                raise error
             ledger.note(block, error)
-            heads.have({block.index})
             report("network", ledger.done + len(ledger.failed), len(blocks))
-    if damaged is not None:  # no second run can read the scene
-        shutil.rmtree(folder, ignore_errors=True)
-        raise damaged
     ledger.failed.sort(key=lambda f: f["index"])
     for part in (folder / "blocks").glob(".*.part.npy"):  # left by a run or a worker that was killed
         part.unlink(missing_ok=True)
-    ledger.skipped_nodata = heads.empty
-    return Probabilities(heads.path, ledger)
+    ledger.skipped_nodata = sum(_is_empty(_file(folder, block)) for block in blocks)
+    return Probabilities(folder, blocks, ledger)
 
 
 def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArray[np.uint8]:
@@ -225,12 +242,15 @@ class Threads:
 
     def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Generator[tuple[Block, Exception | None]]:
         """See ``Runner.run``; each block is tried twice."""
-        own = threading.local()
+        own, opening, free = threading.local(), threading.Lock(), list[SceneReader]()
         with ExitStack() as open_files, ThreadPoolExecutor(max_workers=max(1, self.workers)) as pool:
 
             def work(block: Block) -> None:
                 if not hasattr(own, "reader"):
-                    own.reader = open_files.enter_context(scene.reader(grid))
+                    with opening:
+                        if not free:
+                            free.extend([open_files.enter_context(scene.reader(grid))] * _SHARING)
+                        own.reader = free.pop()
                 try:
                     compute_block(block, own.reader, self.backend, folder)
                 except Exception:  # whatever the error: a second try costs little, a missing block falsifies counts
@@ -267,6 +287,11 @@ def _file(folder: Path, block: Block) -> Path:
     return folder / "blocks" / f"{block.index:07d}.npy"
 
 
+def _is_empty(file: Path) -> bool:
+    """Whether the file of a block is there and says that the block holds no observation."""
+    return file.exists() and file.stat().st_size < _EMPTY_BYTES
+
+
 def _claim(folder: Path, mine: dict[str, Any]) -> None:
     """Take over the folder: blocks of another run, block size or kind of device are removed."""
     note = folder / _NOTE
@@ -290,55 +315,3 @@ def drop_blocks(folder: Path, run_key: str) -> None:
     owner = _owner(folder)
     if isinstance(owner, dict) and owner.get("run_key") == run_key:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-class _HeadsFile:
-    """One GeoTIFF of all blocks, which a thread writes in their order while others are computed; use as a context manager.
-
-    Missing and empty blocks are not stored, and read as no data. The file appears when the context ends without an error.
-    """
-
-    def __init__(self, blocks: tuple[Block, ...], scene: Scene, grid: WorkGrid, folder: Path) -> None:
-        """Take all blocks of a scene; their files lie in the folder when ``have`` names them, unless they failed."""
-        self.path, self.empty = folder / "heads.tif", 0
-        self._folder, self._aside, self._rest, self._had = folder, folder / "heads.part.tif", deque(blocks), set[int]()
-        self._profile = {
-            "driver": "GTiff", "dtype": "uint8", "count": len(HEADS), "height": grid.size_hw[0], "width": grid.size_hw[1],
-            "crs": scene.crs, "transform": grid.transform, "nodata": NO_DATA, "tiled": True, "blockxsize": 256, "blockysize": 256,
-            "compress": "zstd", "zstd_level": 1, "predictor": 1, "interleave": "band", "bigtiff": "if_safer",
-            "sparse_ok": True, "num_threads": "all_cpus",
-        }  # fmt: skip
-        self._futures: list[Future[None]] = []
-
-    def __enter__(self) -> _HeadsFile:
-        """The file itself, open."""
-        self._target, self._thread = rasterio.open(self._aside, "w", **self._profile), ThreadPoolExecutor(1)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write the rest, or stop where an error ended the context."""
-        self._thread.shutdown(cancel_futures=kind is not None)
-        self._target.close()
-        if kind is None:
-            for future in self._futures:
-                future.result()
-            self._aside.replace(self.path)
-
-    def have(self, indices: set[int]) -> None:
-        """These blocks have ended; those that follow on what is written are written."""
-        self._had |= indices
-        while self._rest and self._rest[0].index in self._had:
-            block = self._rest.popleft()
-            self._had.discard(block.index)
-            self._futures.append(self._thread.submit(self._write, block))
-
-    def _write(self, block: Block) -> None:
-        file = _file(self._folder, block)
-        if not file.exists():
-            return
-        heads = np.load(file, allow_pickle=False)
-        if not heads.size:
-            self.empty += 1
-            return
-        window = Window(block.span.col0, block.span.row0, block.span.width, block.span.height)
-        self._target.write(heads, window=window)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -64,12 +64,9 @@ def crop_reader(scene: Scene, grid: WorkGrid, gsds_m: Sequence[float], crop_px: 
         gsds_m: ground size of the crops' pixels, one per scale, metres.
         crop_px: side of a crop.
     """
-    with ExitStack() as files:
-        readers = []
-        for gsd_m in gsds_m:
-            own = scene.work_grid(gsd_m)
-            readers.append((files.enter_context(scene.reader(own)), ~own.transform * grid.transform))
-        yield CropReader(readers, crop_px)
+    with scene.reader(grid) as reader:
+        grids = [scene.work_grid(gsd_m) for gsd_m in gsds_m]
+        yield CropReader([(reader.on(own), ~own.transform * grid.transform) for own in grids], crop_px)
 
 
 class StageHead:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyproj
     from numpy.typing import NDArray
 
+    from detect.base.grid import Span
     from detect.census.sites import Sites
     from detect.network.weights import Weights
     from detect.results.picture import Picture
@@ -46,8 +47,8 @@ class Content:
     """Picture of the earlier page, for when the scene cannot be read again."""
     stage: NDArray[np.uint8] | None = None
     """(H, W) stage codes; None: the rasters stay as they are."""
-    heads: Path | None = None
-    """GeoTIFF of the network's heads."""
+    heads: Callable[[Span], NDArray[np.uint8]] | None = None
+    """Span of the grid → footprint probability (H, W) as it is stored."""
     calibration: NDArray[np.uint8] | None = None
     """Table of ``detect.network.probabilities.calibrated``; goes with ``heads``."""
     weights: Weights | None = None

@@ -6,7 +6,7 @@ Each function writes into the given folder; the caller makes outputs appear whol
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +17,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio import shutil as raster_shutil
 
+from detect.base.grid import Span
 from detect.base.stages import STAGES
 from detect.base.values import NO_DATA
 from detect.results import styles
@@ -30,7 +31,7 @@ def write_rasters(
     grid: WorkGrid,
     crs: pyproj.CRS | None,
     stage: NDArray[np.uint8],
-    heads: Path,
+    read_footprint: Callable[[Span], NDArray[np.uint8]],
     calibration: NDArray[np.uint8],
 ) -> None:
     """``mask.tif``, ``stage.tif`` and ``probability.tif`` as cloud-optimised GeoTIFFs on the work grid.
@@ -40,19 +41,19 @@ def write_rasters(
         grid: work grid of the arrays.
         crs: CRS of the scene.
         stage: (H, W) stage codes, 0 where there is no building; may be mapped from disk.
-        heads: GeoTIFF whose first band is the footprint probability, p × 254, 255 no data.
+        read_footprint: span of the grid → footprint probability (H, W), p × 254, 255 no data.
         calibration: (256,) table of ``detect.network.probabilities.calibrated``, for ``probability.tif``.
     """
 
     def strips() -> Iterator[Strip]:
-        with rasterio.open(heads) as source:
-            for window in _strip_windows(grid):
-                p = source.read(1, window=window)
-                missing = p == NO_DATA
-                if not missing.all():  # pixels that are not written read as no data
-                    codes = np.where(missing, NO_DATA, stage[slice(*window[0])])
-                    yield window, (np.where(missing, NO_DATA, codes > 0), codes, calibration[p])
-                forget(stage)
+        for window in _strip_windows(grid):
+            (row0, row1), (col0, col1) = window
+            p = read_footprint(Span(row0, col0, row1, col1))
+            missing = p == NO_DATA
+            if not missing.all():  # pixels that are not written read as no data
+                codes = np.where(missing, NO_DATA, stage[row0:row1])
+                yield window, (np.where(missing, NO_DATA, codes > 0), codes, calibration[p])
+            forget(stage)
 
     _write_cogs(folder, ("mask", "stage", "probability"), grid, crs, strips())
 

@@ -70,8 +70,8 @@ def count(
     table = placed(buildings, sites, profile, carried.review)
     table = with_schema(with_beds(table.assign(height_m=heights(scene, grid, table)), profile))
     ground = survey(scene, grid, sites.table, table, profile) if sites.are_plots else None
-    with found.heads.reader() as reader:
-        sites = with_gaps(with_cut(sites, table), grid, reader.seen(GAPS_PX)) if is_new else sites
+    heads = found.heads.reader()
+    sites = with_gaps(with_cut(sites, table), grid, heads.seen(GAPS_PX)) if is_new else sites
     rates = of_kind(weights.card.get("rates") or [], simulated=scene.simulated)
     counted = take_census(carried.review.marked(table), sites.table, profile, rates, sites.warnings, ground)
     run = run_facts(key, {**job.options.deciding, "device": job.options.device}, grid, profile)
@@ -88,7 +88,7 @@ def count(
         scene=scene,
         overall=found.overall,
         stage=carried.stage,
-        heads=found.heads.path,
+        heads=heads.footprint,
         calibration=calibrated(weights.temperature("footprint")),
         weights=weights,
         outputs=frozenset(job.options.outputs),

@@ -95,10 +95,11 @@ def _outline(heads: Probabilities, scene: Scene, grid: WorkGrid, job: Job) -> tu
         forget(stage)
 
     report("buildings", 0, 1)
-    with heads.reader() as reader, open_stage_head(weights, scene, grid) as stage_head:
+    reader = heads.reader()
+    with open_stage_head(weights, scene, grid) as stage_head:
         raw = extract_buildings(
             reader.read,
-            find_groups(lambda span: reader.read(span, (0,))[0], grid.size_hw, params.threshold_u8),
+            find_groups(reader.footprint, grid.size_hw, params.threshold_u8),
             grid.size_hw,
             Reading(
                 params,

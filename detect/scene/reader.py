@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +28,20 @@ _CHUNK_PX = 500_000  # native pixels resampled at a time; they stay in the cache
 
 
 class SceneReader:
-    """Reads spans of a work grid."""
+    """Reads spans of a work grid; several threads may call it, but one at a time decodes."""
 
     def __init__(self, scene: Scene, grid: WorkGrid, dataset: Any) -> None:
         """Take an open rasterio dataset of the scene."""
-        self._scene, self._grid, self._dataset = scene, grid, dataset
+        self._scene, self._grid, self._dataset, self._lock = scene, grid, dataset, threading.Lock()
         lo, hi = np.array(scene.stretch_lo), np.array(scene.stretch_hi)
         self._lo = lo.astype(np.float32)[:, None, None]
         self._range = (hi - lo).astype(np.float32)[:, None, None]
+
+    def on(self, grid: WorkGrid) -> SceneReader:
+        """A reader of another work grid through the same open file."""
+        other = SceneReader(self._scene, grid, self._dataset)
+        other._lock = self._lock
+        return other
 
     def read(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Stretched values (3, H, W) in 0–1 and validity (H, W) of a span of the work grid.
@@ -72,7 +79,7 @@ class SceneReader:
             for axis, (start, stop) in enumerate(((span.row0, span.row1), (span.col0, span.col1)))
         )
         window = Window(cols.first, rows.first, cols.count, rows.count)
-        values, valid = read_native(self._dataset, self._scene.bands, window, self._scene.marks)
+        values, valid = self._native(window)
         return (values.astype(np.uint8, copy=False), rows, cols) if valid.all() else None
 
     @property
@@ -96,7 +103,8 @@ class SceneReader:
         cols = range(int(inside.col0 * col_scale) // wide, (math.ceil(inside.col1 * col_scale) - 1) // wide + 1)
         last = (-(-dataset.height // tall) - 1, -(-dataset.width // wide) - 1)
         blocks = ((b, min(row, last[0]), min(col, last[1])) for b in bands for row in rows for col in cols)
-        return not any(_is_stored(dataset, *block) for block in blocks)
+        with self._lock:
+            return not any(_is_stored(dataset, *block) for block in blocks)
 
     def look(self, span: Span, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
         """A span of the work grid for display: stretched colours (H, W, 3), dark grey where nothing was observed.
@@ -125,8 +133,15 @@ class SceneReader:
     def _averaged(self, span: Span, size_hw: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         scale = self._grid.scale_rc
         window = Window(span.col0 * scale[1], span.row0 * scale[0], span.width * scale[1], span.height * scale[0])
-        native, valid = read_native(self._dataset, self._scene.bands, window, self._scene.marks, size_hw, Resampling.average)
+        native, valid = self._native(window, size_hw, Resampling.average)
         return native.astype(np.float32), valid
+
+    def _native(
+        self, window: Window, out_hw: tuple[int, int] | None = None, resampling: Resampling = Resampling.nearest
+    ) -> tuple[NDArray[np.number], NDArray[np.bool_]]:
+        """See ``read_native``."""
+        with self._lock:
+            return read_native(self._dataset, self._scene.bands, window, self._scene.marks, out_hw, resampling)
 
     def _read_inside(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         height, width = self._scene.size_hw
@@ -134,7 +149,7 @@ class SceneReader:
         row_weights, row0 = axis_weights(*rows, row_scale, height, smooth=row_scale < AREA_ONLY)
         col_weights, col0 = axis_weights(*cols, col_scale, width, smooth=col_scale < AREA_ONLY)
         window = Window(col0, row0, col_weights.shape[1], row_weights.shape[1])
-        native, valid = read_native(self._dataset, self._scene.bands, window, self._scene.marks)
+        native, valid = self._native(window)
         if not valid.any():
             return np.full((3, *span.size_hw), FILL, np.float32), np.zeros(span.size_hw, bool)
         native = native.astype(np.float32)

@@ -66,6 +66,7 @@ def test_eight_bits_are_enlarged_by_copies_and_answer_the_same() -> None:
     assert kinds.count("Resize") == 1  # the first: the tensor before it has another scale
     assert "Shape" not in kinds
     before, now = (
-        onnxruntime.InferenceSession(g, providers=["CPUExecutionProvider"]).run(None, {"image": image})[0] for g in (weights.onnx, graph)
+        onnxruntime.InferenceSession(g, providers=["CPUExecutionProvider"]).run(None, {"image": image})[0]
+        for g in (weights.onnx, graph)
     )
     np.testing.assert_array_equal(before, now)
