@@ -89,7 +89,7 @@ class Probabilities:
     folder: Path
     """Holds the files of the blocks."""
     blocks: tuple[Block, ...]
-    """All blocks of the scene, row by row; one whose file is missing has no data."""
+    """All blocks of the scene; one whose file is missing has no data."""
     ledger: Ledger
 
     def reader(self) -> HeadReader:
@@ -102,9 +102,10 @@ class HeadReader:
 
     def __init__(self, folder: Path, blocks: tuple[Block, ...]) -> None:
         """Take the blocks of a scene, whose files lie in the folder."""
-        self._folder, self._blocks = folder, blocks
-        self._side_px = max(blocks[0].span.size_hw)
-        self._size_hw = blocks[-1].span.row1, blocks[-1].span.col1
+        self._folder = folder
+        self._blocks = sorted(blocks, key=lambda block: (block.span.row0, block.span.col0))
+        first, last = self._blocks[0].span, self._blocks[-1].span
+        self._side_px, self._size_hw = max(first.size_hw), (last.row1, last.col1)
         self._across = -(-self._size_hw[1] // self._side_px)
 
     def read(self, span: Span, heads: tuple[int, ...] = tuple(range(len(HEADS)))) -> NDArray[np.uint8]:

@@ -100,8 +100,7 @@ def run(
 
 
 def heads_of(result: Probabilities, size_hw: tuple[int, int] = SIZE_HW) -> NDArray[np.uint8]:
-    with result.reader() as reader:
-        return reader.read(Span(0, 0, *size_hw))
+    return result.reader().read(Span(0, 0, *size_hw))
 
 
 @pytest.mark.parametrize(("batch", "readers", "block_px"), [(1, 1, 32), (2, 3, 64), (16, 5, 96), (15, 1, 1024)])
