@@ -57,12 +57,13 @@ def groups(count: int, pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
 def counted_once(tables: Sequence[gpd.GeoDataFrame], pairs: Sequence[tuple[int, int]]) -> list[NDArray[np.int64]]:
     """For each building of each scene, the number of the scene that counts it instead; −1 if its own scene counts it.
 
-    Buildings of two scenes are the same where they share 40 % of the smaller one. They are taken in this order: whole ones before
-    those that a scene's edge cuts, then by falling score, then by the order of the scenes. A building counts unless the same
-    building in another scene counts already.
+    Buildings of two scenes are the same where they share 40 % of the smaller one. They are taken in this order: those that a reviewer
+    has checked, then whole ones before those that a scene's edge cuts, then by falling score, then by the order of the scenes. A
+    building counts unless the same building in another scene counts already.
 
     Args:
-        tables: buildings of all scenes, with ``score`` and ``touches_edge``, each in its own CRS.
+        tables: buildings of all scenes, with ``score`` and ``touches_edge``, each in its own CRS; a column ``checked`` (bool) where
+            they have been reviewed.
         pairs: result of ``overlapping``.
     """
     if not tables:
@@ -71,16 +72,40 @@ def counted_once(tables: Sequence[gpd.GeoDataFrame], pairs: Sequence[tuple[int, 
     scene_of = np.repeat(np.arange(len(tables)), np.diff(firsts))
     links: list[list[int]] = [[] for _ in scene_of]
     for a, b in pairs:
-        ours, theirs = geometries_of(tables[a]), geometries_of(tables[b].to_crs(tables[a].crs))
-        for i, j in zip(*same_buildings(ours, theirs), strict=True):
+        theirs = tables[b] if tables[b].crs == tables[a].crs else tables[b].to_crs(tables[a].crs)
+        for i, j in zip(*same_buildings(geometries_of(tables[a]), geometries_of(theirs)), strict=True):
             links[firsts[a] + i].append(int(firsts[b] + j))
             links[firsts[b] + j].append(int(firsts[a] + i))
     score, cut = (np.concatenate([t[name].to_numpy() for t in tables]) for name in ("score", "touches_edge"))
+    unchecked = ~np.concatenate([is_checked(t) for t in tables])
     instead = np.full(len(scene_of), -1)
     visited = np.zeros(len(scene_of), bool)
-    for building in np.lexsort((np.arange(len(score)), -score, cut)):
+    for building in np.lexsort((np.arange(len(score)), -score, cut, unchecked)):
         visited[building] = True
         counting = [other for other in links[building] if visited[other] and instead[other] < 0]
         if counting:
             instead[building] = scene_of[min(counting)]
     return np.split(instead, firsts[1:-1])
+
+
+def is_checked(table: gpd.GeoDataFrame) -> NDArray[np.bool_]:
+    """(n,) the column ``checked`` of buildings; false without it."""
+    return table["checked"].to_numpy(bool) if "checked" in table else np.zeros(len(table), bool)
+
+
+def deleted_elsewhere(
+    tables: Sequence[gpd.GeoDataFrame], pairs: Sequence[tuple[int, int]], deleted: Sequence[NDArray[np.object_]]
+) -> list[NDArray[np.bool_]]:
+    """For each building of each scene, whether a reviewer of another scene has deleted it there, and none has checked it here.
+
+    Args:
+        tables: buildings of all scenes, as ``counted_once`` takes them, but in one CRS.
+        pairs: result of ``overlapping``.
+        deleted: for each scene a point in each building that was deleted in it, in the same CRS.
+    """
+    gone = [np.zeros(len(table), bool) for table in tables]
+    for here, there in [*pairs, *((b, a) for a, b in pairs)]:
+        if len(deleted[there]) and len(tables[here]):
+            _, hit = shapely.STRtree(geometries_of(tables[here])).query(deleted[there], predicate="within")
+            gone[here][hit] = True
+    return [mask & ~is_checked(table) for mask, table in zip(gone, tables, strict=True)]

@@ -46,6 +46,8 @@ class Review:
     """Those on ground on which no building is missing."""
     likeness: Mapping[int, bool] = field(default_factory=dict)
     """By building: whether the user called it dormitory-like."""
+    deleted_at: Mapping[int, tuple[float, float]] = field(default_factory=dict, compare=False)
+    """By deleted building: a point in it, in the scene's CRS. Results of earlier versions lack them."""
 
     @property
     def redrawn(self) -> frozenset[int]:
@@ -61,17 +63,25 @@ class Review:
         """Buildings with the columns ``certain`` and ``surveyed`` of ``detect.census.count.take_census``."""
         return buildings.assign(certain=buildings["id"].isin(self.checked), surveyed=buildings["id"].isin(self.surveyed))
 
+    @property
+    def deleted_points(self) -> NDArray[np.object_]:
+        """(n,) a point in each building that was deleted, in the scene's CRS; empty in results of earlier versions."""
+        return np.array([*map(shapely.Point, self.deleted_at.values()), None], dtype=object)[:-1]
+
     def then(self, later: Review) -> Review:
         """This review followed by a later one."""
         gone = set(later.deleted)
         added = (set(self.added) | set(later.added)) - gone
         changed = (set(self.changed) | set(later.changed)) - gone - added
+        deleted = tuple(sorted((set(self.deleted) | gone) - set(self.added)))
+        places = {**self.deleted_at, **later.deleted_at}
         return Review(
             changed=tuple(sorted(changed)),
             added=tuple(sorted(added)),
             confirmed=tuple(sorted((set(self.confirmed) | set(later.confirmed)) - gone - added - changed)),
             surveyed=tuple(sorted((set(self.surveyed) | set(later.surveyed)) - gone)),
-            deleted=tuple(sorted((set(self.deleted) | gone) - set(self.added))),
+            deleted=deleted,
+            deleted_at={i: places[i] for i in deleted if i in places},
             likeness={i: v for i, v in {**self.likeness, **later.likeness}.items() if i not in gone},
         )
 
@@ -81,6 +91,7 @@ class Review:
             "changed": list(self.changed),
             "added": list(self.added),
             "deleted": list(self.deleted),
+            "deleted_at": {str(i): [round(v, 7) for v in self.deleted_at[i]] for i in self.deleted if i in self.deleted_at},
             "confirmed": list(self.confirmed),
             SURVEYED: list(self.surveyed),
             "dormitory_like": {str(i): v for i, v in sorted(self.likeness.items())},
@@ -88,12 +99,25 @@ class Review:
 
     @staticmethod
     def from_json(raw: Mapping[str, Any] | None) -> Review:
-        """From summary.json; empty where nothing was reviewed."""
+        """From summary.json; empty where nothing was reviewed.
+
+        Raises:
+            InputError: it is something else.
+        """
         if not raw:
             return Review()
-        likeness = {int(i): bool(v) for i, v in raw["dormitory_like"].items()}
-        confirmed, surveyed = (tuple(raw.get(key, ())) for key in ("confirmed", SURVEYED))  # earlier versions did not ask
-        return Review(tuple(raw["changed"]), tuple(raw["added"]), tuple(raw["deleted"]), confirmed, surveyed, likeness)
+        try:
+            changed, added, deleted = (tuple(map(int, raw[key])) for key in ("changed", "added", "deleted"))
+            confirmed, surveyed = (
+                tuple(map(int, raw.get(key, ()))) for key in ("confirmed", SURVEYED)
+            )  # earlier versions lack them
+            likeness = {int(i): bool(v) for i, v in raw["dormitory_like"].items()}
+            places = {int(i): (float(x), float(y)) for i, (x, y) in raw.get("deleted_at", {}).items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as cause:
+            raise InputError(
+                "summary.json: its key 'review' is not of detect census; predict and correct the scene anew"
+            ) from cause
+        return Review(changed, added, deleted, confirmed, surveyed, likeness, places)
 
 
 def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon | None = None) -> gpd.GeoDataFrame:
@@ -269,10 +293,13 @@ def apply_review(before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame) -> tuple
     )
     table["stage_score"] = table[[f"p_{s}" for s in STAGES]].max(axis=1)
     order = np.argsort(new_ids, kind="stable")
+    deleted = known[~known.index.isin(ids)]
+    inner = shapely.get_coordinates(shapely.point_on_surface(geometries_of(deleted)))
     review = Review(
         changed=tuple(int(i) for i in np.sort(new_ids[changed])),
         added=tuple(int(i) for i in added),
-        deleted=tuple(int(i) for i in known.index if i not in set(ids)),
+        deleted=tuple(map(int, deleted.index)),
+        deleted_at={int(i): (float(x), float(y)) for i, (x, y) in zip(deleted.index, inner, strict=True)},
         confirmed=tuple(int(i) for i in np.sort(new_ids[confirmed])),
         surveyed=tuple(int(i) for i in np.sort(new_ids[corrected[SURVEYED].to_numpy(bool)])),
         likeness={int(i): bool(v) for i, v in zip(new_ids[differs], corrected["dormitory_like"][differs], strict=True)},

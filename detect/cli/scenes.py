@@ -76,6 +76,12 @@ def _collect(arguments: argparse.Namespace) -> int:
         print(f"left out: {line}")
     count = len(collected.scenes)
     print(f"{len(collected.buildings):,} buildings of {count:,} scene{'' if count == 1 else 's'}")
+    for column, why in (
+        ("shown_elsewhere", "that several scenes show are counted once"),
+        ("deleted_elsewhere", "of one scene are left out: they were deleted in another one"),
+    ):
+        if number := int(collected.scenes[column].sum()):
+            print(f"on overlaps: {number:,} buildings {why}")
     print(f"map:       {collected.folder}/map.html")
     print(f"table:     {collected.folder}/buildings.parquet")
     print(f"catalogue: {collected.folder}/collection.json")

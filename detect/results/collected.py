@@ -42,9 +42,11 @@ class Piece:
     """ISO day."""
     summary: dict[str, Any]
     buildings: gpd.GeoDataFrame
-    """In longitude and latitude; without those that another result of the collection shows better."""
+    """In longitude and latitude; without those that another result of the collection shows better, or in which they were deleted."""
     elsewhere: int = 0
     """Buildings that another result shows better."""
+    deleted: int = 0
+    """Buildings that a reviewer has deleted in another result."""
 
 
 def one_table(pieces: Sequence[Piece]) -> gpd.GeoDataFrame:
@@ -138,6 +140,7 @@ def scene_table(pieces: Sequence[Piece]) -> pd.DataFrame:
                 "beds_now": total["beds"]["now"]["estimate"],
                 "shown": len(piece.buildings),
                 "shown_elsewhere": piece.elsewhere,
+                "deleted_elsewhere": piece.deleted,
                 "warnings": len(piece.summary["warnings"]),
             }
         )

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyproj
 import shapely
+from numpy.typing import NDArray
 from shapely import Polygon
 
 from detect.base.errors import InputError
@@ -19,7 +20,8 @@ from detect.base.geometry import span_outline, to_degrees
 from detect.base.grid import Span
 from detect.base.options import takes
 from detect.base.vectors import read_vector
-from detect.census.overlaps import counted_once, overlapping
+from detect.census.overlaps import counted_once, deleted_elsewhere, overlapping
+from detect.census.review import CHECKED, Review
 from detect.results.again import opened_raster
 from detect.results.collected import (
     Piece,
@@ -30,7 +32,7 @@ from detect.results.collected import (
     write_native,
     write_pmtiles,
 )
-from detect.results.folder import ResultFolder
+from detect.results.folder import ResultFolder, adapted_since
 from detect.results.map_page import write_map
 from detect.results.stac_collection import ASSETS, write_collection
 from detect.results.stac_table import write_items
@@ -53,15 +55,17 @@ class Collected:
     scenes: pd.DataFrame
     """A row for each scene."""
     left_out: tuple[str, ...]
-    """A line for each result that has no place on Earth."""
+    """A line for each result that has no place on Earth, or that an adapted one replaces."""
 
 
 @takes(CollectOptions)
 def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> Collected:
     """Put many results of predict together: one table, one map, one STAC collection.
 
-    A building that several results of one date (or of unknown date) show is taken once, from the one that shows it best (see
-    ``detect.census.overlaps.counted_once``). Results of different dates stay side by side, with their date.
+    A building that several results of one date (or of unknown date) show is taken once, from the one in which a reviewer has checked
+    it, else from the one that shows it best (see ``detect.census.overlaps.counted_once``); one that a reviewer deleted in a result is
+    left out of the others. A result that ``detect adapt`` has replaced is left out. Results of different dates stay side by side, with
+    their date.
 
     Args:
         results: folders that predict wrote, for one scene or with a folder per scene.
@@ -75,7 +79,9 @@ def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> C
     wanted = CollectOptions.from_keywords(**options)
     report, target = wanted.progress or silent, free_folder(Path(out), OUTPUTS, *_MARK, wanted.overwrite)
     folders = list(dict.fromkeys(found.path.resolve() for path in results for found in ResultFolder.find(path)))
-    pieces, left_out = _read(folders, report)
+    replaced = adapted_since(folders)
+    pieces, left_out = _read([folder for folder in folders if folder not in replaced], report)
+    left_out += [f"{folder.name} was adapted since: {newer.name} is taken" for folder, newer in replaced.items()]
     if not pieces:
         raise InputError(f"{'; '.join(left_out)}: nothing is left to put on a map")
     pieces = _once(pieces)
@@ -143,11 +149,31 @@ class _Ground:
 
 
 def _once(pieces: Sequence[Piece]) -> list[Piece]:
-    """The results, each without the buildings that another one of its date shows better."""
+    """The results, each without the buildings that another one of its date shows better, or in which they were deleted."""
     degrees = pyproj.CRS.from_epsg(4326)
     pairs = overlapping([_Ground(degrees, piece.outline, piece.date) for piece in pieces])
-    instead = counted_once([piece.buildings for piece in pieces], pairs)
-    return [
-        replace(piece, buildings=piece.buildings[others < 0].reset_index(drop=True), elsewhere=int((others >= 0).sum()))
-        for piece, others in zip(pieces, instead, strict=True)
+    reviews = [Review.from_json(piece.summary.get("review")) for piece in pieces]
+    tables = [
+        piece.buildings.assign(**{CHECKED: piece.buildings["id"].isin(review.checked)})
+        for piece, review in zip(pieces, reviews, strict=True)
     ]
+    gone = deleted_elsewhere(tables, pairs, [_deleted(*both) for both in zip(pieces, reviews, strict=True)])
+    instead = counted_once([table[~out] for table, out in zip(tables, gone, strict=True)], pairs)
+    return [
+        replace(
+            piece,
+            buildings=piece.buildings[~out][others < 0].reset_index(drop=True),
+            elsewhere=int((others >= 0).sum()),
+            deleted=int(out.sum()),
+        )
+        for piece, out, others in zip(pieces, gone, instead, strict=True)
+    ]
+
+
+def _deleted(piece: Piece, review: Review) -> NDArray[np.object_]:
+    """A point in each building that was deleted from a result, in longitude and latitude."""
+    points = review.deleted_points
+    if not len(points):
+        return points
+    with opened_raster(piece.folder / "mask.tif") as source:
+        return to_degrees(points, pyproj.CRS(source.crs))

@@ -25,8 +25,10 @@ from detect.base.grid import Span
 from detect.base.matching import connected, covered_by
 from detect.base.values import NO_DATA, TOP
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only
+from detect.census.overlaps import counted_once, deleted_elsewhere
+from detect.census.review import CHECKED, Review
 from detect.results.again import opened_raster, read_buildings, read_sites
-from detect.results.folder import SUMMARY, ResultFolder
+from detect.results.folder import SUMMARY, ResultFolder, adapted_since
 from detect.results.observed import observed_ground
 from detect.results.result import Result
 from detect.results.summary import Summary
@@ -114,14 +116,17 @@ class _Loaded:
     observed: gpd.GeoDataFrame
     outline: gpd.GeoDataFrame
     """Outline of the scene, including clouds."""
+    deleted: gpd.GeoDataFrame
+    """A point in each building that a reviewer has deleted."""
     summary: Summary
 
 
 def load_series(results: Sequence[Result | str | Path]) -> Series:
     """Dated results of one place, in any order, coordinate system and pixel size.
 
-    Two results of one date are one snapshot: a building that both show counts once, as drawn in the first; ground is seen if
-    either saw it.
+    Two results of one date are one snapshot: a building that both show counts once, as drawn in the one in which a reviewer has
+    checked it, else in the first; one that was deleted in either does not count unless it was checked in the other. Ground is seen if
+    either saw it. A result that ``detect adapt`` has replaced by another one of the call is left out.
 
     Args:
         results: results of predict, folders that it wrote, or folders that hold several of these.
@@ -130,7 +135,9 @@ def load_series(results: Sequence[Result | str | Path]) -> Series:
         InputError: no result, a result without a date, fewer than two dates, or different places.
     """
     once = {_folder(r).resolve(): r for given in results for r in _expand(given)}
-    loaded = sorted(map(_load, once.values()), key=lambda r: (r.date, str(r.folder)))
+    replaced = adapted_since([path for path, given in once.items() if not isinstance(given, Result)])
+    notes = [f"{folder.name} was adapted since: {newer.name} is taken" for folder, newer in replaced.items()]
+    loaded = sorted((_load(r) for path, r in once.items() if path not in replaced), key=lambda r: (r.date, str(r.folder)))
     if len({r.date for r in loaded}) < 2:
         dates = ", ".join(sorted({r.date for r in loaded})) or "no result"
         raise InputError(f"two or more dates are needed, and there is {dates}; give the results of each")
@@ -139,12 +146,13 @@ def load_series(results: Sequence[Result | str | Path]) -> Series:
     _refuse_places(loaded, plane)
     observed = [shapely.union_all(geometries_of(_into(r.observed, plane))) for r in loaded]
     snapshots = [
-        Snapshot(r.date, _into(r.buildings, plane)[[*USED_COLUMNS, "geometry"]], seen, (r.folder,))
+        Snapshot(r.date, _into(r.buildings, plane)[[*USED_COLUMNS, CHECKED, "geometry"]], seen, (r.folder,))
         for r, seen in zip(loaded, observed, strict=True)
     ]
-    merged, notes = _one_per_date(snapshots)
+    deleted = [geometries_of(_into(r.deleted, plane)) for r in loaded]
+    merged, joined = _one_per_date(snapshots, deleted)
     sites, more = _sites(loaded, plane)
-    notes += more
+    notes += joined + more
     if plane is None:
         notes.append("the scenes have no georeference: that they show one place, from one corner, was taken for granted")
     summaries = tuple(r.summary for r in loaded)
@@ -183,7 +191,10 @@ def _load(result: Result | Path) -> _Loaded:
     observed = observed_ground(folder)
     if observed is None:
         raise InputError(f"{folder}: has no mask.tif; run detect predict again")
-    return _Loaded(date, folder, polygons_only(buildings), sites, observed, _outline(folder), summary)
+    review = Review.from_json(summary.review)
+    buildings = buildings.assign(**{CHECKED: buildings["id"].isin(review.checked)})
+    deleted = gpd.GeoDataFrame(geometry=list(review.deleted_points), crs=buildings.crs)
+    return _Loaded(date, folder, polygons_only(buildings), sites, observed, _outline(folder), deleted, summary)
 
 
 def _outline(folder: Path) -> gpd.GeoDataFrame:
@@ -224,24 +235,47 @@ def _refuse_places(loaded: Sequence[_Loaded], plane: pyproj.CRS | None) -> None:
         )
 
 
-def _one_per_date(snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot], list[str]]:
+def _one_per_date(snapshots: Sequence[Snapshot], deleted: Sequence[NDArray[np.object_]]) -> tuple[list[Snapshot], list[str]]:
+    """The snapshots, those of one date as one, without the column ``checked``; and a note for each that was joined.
+
+    Args:
+        snapshots: by date.
+        deleted: for each a point in each building that a reviewer has deleted in it, in the plane.
+    """
     merged: list[Snapshot] = []
     notes = []
-    for snapshot in snapshots:
+    gone: list[NDArray[np.object_]] = []
+    for snapshot, points in zip(snapshots, deleted, strict=True):
         if not merged or merged[-1].date != snapshot.date:
             merged.append(snapshot)
+            gone.append(points)
             continue
         first = merged[-1]
-        again = covered_by(geometries_of(snapshot.buildings), geometries_of(first.buildings))
+        together, twice, left_out = _together((first.buildings, snapshot.buildings), (gone[-1], points))
         cut = _cut_between(first, snapshot)
-        together = pd.concat([first.buildings, snapshot.buildings[~again]], ignore_index=True)
         seen = shapely.union(first.observed, snapshot.observed)
         merged[-1] = replace(first, buildings=together, observed=seen, folders=first.folders + snapshot.folders)
-        note = f"{first.date} has several results, which were taken as one; {int(again.sum())} buildings stand in both"
+        gone[-1] = np.concatenate([gone[-1], points])
+        note = f"{first.date} has several results, which were taken as one; {twice} buildings stand in both"
+        if left_out:
+            note += f"; {left_out} do not count, since they were deleted in one of them"
         if cut:
             note += f"; {cut} may be cut where sheets meet and count twice: detect predict --join takes sheets as one scene"
         notes.append(note)
-    return merged, notes
+    return [replace(one, buildings=one.buildings.drop(columns=CHECKED, errors="ignore")) for one in merged], notes
+
+
+def _together(
+    tables: tuple[gpd.GeoDataFrame, gpd.GeoDataFrame], deleted: tuple[NDArray[np.object_], NDArray[np.object_]]
+) -> tuple[gpd.GeoDataFrame, int, int]:
+    """The buildings of two results of one date, each once; how many stand in both, and how many were deleted in the other."""
+    out = deleted_elsewhere(tables, [(0, 1)], deleted)
+    left = [table[~gone] for table, gone in zip(tables, out, strict=True)]
+    # One score for all: what nobody has checked counts as the first result draws it.
+    instead = counted_once([table.assign(score=1.0, touches_edge=False) for table in left], [(0, 1)])
+    kept = [table[others < 0] for table, others in zip(left, instead, strict=True)]
+    twice = sum(int((others >= 0).sum()) for others in instead)
+    return gpd.GeoDataFrame(pd.concat(kept, ignore_index=True), crs=tables[0].crs), twice, sum(int(gone.sum()) for gone in out)
 
 
 def _cut_between(first: Snapshot, second: Snapshot) -> int:

@@ -13,6 +13,7 @@ from affine import Affine
 from shapely import Polygon, box
 
 from detect.base.errors import InputError
+from detect.census.review import apply_review, read_corrections
 from detect.results.tables import write_parquet
 from detect.runs.collect import OUTPUTS, collect
 from tests.unit.results.test_tables import some
@@ -29,6 +30,7 @@ def write_result(
     date: str = "2026-06-05",
     score: float = 0.5,
     crs: str | None = "EPSG:32631",
+    **more: object,
 ) -> Path:
     """A result of 100 × 60 m, ``x`` metres to the east, with buildings given in metres from its lower left corner."""
     folder.mkdir(parents=True)
@@ -40,7 +42,8 @@ def write_result(
     moved = gpd.GeoSeries([box(*np.add(s.bounds, [WEST + x, NORTH] * 2)) for s in shapes], crs=crs)
     write_parquet(folder / "buildings.parquet", table.set_geometry(moved).assign(id=range(1, len(shapes) + 1), score=score))
     total = {"area_km2": 0.006, "buildings": COUNT, "dormitory_like": COUNT, "beds": {"now": COUNT}}
-    summary = {"scene": {"name": folder.name, "date": date}, "total": total, "run": {"work_gsd_m": 1.0}, "warnings": []}
+    scene = {"name": folder.name, "date": date, "sha256": f"{x}"}
+    summary = {"scene": scene, "total": total, "run": {"work_gsd_m": 1.0}, "warnings": [], **more}
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder
 
@@ -55,6 +58,44 @@ def test_a_building_on_an_overlap_is_there_once(tmp_path: Path) -> None:
     assert sorted(zip(found.buildings["scene"], found.buildings["id"], strict=True)) == [("east", 1), ("west", 2)]
     assert found.scenes.set_index("scene")["shown_elsewhere"].to_dict() == {"east": 0, "west": 1}
     assert sorted(p.name for p in (tmp_path / "all").iterdir()) == sorted(OUTPUTS)
+
+
+CORRECTED = {"changed": [1], "added": [], "deleted": [], "dormitory_like": {}}
+
+
+def test_a_corrected_building_counts_before_one_that_nobody_checked(tmp_path: Path) -> None:
+    write_result(tmp_path / "out" / "first", [box(10, 10, 30, 20)], x=50, score=0.9)
+    write_result(tmp_path / "out" / "second", [A, B], score=0.2, review=CORRECTED)
+    found = collect([tmp_path / "out"], tmp_path / "all")
+    assert sorted(zip(found.buildings["scene"], found.buildings["id"], strict=True)) == [("second", 1), ("second", 2)]
+
+
+@pytest.mark.parametrize(("checked", "left"), [(False, ["second"]), (True, ["first", "second"])])
+def test_a_building_that_was_deleted_does_not_come_back_from_another_scene(
+    tmp_path: Path, checked: bool, left: list[str]
+) -> None:
+    more = {"review": CORRECTED} if checked else {}
+    write_result(tmp_path / "out" / "first", [box(10, 10, 30, 20)], x=50, **more)
+    before = some(2).set_geometry(gpd.GeoSeries([box(*np.add(s.bounds, [WEST, NORTH] * 2)) for s in (A, B)], crs="EPSG:32631"))
+    _, review = apply_review(before, read_corrections(_saved(tmp_path, before.assign(id=[1, 2]).iloc[1:]), before.crs))
+    write_result(tmp_path / "out" / "second", [B], review=review.to_json())
+    found = collect([tmp_path / "out"], tmp_path / "all")
+    assert sorted(found.buildings["scene"]) == left
+    assert found.scenes["deleted_elsewhere"].tolist() == [int(not checked), 0]
+
+
+def _saved(folder: Path, table: gpd.GeoDataFrame) -> Path:
+    table.to_file(folder / "corrected.gpkg")
+    return folder / "corrected.gpkg"
+
+
+def test_a_result_that_was_adapted_since_is_left_out(tmp_path: Path) -> None:
+    for name in ("scene", "scene+1", "scene+2"):
+        write_result(tmp_path / "out" / name, [A])
+    write_result(tmp_path / "out" / "other+1", [A], x=500)
+    found = collect([tmp_path / "out"], tmp_path / "all")
+    assert found.scenes["scene"].tolist() == ["other+1", "scene+2"]
+    assert found.left_out == ("scene was adapted since: scene+2 is taken", "scene+1 was adapted since: scene+2 is taken")
 
 
 def test_dates_stay_side_by_side(tmp_path: Path) -> None:

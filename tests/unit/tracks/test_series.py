@@ -116,6 +116,39 @@ def test_two_results_of_one_date_are_one(drawn: DrawnSeries, tmp_path: Path) -> 
     assert any("several results" in w for w in series.warnings)
 
 
+@pytest.mark.parametrize(("said", "standing"), [({"changed": [1]}, "late"), ({"deleted": [99]}, "nowhere")])
+def test_corrections_count_before_what_nobody_checked(
+    drawn: DrawnSeries, tmp_path: Path, said: dict[str, list[int]], standing: str
+) -> None:
+    whole = drawn.snapshots[2]
+    moved = whole.buildings.set_geometry(whole.buildings.translate(0.5, 0))
+    folders = [write_result(tmp_path / "0", drawn.snapshots[0]), write_result(tmp_path / "early", whole)]
+    folders.append(
+        write_result(tmp_path / "late", replace(whole, buildings=moved.iloc[:1] if standing == "late" else moved.iloc[1:]))
+    )
+    inner = whole.buildings.geometry.iloc[0].representative_point()
+    summary = json.loads((folders[-1] / "summary.json").read_text())
+    review = {"changed": [], "added": [], "deleted": [], "dormitory_like": {}, **said, "deleted_at": {"99": [inner.x, inner.y]}}
+    if "deleted" not in said:
+        del review["deleted_at"]
+    (folders[-1] / "summary.json").write_text(json.dumps({**summary, "review": review}))
+    series = load_series(folders)
+    table = series.snapshots[1].buildings
+    here = table[table.intersects(gpd.GeoSeries([inner], crs=PLANE).to_crs(series.plane).iloc[0])].to_crs(PLANE)
+    assert here.bounds.minx.round(1).tolist() == ([moved.bounds.minx.round(1).iloc[0]] if standing == "late" else [])
+    assert len(table) == len(whole.buildings) - (standing == "nowhere") and "checked" not in table
+    assert any("deleted in one of them" in w for w in series.warnings) == (standing == "nowhere")
+
+
+def test_a_result_that_was_adapted_since_is_left_out(drawn: DrawnSeries, tmp_path: Path) -> None:
+    write_result(tmp_path / "first", drawn.snapshots[0])
+    for name in ("last", "last+1"):
+        write_result(tmp_path / name, drawn.snapshots[2])
+    series = load_series([tmp_path])
+    assert [p.name for p in series.snapshots[1].folders] == ["last+1"]
+    assert "last was adapted since: last+1 is taken" in series.warnings
+
+
 def in_sheets(snapshot: Snapshot, folder: Path) -> list[Path]:
     """Results of a western and an eastern sheet that meet in the middle of a building and cut it."""
     west, south, east, north = snapshot.observed.bounds
