@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
-import re
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -17,16 +15,13 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
+from detect.base.documents import refuse_document
 from detect.base.errors import InputError
 from detect.base.files import is_companion, refuse_unreadable_name
 from detect.base.geometry import beside, why_no_place
 from detect.base.parquet import is_parquet, read_parquet
 from detect.base.text_tables import is_text_table, read_text_table
 
-_POINTERS = (b"<OGRVRTDataSource", b"<OGRWFSDataSource", b"WFS_Capabilities", b"gdal_streamed_alg", b"<OGCAPI", b"<GDAL_")
-"""What the documents begin with by which GDAL opens other files and servers: virtual data sources, WFS, GDALG."""
-_LINKED_CRS = re.compile(rb'"crs"\s*:\s*\{(?:[^{}]|\{[^{}]*\})*"(?:link|url)"', re.IGNORECASE)
-"""A GeoJSON document whose coordinate system is at an address, which GDAL would ask."""
 _OFFLINE = {"GDAL_HTTP_PROXY": "127.0.0.1:9", "GML_DOWNLOAD_SCHEMA": "NO"}
 """Settings with which GDAL finds no server, whatever a file names: a proxy that is none."""
 _IN_ARCHIVES = (".shp", ".gpkg", ".geojson", ".json", ".kml", ".gml", ".fgb", ".tab")
@@ -50,7 +45,7 @@ def read_vector(path: str | Path, layer: str | None = None, preferred: str | Non
             return _placed(read_parquet(path), path)
         if is_text_table(path):
             return _placed(read_text_table(path), path)
-        _refuse_pointers(path)
+        refuse_document(path)
         source = _source(path)
         kinds = {str(name): kind for name, kind in pyogrio.list_layers(source)}
         if layer is not None and layer not in kinds:
@@ -93,7 +88,7 @@ def polygon_layers(path: str | Path, *, paths: bool = False) -> list[str]:
     with _reading(path):
         if is_parquet(path) or is_text_table(path):
             return []
-        _refuse_pointers(path)
+        refuse_document(path)
         kinds = pyogrio.list_layers(_source(path))
         return [str(name) for name, kind in kinds if _may_hold_polygons(kind) or (paths and kind is not None and "Line" in kind)]
 
@@ -131,27 +126,6 @@ def _in_archive(path: Path) -> Path | str:
     if len(folders) != 1:
         return path
     return f"/vsizip/{path.resolve()}/{inner[0] if len(inner) == 1 else folders.pop()}"
-
-
-def _refuse_pointers(path: Path) -> None:
-    """Refuse documents that only name where their data are: nobody typed these files and hosts.
-
-    Raises:
-        InputError: it is one.
-    """
-    if path.is_file():
-        with path.open("rb") as file:
-            start = file.read(2_000)
-        if any(word in start for word in _POINTERS):
-            raise InputError(f"{path}: only names where its outlines are; give the file that holds them")
-        if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and _has_linked_crs(path):
-            raise InputError(f"{path}: its coordinate system is at an address, which is not read; remove its key 'crs'")
-
-
-def _has_linked_crs(path: Path) -> bool:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        at = content.find(b'"crs"')
-        return at >= 0 and _LINKED_CRS.match(content[at : at + 2_000]) is not None
 
 
 @contextmanager

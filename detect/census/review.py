@@ -24,6 +24,8 @@ COLUMNS = ("id", "stage", "dormitory_like", "checked", "correction", "redrawn")
 """Columns that are read, in upper or lower case."""
 CORRECTION, REDRAWN = COLUMNS[-2:]
 """Of the page's file: what was done to a building, and whether its outline was drawn (false: it is the one found)."""
+ADDED, CHANGED, CONFIRMED, DELETED = "added", "changed", "confirmed", "deleted"
+"""Values of ``correction``."""
 SAYS_LIKENESS = "says_likeness"
 """Column: ``dormitory_like`` is meant for the new outline. In a table from QGIS it may be what was found for the old one."""
 MOVED_SHARE = 0.005
@@ -134,10 +136,15 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
         outline: outline of the scene in its CRS, which a building must touch.
 
     Raises:
-        InputError: no such file, no ``id`` or ``stage`` column, an unknown stage, a coordinate system that does not fit, rows
-            without a polygon, or buildings of another place.
+        InputError: no such file, nothing in it, no ``id`` or ``stage`` column, an unknown stage or correction, a coordinate system that
+            does not fit, rows without a polygon, or buildings of another place.
     """
     raw = read_vector(path, preferred=_buildings_layer(path))
+    if not len(raw) and "id" not in map(str.lower, map(str, raw.columns)):
+        raise InputError(
+            f"{path}: is empty, so it corrects nothing; give the corrections of this result, or, to delete all of its buildings, its layer "
+            "buildings without rows"
+        )
     raw = raw.rename(columns={c: low for c in raw.columns if (low := str(c).lower()) in COLUMNS and low not in raw.columns})
     for column in ("id", "stage"):
         if column not in raw.columns:
@@ -170,7 +177,7 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
             "dormitory_like": np.array([_yes_or_no(v, "dormitory_like", path) for v in likeness], object),
             CHECKED: np.array(checked, bool) | surveyed,
             SURVEYED: surveyed,
-            CORRECTION: _words(table[CORRECTION]) if CORRECTION in table else np.full(len(table), None, object),
+            CORRECTION: _words(table[CORRECTION], path) if CORRECTION in table else np.full(len(table), None, object),
             REDRAWN: [_yes_or_no(v, REDRAWN, path) is not False for v in table[REDRAWN]]
             if REDRAWN in table
             else np.ones(len(table), bool),
@@ -240,8 +247,16 @@ def _stage(value: Any, row: int, path: str | Path) -> str:
     return text
 
 
-def _words(column: pd.Series) -> list[str | None]:
-    return [None if pd.isna(value) or not str(value).strip() else str(value).strip().lower() for value in column]
+def _words(column: pd.Series, path: str | Path) -> list[str | None]:
+    known = (ADDED, CHANGED, CONFIRMED, DELETED)
+    words = [None if pd.isna(value) or not str(value).strip() else str(value).strip().lower() for value in column]
+    for word in words:
+        if word not in (None, *known):
+            raise InputError(
+                f"{path}: {CORRECTION} is {str(word)[:60]!r} in a row, not one of {', '.join(known)}; write one of these, or rename the "
+                "column if it holds something else"
+            )
+    return words
 
 
 _YES, _NO = ("true", "1", "1.0", "yes", "y", "t", "on", "x"), ("false", "0", "0.0", "no", "n", "f", "off")

@@ -22,8 +22,11 @@ from shapely import Polygon
 from detect.base.errors import InputError
 from detect.base.vectors import geometries_of
 from detect.census.review import (
+    ADDED,
     CHECKED,
+    CONFIRMED,
     CORRECTION,
+    DELETED,
     MOVED_SHARE,
     REDRAWN,
     SAYS_LIKENESS,
@@ -33,8 +36,6 @@ from detect.census.review import (
     read_corrections,
 )
 
-ADDED, CHANGED, CONFIRMED, DELETED = "added", "changed", "confirmed", "deleted"
-"""Values of ``correction``."""
 _SAME_IOU = 0.5
 """Two new outlines that overlap so far are one building."""
 _UNCHANGED = 0.9

@@ -8,7 +8,7 @@ checksums, and no census writes them again; ``detect.runs.track`` names and writ
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -92,11 +92,11 @@ def _is_wanted(file: File, content: Content) -> bool:
     return getattr(content, file.needs) is not None and (not content.outputs or file.name in content.outputs)
 
 
-def keep_files(earlier: Path, folder: Path) -> None:
-    """Copy the files that ``write_files`` left out from the earlier result, if it has them."""
-    for file in FILES:
-        if file.write and not (folder / file.name).exists() and (earlier / file.name).exists():
-            shutil.copy2(earlier / file.name, folder / file.name)
+def keep_files(earlier: Path, folder: Path, names: Iterable[str]) -> None:
+    """Copy those of some files that ``write_files`` left out from the earlier result, if it has them."""
+    for name in names:
+        if name != SUMMARY and not (folder / name).exists() and (earlier / name).exists():
+            shutil.copy2(earlier / name, folder / name)
 
 
 def _rasters(content: Content, folder: Path) -> None:

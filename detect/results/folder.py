@@ -63,23 +63,6 @@ def is_simulated(summary: Mapping[str, Any]) -> bool:
     return any(w.startswith("SIMULATED") for w in summary["warnings"]) if known is None else known
 
 
-def adapted_since(folders: Sequence[Path]) -> dict[Path, Path]:
-    """Folders of results that ``detect adapt`` has replaced by another of them, ``scene`` by ``scene+2``, and by which one."""
-    newest: dict[tuple[Path, str], list[tuple[int, Path]]] = {}
-    for folder in folders:
-        name, _, number = folder.name.rpartition("+")
-        known = (name, int(number)) if name and number.isascii() and number.isdigit() else (folder.name, 0)
-        newest.setdefault((folder.parent, known[0]), []).append((known[1], folder))
-    replaced = {}
-    for several in newest.values():
-        *older, (_, last) = sorted(several)
-        for _, folder in older:
-            old, new = (ResultFolder(one).summary("scene")["scene"] for one in (folder, last))
-            if isinstance(old, dict) and isinstance(new, dict) and old.get("sha256") and old["sha256"] == new.get("sha256"):
-                replaced[folder] = last
-    return replaced
-
-
 @dataclass(frozen=True)
 class ResultFolder:
     """A folder that predict or track writes; it need not exist yet."""
@@ -227,6 +210,38 @@ class ResultFolder:
         held.callback(lock.release)
         held.callback(_remove, file)  # while it is still locked: see _sign
 
+    def written(self, mark: str = SUMMARY) -> frozenset[str] | None:
+        """Names of the files that a command has written here; None without a result, or with one that does not name them.
+
+        Args:
+            mark: the file that names them: summary.json, under ``files``, or a STAC document, by its assets.
+        """
+        content = _object(self.path / mark)
+        files, assets = content.get("files"), content.get("assets")
+        if isinstance(files, dict):
+            return frozenset(files)
+        if isinstance(assets, dict):
+            links = [str(asset.get("href")) for asset in assets.values() if isinstance(asset, dict)]
+            return frozenset([mark, *(link.rpartition("/")[2] for link in links)])
+        return None
+
+    def require(self, names: Sequence[str]) -> None:
+        """Check that a result has files.
+
+        Raises:
+            InputError: one is missing; the error says which, and what writes it.
+        """
+        missing = [name for name in names if not (self.path / name).is_file()]
+        written = self.written()
+        left_out = [name for name in missing if written is not None and name not in written]
+        if left_out:
+            raise InputError(
+                f"{self.path}: has no {' and no '.join(left_out)}, since --outputs left {'them' if len(left_out) > 1 else 'it'} out; give "
+                f"the command of detect predict again with --outputs {','.join(left_out)}, which keeps the files that are there"
+            )
+        if missing:
+            raise InputError(f"{self.path}: {missing[0]} is missing; run detect predict again")
+
     def refuse_others(
         self, outputs: Sequence[str] = OUTPUTS, *, mark: str = SUMMARY, keys: Sequence[str] = ("run", "scene")
     ) -> None:
@@ -238,33 +253,41 @@ class ResultFolder:
             keys: what it holds.
 
         Raises:
-            InputError: there is something of these names, and no such result.
+            InputError: there is something of these names, and no such result, or it is not of that result.
         """
-        there = [name for name in outputs if os.path.lexists(self.path / name)]
-        try:
-            content = json.loads((self.path / mark).read_text(encoding="utf-8"))
-            is_ours = isinstance(content, dict) and all(key in content for key in keys)
-        except (OSError, ValueError, RecursionError):
-            is_ours = False
-        if there and not is_ours:
+        content = _object(self.path / mark)
+        is_ours = all(key in content for key in keys)
+        there = self._own(outputs, mark) if is_ours else [name for name in outputs if os.path.lexists(self.path / name)]
+        if there:
             raise InputError(
                 f"{self.path}: its {there[0]} is not of a result of this command, so it is not replaced; move it, or give another --out"
             )
 
+    def _own(self, outputs: Sequence[str], mark: str) -> list[str]:
+        """Names of outputs under which a user's own files lie beside those of a result."""
+        written = self.written(mark)
+        return [] if written is None else [n for n in outputs if n not in {mark, *written} and os.path.lexists(self.path / n)]
+
     @contextmanager
-    def swap(self, outputs: Sequence[str] = OUTPUTS) -> Iterator[Path]:
+    def swap(self, outputs: Sequence[str] = OUTPUTS, mark: str = SUMMARY) -> Iterator[Path]:
         """Yield a new folder that replaces this one when the context ends; the caller holds the ``lock``.
 
         Args:
-            outputs: names that are replaced; everything else belongs to the user and is kept, the same files and links.
+            outputs: names that are replaced; everything else belongs to the user and is kept, the same files and links, and so is a file
+                of such a name that the result does not list.
+            mark: the file that lists them, see ``written``.
 
         Raises:
+            InputError: a user's own file has the name of one that was written.
             DetectError: the folder cannot be replaced, or the disk is full; it stays as it was.
         """
         aside, old, real = self.beside("detect-new"), self.beside("detect-old"), self.path.resolve()
         aside.mkdir(parents=True)
         try:
             yield aside
+            own = self._own(outputs, mark)
+            self.refuse_others([name for name in own if (aside / name).exists()], mark=mark, keys=())
+            outputs = [name for name in outputs if name not in own]
             try:
                 if not real.exists():
                     aside.rename(real)
@@ -295,6 +318,15 @@ class ResultFolder:
             old.rename(real)
         for stale in (self.beside("detect-new"), old):
             shutil.rmtree(stale, ignore_errors=True)
+
+
+def _object(file: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is none."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _not_written(error: BaseException) -> str:

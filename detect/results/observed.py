@@ -12,18 +12,24 @@ from rasterio.features import shapes
 
 from detect.base.values import NO_DATA
 from detect.results.again import opened_raster
-from detect.results.folder import buildings_file
+from detect.results.folder import SUMMARY, ResultFolder, buildings_file
 
 OBSERVED_PX = 4096
 """Longest side of the picture in which the edge of a scene and its holes are traced."""
 
 
 def observed_ground(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame | None:
-    """The ground that the scene of a predict folder shows; None for anything else."""
+    """The ground that the scene of a predict folder shows; None for anything else.
+
+    Raises:
+        InputError: the result has no ``mask.tif``, or a damaged one.
+    """
     if isinstance(source, gpd.GeoDataFrame) or (buildings := buildings_file(source)) == Path(source):
         return None
     path = buildings.with_name("mask.tif")
-    if not path.is_file():
+    if (path.parent / SUMMARY).is_file():
+        ResultFolder(path.parent).require([path.name])
+    elif not path.is_file():
         return None
     with opened_raster(path) as mask:
         shrink = max(1.0, max(mask.shape) / OBSERVED_PX)

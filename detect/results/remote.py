@@ -53,10 +53,12 @@ class RemoteFolder:
             InputError: another result lies there, and ``overwrite`` is not set.
             DetectError: the copy failed. The local folder stays in both cases.
         """
-        there, key = f"{self.url}/{folder.name}", self._key(folder.name)
-        if key == _key_of(ResultFolder(folder).summary()):
+        there, summary = f"{self.url}/{folder.name}", self._summary(folder.name)
+        here = ResultFolder(folder).summary()
+        same = summary is not None and _key_of(summary) == _key_of(here)
+        if same and _files_of(summary) >= _files_of(here):  # else other --outputs are wanted now
             return there
-        if key is not None and not overwrite:
+        if summary is not None and not same and not overwrite:
             raise InputError(
                 f"{there}: holds another result; give --overwrite to replace it, or another --out (the new one lies in {folder})"
             )
@@ -66,6 +68,9 @@ class RemoteFolder:
             if self._files.exists(f"{target}/{SUMMARY}"):  # while files are replaced, there must be no summary
                 self._files.rm_file(f"{target}/{SUMMARY}")
             self._files.makedirs(target, exist_ok=True)
+            for name in () if same else sorted(_files_of(summary) - {*names, SUMMARY}):
+                if self._files.exists(f"{target}/{name}"):  # of the result that is replaced
+                    self._files.rm_file(f"{target}/{name}")
             for name in (*names, SUMMARY):
                 self._files.put_file(str(folder / name), f"{target}/{name}")
         except Exception as cause:  # each protocol has its own exceptions
@@ -75,11 +80,11 @@ class RemoteFolder:
             ) from cause
         return there
 
-    def _key(self, name: str) -> str | None:
-        """The key of the result at the URL; None if there is none."""
+    def _summary(self, name: str) -> Any:
+        """The summary of the result at the URL, or what lies there instead; None if there is nothing."""
         path = f"{self._root.rstrip('/')}/{name}/{SUMMARY}"
         try:
-            return _key_of(json.loads(self._files.cat_file(path))) if self._files.exists(path) else None
+            return json.loads(self._files.cat_file(path)) if self._files.exists(path) else None
         except (OSError, ValueError):
             return ""
 
@@ -89,3 +94,10 @@ def _key_of(summary: Any) -> str:
         return str(summary["run"]["key"])
     except (KeyError, TypeError):
         return ""
+
+
+def _files_of(summary: Any) -> set[str]:
+    try:
+        return set(summary["files"])
+    except (KeyError, TypeError):
+        return set()

@@ -53,7 +53,7 @@ def store_styles(path: Path, styles: Mapping[str, Sequence[Rule]]) -> None:
         connection.execute(_TABLE)
         connection.executemany(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, styleQML, "
-            "useAsDefault, description, owner) VALUES ('', '', ?, 'geom', ?, ?, 1, '', '')",
+            f"useAsDefault, description, owner, update_time) VALUES ('', '', ?, 'geom', ?, ?, 1, '', '', '{_DRAWN}')",
             [(layer, layer, _qml(rules)) for layer, rules in styles.items()],
         )
         connection.execute(
@@ -61,6 +61,8 @@ def store_styles(path: Path, styles: Mapping[str, Sequence[Rule]]) -> None:
         )
 
 
+_DRAWN = "2026-01-01T00:00:00.000Z"
+"""Time of the styles: of the styles themselves, not of the file, so that equal results have equal contents."""
 _TABLE = """CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT, f_table_catalog TEXT(256), f_table_schema TEXT(256),
 f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT, useAsDefault BOOLEAN,
 description TEXT, owner TEXT(30), ui TEXT(30), update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')))"""

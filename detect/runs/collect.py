@@ -22,6 +22,7 @@ from detect.base.options import takes
 from detect.base.vectors import read_vector
 from detect.census.overlaps import counted_once, deleted_elsewhere, overlapping
 from detect.census.review import CHECKED, Review
+from detect.results.adapted import adapted_since
 from detect.results.again import opened_raster
 from detect.results.collected import (
     Piece,
@@ -32,7 +33,7 @@ from detect.results.collected import (
     write_native,
     write_pmtiles,
 )
-from detect.results.folder import ResultFolder, adapted_since
+from detect.results.folder import ResultFolder
 from detect.results.map_page import write_map
 from detect.results.stac_collection import ASSETS, write_collection
 from detect.results.stac_table import write_items
@@ -88,7 +89,7 @@ def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> C
     table, scenes = one_table(pieces), scene_table(pieces)
     with ResultFolder(target).lock("detect collect"):
         free_folder(target, OUTPUTS, *_MARK, wanted.overwrite)
-        with ResultFolder(target).swap(OUTPUTS) as new:
+        with ResultFolder(target).swap(OUTPUTS, _MARK[0]) as new:
             writers = {
                 "buildings.parquet": lambda path: (write_native if wanted.native_geometry else write_geoparquet)(path, table),
                 "buildings.fgb": lambda path: write_flatgeobuf(path, table),
@@ -111,9 +112,7 @@ def _read(folders: Sequence[Path], report: Any) -> tuple[list[Piece], list[str]]
     pieces, left_out, taken = [], [], set()
     for done, folder in enumerate(folders, start=1):
         summary = ResultFolder(folder).summary("scene.date", "total.buildings", "total.beds", "run.work_gsd_m", "warnings")
-        for name in _NEEDED:
-            if not (folder / name).is_file():
-                raise InputError(f"{folder}: {name} is missing; run detect predict again")
+        ResultFolder(folder).require(_NEEDED)
         outline = _outline(folder / "mask.tif")
         if outline is None:
             left_out.append(f"{folder.name} has no place on Earth")

@@ -13,7 +13,7 @@ import pyproj
 from numpy.typing import NDArray
 from shapely import Polygon
 
-from detect.base.errors import DetectError, InputError
+from detect.base.errors import DetectError
 from detect.base.geometry import span_outline
 from detect.base.grid import Span
 from detect.base.notices import Code, Notice
@@ -28,7 +28,9 @@ from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.scene.sun import Sun
 
 TABLE = "buildings.gpkg"
-NEEDED = (TABLE, "stage.tif", "mask.tif", "probability.tif", "report.html")
+NEEDED = (TABLE, "stage.tif")
+_ALWAYS = (*NEEDED, "mask.tif", "probability.tif", "report.html")
+"""Files of results of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Earlier:
     crs: pyproj.CRS | None
     stage: NDArray[np.uint8]
     """(H, W) stage codes."""
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """Names of the files that it has; empty: all, as in results of earlier versions."""
+        return ResultFolder(self.folder).written() or frozenset()
 
     @property
     def checked(self) -> Review:
@@ -92,9 +99,9 @@ def read_earlier(folder: Path) -> Earlier:
         InputError: a file is missing or of another version.
     """
     summary = Summary.read(ResultFolder(folder), "rates", "scene.sun").to_json()  # earlier versions left these out
-    for name in NEEDED:
-        if not (folder / name).is_file():
-            raise InputError(f"{folder}: {name} is missing; run detect predict again")
+    result = ResultFolder(folder)
+    written = result.written()
+    result.require([*NEEDED, *(_ALWAYS if written is None else sorted(written))])
     buildings = read_buildings(folder / TABLE)
     with opened_raster(folder / "stage.tif") as source:
         grid = WorkGrid(source.shape, source.transform, summary["run"]["work_gsd_m"], (1.0, 1.0))

@@ -11,7 +11,7 @@ from detect.census.dormitories import add_dormitories
 from detect.census.profiles import StructureProfile
 from detect.census.review import Review
 from detect.census.sites import Sites, assign
-from detect.results.files import Content, keep_files, write_files
+from detect.results.files import OUTPUTS, Content, keep_files, write_files
 from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.result import Result
 from detect.results.seal import sealed
@@ -40,8 +40,7 @@ def finish(
     """
     with folder.swap() as target:
         write_files(content, target)
-        if not content.outputs:  # else those of another run would stand beside the new ones
-            keep_files(folder.path, target)
+        keep_files(folder.path, target, content.outputs or OUTPUTS)
         summary = content.summary
         if timings_s is not None:
             spent_s = {**timings_s, "total": time.monotonic() - began_s}

@@ -56,7 +56,8 @@ class PredictOptions(Options):
         default=(),
         metadata=flag(
             "--outputs",
-            "files to write beside buildings.gpkg and summary.json, such as mask.tif; default: all",
+            "files to write beside buildings.gpkg and summary.json, such as mask.tif; those that the command wrote before stay; "
+            "default: all",
             "NAME,…",
             _outputs,
         ),

@@ -290,6 +290,7 @@ def _predict_locked(group: _Group, job: Job, failures: _Failures) -> dict[int, R
             if earlier is not None:
                 results[i] = earlier
             todo.append(i)
+    jobs = {i: keeping(job, job.folder(group.scenes[i])) for i in todo}
     group = group.only(todo)
     if len(results) == len(todo):
         _clear_up(group, job)
@@ -297,12 +298,12 @@ def _predict_locked(group: _Group, job: Job, failures: _Failures) -> dict[int, R
     found: dict[int, Found] = {}
     for i, scene in group.scenes.items():
         with failures.of_scene(scene.path):
-            found[i] = find(scene, job)
+            found[i] = find(scene, jobs[i])
     group = group.only(list(found))
     for i, (buildings, notes) in _counted_here(found, group).items():
         if i not in results:  # else it was finished before the run was cut off
             with failures.of_scene(group.scenes[i].path):
-                results[i] = count(found[i], buildings, notes, job.key(group.scenes[i], group.rivals(i)), job)
+                results[i] = count(found[i], buildings, notes, job.key(group.scenes[i], group.rivals(i)), jobs[i])
     for i, one in found.items():
         if i in results and not one.heads.ledger.failed:  # else the next run starts from the blocks that are done
             shutil.rmtree(one.work, ignore_errors=True)
@@ -318,8 +319,9 @@ def done_already(folder: ResultFolder, key: str, job: Job) -> Result | None:
     path = folder.path
     if not path.exists():
         return None
+    wanted = job.options.outputs or OUTPUTS
     if job.options.overwrite:
-        folder.refuse_others()
+        folder.refuse_others(OUTPUTS if folder.written() is None else wanted)
         return None
     try:
         summary = folder.summary("run.key", "blocks.failed")
@@ -328,10 +330,29 @@ def done_already(folder: ResultFolder, key: str, job: Job) -> Result | None:
         same = False
     if not same:
         raise InputError(f"{path}: holds something else already; give --overwrite to replace it, or another --out")
-    if summary["blocks"]["failed"] or not all((path / name).exists() for name in job.options.outputs or OUTPUTS):
+    folder.refuse_others(wanted)
+    if summary["blocks"]["failed"] or not all((path / name).exists() for name in wanted):
         return None
     buildings, sites = (gpd.read_file(path / "buildings.gpkg", layer=layer) for layer in ("buildings", "sites"))
     return Result(path, buildings, sites, summary)
+
+
+def keeping(job: Job, folder: ResultFolder) -> Job:
+    """The job of a scene: files that an earlier run of the same command has left are written again, so that other ``outputs`` lose none.
+
+    Warns:
+        UserWarning: ``overwrite`` replaces a result that has more files.
+    """
+    wanted = job.options.outputs or OUTPUTS
+    there = folder.written() or ()
+    more = [name for name in OUTPUTS if name in there and name not in wanted and (folder.path / name).is_file()]
+    if not more:
+        return job
+    if job.options.overwrite:
+        lost = f"{', '.join(more)} of the earlier result will be gone, since --outputs leaves {'them' if len(more) > 1 else 'it'} out"
+        warnings.warn(f"{folder.path}: {lost}", stacklevel=2)
+        return job
+    return replace(job, options=replace(job.options, outputs=tuple(name for name in OUTPUTS if name in (*wanted, *more))))
 
 
 def _clear_up(group: _Group, job: Job) -> None:

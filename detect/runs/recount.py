@@ -100,6 +100,7 @@ def _recount_one(folder: ResultFolder, options: CensusOptions) -> Result:
     ground = _ground(earlier, sites, buildings, profile, options)
     counted = take_census(checked.marked(buildings), sites.table, profile, earlier.summary["rates"], sites.warnings, ground)
     scene, _ = earlier.scene
+    draws = not earlier.outputs or "report.html" in earlier.outputs
     content = Content(
         grid=earlier.grid,
         crs=earlier.crs,
@@ -109,8 +110,9 @@ def _recount_one(folder: ResultFolder, options: CensusOptions) -> Result:
         summary=_summary(earlier, counted, sites, profile, checked, _recounted(options, profile_file, corrected.conflicts)),
         scene=scene,
         overall=None if scene is None else read_whole(scene),
-        earlier=read_picture(earlier.folder / "report.html") if scene is None else None,
+        earlier=read_picture(earlier.folder / "report.html") if scene is None and draws else None,
         stage=corrected.stage if corrected.review.redrawn or corrected.review.deleted else None,
+        outputs=earlier.outputs,
     )
     return finish(folder, content)
 

@@ -27,8 +27,9 @@ from detect.base.values import NO_DATA, TOP
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only
 from detect.census.overlaps import counted_once, deleted_elsewhere
 from detect.census.review import CHECKED, Review
+from detect.results.adapted import adapted_since
 from detect.results.again import opened_raster, read_buildings, read_sites
-from detect.results.folder import SUMMARY, ResultFolder, adapted_since
+from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.observed import observed_ground
 from detect.results.result import Result
 from detect.results.summary import Summary
@@ -188,9 +189,9 @@ def _load(result: Result | Path) -> _Loaded:
     missing = [c for c in USED_COLUMNS if c not in buildings]
     if missing:
         raise InputError(f"{folder}/buildings.gpkg: lacks {', '.join(missing)}; run detect predict again")
+    ResultFolder(folder).require(["mask.tif"])
     observed = observed_ground(folder)
-    if observed is None:
-        raise InputError(f"{folder}: has no mask.tif; run detect predict again")
+    assert observed is not None, "its mask is there"
     review = Review.from_json(summary.review)
     buildings = buildings.assign(**{CHECKED: buildings["id"].isin(review.checked)})
     deleted = gpd.GeoDataFrame(geometry=list(review.deleted_points), crs=buildings.crs)

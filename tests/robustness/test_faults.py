@@ -158,6 +158,19 @@ def test_own_files_stay_the_same_files(result: Path) -> None:
     assert is_whole(result) and key(result) == "two" and (result / "late.txt").exists()
 
 
+def test_an_own_file_that_has_the_name_of_an_output_stays(result: Path) -> None:
+    summary = json.loads((result / "summary.json").read_text())
+    (result / "summary.json").write_text(json.dumps({**summary, "files": {"summary.json": ""}}))
+    (result / "overview.png").write_text("mine")
+    with pytest.raises(InputError, match=r"its overview.png is not of a result"), ResultFolder(result).swap() as target:
+        write(target, "two")
+        (target / "overview.png").write_text("drawn")
+    assert key(result) == "one" and (result / "overview.png").read_text() == "mine"
+    with ResultFolder(result).swap() as target:
+        write(target, "two")
+    assert key(result) == "two" and (result / "overview.png").read_text() == "mine"
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_is_named_and_the_earlier_result_stays(result: Path, code: int) -> None:
     with (
@@ -186,6 +199,8 @@ def test_a_full_disk_is_named_and_the_earlier_result_stays(result: Path, code: i
         ({"notes.txt": "mine"}, False),
         ({"summary.json": '{"run": {}, "scene": {}}', "mask.tif": "x"}, False),
         ({"mask.tif": "mine"}, True),
+        ({"summary.json": '{"run": {}, "scene": {}, "files": {"mask.tif": ""}}', "mask.tif": "x"}, False),
+        ({"summary.json": '{"run": {}, "scene": {}, "files": {"mask.tif": ""}}', "mask.tif": "x", "overview.png": "mine"}, True),
         ({"summary.json": "{}"}, True),
         ({"summary.json": "[" * 100_000}, True),
         ({"summary.json": '{"series": {}}', "report.html": "of track"}, True),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import pandas as pd
 import pytest
 import shapely
 from shapely import Polygon, affinity, box
@@ -129,3 +130,27 @@ def test_the_same_corrections_once_more_change_nothing(tmp_path: Path) -> None:
     twice, review = apply_review(now, read_reviews([path], now, CRS).table)
     assert twice["id"].tolist() == once["id"].tolist() and twice["stage"].tolist() == once["stage"].tolist()
     assert (review.added, review.deleted) == ((), ())
+
+
+def test_a_word_that_is_no_correction_is_named(tmp_path: Path) -> None:
+    path = page(tmp_path / "c.geojson", said(1, "confirmed", at(1)), said(2, "moved", at(2)))
+    with pytest.raises(InputError, match=r"correction is 'moved' in a row, not one of added, changed, confirmed, deleted; "):
+        read_reviews([path], found(), CRS)
+
+
+@pytest.mark.parametrize("columns", [[], ["name"]])
+def test_an_empty_file_corrects_nothing(tmp_path: Path, columns: list[str]) -> None:
+    table = gpd.GeoDataFrame(pd.DataFrame(columns=columns), geometry=[], crs=4326)
+    path = tmp_path / ("c.gpkg" if columns else "c.geojson")
+    if columns:
+        table.to_file(path, layer="buildings", geometry_type="Polygon")
+    else:
+        path.write_text('{"type": "FeatureCollection", "features": []}')
+    with pytest.raises(InputError, match=r"is empty, so it corrects nothing; give the corrections of this result"):
+        read_reviews([path], found(), CRS)
+
+
+def test_a_whole_table_without_rows_deletes_all(tmp_path: Path) -> None:
+    found().iloc[:0].to_file(tmp_path / "c.gpkg", layer="buildings", geometry_type="Polygon")
+    _, review = apply_review(found(), read_reviews([tmp_path / "c.gpkg"], found(), CRS).table)
+    assert review.deleted == (1, 2, 3, 4)

@@ -33,7 +33,7 @@ def test_what_cannot_be_written_is_kept(table: None, scene: Any, written: set[st
         (earlier / name).write_text("old")
     content: Any = SimpleNamespace(scene=scene, buildings="some", summary={}, outputs=frozenset())
     write_files(content, folder)
-    keep_files(earlier, folder)
+    keep_files(earlier, folder, ["heights.csv", "note.txt", SUMMARY])
     assert {p.name: p.read_text() for p in folder.iterdir()} == {
         name: "new" if name in written else "old" for name in ("heights.csv", "note.txt")
     }, "summary.json is written by who sealed it"
@@ -42,7 +42,7 @@ def test_what_cannot_be_written_is_kept(table: None, scene: Any, written: set[st
 def test_a_file_that_is_neither_written_nor_there_is_left_out(table: None, tmp_path: Path) -> None:
     content: Any = SimpleNamespace(scene=None, buildings="some", summary={}, outputs=frozenset())
     write_files(content, tmp_path)
-    keep_files(tmp_path / "nowhere", tmp_path)
+    keep_files(tmp_path / "nowhere", tmp_path, ["heights.csv"])
     assert [p.name for p in tmp_path.iterdir()] == ["note.txt"]
 
 

@@ -95,3 +95,20 @@ def test_protocols_that_nobody_knows_are_refused_before_the_work(
 ) -> None:
     assert cli.main(["predict", str(tiny_scene), "--out", url, "-q"]) == 2
     assert url in capsys.readouterr().err and not STAGING.exists()
+
+
+def test_other_outputs_of_the_same_result_are_copied_too(tmp_path: Path, memory: Any) -> None:
+    def run(key: str, *files: str, overwrite: bool = False) -> set[str]:
+        folder = tmp_path / "scene"
+        folder.mkdir(exist_ok=True)
+        for name in files:
+            (folder / name).write_text(key)
+        (folder / "summary.json").write_text(json.dumps({"run": {"key": key}, "files": dict.fromkeys(files, "")}))
+        RemoteFolder("memory://bucket/r").store(folder, overwrite=overwrite)
+        for name in files:
+            (folder / name).unlink()
+        return {Path(p).name for p in memory.ls("/bucket/r/scene", detail=False)}
+
+    assert run("a", "mask.tif") == {"mask.tif", "summary.json"}
+    assert run("a", "mask.tif", "report.html") == {"mask.tif", "report.html", "summary.json"}
+    assert run("b", "mask.tif", overwrite=True) == {"mask.tif", "summary.json"}, "nothing of the result that is replaced stays"

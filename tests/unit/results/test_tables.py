@@ -22,6 +22,7 @@ from shapely import box
 from detect.base.geometry import north_px
 from detect.census.dormitories import rows_layer
 from detect.network.probabilities import calibrated
+from detect.results.contents import content_hash
 from detect.results.overview import write_overview
 from detect.results.picture import read_whole
 from detect.results.rasters import write_rasters
@@ -199,3 +200,10 @@ def test_an_overview_of_very_many_buildings_is_tinted(
         pictures.append(np.asarray(Image.open(tmp_path / f"{name}.png")))
     assert pictures[0].shape == pictures[1].shape
     assert 0 < (pictures[0] != pictures[1]).any(axis=-1).mean() < 0.5
+
+
+def test_equal_tables_have_equal_contents(tmp_path: Path) -> None:
+    layers = {"buildings": some(), "rows": rows_layer(some()), "sites": plots()}
+    for name in ("a.gpkg", "b.gpkg"):
+        write_gpkg(tmp_path / name, layers)
+    assert content_hash(tmp_path / "a.gpkg") == content_hash(tmp_path / "b.gpkg")

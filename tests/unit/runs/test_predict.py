@@ -21,6 +21,8 @@ from detect.base.matching import covered_by
 from detect.base.vectors import geometries_of
 from detect.network.weights import load_weights
 from detect.results.files import OUTPUTS
+from detect.results.seal import verify
+from detect.runs.recount import recount
 from tests.conftest import HOUSES, ORIGIN_XY, WriteScene, draw_houses
 
 
@@ -109,7 +111,10 @@ def test_processes_change_no_byte_and_no_line(write_scene: WriteScene, tmp_path:
 def test_only_the_wanted_files_are_written(tiny_scene: Path, tmp_path: Path) -> None:
     detect.predict(tiny_scene, tmp_path, weights="deep-int8")
     whole = contents(tmp_path / "tiny")
-    few = detect.predict(tiny_scene, tmp_path, weights="deep-int8", outputs=["mask.tif", "item.json"], overwrite=True)
+    with pytest.warns(
+        UserWarning, match=r"probability.tif, .*, overview.png of the earlier result will be gone, since --outputs"
+    ):
+        few = detect.predict(tiny_scene, tmp_path, weights="deep-int8", outputs=["mask.tif", "item.json"], overwrite=True)
     assert {p.name for p in few.folder.iterdir()} == {"mask.tif", "item.json", "buildings.gpkg", "summary.json"}
     assert (few.folder / "mask.tif").read_bytes() == whole["mask.tif"]
     assert json.loads((few.folder / "item.json").read_text())["assets"].keys() == {"mask", "buildings", "summary", "model"}
@@ -118,6 +123,26 @@ def test_only_the_wanted_files_are_written(tiny_scene: Path, tmp_path: Path) -> 
     )
     with pytest.raises(InputError, match=r"--outputs .*'roofs.shp' is not one of mask.tif"):
         detect.predict(tiny_scene, tmp_path, outputs="roofs.shp")
+
+
+def test_other_outputs_lose_none_of_the_earlier_files_and_none_of_the_users(tiny_scene: Path, tmp_path: Path) -> None:
+    def again(outputs: str) -> Path:
+        return detect.predict(tiny_scene, tmp_path, weights="deep-int8", outputs=outputs).folder
+
+    folder = again("mask.tif")
+    mask = (folder / "mask.tif").read_bytes()
+    (folder / "overview.png").write_text("mine")
+    again("report.html,buildings.kmz")
+    assert (folder / "mask.tif").read_bytes() == mask and (folder / "overview.png").read_text() == "mine"
+    assert {"mask.tif", "report.html", "buildings.kmz"} < {p.name for p in folder.iterdir()} and verify(folder) == []
+    with pytest.raises(InputError, match=r"its overview.png is not of a result of this command"):
+        again("overview.png")
+    with pytest.raises(InputError, match=r"has no stage.tif, since --outputs left it out; give .* --outputs stage.tif"):
+        recount(folder)
+    again("stage.tif")
+    recount(folder)
+    assert (folder / "overview.png").read_text() == "mine" and verify(folder) == []
+    assert not (folder / "probability.tif").exists(), "a census writes the files that the result has"
 
 
 def small_tiles(folder: Path) -> Path:

@@ -13,7 +13,7 @@ import pyogrio
 import pytest
 import rasterio
 import yaml
-from shapely import affinity, box
+from shapely import Point, affinity, box
 
 from detect.base.errors import InputError
 from detect.census.learn import learn
@@ -124,10 +124,13 @@ def test_corrected_buildings_count_as_they_are(result: Path, tmp_path: Path) -> 
     (again,) = recount(result, review=tmp_path / "c.gpkg")
     table = again.buildings.set_index("id")
     added = int(old["id"].max()) + 1
+    (place,) = again.summary["review"]["deleted_at"].values()
+    assert large.geometry.iloc[0].contains(Point(place))
     assert again.summary["review"] == {
         "changed": [fixed],
         "added": [added],
         "deleted": [gone],
+        "deleted_at": again.summary["review"]["deleted_at"],
         "confirmed": [],
         "surveyed": [],
         "dormitory_like": {},
