@@ -27,8 +27,8 @@ VERSION = "1.1.0"
 def write_items(path: Path, pieces: Sequence[Piece], *, name: str, place: Path) -> None:
     """Write the table; a result without ``item.json`` has no row.
 
-    Columns are those of an item, and its properties beside them: ``id``, ``geometry``, ``bbox`` (struct), ``datetime`` (UTC), ``links``,
-    ``assets`` (struct), ``collection`` …
+    Columns are those of an item, and its properties beside them: ``id`` (the name in the collection, which no two have), ``geometry``,
+    ``bbox`` (struct), ``datetime`` (UTC), ``links``, ``assets`` (struct), ``collection`` …
 
     Args:
         path: the file to write.
@@ -39,7 +39,11 @@ def write_items(path: Path, pieces: Sequence[Piece], *, name: str, place: Path) 
     import pyarrow.parquet as pq
 
     files = [piece.folder / "item.json" for piece in pieces]
-    rows = [_row(json.loads(file.read_text(encoding="utf-8")), file, name, place) for file in files if file.is_file()]
+    rows = [
+        _row(json.loads(file.read_text(encoding="utf-8")) | {"id": piece.name}, file, name, place)
+        for piece, file in zip(pieces, files, strict=True)
+        if file.is_file()
+    ]
     shapes = [row.pop("geometry") for row in rows]
     names = list(dict.fromkeys(key for row in rows for key in row))
     table = pd.DataFrame({key: pd.Series([row.get(key) for row in rows], dtype=object) for key in names})
@@ -52,8 +56,13 @@ def write_items(path: Path, pieces: Sequence[Piece], *, name: str, place: Path) 
     items = gpd.GeoDataFrame(table, geometry=gpd.GeoSeries(np.array([*shapes, None], dtype=object)[:-1], crs=4326), crs=4326)
     items.to_parquet(path, index=False, schema_version="1.1.0", compression="zstd", write_covering_bbox=False)
     stored = pq.read_table(path)
-    said = json.dumps({"version": "1.0.0", "collections": {name: {"href": "./collection.json"}}})
-    pq.write_table(stored.replace_schema_metadata({**(stored.schema.metadata or {}), b"stac-geoparquet": said.encode()}), path)
+    metadata = dict(stored.schema.metadata or {})
+    geo = json.loads(metadata[b"geo"])
+    if "bbox" in names:  # the boxes of STAC are those of GeoParquet
+        geo["columns"]["geometry"]["covering"] = {"bbox": {end: ["bbox", end] for end in ("xmin", "ymin", "xmax", "ymax")}}
+    metadata[b"geo"] = json.dumps(geo).encode()
+    metadata[b"stac-geoparquet"] = json.dumps({"version": "1.0.0", "collections": {name: {"href": "./collection.json"}}}).encode()
+    pq.write_table(stored.replace_schema_metadata(metadata), path, compression="zstd")
 
 
 def _row(item: dict[str, Any], file: Path, name: str, place: Path) -> dict[str, Any]:
@@ -70,7 +79,10 @@ def _row(item: dict[str, Any], file: Path, name: str, place: Path) -> dict[str, 
         "id": item["id"],
         "geometry": shapely.geometry.shape(item["geometry"]),
         "bbox": {"xmin": west, "ymin": south, "xmax": east, "ymax": north},
-        "links": [{"rel": "self", "href": relative(file, place), "type": "application/geo+json"}],
+        "links": [
+            {"rel": "self", "href": relative(file, place), "type": "application/geo+json"},
+            {"rel": "collection", "href": "./collection.json", "type": "application/json"},
+        ],
         "assets": assets,
         "collection": name,
     }

@@ -16,6 +16,7 @@ import pytest
 import shapely
 from pmtiles.reader import MmapSource, Reader
 from pmtiles.tile import TileType
+from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from shapely import Polygon, box
 
 from detect.base.stages import STAGES
@@ -107,15 +108,27 @@ def test_the_items_are_a_table(tmp_path: Path) -> None:
         pieces.append(replace(piece(name), folder=folder))
     write_items(tmp_path / "items.parquet", [*pieces, piece("without")], name="all", place=tmp_path / "all")
     items = gpd.read_parquet(tmp_path / "items.parquet")
+    box_of = pq.read_table(tmp_path / "items.parquet")["bbox"][0].as_py()
     assert (
         items["id"].tolist() == ["west", "ea st"]
         and items["gsd"].tolist() == [1, 0.5]
         and items["mixed"].tolist() == ["1", '"half"']
     )
     assert str(items["datetime"].dtype).endswith("UTC]") and items["collection"].eq("all").all() and "empty" not in items
-    assert items["assets"][1]["mask"]["href"] == "../out/ea st/mask.tif" and items["bbox"][0]["xmax"] == 4.1
+    assert items["assets"][1]["mask"]["href"] == "../out/ea st/mask.tif" and box_of["xmax"] == 4.1
     assert items["assets"][0]["model"]["href"] == "/weights/deep.onnx"
+    item = {key: items[key][0] for key in ("type", "stac_version", "id", "collection")} | {
+        "geometry": json.loads(shapely.to_geojson(items.geometry[0])),
+        "bbox": [box_of[key] for key in ("xmin", "ymin", "xmax", "ymax")],
+        "properties": {"datetime": items["datetime"][0].isoformat()},
+        "links": [*items["links"][0]],
+        "assets": {"mask": {"href": "x"}},
+    }
+    JsonSchemaSTACValidator().validate_core(item, pystac.STACObjectType.ITEM, "1.1.0")
     assert json.loads(pq.read_schema(tmp_path / "items.parquet").metadata[b"stac-geoparquet"])["version"] == "1.0.0"
+    assert json.loads(pq.read_schema(tmp_path / "items.parquet").metadata[b"geo"])["columns"]["geometry"]["covering"]["bbox"][
+        "xmin"
+    ] == ["bbox", "xmin"]
     write_items(tmp_path / "none.parquet", [piece("without")], name="all", place=tmp_path / "all")
     assert len(gpd.read_parquet(tmp_path / "none.parquet")) == 0
 
