@@ -55,7 +55,7 @@ def write_overview(
     *,
     draw_sites: bool,
 ) -> None:
-    """The scene, footprints coloured by stage, dormitory-like ones filled, legend, scale bar and an arrow to true north.
+    """The scene, footprints coloured by stage, dormitory-like ones filled, legend, scale bar, and an arrow where north is known.
 
     Args:
         path: PNG to write.
@@ -81,7 +81,9 @@ def write_overview(
     left = (page.shape[1] - width) // 2
     page[:height, left : left + width] = picture
     foot = page[height:]
-    _draw_north(foot, *north_px(grid.transform, grid.size_hw, scene.crs))
+    knows_north = scene.crs is not None
+    if knows_north:
+        _draw_north(foot, *north_px(grid.transform, grid.size_hw, scene.crs))
     _draw_legend_boxes(foot)
     metres = _round_length(page.shape[1] * grid.gsd_m / 6)
     bar = _draw_scale_bar(foot, metres / grid.gsd_m)
@@ -93,7 +95,8 @@ def write_overview(
     _write_foot(pen, scene, buildings, height)
     length = f"{metres:g} m" if metres < 1000 else f"{metres / 1000:g} km"
     pen.text((bar, height + 38), length, font=_font(14), fill=_BLACK, anchor="ms")
-    pen.text((page.shape[1] - 32, height + 86), "N", font=_font(16), fill=_BLACK, anchor="mm")
+    if knows_north:
+        pen.text((page.shape[1] - 32, height + 86), "N", font=_font(16), fill=_BLACK, anchor="mm")
     done, encoded = cv2.imencode(".png", np.asarray(drawing)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
     assert done, "OpenCV encodes every 8-bit picture"
     path.write_bytes(bytes(encoded))

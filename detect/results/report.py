@@ -191,8 +191,10 @@ def _rings(polygon: shapely.Polygon, to_px: Affine) -> list[list[list[float]]]:
     return rings
 
 
-def _north_deg(picture: Picture, buildings: gpd.GeoDataFrame) -> float:
-    """Direction of true north in the picture, degrees clockwise from its top."""
+def _north_deg(picture: Picture, buildings: gpd.GeoDataFrame) -> float | None:
+    """Direction of true north in the picture, degrees clockwise from its top; None where the scene has no place on Earth."""
+    if buildings.crs is None:
+        return None
     x, y = north_px(picture.transform, picture.size_hw, buildings.crs)
     return round(math.degrees(math.atan2(x, -y)), 1)
 

@@ -96,7 +96,8 @@ def opened(path: str, *, allow_remote: bool = False) -> Iterator[Any]:
                 ) from cause
             reason = "no raster that GDAL can read" if local else f"cannot be opened ({words})"
             shown = path if local else without_keys(path)
-            raise InputError(f"{shown}: {reason}; give a GeoTIFF, VRT, JPEG, PNG or the like") from cause
+            tiles = "" if local else ", or an address of map tiles with {z}, {x} and {y}"
+            raise InputError(f"{shown}: {reason}; give a GeoTIFF, VRT, JPEG, PNG or the like{tiles}") from cause
     try:  # not `with dataset`: it may be closed by another thread than the one that opened it
         if not allow_remote:
             refuse_remote_overviews(dataset, path)

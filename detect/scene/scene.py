@@ -245,7 +245,10 @@ def _georeference(dataset: Any, path: str, gsd_m: float | None, notes: list[str]
         return None, Affine.scale(gsd_m, -gsd_m)
     if not given:
         hint = " (its RPCs need gdalwarp -rpc first)" if dataset.rpcs else ""
-        raise InputError(f"{path}: has no usable georeference{hint}; give the metres on the ground of one pixel with --gsd")
+        raise InputError(
+            f"{path}: has no usable georeference{hint}; give the metres on the ground of one pixel with --gsd, its scale bar with "
+            "--scale-bar 50m=339px, or where it lies with --corners"
+        )
     if not why:
         return pyproj.CRS.from_user_input(crs), transform
     size_m = _local_size_m(crs, transform)

@@ -95,7 +95,7 @@ function facts(i) {
     ["beds", beds ? number(beds * factor()) : "none counted"],
     ["size", `${size[0].toFixed(1)} × ${size[1].toFixed(1)} m`],
     ["area", `${number(moved ? areaOf(state.rings) * picture.gsd_m ** 2 : of("area_m2"))} m²`],
-    ["heading", moved ? "" : `${of("orientation_deg")}° clockwise from north`],
+    ["heading", moved ? "" : `${of("orientation_deg")}° clockwise from ${editing.north_deg === null ? "the top of the picture" : "north"}`],
     ["rectangularity", moved ? "" : of("rectangularity")],
     ["height", moved ? "" : known("height_m", (height) => `${height.toFixed(1)} m, by its shadow`)],
     ["site", corrections.site(i, { ...state }) ?? "outside the sites"],

@@ -96,7 +96,8 @@ def cut(pyramid: Pyramid, order: Order, path: Path, *, overwrite: bool = False, 
         missing = hashes[_hash(_EMPTY)]
         if missing == len(wanted.tiles):
             raise InputError(
-                f"{pyramid.address}: has no tiles there at zoom {wanted.level.name}; give another --zoom, or another source"
+                f"{pyramid.address}: has no tiles there at zoom {wanted.level.name}; look at the order of its x and y, "
+                "give another --zoom, or another source"
             )
     told = Provenance(
         source=pyramid.address,

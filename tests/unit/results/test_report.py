@@ -117,6 +117,13 @@ def test_the_page_is_valid_and_names_no_other_file(write: Any) -> None:
     assert named <= set(ids)
 
 
+def test_north_is_shown_only_where_it_is_known(write: Any) -> None:
+    buildings, *rest = example()
+    assert '<svg class="north"' in write(buildings, *rest)
+    text = write(buildings.set_crs(None, allow_override=True), *rest)
+    assert '<svg class="north"' not in text and '"north_deg":null' in text.replace(" ", "")
+
+
 def test_every_building_is_there_with_its_numbers_and_place(write: Any) -> None:
     buildings, *rest = example()
     found = Page(write(buildings, *rest)).data("buildings")

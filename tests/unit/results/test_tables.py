@@ -189,6 +189,19 @@ def test_overview_shows_the_scene_and_its_legend(
         assert (x, y) == pytest.approx((0, -1), abs=0.05)
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_north_is_shown_only_where_it_is_known(write_scene: WriteScene, tmp_path: Path) -> None:
+    feet = []
+    for name, scene in (
+        ("placed", open_scene(write_scene(name="placed.tif"))),
+        ("shot", open_scene(write_scene(name="shot.png", crs=None, driver="PNG"), gsd_m=0.5)),
+    ):
+        empty = some(0).set_crs(scene.crs, allow_override=True)
+        write_overview(tmp_path / f"{name}.png", scene, read_whole(scene), empty, plots(), draw_sites=False)
+        feet.append(np.asarray(Image.open(tmp_path / f"{name}.png"))[-100:, -55:])
+    assert feet[0].min() == 0 and feet[1].min() == 255
+
+
 def test_an_overview_of_very_many_buildings_is_tinted(
     write_scene: WriteScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
