@@ -30,7 +30,7 @@ from detect.adaptation import windows as views_of
 from detect.adaptation.choose import Verdict, changed, choose
 from detect.adaptation.ground import Ground
 from detect.adaptation.learn import answers
-from detect.adaptation.scores import scores, tally
+from detect.adaptation.scores import COLUMNS, scores, tally
 from detect.adaptation.windows import Views, Window, burnt, read_views
 from detect.base.geometry import moved
 from detect.base.grid import Span
@@ -163,7 +163,10 @@ def try_one(place: Place, wanted: int, seed: int, wrong: float) -> dict[str, Any
     """One draw: what was decided, and scores on the rest of the place before and after."""
     rng = np.random.default_rng(seed)
     spans, held = draw(place, wanted, rng)
-    checked = [cropped(w) for w in (restricted(w, spans, inside=True) for w in place.views.checked) if w.known.any()]
+    inside = (
+        restricted(w, [span], inside=True) for span in spans for w in place.views.checked if not w.span.intersect(span).is_empty
+    )
+    checked = [cropped(w) for w in inside if w.known.any()]
     if wrong:
         checked = [with_mistakes(w, wrong, rng) for w in checked]
     elsewhere = [w for w in (restricted(w, spans, inside=False) for w in place.views.elsewhere) if w.known.any()]
@@ -182,7 +185,7 @@ def try_one(place: Place, wanted: int, seed: int, wrong: float) -> dict[str, Any
 
 def rest_scores(rest: list[Window], place: Place, verdict: Verdict | None) -> Any:
     """Scores of windows with the shipped head and thresholds, or with those of a verdict."""
-    total = np.zeros((1, 6))
+    total = np.zeros((1, COLUMNS))
     for window in rest:
         if window.known.any():
             heads = window.heads if verdict is None or verdict.layer is None else answers(window, verdict.layer)

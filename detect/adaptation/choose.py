@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.adaptation.learn import Hold, Pixels, answers, learn, only, sample
-from detect.adaptation.scores import FOUND, TRUE, Scores, cells_of, merit, noise, scores, tally
+from detect.adaptation.scores import COLUMNS, FOUND, SMALL, TRUE, Scores, blocks_of, cells_of, merit, noise, scores, tally
 from detect.adaptation.windows import Views
 from detect.buildings.instances import InstanceParams
+from detect.census.spread import SMALL_M2
 from detect.network.last_layer import LastLayer
 
 HOLDS: tuple[Hold | None, ...] = (None, Hold(0.1, 2.0), Hold(0.03, 2.0), Hold(0.03, 0.5))
@@ -34,7 +35,7 @@ often one that changes much."""
 FOLDS = 5
 FEWEST_CELLS = 4
 """Cells with a building below which nothing can be told."""
-SURE = 1.64
+SURE = 1.28
 """A gain counts from this many standard errors on."""
 HARM = 0.005
 """And only if neither F1 nor IoU falls by more than this."""
@@ -60,6 +61,9 @@ class Verdict:
     noise: float = 0.0
     """Standard error of the gain."""
     cells: int = 0
+    numbers: tuple[int, int, int] | None = None
+    """Buildings found, true, and small ones among those found, as ``detect.census.spread.numbers_of`` has them, of the same heads as
+    ``after``."""
 
 
 def choose(views: Views, gsd_m: float, layer: LastLayer, params: InstanceParams, report: Callable[[int, int], None]) -> Verdict:
@@ -73,12 +77,15 @@ def choose(views: Views, gsd_m: float, layer: LastLayer, params: InstanceParams,
         report: called as (done, total).
     """
     cells, count = cells_of(views.checked, gsd_m) if views.checked else ([], 0)
-    old = sum((tally(w, c, w.heads, params, count) for w, c in zip(views.checked, cells, strict=True)), np.zeros((count, 6)))
+    small_px = SMALL_M2 / gsd_m**2
+    tallies = (tally(w, c, w.heads, params, count, small_px) for w, c in zip(views.checked, cells, strict=True))
+    old = sum(tallies, np.zeros((count, COLUMNS)))
     telling = int(((old[:, FOUND] + old[:, TRUE]) > 0).sum())
     if telling < FEWEST_CELLS:
         why = f"buildings were checked in {telling} cells 20 m wide, too few to tell a gain from chance; check at least {FEWEST_CELLS}"
         return Verdict(False, why, None, cells=telling)
-    trial = _Trial(views, cells, _folds(old), layer, params)
+    folds = _folds(old, blocks_of(views.checked, cells, gsd_m, count))
+    trial = _Trial(views, cells, folds, layer, params, small_px)
     steps, total = iter(range(1000)), len(HOLDS) + len(MARGINS) - 1
 
     def tried(hold: Hold | None, margins: Mapping[str, float]) -> NDArray[np.float64]:
@@ -98,7 +105,8 @@ def choose(views: Views, gsd_m: float, layer: LastLayer, params: InstanceParams,
     why = (
         f"F1 {before.f1:.2f} → {after.f1:.2f}, IoU {before.iou:.2f} → {after.iou:.2f} on checked ground that was left out in turn"
     )
-    verdict = Verdict(kept, why, None, margins, hold, before, after, gain, error, telling)
+    found, true, small = (int(new[:, column].sum()) for column in (FOUND, TRUE, SMALL))
+    verdict = Verdict(kept, why, None, margins, hold, before, after, gain, error, telling, (found, true, small))
     return replace(verdict, layer=trial.fit(hold)) if kept and hold is not None else verdict
 
 
@@ -112,6 +120,7 @@ class _Trial:
     """(cells,)."""
     layer: LastLayer
     params: InstanceParams
+    small_px: float
     _fitted: dict[tuple[Hold, int | None], LastLayer] = field(default_factory=dict)
 
     @cached_property
@@ -132,16 +141,17 @@ class _Trial:
         return self._fitted[hold, without]
 
     def tally(self, hold: Hold | None, margins: Mapping[str, float]) -> NDArray[np.float64]:
-        """(cells, 6) each cell by a head that has not seen it; with the old head, if ``hold`` is None."""
+        """(cells, COLUMNS) each cell by a head that has not seen it; with the old head, if ``hold`` is None."""
         count, params = len(self.fold_of), changed(self.params, margins)
-        total = np.zeros((count, 6))
+        total = np.zeros((count, COLUMNS))
         for window, cells in zip(self.views.checked, self.cells, strict=True):
             if hold is None:
-                total += tally(window, cells, window.heads, params, count)
+                total += tally(window, cells, window.heads, params, count, self.small_px)
                 continue
             for fold in np.unique(self.fold_of[np.unique(cells[cells >= 0])]).tolist():
                 left_out = self.fold_of == fold
-                total[left_out] += tally(window, cells, answers(window, self.fit(hold, without=fold)), params, count)[left_out]
+                heads = answers(window, self.fit(hold, without=fold))
+                total[left_out] += tally(window, cells, heads, params, count, self.small_px)[left_out]
         return total
 
 
@@ -150,14 +160,16 @@ def _best(tried: Sequence[NDArray[np.float64]], old: NDArray[np.float64]) -> int
     return int(np.argmax([merit(new) - merit(old) - CAUTION * noise(old, new) for new in tried]))
 
 
-def _folds(old: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(cells,) fold of each cell: those with most buildings first, each to the fold with the fewest so far."""
-    weight = old[:, TRUE] + old[:, FOUND] + 0.1
+def _folds(old: NDArray[np.float64], block: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(cells,) fold of each cell, that of its block: those with most buildings first, each to the fold with the fewest so far."""
+    if block.max(initial=0) == 0:  # all ground is one block
+        block = np.arange(len(block))
+    weight = np.bincount(block, old[:, TRUE] + old[:, FOUND] + 0.1)
     folds, loads = np.zeros(len(weight), np.int64), np.zeros(FOLDS)
-    for cell in np.argsort(-weight, kind="stable"):
-        folds[cell] = loads.argmin()
-        loads[folds[cell]] += weight[cell]
-    return folds
+    for one in np.argsort(-weight, kind="stable"):
+        folds[one] = loads.argmin()
+        loads[folds[one]] += weight[one]
+    return folds[block]
 
 
 def changed(params: InstanceParams, margins: Mapping[str, float]) -> InstanceParams:

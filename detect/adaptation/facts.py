@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -30,6 +30,21 @@ def card_thresholds(params: InstanceParams, margins: Mapping[str, float], min_ar
     """
     new = changed(params, margins)
     return {key: round(float(getattr(new, name)), 4) for name, key in _KEYS.items()} | {"min_area_m2": min_area_m2}
+
+
+def rates_with(rates: Sequence[Mapping[str, Any]], verdict: Verdict, place: str, *, simulated: bool) -> list[Mapping[str, Any]]:
+    """Rates of a card (``detect.census.rates``) pooled with the numbers found and true on the checked ground of one more place.
+
+    Args:
+        rates: of the weights before; what they hold of this place is replaced.
+        verdict: counted by heads that had not seen the ground.
+        place: name of its record.
+        simulated: whether the place is drawn.
+    """
+    if verdict.numbers is None:
+        return list(rates)
+    record = {"place": place, "sites": [list(verdict.numbers)]} | ({"simulated": True} if simulated else {})
+    return [*(r for r in rates if r["place"] != place), record]
 
 
 def facts_of(verdict: Verdict, views: Views, gsd_m: float) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ class Adaptation:
     """None: the network stays as it is."""
     thresholds: Mapping[str, float]
     """Keys of the card's ``thresholds`` that differ."""
+    rates: Sequence[Mapping[str, Any]]
+    """The card's ``rates``."""
     about: Mapping[str, Any]
     """What taught the weights, for the card's key ``adapted``."""
 
@@ -53,6 +55,7 @@ def write_adapted(folder: Path, weights: Weights, adaptation: Adaptation) -> Wei
         "name": adaptation.name,
         "files": files,
         "thresholds": {**weights.card["thresholds"], **adaptation.thresholds},
+        "rates": list(adaptation.rates),
         "adapted": dict(adaptation.about),
     }
     write_whole(aside / "adapted.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")

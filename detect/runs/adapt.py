@@ -15,7 +15,7 @@ import geopandas as gpd
 import numpy as np
 
 from detect.adaptation.choose import Verdict, choose
-from detect.adaptation.facts import card_thresholds, facts_of, in_words
+from detect.adaptation.facts import card_thresholds, facts_of, in_words, rates_with
 from detect.adaptation.ground import Ground, known_ground
 from detect.adaptation.merge import merged
 from detect.adaptation.windows import Views, read_views
@@ -41,6 +41,9 @@ from detect.runs.options import AdaptOptions, PredictOptions, Progress, silent
 from detect.runs.predict import done_already, predict_sources
 from detect.scene.scene import Scene
 from detect.scene.sources import distinct, sources, stem_of
+
+_NUMBERED = re.compile(r"\+(\d+)$")
+"""What an adapted result has behind the name of the first one."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,8 @@ def _adapt(earlier: Earlier, review: Path, options: AdaptOptions) -> Adapted:
         return Adapted(False, why, Result(earlier.folder, buildings, sites, earlier.summary), facts=facts)
     name = f"{weights.name}, adapted to {earlier.summary['scene']['name']}"
     params = _params(earlier, weights)
-    what = Adaptation(name, verdict.layer, card_thresholds(params, verdict.margins, _smallest_m2(earlier, weights)), facts)
+    thresholds = card_thresholds(params, verdict.margins, _smallest_m2(earlier, weights))
+    what = Adaptation(name, verdict.layer, thresholds, _rates(earlier, said, weights, verdict), facts)
     home = earlier.folder.parent
     target = ResultFolder(home / scene.name)
     with target.lock("detect adapt"):
@@ -136,8 +140,8 @@ def _refuse_others(target: ResultFolder, facts: Mapping[str, Any]) -> None:
 
 def _next(name: str) -> str:
     """``scene`` → ``scene+1`` → ``scene+2``."""
-    known = re.fullmatch(r"(.*)\+(\d+)", name)
-    return f"{name}+1" if known is None else f"{known[1]}+{int(known[2]) + 1}"
+    number = _NUMBERED.search(name)
+    return f"{name}+1" if number is None else f"{name[: number.start()]}+{int(number[1]) + 1}"
 
 
 def _weights(earlier: Earlier, options: AdaptOptions) -> Weights:
@@ -219,6 +223,15 @@ def _learn(
         views, grid.gsd_m, features.layer, params, lambda done, total: report(f"{scene.name}: cross-validation", done, total)
     )
     return verdict, facts_of(verdict, views, grid.gsd_m)
+
+
+def _rates(earlier: Earlier, said: _Corrections, weights: Weights, verdict: Verdict) -> Sequence[Mapping[str, Any]]:
+    """Rates of the weights and, if windows say where nothing is missing, the numbers found and true there."""
+    rates: Sequence[Mapping[str, Any]] = weights.card.get("rates") or []
+    if said.windows is None:
+        return rates
+    place = f"checked ground of {_NUMBERED.sub('', earlier.folder.name)}"
+    return rates_with(rates, verdict, place, simulated=earlier.scene[0] is not None and earlier.scene[0].simulated)
 
 
 def _from(earlier: Earlier, weights: Weights) -> dict[str, Any]:

@@ -90,6 +90,10 @@ def test_a_gain_is_written_beside_the_old_result(place: Path, tmp_path: Path, mo
     assert card["adapted"] == facts and card["thresholds"]["footprint"] == pytest.approx(
         load_weights("deep-int8").card.thresholds.footprint + 0.01
     )
+    drawn_places = [r for r in load_weights("deep-int8").card.get("rates") if r.get("simulated")]
+    here = {"place": "checked ground of scene", "sites": [done.result.summary["rates"][-1]["sites"][0]], "simulated": True}
+    assert done.result.summary["rates"] == [*drawn_places, here], "the intervals know this place"
+    assert here["sites"][0][:2] == [facts["after"]["found"], facts["after"]["true"]]
     page = (done.result.folder / "report.html").read_text()
     assert "Adapted to this place" in page and "detect adapt scene+1 --review corrections.geojson" in page
 
