@@ -37,6 +37,8 @@ FEWEST_CELLS = 4
 """Cells with a building below which nothing can be told."""
 SURE = 1.28
 """A gain counts from this many standard errors on."""
+LEAST = 0.005
+"""A smaller gain is not worth reading the scene again, however sure it is."""
 HARM = 0.005
 """And only if neither F1 nor IoU falls by more than this."""
 
@@ -101,7 +103,7 @@ def choose(views: Views, gsd_m: float, layer: LastLayer, params: InstanceParams,
     report(total, total)
     before, after = scores(old), scores(new)
     gain, error = float(merit(new) - merit(old)), noise(old, new)
-    kept = gain > SURE * error and after.f1 >= before.f1 - HARM and after.iou >= before.iou - HARM
+    kept = gain > max(SURE * error, LEAST) and after.f1 >= before.f1 - HARM and after.iou >= before.iou - HARM
     why = (
         f"F1 {before.f1:.2f} → {after.f1:.2f}, IoU {before.iou:.2f} → {after.iou:.2f} on checked ground that was left out in turn"
     )

@@ -49,6 +49,12 @@ def test_a_head_that_is_right_stays() -> None:
     assert verdict.before is not None and verdict.before.f1 > 0.95
 
 
+def test_a_gain_that_is_sure_but_tiny_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = layer_of(1)
+    monkeypatch.setattr(choosing, "LEAST", chosen(layer).gain + 0.001)
+    assert not chosen(layer).kept
+
+
 def test_faint_sheds_are_dropped_by_asking_for_surer_buildings(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = layer_of(0)
     layer.weight[0, 1, 1, 1] = 4.0  # sheds are found too, at 0.73
