@@ -40,7 +40,7 @@ SURE = 1.28
 LEAST = 0.005
 """A smaller gain is not worth reading the scene again, however sure it is."""
 HARM = 0.005
-"""And only if neither F1 nor IoU falls by more than this."""
+"""And only if F1 rises, since single buildings are what is counted, and IoU falls by no more than this."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def choose(views: Views, gsd_m: float, layer: LastLayer, params: InstanceParams,
     report(total, total)
     before, after = scores(old), scores(new)
     gain, error = float(merit(new) - merit(old)), noise(old, new)
-    kept = gain > max(SURE * error, LEAST) and after.f1 >= before.f1 - HARM and after.iou >= before.iou - HARM
+    kept = _is_gain(before, after, gain, error)
     why = (
         f"F1 {before.f1:.2f} → {after.f1:.2f}, IoU {before.iou:.2f} → {after.iou:.2f} on checked ground that was left out in turn"
     )
@@ -155,6 +155,11 @@ class _Trial:
                 heads = answers(window, self.fit(hold, without=fold))
                 total[left_out] += tally(window, cells, heads, params, count, self.small_px)[left_out]
         return total
+
+
+def _is_gain(before: Scores, after: Scores, gain: float, error: float) -> bool:
+    """Whether a gain in ``merit`` with its standard error is to be kept."""
+    return gain > max(SURE * error, LEAST) and after.f1 > before.f1 and after.iou >= before.iou - HARM
 
 
 def _best(tried: Sequence[NDArray[np.float64]], old: NDArray[np.float64]) -> int:

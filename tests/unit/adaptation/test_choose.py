@@ -15,6 +15,7 @@ from detect.adaptation.scores import (
     SHARED,
     SMALL,
     TRUE,
+    Scores,
     blocks_of,
     cells_of,
     merit,
@@ -49,10 +50,18 @@ def test_a_head_that_is_right_stays() -> None:
     assert verdict.before is not None and verdict.before.f1 > 0.95
 
 
-def test_a_gain_that_is_sure_but_tiny_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    layer = layer_of(1)
-    monkeypatch.setattr(choosing, "LEAST", chosen(layer).gain + 0.001)
-    assert not chosen(layer).kept
+@pytest.mark.parametrize(
+    ("after", "gain", "error", "kept"),
+    [
+        ((0.60, 0.60), 0.03, 0.02, True),
+        ((0.60, 0.60), 0.03, 0.03, False),  # it may be chance
+        ((0.52, 0.51), 0.004, 0.0, False),  # sure, but tiny
+        ((0.50, 0.70), 0.10, 0.0, False),  # outlines alone are better
+        ((0.70, 0.49), 0.05, 0.0, False),  # outlines are worse
+    ],
+)
+def test_what_counts_as_a_gain(after: tuple[float, float], gain: float, error: float, kept: bool) -> None:
+    assert choosing._is_gain(Scores(0.5, 0.5, 20, 20), Scores(*after, 20, 20), gain, error) is kept
 
 
 def test_faint_sheds_are_dropped_by_asking_for_surer_buildings(monkeypatch: pytest.MonkeyPatch) -> None:
