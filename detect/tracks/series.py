@@ -66,7 +66,7 @@ class Snapshot:
         dx, dy = shift_xy_m
         return replace(
             self,
-            buildings=self.buildings.set_geometry(shapely.transform(geometries_of(self.buildings), lambda xy: xy + (dx, dy))),
+            buildings=self.buildings.set_geometry(shapely.transform(geometries_of(self.buildings), np.array([dx, dy]).__add__)),
             observed=translate(self.observed, dx, dy),
             shift_xy_m=(self.shift_xy_m[0] + dx, self.shift_xy_m[1] + dy),
         )
