@@ -80,8 +80,8 @@ def cut_scenes(folder: Path, count: int) -> list[Path]:
             for _ in range(4):
                 if len(scenes) == count:
                     return scenes
-                side = int(rng.integers(*SIDES_PX, endpoint=True))
-                row, col = (int(rng.integers(0, n - side)) for n in raster.shape)
+                side = min(*raster.shape, int(rng.integers(*SIDES_PX, endpoint=True)))
+                row, col = (int(rng.integers(0, n - side, endpoint=True)) for n in raster.shape)
                 place = Affine.translation(APART_M * len(scenes), 0) @ raster.transform @ Affine.translation(col, row)
                 scenes.append(folder / f"scene_{len(scenes):03d}.tif")
                 profile = {

@@ -142,7 +142,7 @@ class OnWorker:
 def _blocks_on(
     client: Any, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path, kind: str, what: tuple[Any, ...]
 ) -> Generator[tuple[Block, Exception | None]]:
-    [shared] = client.scatter([(scene.anywhere(), grid, folder.resolve())], broadcast=True)  # workers may run in another folder
+    shared = (scene.anywhere(), grid, folder.resolve())  # small; data that is scattered is lost with the worker that holds it
     shares = _shares(blocks, kind, sum(client.nthreads().values()))
     for number, future in _flow(client, _work, [(share, shared, *what) for share in shares], retries=_TRIES - 1):
         share, cause = shares[number], future.exception()
@@ -162,7 +162,7 @@ def _flow(client: Any, function: Callable[..., Any], calls: Iterable[tuple[Any, 
         numbers[future.key] = number
         ended.add(future)
 
-    for _, (number, call) in zip(range(2 * sum(client.nthreads().values())), queue, strict=False):
+    for _, (number, call) in zip(range(max(1, 2 * sum(client.nthreads().values()))), queue, strict=False):
         submit(number, call)
     for future in ended:
         if (following := next(queue, None)) is not None:

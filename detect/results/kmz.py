@@ -51,7 +51,9 @@ def write_kmz(path: Path, buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, 
 
 
 def _left_out(shown: int, every: int) -> str:
-    return "" if shown == every else f" Of {every:,} buildings {shown:,} are here, those to look at first; buildings.gpkg has all."
+    return (
+        "" if shown == every else f" Of {every:,} buildings {shown:,} are here, those to look at first; buildings.gpkg has all."
+    )
 
 
 def _document(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, summary: Mapping[str, Any], note: str) -> Iterator[str]:

@@ -70,7 +70,7 @@ def estimate_shift(moving: Snapshot, fixed: Snapshot) -> tuple[NDArray[np.float6
 def _most_voted(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     """The shift (2,), to a cell, that most of the moves (M, 2) agree with."""
     edges = np.arange(-REACH_M - CELL_M / 2, REACH_M + CELL_M, CELL_M)
-    counts, _, _ = np.histogram2d(*moves.T, bins=[edges, edges])
+    counts, _ = np.histogramdd(moves, bins=(edges, edges))
     side = np.arange(-AGREE_M, AGREE_M + CELL_M / 2, CELL_M)
     disc = (np.hypot(side[:, None], side) <= AGREE_M).astype(float)
     centres = (edges[:-1] + edges[1:]) / 2
