@@ -111,7 +111,7 @@ def test_a_cluster_that_loses_a_worker_changes_no_byte(place: Path) -> None:
 def test_scenes_on_a_cluster_that_loses_a_worker_change_no_byte(place: Path) -> None:
     pytest.importorskip("distributed")
     psutil = pytest.importorskip("psutil")
-    chips = cut_chips(place, 6)
+    chips = cut_chips(place, 4)
     plain = ["predict", *map(str, chips), "--weights", str(place / "weights"), "--outputs", "mask.tif,buildings.parquet", "-q"]
     assert main([*plain, "--out", str(place / "chips"), "--workers", "1"]) == 0
     run = [sys.executable, "-m", "detect", *plain, "--out", str(place / "spread"), "--dask", "local", "--workers", "2"]
