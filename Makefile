@@ -68,7 +68,7 @@ sbom: $(RELEASE)  ## the bill of materials of the core, CycloneDX 1.6, into dist
 	@$(BIN)/cyclonedx-py environment --sv 1.6 --of JSON --pyproject pyproject.toml -o dist/sbom.json build/core/bin/python
 
 clean:  ## remove what make has made
-	rm -rf $(VENV) $(DEMO) build dist benchmarks/results .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

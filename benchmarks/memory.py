@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -153,9 +154,20 @@ def write_stand_in(folder: Path, weights: Weights) -> str:
 
 
 def peak_of(command: list[str]) -> dict[str, float]:
-    """What a process prints as JSON, and the largest memory, MB, that it and its children held at one time."""
+    """What a process prints as JSON, and what ``watched`` measures of its memory."""
+    told, printed = watched(command)
+    return json.loads(printed.strip().splitlines()[-1]) | {name: told[name] for name in ("peak_mb", "peak_own_mb")}
+
+
+def watched(command: list[str]) -> tuple[dict[str, float], str]:
+    """Run a process: its seconds, core-seconds and largest memory, MB, with its children; and what it prints.
+
+    Raises:
+        SystemExit: the process failed.
+    """
     import psutil
 
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peak, own = [0], [0]
 
@@ -176,8 +188,14 @@ def peak_of(command: list[str]) -> dict[str, float]:
     watcher.join()
     if process.returncode:
         raise SystemExit(process.returncode)
-    told = json.loads(printed.strip().splitlines()[-1])
-    return told | {"peak_mb": peak[0] / 1e6, "peak_own_mb": own[0] / 1e6}
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    told = {
+        "seconds": round(time.perf_counter() - began, 1),
+        "cpu": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
+        "peak_mb": round(peak[0] / 1e6),
+        "peak_own_mb": round(own[0] / 1e6),
+    }
+    return told, printed
 
 
 if __name__ == "__main__":

@@ -76,9 +76,11 @@ def best_match(
 
     first_right = int(left.max()) + 1
     group = connected(np.stack([left, right + first_right]), first_right + int(right.max()) + 1)[left]
-    chosen_left, chosen_right = [], []
-    order = np.argsort(group, kind="stable")
-    for pairs in np.split(order, np.nonzero(np.diff(group[order]))[0] + 1):
+    alone = np.bincount(group)[group] == 1  # nearly all pairs of large tables
+    chosen_left, chosen_right = [left[alone]], [right[alone]]
+    order = np.nonzero(~alone)[0]
+    order = order[np.argsort(group[order], kind="stable")]
+    for pairs in np.split(order, np.nonzero(np.diff(group[order]))[0] + 1) if len(order) else []:
         rows, row = np.unique(left[pairs], return_inverse=True)
         cols, col = np.unique(right[pairs], return_inverse=True)
         rewards = np.zeros((len(rows), len(cols)))

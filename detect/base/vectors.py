@@ -162,8 +162,10 @@ def polygons_only(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     table = table[~(shapely.is_missing(everything) | shapely.is_empty(everything) | _is_endless(everything))]
     geometries = shapely.force_2d(geometries_of(table))
     broken = ~shapely.is_valid(geometries)
-    geometries = np.where(broken, shapely.make_valid(geometries), geometries)
-    kept = np.array([_polygonal(g) for g in geometries] + [None], dtype=object)[:-1]
+    geometries[broken] = shapely.make_valid(geometries[broken])
+    kept = geometries.copy()
+    for i in np.nonzero((shapely.get_type_id(geometries) != shapely.GeometryType.POLYGON) | (shapely.area(geometries) == 0))[0]:
+        kept[i] = _polygonal(geometries[i])
     here = ~shapely.is_missing(kept)
     return table[here].set_geometry(gpd.GeoSeries(kept[here], index=table.index[here], crs=table.crs)).reset_index(drop=True)
 

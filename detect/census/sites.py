@@ -253,9 +253,9 @@ def assign(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> NDArray[np.o
         held[several] = polygons[several].intersection(shapely.union_all(areas[site[which == several]])).area
     own = shapely.area(polygons)
     # The best site last, so that it stays; of two equal ones the first in the file.
-    for pair in np.lexsort((-site, shared)):
-        if shared[pair] > 0 and held[which[pair]] >= 0.5 * own[which[pair]]:
-            names[which[pair]] = sites["name"].iloc[site[pair]]
+    best = np.lexsort((-site, shared))
+    best = best[(shared[best] > 0) & (held[which[best]] >= 0.5 * own[which[best]])]
+    names[which[best]] = sites["name"].to_numpy(object)[site[best]]
     return names
 
 

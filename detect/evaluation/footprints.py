@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pyproj
 import shapely
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
 from detect.base.files import refuse_input, write_whole
@@ -65,12 +67,11 @@ def evaluate(
         shapely.prepare(polygon)
         ours, theirs = (t[shapely.contains_properly(polygon, geometries_of(t.representative_point()))] for t in (ours, theirs))
     if observed is not None and len(theirs):
-        theirs = theirs.set_geometry(theirs.intersection(within[-1]))
+        theirs = theirs.set_geometry(_cut(geometries_of(theirs), within[-1]))
     a, b = geometries_of(ours), geometries_of(theirs)
-    clipped = [shapely.union_all(g) for g in (a, b)]
-    for polygon in within:
-        clipped = [g.intersection(polygon) for g in clipped]
-    shared, whole = clipped[0].intersection(clipped[1]).area, clipped[0].union(clipped[1]).area
+    covered = [_covered(g, within) for g in (a, b)]
+    areas = [float(shapely.area(parts).sum()) for parts in covered]
+    shared = _shared_area(*covered)
     pairs = overlaps(a, b)
     left, right, values = match(pairs)
     metrics: dict[str, Any] = {
@@ -79,14 +80,14 @@ def evaluate(
         "matched": len(left),
         "count_error": len(a) - len(b),
         "count_error_relative": _ratio(len(a) - len(b), len(b)),
-        "footprint_iou": _ratio(shared, whole),
+        "footprint_iou": _ratio(shared, sum(areas) - shared),
         "precision": _ratio(len(left), len(a)),
         "recall": _ratio(len(left), len(b)),
         "f1": _ratio(2 * len(left), len(a) + len(b)),
         "mean_iou_of_matched": float(values.mean()) if len(values) else None,
         "average_precision": _average_precision(ours, pairs, len(b)),
-        "area_predicted_m2": float(clipped[0].area),
-        "area_reference_m2": float(clipped[1].area),
+        "area_predicted_m2": areas[0],
+        "area_reference_m2": areas[1],
         "stages": _stage_confusion(ours, theirs, left, right),
     }
     if away:
@@ -189,6 +190,31 @@ def _to_one_plane(*given: gpd.GeoDataFrame | None) -> list[gpd.GeoDataFrame | An
         if table is not None:  # after reprojection an edge may cross a neighbour's vertex by rounding
             table.geometry = shapely.make_valid(geometries_of(table))
     return moved
+
+
+def _covered(polygons: NDArray[np.object_], within: Sequence[BaseGeometry]) -> NDArray[np.object_]:
+    """The ground that polygons cover, cut to each of ``within``, as parts that share no ground.
+
+    The union of all is made where they touch each other, and not of all at once, which takes a thousand times as long for a million.
+    """
+    parts = shapely.get_parts(shapely.disjoint_subset_union_all(polygons))
+    for ground in within:
+        parts = _cut(parts, ground)
+    return parts
+
+
+def _cut(polygons: NDArray[np.object_], ground: BaseGeometry) -> NDArray[np.object_]:
+    """The part of each polygon on the ground, which is prepared; most lie on it whole."""
+    parts = polygons.copy()
+    across = ~shapely.contains_properly(ground, parts)
+    parts[across] = shapely.intersection(parts[across], ground)
+    return parts
+
+
+def _shared_area(ours: NDArray[np.object_], theirs: NDArray[np.object_]) -> float:
+    """Area that two sets of parts share, each without overlaps among themselves."""
+    left, right = shapely.STRtree(theirs).query(ours, predicate="intersects")
+    return float(shapely.area(shapely.intersection(ours[left], theirs[right])).sum())
 
 
 def _ratio(top: float, bottom: float) -> float | None:

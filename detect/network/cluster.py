@@ -1,8 +1,9 @@
-"""Blocks as tasks on a Dask cluster: many machines, the same bytes.
+"""Blocks, and the scenes of a collection, as tasks on a Dask cluster: many machines, the same bytes.
 
 Each worker process opens the weights once, computes blocks with all its threads or its GPU, and writes each block's file straight into the
-work folder, which all machines share. This process only learns that a block has ended, so its memory does not depend on the
-size of the scene. If a worker dies, Dask gives its unfinished blocks to others.
+work folder, which all machines share. Of a single scene, this process learns that a block has ended, joins the blocks and writes the
+result. Of several, each is a task too: a worker has its blocks computed by all workers, joins them and writes the result. If a worker
+dies, Dask gives its unfinished tasks to others.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from detect.base.errors import InputError
 from detect.base.resources import resource_path
@@ -26,6 +27,8 @@ from detect.network.runners import open_runner
 from detect.network.weights import Weights, load_weights
 from detect.scene.scene import Scene, WorkGrid
 
+_Task = TypeVar("_Task")
+_Answer = TypeVar("_Answer")
 _TRIES = 2
 _BLOCKS_ON_GPU = (16, 256)
 """Fewest and most blocks of a task on a GPU: some batches, so that reading and computing overlap."""
@@ -57,7 +60,7 @@ class DaskCluster:
         except ImportError as cause:
             raise InputError("--dask: distributed is not installed; run: pip install 'detect-buildings[dask]'") from cause
         self.kind = known_device(resolved(weights, device)).partition(":")[0]
-        self._what = (_findable(weights), weights.sha256, device, tta)
+        self._what = (findable(weights), weights.sha256, device, tta)
         self._open = ExitStack()
         try:
             if address == "local":
@@ -86,31 +89,85 @@ class DaskCluster:
 
     def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Generator[tuple[Block, Exception | None]]:
         """See ``detect.network.probabilities.Runner``; the cluster has a few tasks per thread at a time."""
-        from distributed import as_completed
+        yield from _blocks_on(self._client, blocks, scene, grid, folder, self.kind, self._what)
 
-        if Path(scene.path).exists():  # workers may run in another folder
-            scene = replace(scene, path=str(Path(scene.path).resolve()))
-        [shared] = self._client.scatter([(scene, grid, folder.resolve())], broadcast=True)
-        threads = sum(self._client.nthreads().values())
-        queue = iter(_shares(blocks, self.kind, threads))
-        flying: dict[str, list[Block]] = {}
+    def answers(
+        self,
+        tasks: Sequence[_Task],
+        work: Callable[[_Task, Any, OnWorker], _Answer],
+        shared: Any,
+        instead: Callable[[_Task], _Answer],
+    ) -> Generator[_Answer]:
+        """The answers of the workers to tasks, in their order.
 
-        def submit(share: list[Block]) -> Any:
-            future = self._client.submit(_work, share, shared, *self._what, retries=_TRIES - 1, pure=False)
-            flying[future.key] = share
-            return future
+        Args:
+            tasks: to do; they and their answers are pickled.
+            work: a function of a module: does a task, given what all tasks share, and what computes blocks there.
+            shared: second argument of ``work``.
+            instead: does a task here whose workers died again and again.
+        """
+        from distributed import KilledWorker
 
-        ended = as_completed([])
-        for _, share in zip(range(2 * threads), queue, strict=False):
-            ended.add(submit(share))
-        for future in ended:
-            share = flying.pop(future.key)
-            cause = future.exception()
-            errors = future.result() if cause is None else [cause] * len(share)
-            future.release()
-            if (following := next(queue, None)) is not None:
-                ended.add(submit(following))
-            yield from zip(share, errors, strict=True)
+        runner, done, following = OnWorker(self.kind, self._what), dict[int, _Answer](), 0
+        # Blocks come before further scenes, so that few scenes are in progress at a time.
+        for number, future in _flow(self._client, work, [(task, shared, runner) for task in tasks], priority=-1):
+            try:
+                done[number] = future.result()
+            except KilledWorker:
+                done[number] = instead(tasks[number])
+            while following in done:
+                yield done.pop(following)
+                following += 1
+
+
+@dataclass(frozen=True)
+class OnWorker:
+    """Computes the blocks of a scene that is itself a task of a cluster, on all of its workers."""
+
+    kind: str
+    what: tuple[Any, ...]
+    """Arguments of ``_runner``."""
+
+    def rest(self) -> None:
+        """See ``detect.network.probabilities.Runner``."""
+
+    def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Generator[tuple[Block, Exception | None]]:
+        """See ``detect.network.probabilities.Runner``; the task leaves its thread to the blocks meanwhile."""
+        from distributed import worker_client
+
+        with worker_client() as client:
+            yield from _blocks_on(client, blocks, scene, grid, folder, self.kind, self.what)
+
+
+def _blocks_on(
+    client: Any, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path, kind: str, what: tuple[Any, ...]
+) -> Generator[tuple[Block, Exception | None]]:
+    shared = (scene.anywhere(), grid, folder.resolve())  # small; data that is scattered is lost with the worker that holds it
+    shares = _shares(blocks, kind, sum(client.nthreads().values()))
+    for number, future in _flow(client, _work, [(share, shared, *what) for share in shares], retries=_TRIES - 1):
+        share, cause = shares[number], future.exception()
+        errors = future.result() if cause is None else [cause] * len(share)
+        future.release()
+        yield from zip(share, errors, strict=True)
+
+
+def _flow(client: Any, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]], **how: Any) -> Generator[tuple[int, Any]]:
+    """Numbers and futures of calls as they end; the cluster has two calls per thread at a time."""
+    from distributed import as_completed
+
+    queue, numbers, ended = enumerate(calls), dict[str, int](), as_completed([])
+
+    def submit(number: int, call: tuple[Any, ...]) -> None:
+        future = client.submit(function, *call, pure=False, **how)
+        numbers[future.key] = number
+        ended.add(future)
+
+    for _, (number, call) in zip(range(max(1, 2 * sum(client.nthreads().values()))), queue, strict=False):
+        submit(number, call)
+    for future in ended:
+        if (following := next(queue, None)) is not None:
+            submit(*following)
+        yield numbers.pop(future.key), future
 
 
 def _shares(blocks: list[Block], kind: str, threads: int) -> list[list[Block]]:
@@ -151,7 +208,7 @@ def one_gpu_each(count: int, visible: str | None) -> list[dict[str, str]]:
     return [{"CUDA_VISIBLE_DEVICES": name} for name in names[:count]]
 
 
-def _findable(weights: Weights) -> str:
+def findable(weights: Weights) -> str:
     """The name of shipped weights, since a worker may have the package elsewhere; else the path of the file."""
     file = (weights.onnx or weights.safetensors or Path(weights.name)).resolve()
     return weights.name if file.parent == resource_path("weights").resolve() else str(file)

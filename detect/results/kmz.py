@@ -1,7 +1,7 @@
 """buildings.kmz: the buildings for Google Earth and other readers of KML 2.2 (OGC 07-147r2), coloured by stage, a folder per site.
 
 A balloon shows the numbers of a building; buildings of known height stand up. KML has longitude and latitude only, so the file of a
-scene without georeference holds its name and no building.
+scene without georeference holds its name and no building. Of more buildings than Google Earth can show it has those to look at first.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import shapely
 
 from detect.base.geometry import to_degrees
 from detect.base.vectors import geometries_of
+from detect.results.report import to_look_at
 from detect.results.styles import STAGE_COLOURS_RGB
 
 _NUMBERS = {
@@ -27,6 +28,7 @@ _NUMBERS = {
     "dormitory_reasons": "reasons", "beds": "beds", "score": "score of detection, 0–1",
 }  # fmt: skip
 """Columns of the balloon, and what they are called there."""
+_FIELDS = tuple((name, f"<Data name={quoteattr(name)}><value>") for name in _NUMBERS)
 _OUTSIDE = "outside all sites"
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # the same buildings give the same bytes
 
@@ -42,15 +44,22 @@ def write_kmz(path: Path, buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, 
     """
     info = zipfile.ZipInfo("doc.kml", _FIRST_DAY)
     info.compress_type = zipfile.ZIP_DEFLATED
-    document = "".join(_document(buildings, sites, summary))
+    shown = to_look_at(buildings)
+    document = "".join(_document(shown, sites, summary, _left_out(len(shown), len(buildings))))
     with zipfile.ZipFile(path, "w") as archive:  # at once: some readers know no sizes that follow their file (streamed, ZIP64)
         archive.writestr(info, document.encode("utf-8"))
 
 
-def _document(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, summary: Mapping[str, Any]) -> Iterator[str]:
+def _left_out(shown: int, every: int) -> str:
+    return (
+        "" if shown == every else f" Of {every:,} buildings {shown:,} are here, those to look at first; buildings.gpkg has all."
+    )
+
+
+def _document(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, summary: Mapping[str, Any], note: str) -> Iterator[str]:
     scene = summary["scene"]
     yield '<?xml version="1.0" encoding="UTF-8"?>\n<kml xmlns="http://www.opengis.net/kml/2.2">\n<Document>\n'
-    yield f"<name>{escape(scene['name'])}</name>\n<open>1</open>\n<description>{escape(_about(summary))}</description>\n"
+    yield f"<name>{escape(scene['name'])}</name>\n<open>1</open>\n<description>{escape(_about(summary) + note)}</description>\n"
     yield from _styles()
     if buildings.crs is not None:
         outlines = dict(zip(sites["name"], to_degrees(geometries_of(sites), buildings.crs), strict=True))
@@ -109,7 +118,7 @@ def _styles() -> Iterator[str]:
 
 def _placemark(row: Mapping[str, Any], shape: shapely.Geometry) -> str:
     like = "-like" if row["dormitory_like"] else ""
-    data = "".join(f"<Data name={quoteattr(name)}><value>{escape(_text(row[name]))}</value></Data>" for name in _NUMBERS)
+    data = "".join(f"{start}{escape(_text(row[name]))}</value></Data>" for name, start in _FIELDS)
     height = float(row["height_m"])
     return (
         f"<Placemark><name>{row['id']}</name><styleUrl>#{row['stage']}{like}</styleUrl><ExtendedData>{data}</ExtendedData>"

@@ -29,7 +29,7 @@ CHECK_ME = 24
 """Buildings in the list of the least certain ones."""
 
 SHOWN = 100_000
-"""Most buildings on the page: they take some 25 MB."""
+"""Most buildings on the page, where they take some 25 MB, and in Google Earth."""
 CORRECTIONS = "corrections.geojson"
 """The file that the page offers to download."""
 _NODE_M = 500.0
@@ -62,7 +62,7 @@ def write_report(
     worst = doubt(buildings[~checked]).head(CHECK_ME)
     shown, note = buildings, picture.note
     if len(buildings) > SHOWN:
-        shown = buildings.loc[sorted(_order_of_interest(buildings)[:SHOWN])]
+        shown = to_look_at(buildings)
         note += f" Of {len(buildings):,} buildings it has the {SHOWN:,} to look at first; all are counted, and in buildings.gpkg."
     write_page(
         path,
@@ -109,8 +109,13 @@ def doubt(buildings: gpd.GeoDataFrame) -> pd.DataFrame:
 
 
 def by_interest(buildings: gpd.GeoDataFrame) -> NDArray[np.object_]:
-    """Geometries for ``take_picture``: the ``CHECK_ME`` most doubtful buildings, the dormitory-like ones, those in sites, the rest."""
-    return geometries_of(buildings.loc[_order_of_interest(buildings)])
+    """``SHOWN`` geometries for ``take_picture``: the ``CHECK_ME`` most doubtful buildings, the dormitory-like, those in sites, the rest."""
+    return geometries_of(buildings.loc[_order_of_interest(buildings)[:SHOWN]])
+
+
+def to_look_at(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The table, or the ``SHOWN`` buildings of it to look at first, in its order."""
+    return buildings if len(buildings) <= SHOWN else buildings.loc[sorted(_order_of_interest(buildings)[:SHOWN])]
 
 
 def _editing(picture: Picture, buildings: gpd.GeoDataFrame, summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,13 +76,14 @@ class Job:
 
 
 @contextmanager
-def open_job(out: str | Path, options: PredictOptions, processes: int = 1) -> Iterator[Job]:
+def open_job(out: str | Path, options: PredictOptions, processes: int = 1, runner: Runner | None = None) -> Iterator[Job]:
     """Load what a call needs and start its cluster, which ends with the context.
 
     Args:
         out: folder or URL of the results.
         options: those of the call.
         processes: how many processes share the cores.
+        runner: computes blocks; None: what the options name.
 
     Raises:
         InputError: the weights, the profile, the sites or ``out`` cannot be used.
@@ -103,11 +104,12 @@ def open_job(out: str | Path, options: PredictOptions, processes: int = 1) -> It
             remote=remote,
             weights=weights,
             profile=load_profile(options.structure),
-            runner=open_runner(weights, options.device, workers=options.workers, tta=options.tta, processes=processes)
-            if options.dask is None
-            else cluster.enter_context(_cluster(options.dask, weights, options)),
+            runner=runner or _runner(weights, options, processes, cluster),
         )
 
 
-def _cluster(address: str, weights: Weights, options: PredictOptions) -> DaskCluster:
-    return DaskCluster(address, weights, device=options.device, tta=options.tta, workers=options.workers)
+def _runner(weights: Weights, options: PredictOptions, processes: int, opened: ExitStack) -> Runner:
+    if options.dask is None:
+        return open_runner(weights, options.device, workers=options.workers, tta=options.tta, processes=processes)
+    cluster = DaskCluster(options.dask, weights, device=options.device, tta=options.tta, workers=options.workers)
+    return opened.enter_context(cluster)

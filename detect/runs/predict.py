@@ -26,6 +26,7 @@ from detect.base.processes import in_processes
 from detect.census.overlaps import counted_once, groups, overlapping
 from detect.census.profiles import StructureProfile
 from detect.census.sites import load_sites, refuse_elsewhere
+from detect.network.cluster import DaskCluster, OnWorker, findable
 from detect.network.probabilities import Threads, drop_blocks
 from detect.results.files import OUTPUTS
 from detect.results.folder import ResultFolder
@@ -137,6 +138,10 @@ class _Group:
         """SHA-256 of the scenes that share ground with one, in the order of the call."""
         return [self.scenes[b if a == i else a].sha256 for a, b in self.pairs if i in (a, b) and {a, b} <= self.scenes.keys()]
 
+    def anywhere(self) -> _Group:
+        """The scenes with paths that hold in any folder."""
+        return replace(self, scenes={i: scene.anywhere() for i, scene in self.scenes.items()})
+
     def only(self, numbers: Sequence[int]) -> _Group:
         """Some of the scenes."""
         return _Group({i: self.scenes[i] for i in numbers}, self.pairs)
@@ -204,28 +209,33 @@ class _Ended:
 
 
 def _ended(together: Sequence[_Group], job: Job, call: tuple[str | Path, StructureProfile | None]) -> Iterator[_Ended]:
-    """Compute groups, in their order: small scenes in processes, where there are enough of them, the others here."""
+    """Compute groups, in their order: on a cluster, small scenes in processes, where there are enough of them, the others here."""
 
     def here(group: _Group) -> _Ended:
         failures = _Failures(job.out)
         return _Ended(_predict_group(group, job, failures), failures.errors)
 
-    small = [all(_is_small(scene, job) for scene in group.scenes.values()) for group in together]
-    count = min(job.options.workers or os.cpu_count() or 1, sum(small) // FEWEST_EACH)
-    if count < 2 or not isinstance(job.runner, Threads):
-        yield from map(here, together)
-        return
     out, profile = call
     options = replace(job.options, progress=None)
-    aside = in_processes([*compress(together, small)], count, _in_a_process, (out, options, profile, count), here)
+    small = [all(_is_small(scene, job) for scene in group.scenes.values()) for group in together]
+    count = min(job.options.workers or os.cpu_count() or 1, sum(small) // FEWEST_EACH)
+    if isinstance(job.runner, DaskCluster) and len(together) > 1 and job.remote is None:
+        small = [True] * len(together)
+        aside = job.runner.answers([group.anywhere() for group in together], _on_a_worker, _anywhere(job), here)
+    elif count > 1 and isinstance(job.runner, Threads):
+        aside = in_processes([*compress(together, small)], count, _in_a_process, (out, options, profile, count), here)
+    else:
+        yield from map(here, together)
+        return
     with closing(aside):
-        for group, is_small in zip(together, small, strict=True):
-            ended = next(aside) if is_small else here(group)
+        for group, is_aside in zip(together, small, strict=True):
+            ended = next(aside) if is_aside else here(group)
             for message, kind in ended.said:
                 warnings.warn(message, kind, stacklevel=2)
             for step in ended.progress:
                 (job.options.progress or silent)(*step)
-            yield ended
+            named = {i: replace(result, folder=job.folder(group.scenes[i]).path) for i, result in ended.results.items()}
+            yield replace(ended, results=named)
 
 
 def _is_small(scene: Scene, job: Job) -> bool:
@@ -238,19 +248,33 @@ def _in_a_process(
     out: str | Path, options: PredictOptions, profile: StructureProfile | None, processes: int
 ) -> Iterator[Callable[[_Group], _Ended]]:
     """``_predict_group`` with a job of the process, for ``in_processes``."""
-    progress: list[tuple[str, int, int]] = []
-    options = replace(options, progress=lambda *step: progress.append(step))
     with open_job(out, options, processes) as opened:
         job = opened if profile is None else replace(opened, profile=profile)
+        yield lambda group: _recorded(group, job)
 
-        def ended(group: _Group) -> _Ended:
-            progress.clear()
-            failures = _Failures(job.out)
-            with warnings.catch_warnings(record=True) as said:
-                results = _predict_group(group, job, failures)
-            return _Ended(results, failures.errors, [(str(w.message), w.category) for w in said], [*progress])
 
-        yield ended
+def _on_a_worker(group: _Group, shared: tuple[Path, PredictOptions, StructureProfile], runner: OnWorker) -> _Ended:
+    """``_predict_group`` as a task of a cluster: blocks are computed by all workers, the rest here."""
+    out, options, profile = shared
+    with open_job(out, options, runner=runner) as opened:
+        return _recorded(group, replace(opened, profile=profile))
+
+
+def _anywhere(job: Job) -> tuple[Path, PredictOptions, StructureProfile]:
+    """What ``_on_a_worker`` needs of a job, with paths that hold in any folder."""
+    sites = None if job.options.sites is None else Path(job.options.sites).resolve()
+    options = replace(job.options, weights=findable(job.weights), sites=sites, structure=None, progress=None)
+    return job.out.resolve(), options, job.profile
+
+
+def _recorded(group: _Group, job: Job) -> _Ended:
+    """``_predict_group`` that keeps warnings and progress for the process that shows them."""
+    progress: list[tuple[str, int, int]] = []
+    failures = _Failures(job.out)
+    job = replace(job, options=replace(job.options, progress=lambda *step: progress.append(step)))
+    with warnings.catch_warnings(record=True) as said:
+        results = _predict_group(group, job, failures)
+    return _Ended(results, failures.errors, [(str(w.message), w.category) for w in said], progress)
 
 
 def _predict_group(group: _Group, job: Job, failures: _Failures) -> dict[int, Result]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,10 @@ class Scene:
         scale = (self.size_hw[0] / sizes[0], self.size_hw[1] / sizes[1])
         gsd = (scale[0] * self.gsd_rc_m[0] + scale[1] * self.gsd_rc_m[1]) / 2
         return WorkGrid((sizes[0], sizes[1]), self.transform * Affine.scale(scale[1], scale[0]), gsd, scale)
+
+    def anywhere(self) -> Scene:
+        """The scene with a path that holds in any folder of this machine."""
+        return replace(self, path=str(Path(self.path).resolve())) if Path(self.path).exists() else self
 
     @contextmanager
     def reader(self, grid: WorkGrid) -> Iterator[SceneReader]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from scipy.ndimage import convolve
 from scipy.spatial import cKDTree
 
 from detect.base.vectors import geometries_of
@@ -23,6 +24,8 @@ AGREE_M = 2.0
 """Two pairs vote for the same shift if theirs differ by less: outlines are off by a pixel or two."""
 UNLIKELY_M = 100.0
 """A shift by this many metres needs twice as many votes as no shift."""
+CELL_M = 0.25
+"""Votes are counted on a grid of this width, so that their number grows with the pairs and not with its square."""
 FEWEST = 5
 """Number of pairs that must agree; otherwise a date is not moved."""
 
@@ -49,18 +52,28 @@ def estimate_shift(moving: Snapshot, fixed: Snapshot) -> tuple[NDArray[np.float6
     if len(a) < FEWEST or len(b) < FEWEST:
         return none
     p, q = (shapely.get_coordinates(shapely.centroid(g)) for g in (a, b))
-    near = cKDTree(p).query_ball_tree(cKDTree(q), REACH_M)
-    left = np.repeat(np.arange(len(p)), [len(n) for n in near])
-    right = np.concatenate([np.array(n, int) for n in near]) if len(left) else left
+    near = cKDTree(p).sparse_distance_matrix(cKDTree(q), REACH_M, output_type="ndarray")
+    left, right = near["i"], near["j"]
     sizes = shapely.area(a)[left] / shapely.area(b)[right]
     alike = (sizes > 0.6) & (sizes < 1 / 0.6)
     moves = q[right[alike]] - p[left[alike]]  # (M, 2)
     if len(moves) < FEWEST:
         return none
-    votes = cKDTree(moves).query_ball_point(moves, AGREE_M, return_length=True) / (1 + np.hypot(*moves.T) / UNLIKELY_M)
-    best = moves[votes.argmax()]
+    best = _most_voted(moves)
     for _ in range(3):
         agree = np.hypot(*(moves - best).T) <= AGREE_M
         best = np.median(moves[agree], axis=0)
     count = int(agree.sum())
     return (best, count) if count >= FEWEST else none
+
+
+def _most_voted(moves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The shift (2,), to a cell, that most of the moves (M, 2) agree with."""
+    edges = np.arange(-REACH_M - CELL_M / 2, REACH_M + CELL_M, CELL_M)
+    counts, _ = np.histogramdd(moves, bins=(edges, edges))
+    side = np.arange(-AGREE_M, AGREE_M + CELL_M / 2, CELL_M)
+    disc = (np.hypot(side[:, None], side) <= AGREE_M).astype(float)
+    centres = (edges[:-1] + edges[1:]) / 2
+    votes = convolve(counts, disc, mode="constant") / (1 + np.hypot(centres[:, None], centres) / UNLIKELY_M)
+    east, north = np.unravel_index(votes.argmax(), votes.shape)
+    return np.array([centres[east], centres[north]])

@@ -28,6 +28,8 @@ from detect.results.picture import TILE_PX, Picture, read_picture
 from detect.tracks.histories import STATES
 from detect.tracks.series import Series, Snapshot
 
+SHOWN = 100_000
+"""Most buildings on the map: they take some 20 MB."""
 LONG_SIDE_PX = 1600
 """Longest side of the pictures on the map."""
 BUDGET_BYTES = 12_000_000
@@ -81,6 +83,7 @@ def write_page(
     dates = series.dates
     in_plane = _to_plane(buildings, series.plane)
     frame = _frame(snapshots, in_plane, len(dates))
+    shown = _to_look_at(buildings)
     groups = timeline.groupby(["is_total", "site"], sort=False)
     parts = sorted(groups, key=lambda part: not part[0][0])  # all sites first
     fill_template(
@@ -95,13 +98,29 @@ def write_page(
         charts=[_chart(str(name), rows) for (_, name), rows in parts],
         frame={"width": frame.size_wh[0], "height": frame.size_wh[1], "px_per_m": frame.px_per_m},
         pictures=[_picture(s, frame, series.plane) for s in snapshots],
-        buildings=_columns(buildings, in_plane, frame, dates),
+        counted=[{state: int((buildings[_stage_column(date)] == state).sum()) for state in STATES} for date in dates],
+        buildings=_columns(buildings[shown], in_plane[shown], frame, dates),
+        shown=int(shown.sum()),
+        every=len(buildings),
         whole=series.whole,
         outlines=[] if series.whole else _site_outlines(sites, frame, series.plane),
         unseen_share=[round(1 - s.observed.area / max(_ground(snapshots).area, 1e-9), 4) for s in snapshots],
         unseen=[_unseen(s, frame, snapshots) for s in snapshots],
         states=STATES,
     )
+
+
+def _to_look_at(buildings: gpd.GeoDataFrame) -> NDArray[np.bool_]:
+    """The ``SHOWN`` buildings that changed, or if there are fewer, some of the others too."""
+    rank = buildings["change"].map({"new": 0, "gone": 1, "advanced": 2, "unchanged": 3}).to_numpy(int)
+    shown = np.zeros(len(buildings), bool)
+    shown[np.argsort(rank, kind="stable")[:SHOWN]] = True
+    return shown
+
+
+def _stage_column(date: str) -> str:
+    """The column of ``tracks.gpkg`` with the stage at a date."""
+    return f"stage_{date.replace('-', '_')}"
 
 
 def _to_plane(table: gpd.GeoDataFrame, plane: pyproj.CRS | None) -> gpd.GeoDataFrame:
@@ -124,7 +143,7 @@ def _frame(snapshots: Sequence[Snapshot], buildings: gpd.GeoDataFrame, dates: in
 def _columns(buildings: gpd.GeoDataFrame, in_plane: gpd.GeoDataFrame, frame: Frame, dates: Sequence[str]) -> dict[str, list[Any]]:
     """Column → list; the states of a building as one digit per date."""
     code = {state: str(k) for k, state in enumerate(STATES)}
-    states = buildings[[f"stage_{d.replace('-', '_')}" for d in dates]].to_numpy(object)
+    states = buildings[[_stage_column(d) for d in dates]].to_numpy(object)
     plain = ("id", "site", "first_seen", "last_seen", "change", "p_standing", "area_m2", "dormitory_like", "beds")
     return {name: [None if v != v else v for v in buildings[name].tolist()] for name in plain} | {
         "states": ["".join(code[s] for s in row) for row in states],

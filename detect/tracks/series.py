@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyproj
-import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.features import geometry_mask
-from rasterio.windows import from_bounds
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
@@ -23,7 +19,6 @@ from detect.base.errors import InputError
 from detect.base.geometry import span_outline
 from detect.base.grid import Span
 from detect.base.matching import connected, covered_by
-from detect.base.values import NO_DATA, TOP
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only
 from detect.census.overlaps import counted_once, deleted_elsewhere
 from detect.census.review import CHECKED, Review
@@ -66,7 +61,7 @@ class Snapshot:
         dx, dy = shift_xy_m
         return replace(
             self,
-            buildings=self.buildings.set_geometry(self.buildings.translate(dx, dy)),
+            buildings=self.buildings.set_geometry(shapely.transform(geometries_of(self.buildings), np.array([dx, dy]).__add__)),
             observed=translate(self.observed, dx, dy),
             shift_xy_m=(self.shift_xy_m[0] + dx, self.shift_xy_m[1] + dy),
         )
@@ -306,32 +301,3 @@ def _sites(loaded: list[_Loaded], plane: pyproj.CRS | None) -> tuple[gpd.GeoData
     if len(given) < len(loaded) or any(n != names[-1] for n in names):
         notes.append(f"the results have different sites; those of {given[-1].folder.name} ({given[-1].date}) were counted in")
     return (latest if crs is None else latest.to_crs(crs)).reset_index(drop=True), notes
-
-
-def probability_within(snapshot: Snapshot, geometries: NDArray[np.object_], plane: pyproj.CRS | None) -> NDArray[np.float64]:
-    """Mean building probability of a date's maps inside footprints in the plane; NaN if no map shows them."""
-    best = np.full(len(geometries), np.nan)
-    back = [translate(g, -snapshot.shift_xy_m[0], -snapshot.shift_xy_m[1]) for g in geometries]
-    for path in (folder / "probability.tif" for folder in snapshot.folders):
-        if not path.is_file():
-            continue
-        with opened_raster(path) as raster:
-            there = gpd.GeoSeries(back, crs=plane)
-            if plane is not None:
-                there = there.to_crs(raster.crs)
-            best = np.fmax(best, [_mean_within(raster, g) for g in there])
-    return best
-
-
-def _mean_within(raster: Any, geometry: BaseGeometry) -> float:
-    whole = rasterio.windows.Window(0, 0, raster.width, raster.height)
-    around = from_bounds(*geometry.bounds, raster.transform).round_offsets().round_lengths(op="ceil")
-    if not rasterio.windows.intersect(whole, around):
-        return np.nan
-    window = around.intersection(whole)
-    values = raster.read(1, window=window)
-    if not values.size:
-        return np.nan
-    outside = geometry_mask([geometry], values.shape, raster.window_transform(window), all_touched=True)
-    inside = values[~outside & (values != NO_DATA)]
-    return float(inside.mean()) / TOP if inside.size else np.nan

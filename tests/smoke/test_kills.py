@@ -14,6 +14,9 @@ from pathlib import Path
 
 import geopandas as gpd
 import pytest
+import rasterio
+from affine import Affine
+from rasterio.windows import Window
 
 from detect.cli.main import main
 from detect.network.weights import load_weights
@@ -102,6 +105,38 @@ def test_a_cluster_that_loses_a_worker_changes_no_byte(place: Path) -> None:
     workers[0].kill()
     assert process.wait() == 0
     assert fingerprint(place, "dask") == fingerprint(place, "one")
+
+
+@pytest.mark.slow
+def test_scenes_on_a_cluster_that_loses_a_worker_change_no_byte(place: Path) -> None:
+    pytest.importorskip("distributed")
+    psutil = pytest.importorskip("psutil")
+    chips = cut_chips(place, 4)
+    plain = ["predict", *map(str, chips), "--weights", str(place / "weights"), "--outputs", "mask.tif,buildings.parquet", "-q"]
+    assert main([*plain, "--out", str(place / "chips"), "--workers", "1"]) == 0
+    run = [sys.executable, "-m", "detect", *plain, "--out", str(place / "spread"), "--dask", "local", "--workers", "2"]
+    process = subprocess.Popen(run, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not list((place / "spread").glob("[!.]*/summary.json")):
+        time.sleep(0.01)
+    workers = [c for c in psutil.Process(process.pid).children(recursive=True) if "spawn_main" in " ".join(c.cmdline())]
+    workers[0].kill()
+    assert process.wait() == 0
+    for chip in chips:
+        for name in ("mask.tif", "buildings.parquet"):
+            assert (place / "chips" / chip.stem / name).read_bytes() == (place / "spread" / chip.stem / name).read_bytes()
+
+
+def cut_chips(place: Path, count: int) -> list[Path]:
+    """Chips of 160 px along the diagonal of the scene, each on ground of its own."""
+    chips = [place / f"chip{i}.tif" for i in range(count)]
+    with rasterio.open(place / "scene.tif") as scene:
+        profile = scene.profile | {"driver": "GTiff", "height": 160, "width": 160}
+        for i, chip in enumerate(chips):
+            at = Window(80 * i, 80 * i, 160, 160)
+            moved = Affine.translation(1000 * i, 0) @ scene.window_transform(at)
+            with rasterio.open(chip, "w", **profile | {"transform": moved}) as out:
+                out.write(scene.read(window=at))
+    return chips
 
 
 def test_a_wrong_address_is_one_line(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 "use strict";
 /* The page of a series: a slider over the dates moves the map and the charts; one building's history in the panel. */
 
-const { dates, frame, states, unseenShare } = readData("series");
+const { dates, frame, states, unseenShare, counted } = readData("series");
 const found = readData("buildings"); // column → list; `states` has one digit a date
 const pictures = readData("pictures"); // JPEG in base64 a date, or null
 const unseen = readData("unseen");
@@ -63,10 +63,9 @@ function showDate(at) {
   for (const rings of unseen[at]) {
     L.polygon(corners(rings), { stroke: false, fillColor: "#999", fillOpacity: image ? 0.35 : 0.7, interactive: false }).addTo(veil);
   }
-  const counts = Object.fromEntries(states.map((s) => [s, 0]));
+  const counts = counted[at]; // of all buildings; the map may have fewer
   polygons.forEach((polygon, i) => {
     const state = states[found.states[i][at]];
-    counts[state] += 1;
     if (state === "absent") return polygon.remove();
     polygon.setStyle(style(i)).addTo(layers.buildings);
   });

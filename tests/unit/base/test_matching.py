@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from shapely import Polygon, box
 
-from detect.base.matching import connected, covered_by, match, overlaps
+from detect.base.matching import best_match, connected, covered_by, match, overlaps
 
 law = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
@@ -140,3 +140,20 @@ def test_connected_sets_are_those_of_scipy(count: int, links: list[tuple[int, in
     pairs = np.array([(a % count, b % count) for a, b in links], np.int64).reshape(-1, 2).T
     graph = coo_array((np.ones(pairs.shape[1]), tuple(pairs)), shape=(count, count))
     assert connected(pairs, count).tolist() == connected_components(graph, directed=False)[1].tolist()
+
+
+def test_pairs_without_rivals_need_no_assignment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import scipy.optimize
+
+    solve, sizes = scipy.optimize.linear_sum_assignment, []
+
+    def counting(rewards: np.ndarray, **how: bool) -> object:
+        sizes.append(rewards.shape)
+        return solve(rewards, **how)
+
+    monkeypatch.setattr(scipy.optimize, "linear_sum_assignment", counting)
+    left, right = np.append(np.arange(1000), [0, 1]), np.append(np.arange(1000), [1, 0])
+    reward = np.append(np.full(1000, 0.5), [0.9, 0.9])
+    chosen = dict(zip(*(side.tolist() for side in best_match(left, right, reward)), strict=True))
+    assert chosen == {0: 1, 1: 0} | {i: i for i in range(2, 1000)}
+    assert sizes == [(2, 2)]

@@ -201,3 +201,23 @@ def test_errors_are_one_line_and_leave_no_file(tmp_path: Path) -> None:
             evaluate(ours, theirs, **options)
         assert "\n" not in str(caught.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty.geojson", "folder"]
+
+
+def test_areas_are_those_of_unions_without_a_union_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    import shapely
+
+    overlapping = table(*(box(X + 15 * i, Y, X + 15 * i + 20, Y + 10) for i in range(30)))
+    ours, area = table(*(house(i) for i in range(15))), table(box(X - 5, Y - 5, X + 303, Y + 6))
+    a, b, within = (shapely.union_all(t.geometry.to_numpy()) for t in (ours, overlapping, area))
+    joined, union = list[int](), shapely.union_all
+
+    def counting(shapes: np.ndarray) -> Any:
+        joined.append(len(shapes))
+        return union(shapes)
+
+    monkeypatch.setattr(shapely, "union_all", counting)
+    found = evaluate(ours, overlapping, area=area)
+    expected = (a & b & within).area / ((a | b) & within).area
+    assert found["footprint_iou"] == pytest.approx(expected, rel=1e-3)
+    assert found["area_reference_m2"] == pytest.approx((b & within).area, rel=1e-3)
+    assert joined == [1], "of the area alone"

@@ -107,3 +107,13 @@ def test_stages_have_their_colours_in_the_order_of_kml(tmp_path: Path) -> None:
     for stage, rgb in STAGE_COLOURS_RGB.items():
         red, green, blue = (f"{value:02x}" for value in rgb)
         assert colours[stage] == "ff" + blue + green + red, "alpha, blue, green, red"
+
+
+def test_of_very_many_buildings_it_has_those_to_look_at_first_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("detect.results.report.SHOWN", 2)
+    write_kmz(tmp_path / "a.kmz", some(3), plots(), summary())
+    tree = root(tmp_path / "a.kmz")
+    assert len([*tree.iter(f"{KML}ExtendedData")]) == 2
+    assert "Of 3 buildings 2 are here" in next(tree.iter(f"{KML}description")).text

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import shapely
 
-from detect.tracks.align import FEWEST, align, estimate_shift
+from detect.tracks.align import AGREE_M, FEWEST, REACH_M, _most_voted, align, estimate_shift
 from tests.unit.tracks.drawn_series import draw_series
 
 
@@ -40,3 +40,15 @@ def test_ground_moves_with_the_buildings() -> None:
     moved = snapshot.moved((3.0, 4.0))
     assert shapely.centroid(snapshot.observed).distance(shapely.centroid(moved.observed)) == pytest.approx(5.0)
     assert moved.shift_xy_m == (3.0, 4.0)
+
+
+def test_a_hundred_thousand_pairs_vote_on_a_grid() -> None:
+    rng = np.random.default_rng(1)
+    moves = rng.normal((4.1, -3.3), 0.5, (100_000, 2))
+    moves[:30_000] = rng.uniform(-REACH_M, REACH_M, (30_000, 2))
+    np.testing.assert_allclose(_most_voted(moves), (4.1, -3.3), atol=0.5)
+
+
+def test_every_move_is_on_the_grid() -> None:
+    for edge in ([REACH_M, 0.0], [0.0, -REACH_M]):
+        np.testing.assert_allclose(_most_voted(np.array([edge] * 5)), edge, atol=AGREE_M)

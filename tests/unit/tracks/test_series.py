@@ -13,7 +13,8 @@ import shapely
 
 from detect.base.errors import InputError
 from detect.base.vectors import geometries_of
-from detect.tracks.series import Snapshot, load_series, probability_within
+from detect.tracks.evidence import probability_within
+from detect.tracks.series import Snapshot, load_series
 from tests.unit.tracks.drawn_series import PLANE, DrawnSeries, draw_series, write_result
 
 
