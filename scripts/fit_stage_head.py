@@ -1,13 +1,13 @@
 """Fit the stage head of weights on labelled buildings, measure it on places that no training saw, and put it beside their card.
 
-    python scripts/fit_stage_head.py deep --data path/to/samples [--work DIR]
+    python scripts/fit_stage_head.py deep deep-int8 --data path/to/samples [--recipe configs/stages/deep.yaml] [--work DIR]
 
 Crops of every labelled building (stages/buildings.csv where both annotators agree, stages/marks.jsonl, buildings drawn by eye in redrawn/
-and labels/, outlines of Rio and Las Vegas as complete ones) go through ImageNet's EfficientNet-Lite2; a linear layer on what it sees gives
-the stage. Penalty and balance are chosen by leaving one training place out at a time, the temperature is fitted on the same answers, and
-the held-out places are only measured. Writes ``<name>.stage.onnx``, and ``files.stage`` and ``stage_head`` into the card;
-scripts/quantise_weights.py then has to make the 8-bit weights anew, which share the file. Takes about ten minutes on two cores; ``--work``
-keeps the crops for a second run.
+and labels/, outlines of Rio and Las Vegas as complete ones) and of buildings in scenes of ``detect simulate`` go through ImageNet's
+EfficientNet-Lite2; a linear layer on what it sees gives the stage. Penalty and balance are chosen by leaving one training place out at a
+time, the temperature is fitted on the same answers, and the held-out places are only measured. Writes ``<name>.stage.onnx``, and
+``files.stage`` and ``stage_head`` into the cards. Takes about a quarter of an hour on two cores; ``--work`` keeps the crops for a second
+run.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import argparse
 import itertools
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,14 @@ import onnxruntime
 import pandas as pd
 import shapely
 import torch
+import yaml
 from numpy.typing import NDArray
 
 from detect.base.files import sha256_of
 from detect.base.geometry import measure
 from detect.base.resources import resource_path
-from detect.base.stages import STAGES, pool
+from detect.base.schema import read
+from detect.base.stages import STAGES, combine, pool
 from detect.base.values import TOP
 from detect.datasets.images import vector
 from detect.datasets.samples import SWAPPED, drawings_of
@@ -46,16 +48,12 @@ from detect.network.stage_head import crop_reader
 from detect.network.weights import Weights, load_weights
 from detect.scene.scene import open_scene
 from detect.training.calibration import best_temperature, temper
+from detect.training.stage_drawn import DrawnScenes, drawn_crops
 from detect.training.stage_head import Components, Linear, measured, varied
 from detect.training.stage_network import StageNetwork, features_of, stage_onnx
 
-GSDS_M, CROP_PX = (0.3, 0.15), 128
-ENCODER = "tu-efficientnet_lite2"
-SEED = 100
-VIEWS = 3
-"""Of each training building: as it is, and varied."""
-COMPONENTS = 192  # found without labels
-STRENGTHS, BALANCES = (0.01, 0.03), (0.5, 0.75)
+CHOICE_SEED = 100
+"""Of the few complete buildings that are taken from each image."""
 FIRM, DOUBTFUL_WEIGHT = 0.7, 0.7
 HELD_OUT = ("accra_south", "banepa_north", "dubai_2", "dubai_3", "dubai_5", "virac_1", "vegas_225", "vegas_2636",
             "rio_57", "rio_63", "rio_64")  # fmt: skip
@@ -65,11 +63,35 @@ DRAWN_COMPLETE_PER_IMAGE = 3
 DRAWN_WEIGHT = 0.7
 LABELS = Path(__file__).parents[1] / "labels" / "windows"
 MIN_AREA_M2 = 8.0
-SURE_FROM = 0.95
-"""Predict runs the second model only on the few buildings that the stage heads give a lower probability of being complete; running it on
-all would cost more than the rest of predict. Held-out macro-F1 is 0.60 at 0.8, 0.62 to 0.64 from 0.9 to 1."""
 MARGIN_M = 25.0
 """Between training and held-out buildings of one scene: more than a crop reaches."""
+
+
+@dataclass(frozen=True)
+class Drawn(DrawnScenes):
+    """Drawn scenes and what they weigh."""
+
+    share: float
+    """What drawn buildings add to the weight of the real ones of their stage. So stages stay as frequent as in real pictures."""
+    views: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the head is fitted; configs/stages/deep.yaml explains the keys."""
+
+    encoder: str
+    gsds_m: tuple[float, ...]
+    crop_px: int
+    seed: int
+    views: int
+    components: int
+    strengths: tuple[float, ...]
+    balances: tuple[float, ...]
+    sure_from: float
+    """Predict runs the second model only on the few buildings that the stage heads give a lower probability of being complete; running
+    it on all would cost more than the rest of predict. Held-out macro-F1 was 0.60 at 0.8, 0.62 to 0.64 from 0.9 to 1."""
+    drawn: Drawn
 
 
 def labelled(data: Path) -> pd.DataFrame:
@@ -106,7 +128,7 @@ def _same(a: Any, b: Any) -> bool:
 
 def _drawn(data: Path) -> Iterator[dict[str, Any]]:
     """Buildings drawn by eye in training images: all unfinished ones, and some complete ones of each image."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(CHOICE_SEED)
     for drawing in drawings_of(data, LABELS):
         if drawing.split != "train":
             continue
@@ -120,7 +142,7 @@ def _drawn(data: Path) -> Iterator[dict[str, Any]]:
 
 def _outlines(data: Path) -> Iterator[dict[str, Any]]:
     """Some outlines of the satellite images in the training places, whose buildings are complete nearly all."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(CHOICE_SEED)
     for item in pd.read_csv(data / "index.csv").to_dict("records"):
         if not item["image"].startswith(("vegas/", "rio/")) or Path(item["image"]).stem in HELD_OUT:
             continue
@@ -152,7 +174,7 @@ def place_of(image: str) -> str:
     return image.split("/")[0] if image.startswith(("rio/", "vegas/")) else stem
 
 
-def crops_of(data: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
+def crops_of(data: Path, table: pd.DataFrame, recipe: Recipe) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
     """The buildings large enough, with their ``place``, and their crops (n, scales, S, S, 4) uint8."""
     gsd_m = pd.read_csv(data / "index.csv").set_index("image")["gsd_m"]
     area = gpd.read_file(data / "banepa_scene/labelled_area.geojson").to_crs(3857).total_bounds
@@ -164,7 +186,7 @@ def crops_of(data: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.
         bands = (3, 2, 1) if str(image).startswith(SWAPPED) else None
         scene = open_scene(data / image, gsd_m=None if str(image).endswith(".tif") else size_m, bands=bands)
         grid = scene.work_grid(scene.gsd_m)
-        with crop_reader(scene, grid, GSDS_M, CROP_PX) as reader:
+        with crop_reader(scene, grid, recipe.gsds_m, recipe.crop_px) as reader:
             for index, row in rows.iterrows():
                 parts = shapely.get_parts(shapely.get_parts(row["polygon"]))  # a mended outline may hold several, and lines
                 polygon = parts[shapely.area(parts).argmax()]
@@ -185,25 +207,43 @@ def crops_of(data: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.
     return pd.DataFrame(kept).drop(columns="polygon"), np.stack(crops)
 
 
-class Answers:
-    """Out-of-place answers on the training places, one place left out at a time."""
+@dataclass(frozen=True)
+class Shown:
+    """Drawn buildings: what the encoder sees of each view, one row per view, and the stages."""
 
-    def __init__(self, table: pd.DataFrame, features: NDArray[np.float32]) -> None:
-        """Take the training buildings and their features (n, views, F)."""
-        self.table, self.features = table, features
-        self.components = Components.from_features(features.reshape(-1, features.shape[2]), COMPONENTS)
+    features: NDArray[np.float32]
+    """(n, F)."""
+    truth: NDArray[np.int64]
+    """(n,) stages 0–2."""
+    share: float
+    """What they add to the weight of the real buildings of their stage."""
+
+    def weights(self, real: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,) given the weight (3,) of the real buildings of each stage."""
+        return (self.share * real / np.maximum(np.bincount(self.truth, minlength=len(STAGES)), 1))[self.truth]
+
+
+class Answers:
+    """Out-of-place answers on the training places, one place left out at a time; drawn buildings are always learnt from."""
+
+    def __init__(self, table: pd.DataFrame, features: NDArray[np.float32], shown: Shown, components: int) -> None:
+        """Take the training buildings, their features (n, views, F), and drawn ones."""
+        self.table, self.features, self.shown = table, features, shown
+        flat = features.reshape(-1, features.shape[2])
+        self.components = Components.from_features(np.concatenate([flat, shown.features]), components)
         self.truth = stage_numbers(table)
         self.weight = table["weight"].to_numpy(float)
         # What is sure and not taken for granted says how good a choice is.
         self.counts = table["source"].isin(["annotators", "mark"]).to_numpy()
 
     def fit(self, chosen: NDArray[np.bool_], strength: float, balance: float) -> Linear:
-        """The layer of some of the buildings, all views."""
+        """The layer of some of the real buildings, all views, and of all drawn ones."""
         views = self.features.shape[1]
+        truth, weight = (np.repeat(a[chosen], views) for a in (self.truth, self.weight))
         return Linear(self.components, strength, balance).fit(
-            self.features[chosen].reshape(-1, self.features.shape[2]),
-            np.repeat(self.truth[chosen], views),
-            np.repeat(self.weight[chosen], views),
+            np.concatenate([self.features[chosen].reshape(-1, self.features.shape[2]), self.shown.features]),
+            np.concatenate([truth, self.shown.truth]),
+            np.concatenate([weight, self.shown.weights(np.bincount(truth, weight, len(STAGES)))]),
         )
 
     def out_of_place(self, strength: float, balance: float) -> NDArray[np.float64]:
@@ -237,16 +277,21 @@ def rounded(value: Any) -> Any:
     return round(value, 4) if isinstance(value, float) else value
 
 
-def _features(network: StageNetwork, crops: NDArray[np.uint8], view: int, work: Path | None) -> NDArray[np.float32]:
-    """(n, F) of one view: 0 as the crops are, others varied."""
-    store = None if work is None else work / f"stage_features_{view}.npy"
-    if store is not None and store.is_file():
-        return np.load(store)
-    rng = np.random.default_rng(SEED + view)
-    found = features_of(network, np.stack([varied(c, GSDS_M, rng) for c in crops]) if view else crops)
-    if store is not None:
-        np.save(store, found)
-    return found
+def _views(
+    network: StageNetwork, crops: NDArray[np.uint8], views: range, recipe: Recipe, store: Path | None
+) -> NDArray[np.float32]:
+    """(n, views, F) of the views in a range: 0 as the crops are, others varied; kept in files whose names begin with ``store``."""
+    found = []
+    for view in views:
+        file = None if store is None else store.with_name(f"{store.name}_{view}.npy")
+        if file is not None and file.is_file():
+            found.append(np.load(file))
+            continue
+        rng = np.random.default_rng(recipe.seed + view)
+        found.append(features_of(network, np.stack([varied(c, recipe.gsds_m, rng) for c in crops]) if view else crops))
+        if file is not None:
+            np.save(file, found[-1])
+    return np.stack(found, axis=1)
 
 
 def _standard_error(score: dict[str, Any]) -> float:
@@ -263,30 +308,43 @@ class HeldOut:
     truth: NDArray[np.int64]
 
 
-def fit(data: Path, work: Path | None) -> tuple[onnx.ModelProto, dict[str, Any], HeldOut]:
+def fit(data: Path, recipe: Recipe, work: Path | None) -> tuple[onnx.ModelProto, dict[str, Any], HeldOut]:
     """The network, its part of the card, and the buildings that measured it."""
-    table, crops = _kept_crops(data, work)
+    table, crops = _kept(work, "stage_crops", lambda: crops_of(data, labelled(data), recipe))
     held_out = table["place"].isin(HELD_OUT).to_numpy()
-    network = StageNetwork(ENCODER, len(GSDS_M))
-    seen = _features(network, crops, 0, work)
-    others = [_features(network, crops[~held_out], view, work) for view in range(1, VIEWS)]
-    train = Answers(table[~held_out], np.stack([seen[~held_out], *others], axis=1))
-    choice = choose(train)
+    network = StageNetwork(recipe.encoder, len(recipe.gsds_m))
+    store = None if work is None else work / "stage_features"
+    seen = _views(network, crops, range(1), recipe, store)
+    others = _views(network, crops[~held_out], range(1, recipe.views), recipe, store)
+    drawn, shown = show(network, recipe, work)
+    train = Answers(table[~held_out], np.concatenate([seen[~held_out], others], axis=1), shown, recipe.components)
+    choice = choose(train, recipe)
     layer = train.fit(np.ones(len(train.table), bool), choice.strength, choice.balance)
     _set_layer(network, layer, choice.temperature)
     firm = held_out & table["source"].isin(["annotators", "mark"]).to_numpy()
-    p = temper(layer.probabilities(seen[firm]), choice.temperature)
+    p = temper(layer.probabilities(seen[firm, 0]), choice.temperature)
     measures = HeldOut(crops[firm][:, 0], p, stage_numbers(table[firm]))
-    card = card_of(train, choice, table[firm], measures)
-    return stage_onnx(network, len(GSDS_M), CROP_PX), rounded(card), measures
+    card = card_of(train, drawn, choice, recipe, table[firm], measures)
+    return stage_onnx(network, len(recipe.gsds_m), recipe.crop_px), rounded(card), measures
 
 
-def _kept_crops(data: Path, work: Path | None) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
-    """``crops_of`` all labelled buildings, kept in the folder ``work`` for another run."""
-    store = None if work is None else work / "stage_crops.npz"
+def show(network: StageNetwork, recipe: Recipe, work: Path | None) -> tuple[pd.DataFrame, Shown]:
+    """Drawn buildings: their table, and what the encoder sees of them."""
+    drawn = recipe.drawn
+    table, crops = _kept(work, "drawn_crops", lambda: drawn_crops(drawn, recipe.gsds_m, recipe.crop_px))
+    features = _views(network, crops, range(drawn.views), recipe, None if work is None else work / "drawn_features")
+    truth = np.repeat(stage_numbers(table), drawn.views)
+    return table, Shown(features.reshape(-1, features.shape[2]), truth, drawn.share)
+
+
+def _kept(
+    work: Path | None, name: str, make: Callable[[], tuple[pd.DataFrame, NDArray[np.uint8]]]
+) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
+    """A table and its crops, kept in the folder ``work`` for another run."""
+    store = None if work is None else work / f"{name}.npz"
     if store is not None and store.is_file():
         return pd.read_parquet(store.with_suffix(".parquet")), np.load(store)["crops"]
-    table, crops = crops_of(data, labelled(data))
+    table, crops = make()
     if store is not None:
         store.parent.mkdir(parents=True, exist_ok=True)
         np.savez(store, crops=crops)
@@ -307,7 +365,7 @@ class Choice:
     """(n,) stages 0–2."""
 
 
-def choose(train: Answers) -> Choice:
+def choose(train: Answers, recipe: Recipe) -> Choice:
     """Try every penalty and balance, one place left out at a time.
 
     The least changed of those within one standard error of the best (Hastie et al. 2009, 7.10): rare stages weighed up least, then the
@@ -315,7 +373,7 @@ def choose(train: Answers) -> Choice:
     """
     truth = train.truth[train.counts]
     tried = {}
-    for strength, balance in itertools.product(STRENGTHS, BALANCES):
+    for strength, balance in itertools.product(recipe.strengths, recipe.balances):
         p = train.out_of_place(strength, balance)
         tried[strength, balance] = measured(p, truth), p
         print(f"C {strength:g}, balance {balance:g}: macro-F1 {tried[strength, balance][0]['macro_f1']:.3f}", file=sys.stderr)
@@ -339,24 +397,32 @@ def stage_numbers(table: pd.DataFrame) -> NDArray[np.int64]:
     return table["stage"].map({s: i for i, s in enumerate(STAGES)}).to_numpy(np.int64)
 
 
-def card_of(train: Answers, choice: Choice, test: pd.DataFrame, held_out: HeldOut) -> dict[str, Any]:
+def card_of(
+    train: Answers, drawn: pd.DataFrame, choice: Choice, recipe: Recipe, test: pd.DataFrame, held_out: HeldOut
+) -> dict[str, Any]:
     """``stage_head`` of a card: how to cut crops, what trained the head, and its scores on the held-out buildings ``test``."""
     agreed = (test["source"] == "annotators").to_numpy()
     return {
-        "gsds_m": list(GSDS_M),
-        "crop_px": CROP_PX,
+        "gsds_m": list(recipe.gsds_m),
+        "crop_px": recipe.crop_px,
         "stages": list(STAGES),
         "bands": ["red", "green", "blue", "footprint"],
-        "encoder": f"{ENCODER}, ImageNet, not trained further",
+        "encoder": f"{recipe.encoder}, ImageNet, not trained further",
         "licence": LICENCE,
         "calibration": {
             "temperature": choice.temperature,
             "fitted_on": "out-of-place answers of the training places; part of the file",
         },
-        "data": {"trained_on": describe(train.table), "measured_on": describe(test)},
+        "data": {
+            "trained_on": describe(train.table),
+            "drawn": {
+                "scenes": drawn["place"].nunique(),
+                **{stage: int(count) for stage, count in drawn["stage"].value_counts().reindex(STAGES, fill_value=0).items()},
+            },
+            "measured_on": describe(test),
+        },
         "recipe": {
-            "script": "scripts/fit_stage_head.py", "seed": SEED, "views": VIEWS, "components": COMPONENTS,
-            "strength": choice.strength, "balance": choice.balance,
+            "script": "scripts/fit_stage_head.py", **asdict(recipe), "strength": choice.strength, "balance": choice.balance,
             "versions": {name: version(name) for name in ("scikit-learn", "torch", "onnxruntime", "opencv-python-headless")},
         },
         "metrics": {
@@ -390,11 +456,11 @@ def first_look(weights: Weights, crops: NDArray[np.uint8]) -> NDArray[np.float64
     return np.stack(stages)
 
 
-def both_looks(weights: Weights, held_out: HeldOut) -> dict[str, Any]:
-    """``measured`` as predict answers: by this head where the network's own stage heads are not sure of a finished roof."""
+def both_looks(weights: Weights, held_out: HeldOut, sure_from: float) -> dict[str, Any]:
+    """``measured`` as predict answers: with this head where the network's own stage heads are not sure of a finished roof."""
     first = first_look(weights, held_out.crops)
-    again = first[:, STAGES.index("complete")] < SURE_FROM
-    scores = measured(np.where(again[:, None], held_out.p, first), held_out.truth)
+    again = first[:, STAGES.index("complete")] < sure_from
+    scores = measured(np.where(again[:, None], combine(first, held_out.p), first), held_out.truth)
     return scores | {"looked_again": {s: int((again & (held_out.truth == i)).sum()) for i, s in enumerate(STAGES)}}
 
 
@@ -404,30 +470,46 @@ LICENCE = (
 )
 LIMITS = (
     "Foundations: few were learnt and measured, of four cities. Where a whole place looks unlike these, expect worse. "
-    "Footprints longer than 38 m are judged by their middle. Drawn scenes it has never seen: predict pools their stages instead."
+    "Footprints longer than 38 m are judged by their middle."
 )
+
+
+def recipe_of(path: Path) -> Recipe:
+    """The recipe in a YAML file.
+
+    Raises:
+        SchemaError: a key is missing or unknown, or its value is not what it must be.
+    """
+    recipe: Recipe = read(Recipe, yaml.safe_load(path.read_text(encoding="utf-8")), strict=True)
+    return recipe
 
 
 def main() -> int:
     """Fit as the command line says; the exit code."""
     parser = argparse.ArgumentParser(description="Fit the stage head of shipped weights.")
-    parser.add_argument("names", nargs="+", help="of shipped weights whose cards get it; the file takes the first one's name")
+    parser.add_argument(
+        "names",
+        nargs="+",
+        help="of shipped weights whose cards get it; the first one gives the file its name and is measured with it",
+    )
     parser.add_argument("--data", type=Path, required=True, help="sample folder with index.csv and stages/")
-    parser.add_argument("--work", type=Path, help="folder that keeps the crops for another run")
+    parser.add_argument("--recipe", type=Path, default=resource_path("configs") / "stages" / "deep.yaml")
+    parser.add_argument("--work", type=Path, help="folder that keeps the crops for another run of the same recipe")
     options = parser.parse_args()
-    model, head, held_out = fit(options.data, options.work)
+    recipe = recipe_of(options.recipe)
+    model, head, held_out = fit(options.data, recipe, options.work)
     target = resource_path("weights") / f"{options.names[0]}.stage.onnx"
-    # Before the file changes, which their cards name.
-    looks = {name: both_looks(load_weights(name), held_out) for name in options.names}
+    # Before the file changes, which the card names. The graphs of 8-bit weights do not take so small a crop.
+    both = {"weights": options.names[0], **both_looks(load_weights(options.names[0]), held_out, recipe.sure_from)}
     onnx.save(model, target)
     for name in options.names:
         path = target.with_name(f"{name}.json")
         card = json.loads(path.read_text(encoding="utf-8"))
         card["files"]["stage"] = {"name": target.name, "sha256": sha256_of(target)}
-        metrics = head["metrics"] | {"held_out_both_looks": rounded(looks[name])}
-        card["stage_head"] = head | {"sure_from": SURE_FROM, "metrics": metrics}
+        metrics = head["metrics"] | {"held_out_both_looks": rounded(both)}
+        card["stage_head"] = head | {"sure_from": recipe.sure_from, "metrics": metrics}
         path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-        print(name, json.dumps(metrics, indent=1))
+    print(json.dumps(metrics, indent=1))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Compute the construction stage of each footprint from the network's stage heads."""
+"""Compute the construction stage of each footprint from the network's stage heads and from a second model."""
 
 from __future__ import annotations
 
@@ -37,3 +37,12 @@ def pool(
     logs -= np.log(class_weights)
     powers = np.exp(logs - logs.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def combine(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Stage probabilities (n, 3) from those of two models (n, 3): their geometric mean, rows summing to one.
+
+    The logarithmic opinion pool with equal weights (Genest and Zidek 1986): each model may rule a stage out.
+    """
+    product = np.sqrt(np.maximum(first, 1e-6) * np.maximum(second, 1e-6))
+    return np.asarray(product / product.sum(axis=1, keepdims=True))

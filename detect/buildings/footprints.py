@@ -25,7 +25,7 @@ from rasterio.features import shapes
 from shapely import Polygon
 
 from detect.base.grid import Span
-from detect.base.stages import STAGES, pool
+from detect.base.stages import STAGES, combine, pool
 from detect.base.values import TOP
 from detect.buildings.instances import Group, InstanceParams, batches, groups_mask, split_group
 from detect.buildings.squaring import square_all
@@ -65,7 +65,7 @@ class Reading:
     class_weights: tuple[float, ...] = (1.0,) * len(STAGES)
     """Weight of each stage in the training loss."""
     classify: Classify | None = None
-    """Second model, which reclassifies the stage of uncertain buildings; None: the stage heads decide alone."""
+    """Second model, which has an equal say in the stage of uncertain buildings; None: the stage heads decide alone."""
     sure_from: float = math.inf
     """A building is uncertain if the stage heads give it a lower probability of being complete."""
 
@@ -165,13 +165,13 @@ class _Windows:
     def _stages(
         self, heads: NDArray[np.uint8], labels: NDArray[np.int32], footprints: NDArray[np.object_], big_enough: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        """Stage probabilities (n, 3) of each label: pooled over its pixels, or from the second model if uncertain."""
+        """Stage probabilities (n, 3) of each label: pooled over its pixels, combined with the second model's if uncertain."""
         reading, inside = self._reading, labels > 0
         pooled = np.minimum(heads[:, inside], TOP)
         stage_p = pool(pooled, labels[inside], len(footprints), reading.temperature, reading.class_weights)
         if reading.classify is not None:
             uncertain = big_enough & (stage_p[:, STAGES.index("complete")] < reading.sure_from)
-            stage_p[uncertain] = reading.classify(footprints[uncertain])
+            stage_p[uncertain] = combine(stage_p[uncertain], reading.classify(footprints[uncertain]))
         return stage_p
 
     def _scores(self, footprint: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -89,7 +89,7 @@ class SecondLook:
     """Ground size of a crop's pixel at each scale, metres."""
     crop_px: Pixels
     sure_from: float = math.inf
-    """The second model reclassifies buildings that the first gives a lower probability of being complete."""
+    """The second model looks again at buildings that the first gives a lower probability of being complete."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,16 +106,11 @@ def _session(path: Any, _sha256: str | None, threads: int | None) -> Any:
     return cpu_session(path, threads, spins=False)
 
 
-def looks_again(weights: Weights, scene: Scene) -> bool:
-    """Whether the stage head is used; not on simulated scenes, whose shells it takes for finished roofs."""
-    return weights.stage_onnx is not None and not scene.simulated
-
-
 @contextmanager
 def open_stage_head(weights: Weights, scene: Scene, grid: WorkGrid) -> Iterator[StageHead | None]:
-    """The stage head for a scene; None if the weights have none, or for simulated scenes, on which it was not trained."""
+    """The stage head for a scene; None if the weights have none."""
     look = weights.card.stage_head
-    if look is None or not looks_again(weights, scene):
+    if look is None or weights.stage_onnx is None:
         yield None
         return
     with crop_reader(scene, grid, look.gsds_m, look.crop_px) as reader:

@@ -23,7 +23,7 @@ class Weights:
     onnx: Path | None
     safetensors: Path | None
     stage_onnx: Path | None = None
-    """Second model, which reclassifies the stage of uncertain buildings (``detect.network.stage_head``); None if the card names none."""
+    """Second model, which has a say in the stage of uncertain buildings (``detect.network.stage_head``); None if the card names none."""
 
     @property
     def name(self) -> str:
@@ -42,7 +42,7 @@ class Weights:
 
     @property
     def stage_sure_from(self) -> float:
-        """The second model reclassifies buildings that the first gives a lower probability of being complete."""
+        """The second model looks again at buildings that the first gives a lower probability of being complete."""
         return math.inf if self.card.stage_head is None else self.card.stage_head.sure_from
 
     @property

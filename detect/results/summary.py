@@ -25,7 +25,6 @@ from detect.census.profiles import StructureProfile, plain
 from detect.census.sites import PROPOSED, Kind, Sites
 from detect.network.card import Positive
 from detect.network.probabilities import Ledger
-from detect.network.stage_head import looks_again
 from detect.network.weights import Weights
 from detect.results.folder import SUMMARY, ResultFolder, is_simulated
 from detect.scene.scene import Scene, WorkGrid
@@ -71,7 +70,7 @@ class ModelFacts:
     name: str
     sha256: str
     stage_sha256: str | None = None
-    """SHA-256 of the second model, which reclassifies stages; None if it was not used."""
+    """SHA-256 of the second model, for stages; None if the weights have none."""
     gsd_m: Positive
     """Ground size of the pixel at which the network read the scene, metres."""
     licence: Any = None
@@ -304,7 +303,7 @@ def _model(weights: Weights, scene: Scene) -> ModelFacts:
     return ModelFacts(
         name=weights.name,
         sha256=weights.sha256,
-        stage_sha256=weights.stage_sha256 if looks_again(weights, scene) else None,
+        stage_sha256=weights.stage_sha256,
         gsd_m=round(weights.read_gsd_m(scene.gsd_m), 5),
         licence=card.get("licence"),
         data=[{"data_set": d["data_set"], "licence": d["licence"], "places": len(d["trained_on"])} for d in card.get("data", [])],

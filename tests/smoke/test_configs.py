@@ -16,6 +16,7 @@ def _ids(paths: list[Path]) -> list[str]:
 
 ALL = sorted(CONFIGS.rglob("*.yaml"))
 FIT = sorted((CONFIGS / "fit").glob("*.yaml"))
+STAGES = sorted((CONFIGS / "stages").glob("*.yaml"))
 STRUCTURES = sorted((CONFIGS / "structures").glob("*.yaml"))
 
 
@@ -40,3 +41,12 @@ def test_structure_profile_is_accepted(path: Path) -> None:
     from detect.census.profiles import load_profile
 
     load_profile(path)
+
+
+@pytest.mark.parametrize("path", STAGES, ids=_ids(STAGES))
+def test_stage_recipe_is_accepted(path: Path) -> None:
+    from scripts.fit_stage_head import recipe_of
+
+    recipe = recipe_of(path)
+    drawn = range(recipe.drawn.first_seed, recipe.drawn.first_seed + recipe.drawn.scenes)
+    assert drawn.start > 2200, "benchmarks/census.py counts and tests on the seeds before"

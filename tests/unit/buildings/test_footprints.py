@@ -107,8 +107,9 @@ def test_extracted_buildings_know_score_stage_and_edge() -> None:
     assert [b.touches_edge for b in again] == [False, True, True], "beside what was not observed"
 
 
-def test_a_classifier_replaces_the_pooled_stages_of_buildings_and_pixels() -> None:
+def test_a_classifier_has_an_equal_say_in_the_stages_of_buildings_and_pixels() -> None:
     heads = scene_heads()
+    heads[2:, heads[0] == 240] = np.array([[80], [80], [94]], np.uint8)
     params = InstanceParams(min_area_px=250)
     painted = np.zeros(heads.shape[1:], np.uint8)
     asked: list[float] = []
@@ -124,7 +125,10 @@ def test_a_classifier_replaces_the_pooled_stages_of_buildings_and_pixels() -> No
     found = extract_buildings(
         lambda span: heads[(slice(None), *span.slices())], groups, painted.shape, Reading(params, classify=classify), paint=paint
     )
-    assert [b.stage_p for b in found] == [(0.2, 0.7, 0.1)] * 2
+    pooled = extract_buildings(lambda span: heads[(slice(None), *span.slices())], groups, painted.shape, Reading(params))
+    for building, alone in zip(found, pooled, strict=True):
+        product = np.sqrt(np.array(alone.stage_p) * [0.2, 0.7, 0.1])
+        assert building.stage_p == pytest.approx(product / product.sum(), abs=1e-4)
     assert sorted(asked) == [400, 600], "not of what is too small"
     assert [(painted == code).sum() for code in (1, 2, 3)] == [0, 1000, 0]
 
@@ -138,7 +142,7 @@ def test_a_building_that_is_surely_complete_is_not_classified_again() -> None:
 
     def classify(footprints: np.ndarray) -> np.ndarray:
         asked.append(len(footprints))
-        return np.tile([0.2, 0.7, 0.1], (len(footprints), 1))
+        return np.tile([0.0002, 0.9996, 0.0002], (len(footprints), 1))
 
     def found(sure_from: float) -> list[str]:
         buildings = extract_buildings(

@@ -6,13 +6,16 @@ import json
 import shutil
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
 from shapely import box
 
 from detect.base.errors import InputError
+from detect.base.geometry import moved
 from detect.base.resources import resource_path
+from detect.base.stages import STAGES
 from detect.network.stage_head import StageHead, crop_reader, open_stage_head
 from detect.network.weights import load_weights
 from detect.runs.predict import predict
@@ -106,11 +109,18 @@ def test_block_size_and_workers_change_no_stage(tiny_scene: Path, tmp_path: Path
         assert (one.folder / name).read_bytes() == (many.folder / name).read_bytes()
 
 
-def test_drawn_scenes_keep_the_pooled_stages(tmp_path: Path) -> None:
-    (path,), _ = simulate_compounds(tmp_path, seed=1, preset="rows", gap_m=3.0)
+def test_most_drawn_slabs_and_shells_are_not_called_complete(tmp_path: Path) -> None:
+    (path,), truth = simulate_compounds(tmp_path, seed=6, preset="rows", dormitories=14, gsd_m=0.6, margin_m=20.0)
+    blocks = gpd.read_file(truth, layer="buildings").query("dormitory")
+    assert set(blocks["stage"]) == set(STAGES)
     scene = open_scene(path)
-    with open_stage_head(load_weights("deep"), scene, scene.work_grid(0.3)) as head:
-        assert head is None
+    grid = scene.work_grid(0.3)
+    with open_stage_head(load_weights("deep"), scene, grid) as head:
+        assert head is not None
+        p = head(np.array([moved(polygon, ~grid.transform) for polygon in blocks.geometry], object))
+    unfinished, called_complete = blocks["stage"] != "complete", p.argmax(axis=1) == STAGES.index("complete")
+    assert called_complete[unfinished].mean() <= 0.3
+    assert called_complete[~unfinished].all()
 
 
 def test_a_file_that_is_no_network_is_refused(tiny_scene: Path, tmp_path: Path) -> None:
