@@ -183,6 +183,7 @@ def main() -> int:
         results = tested(range(TEST, TEST + options.compounds), work, options.weights, rates)
         found: dict[str, Any] = {
             "sha256": load_weights(options.weights).sha256,
+            "stage_sha256": load_weights(options.weights).stage_sha256,
             "rates": rates,
             "simulated": scores(results),
             "yardstick": yardstick(work, options.weights, rates),

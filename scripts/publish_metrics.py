@@ -81,7 +81,8 @@ def real_rates(measured: dict[str, Any]) -> list[dict[str, Any]]:
 def simulated_rates(card: dict[str, Any]) -> list[dict[str, Any]]:
     """Per drawn compound, which tell of drawn scenes alone; those of the card where benchmarks/census.py has not run with these weights."""
     measured = json.loads(CENSUS.read_text(encoding="utf-8")) if CENSUS.is_file() else {}
-    if measured.get("sha256") == card["files"]["onnx"]["sha256"]:
+    stage_sha256 = card["files"].get("stage", {}).get("sha256")
+    if (measured.get("sha256"), measured.get("stage_sha256")) == (card["files"]["onnx"]["sha256"], stage_sha256):
         return measured["rates"]
     print("publish_metrics: the rates of drawn scenes stay as they were; run benchmarks/census.py for new ones", file=sys.stderr)
     return [rate for rate in card.get("rates") or [] if rate.get("simulated")]
