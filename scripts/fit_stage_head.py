@@ -243,7 +243,7 @@ class Answers:
         return Linear(self.components, strength, balance).fit(
             np.concatenate([self.features[chosen].reshape(-1, self.features.shape[2]), self.shown.features]),
             np.concatenate([truth, self.shown.truth]),
-            np.concatenate([weight, self.shown.weights(np.bincount(truth, weight, len(STAGES)))]),
+            np.concatenate([weight, self.shown.weights(np.bincount(truth, weight, len(STAGES)).astype(float))]),
         )
 
     def out_of_place(self, strength: float, balance: float) -> NDArray[np.float64]:
