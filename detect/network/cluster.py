@@ -102,7 +102,8 @@ class DaskCluster:
 
         Args:
             tasks: to do; they and their answers are pickled.
-            work: a function of a module: does a task, given what all tasks share, and what computes blocks there.
+            work: a function of a module: does a task, given what all tasks share, and what computes blocks there. It may wait: it has
+                left its place among the worker's threads.
             shared: second argument of ``work``.
             instead: does a task here whose workers died again and again.
         """
@@ -110,7 +111,7 @@ class DaskCluster:
 
         runner, done, following = OnWorker(self.kind, self._what), dict[int, _Answer](), 0
         # Blocks come before further scenes, so that few scenes are in progress at a time.
-        for number, future in _flow(self._client, work, [(task, shared, runner) for task in tasks], priority=-1):
+        for number, future in _flow(self._client, _aside, [(work, task, shared, runner) for task in tasks], priority=-1):
             try:
                 done[number] = future.result()
             except KilledWorker:
@@ -132,11 +133,18 @@ class OnWorker:
         """See ``detect.network.probabilities.Runner``."""
 
     def run(self, blocks: list[Block], scene: Scene, grid: WorkGrid, folder: Path) -> Generator[tuple[Block, Exception | None]]:
-        """See ``detect.network.probabilities.Runner``; the task leaves its thread to the blocks meanwhile."""
+        """See ``detect.network.probabilities.Runner``."""
         from distributed import worker_client
 
-        with worker_client() as client:
+        with worker_client(separate_thread=False) as client:  # the task has left its thread to the blocks already
             yield from _blocks_on(client, blocks, scene, grid, folder, self.kind, self.what)
+
+
+def _aside(work: Callable[[_Task, Any, OnWorker], _Answer], task: _Task, shared: Any, runner: OnWorker) -> _Answer:
+    from distributed import secede
+
+    secede()
+    return work(task, shared, runner)
 
 
 def _blocks_on(

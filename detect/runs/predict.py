@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -41,6 +42,8 @@ from detect.scene.scene import Scene, open_scene
 from detect.scene.sheets import meetings, warned
 from detect.scene.sources import Source, distinct, sources
 
+_RECORDING = threading.Lock()
+"""Warnings are recorded for a whole process, so a worker that has several scenes computes their blocks, but one scene at a time."""
 FEWEST_EACH = 12
 """A process is started for so many small scenes: its imports take as long as a few of them."""
 
@@ -272,7 +275,7 @@ def _recorded(group: _Group, job: Job) -> _Ended:
     progress: list[tuple[str, int, int]] = []
     failures = _Failures(job.out)
     job = replace(job, options=replace(job.options, progress=lambda *step: progress.append(step)))
-    with warnings.catch_warnings(record=True) as said:
+    with _RECORDING, warnings.catch_warnings(record=True) as said:
         results = _predict_group(group, job, failures)
     return _Ended(results, failures.errors, [(str(w.message), w.category) for w in said], progress)
 
