@@ -52,8 +52,10 @@ NOT_RUN = {
 SHORTENED = {
     "fit": ("data.samples=4", "data.batch=2", "data.chip_px=96", "data.workers=0", "validate_every=2",
             "trainer.accelerator=cpu", "trainer.precision=32-true"),
+    "adapt": ("--way=last-layer",),
 }  # fmt: skip
-"""What is put behind a documented training run, which takes minutes to days, so that it takes two steps on a CPU."""
+"""What is put behind a documented training run, which takes minutes to days, so that it takes two steps on a CPU; ``adapt`` does without
+the fine-tuning that takes minutes."""
 SHORTENED["test"] = SHORTENED["fit"]
 
 BEYOND_THE_PAGES = """
@@ -68,7 +70,7 @@ detect track dated --out tracked --json -q
 detect track dated --out tracked --since 2026-01-05 --overwrite
 detect census more/scene --sites plots.geojson --structure configs/structures/barracks.yaml --json
 detect census more/scene --structure configs/structures/dormitory.yaml
-detect adapt out/scene --review corrected.gpkg --checked labelled_area.geojson --weights deep --device cpu --workers 1 --overwrite --json -q
+detect adapt out/scene --review corrected.gpkg --checked labelled_area.geojson --weights deep --device cpu --workers 1 --way auto --overwrite --json -q
 detect profile more/scene --ids 4,7,9 --name barracks --structure configs/structures/barracks.yaml --out mine.yaml
 detect evaluate more/scene reference.geojson --area labelled_area.geojson --out metrics.json --json
 detect evaluate tracked reference.gpkg --track
