@@ -106,7 +106,8 @@ class Tuner:
         others = [crop for w in elsewhere for crop in self._crops(w, None)]
         with _steady():
             network = copy.deepcopy(self._start)
-            self._descend(network, crops, others)
+            if crops:
+                self._descend(network, crops, others)
             return {name: p.detach().contiguous().numpy().copy() for name, p in network.named_parameters()}
 
     def answers(self, window: Window, tensors: Tensors) -> NDArray[np.uint8]:
