@@ -146,7 +146,7 @@ class Tuner:
                 old = _inner(self._start(image))
             loss = _loss(_inner(network(image)), to_probabilities(old), truth)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), CLIP)
             optimiser.step()
             self.report()
@@ -169,7 +169,7 @@ class Tuner:
         truth = np.stack([built, edges, none if known is None else known, held, weight]).astype(np.float32)
         halo_px = (window.values.shape[1] - seen.shape[0]) // 2
         reach = SIDE_PX // 2 + RIM_PX
-        for row, col in ((r, c) for r in _centres(where.any(axis=1)) for c in _centres(where.any(axis=0))):
+        for row, col in ((r, c) for r in _centres(np.any(where, axis=1)) for c in _centres(np.any(where, axis=0))):
             inner = _cut(truth, row - SIDE_PX // 2, col - SIDE_PX // 2, SIDE_PX)
             if known is None or inner[2].any():
                 at = (row + halo_px - reach, col + halo_px - reach)
