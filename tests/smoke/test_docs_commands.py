@@ -70,7 +70,7 @@ detect track dated --out tracked --json -q
 detect track dated --out tracked --since 2026-01-05 --overwrite
 detect census more/scene --sites plots.geojson --structure configs/structures/barracks.yaml --json
 detect census more/scene --structure configs/structures/dormitory.yaml
-detect adapt out/scene --review corrected.gpkg --checked labelled_area.geojson --weights deep --device cpu --workers 1 --way auto --overwrite --json -q
+detect adapt out/scene --review corrected.gpkg --checked labelled_area.geojson --weights deep --device cpu --workers 1 --overwrite --json -q
 detect profile more/scene --ids 4,7,9 --name barracks --structure configs/structures/barracks.yaml --out mine.yaml
 detect evaluate more/scene reference.geojson --area labelled_area.geojson --out metrics.json --json
 detect evaluate tracked reference.gpkg --track
