@@ -1,6 +1,7 @@
 """What `detect adapt` gains on the rest of a place, on places that no training saw.
 
     python benchmarks/adapt.py --data path/to/samples [--weights NAME] [--buildings 20 60] [--draws 10] [--wrong 0.1] [--only virac]
+        [--way last-layer]
 
 Windows 50 m wide around buildings of a data set's held-out images are drawn until they hold k buildings; the labels inside play the
 reviewer's part. ``detect.adaptation`` learns from them and decides whether to keep it, as the command does. The rest of the labelled ground
@@ -19,7 +20,7 @@ import time
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
@@ -31,7 +32,8 @@ from detect.adaptation.choose import Verdict, changed, choose
 from detect.adaptation.ground import Ground
 from detect.adaptation.learn import answers
 from detect.adaptation.scores import COLUMNS, scores, tally
-from detect.adaptation.windows import Views, Window, burnt, read_views
+from detect.adaptation.ways import tuner_for
+from detect.adaptation.windows import Views, Window, at, burnt, numbered, read_views
 from detect.base.geometry import moved
 from detect.base.grid import Span
 from detect.base.vectors import geometries_of, polygons_only, read_vector
@@ -47,6 +49,10 @@ FAR_PX = 100_000
 """Images of one set are put this far apart, so that their cells differ."""
 
 
+if TYPE_CHECKING:
+    from detect.adaptation.tune import Tuner
+
+
 @dataclass(frozen=True)
 class Place:
     """The held-out images of a data set: all labelled ground, read once."""
@@ -56,6 +62,7 @@ class Place:
     gsd_m: float
     params: InstanceParams
     features: FeatureReader
+    tuner: Tuner | None
 
     @property
     def buildings(self) -> NDArray[np.float64]:
@@ -68,7 +75,7 @@ class Place:
         return np.concatenate(rows)
 
 
-def read_place(name: str, images: list[HeldOut], weights: Weights) -> Place:
+def read_place(name: str, images: list[HeldOut], weights: Weights, way: str) -> Place:
     """All labelled ground of some images."""
     features = FeatureReader(weights)
     views_of.ELSEWHERE = -(-16 // len(images))  # as many in all as the command reads of one scene
@@ -93,9 +100,8 @@ def read_place(name: str, images: list[HeldOut], weights: Weights) -> Place:
             into += [replace(w, span=w.span.shift(number * FAR_PX, 0), known=w.known if windows is views.checked else w.heads[0] < 255)
                      for w in windows]  # fmt: skip
         gsd_m = grid.gsd_m
-    return Place(
-        name, Views(checked, elsewhere, 0), gsd_m, instance_params(weights, gsd_m, threshold=None, min_area_m2=None), features
-    )
+    params = instance_params(weights, gsd_m, threshold=None, min_area_m2=None)
+    return Place(name, Views(checked, elsewhere, 0), gsd_m, params, features, tuner_for(weights, gsd_m, way)[0])
 
 
 def draw(place: Place, wanted: int, rng: np.random.Generator) -> tuple[list[Span], int]:
@@ -122,7 +128,7 @@ def restricted(window: Window, spans: list[Span], *, inside: bool) -> Window:
     boxes = [shapely.box(s.col0, s.row0, s.col1, s.row1) for s in spans]
     here = burnt(np.array([*boxes, None], object)[:-1], window.span)
     known = window.known & (here if inside else ~here)
-    return replace(window, known=known, outlines=window.outlines[views_of.at(known, window.outlines)])
+    return replace(window, known=known, outlines=window.outlines[at(known, window.outlines)])
 
 
 def cropped(window: Window) -> Window:
@@ -132,14 +138,16 @@ def cropped(window: Window) -> Window:
         Span(int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1).pad(views_of.CONTEXT_PX).clip(window.known.shape)
     )
     rim = window.features.shape[1] - window.known.shape[0]
+    halo = window.values.shape[1] - window.known.shape[0]
     around = (slice(part.row0, part.row1 + rim), slice(part.col0, part.col1 + rim))
     return Window(
         span=part.shift(window.span.row0, window.span.col0),
         heads=window.heads[:, *part.slices()],
         features=window.features[:, *around],
         known=window.known[part.slices()],
-        built=window.built[part.slices()],
+        instances=window.instances[part.slices()],
         outlines=shapely.transform(window.outlines, lambda xy: xy - (part.col0, part.row0)),
+        values=window.values[:, part.row0 : part.row1 + halo, part.col0 : part.col1 + halo],
     )
 
 
@@ -156,10 +164,13 @@ def with_mistakes(window: Window, share: float, rng: np.random.Generator) -> Win
     outlines = np.array([*kept, None], object)[:-1]
     local = Span(0, 0, *window.known.shape)
     beyond = window.built & ~burnt(window.outlines, local)  # context, and buildings that count in another window
-    return replace(window, outlines=outlines, built=burnt(outlines, local) | beyond)
+    instances = numbered(outlines, local.size_hw)
+    return replace(
+        window, outlines=outlines, instances=np.where(beyond & (instances == 0), window.instances + len(kept), instances)
+    )
 
 
-def try_one(place: Place, wanted: int, seed: int, wrong: float) -> dict[str, Any]:
+def try_one(place: Place, wanted: int, seed: int, wrong: float, way: str) -> dict[str, Any]:
     """One draw: what was decided, and scores on the rest of the place before and after."""
     rng = np.random.default_rng(seed)
     spans, held = draw(place, wanted, rng)
@@ -171,12 +182,15 @@ def try_one(place: Place, wanted: int, seed: int, wrong: float) -> dict[str, Any
         checked = [with_mistakes(w, wrong, rng) for w in checked]
     elsewhere = [w for w in (restricted(w, spans, inside=False) for w in place.views.elsewhere) if w.known.any()]
     began_s = time.monotonic()
-    verdict = choose(Views(checked, elsewhere, 0), place.gsd_m, place.features.layer, place.params, lambda done, total: None)
+    holds = (None,) if way == "network" else None
+    views = Views(checked, elsewhere, 0)
+    verdict = choose(views, place.gsd_m, place.features.layer, place.params, lambda done, total: None, place.tuner, holds)
     spent_s = time.monotonic() - began_s
     rest = [restricted(w, spans, inside=False) for w in place.views.checked]
     before, after = rest_scores(rest, place, None), rest_scores(rest, place, verdict) if verdict.kept else None
     return {
-        "buildings": held, "windows": len(spans), "kept": verdict.kept, "head": None if verdict.hold is None else vars(verdict.hold),
+        "buildings": held, "windows": len(spans), "kept": verdict.kept, "network": verdict.tuned,
+        "head": None if verdict.hold is None else vars(verdict.hold),
         "margins": dict(verdict.margins),
         "gain": verdict.gain, "noise": verdict.noise, "before": vars(before), "after": vars(after or before),
         "seconds": round(spent_s, 1),
@@ -188,7 +202,11 @@ def rest_scores(rest: list[Window], place: Place, verdict: Verdict | None) -> An
     total = np.zeros((1, COLUMNS))
     for window in rest:
         if window.known.any():
-            heads = window.heads if verdict is None or verdict.layer is None else answers(window, verdict.layer)
+            heads = window.heads
+            if verdict is not None and verdict.layer is not None:
+                heads = answers(window, verdict.layer)
+            elif verdict is not None and verdict.tensors is not None and place.tuner is not None:
+                heads = place.tuner.answers(window, verdict.tensors)
             params = place.params if verdict is None else changed(place.params, verdict.margins)
             total += tally(window, np.where(window.known, 0, -1), heads, params, 1)
     return scores(total)
@@ -214,6 +232,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--wrong", type=float, default=0.0)
     parser.add_argument("--only", default="")
+    parser.add_argument("--way", default="auto", choices=("auto", "last-layer", "network"))
     given = parser.parse_args()
     weights = load_weights(given.weights)
     views_of.MOST_PX = 10**9
@@ -221,10 +240,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         images = [h for h in held_out(given.data, Path(scratch)) if given.only in h.place]
         for name, members in groupby(sorted(images, key=lambda h: h.place), key=lambda h: h.place.partition("/")[0]):
-            place = read_place(name, list(members), weights)
+            place = read_place(name, list(members), weights, given.way)
             for wanted in given.buildings:
                 if len(place.buildings) >= 2 * wanted:
-                    row = summary(name, [try_one(place, wanted, seed, given.wrong) for seed in range(given.draws)])
+                    row = summary(name, [try_one(place, wanted, seed, given.wrong, given.way) for seed in range(given.draws)])
                     rows.append({"k": wanted, **row})
                     print(f"{name:<20} k {wanted:>3}  before F1 {row['before_f1']:.3f} IoU {row['before_iou']:.3f}  "
                           f"gain {row['gain_f1']:+.3f} {row['gain_iou']:+.3f}  worst {row['worst_f1']:+.3f} {row['worst_iou']:+.3f}  "

@@ -58,6 +58,7 @@ def facts_of(verdict: Verdict, views: Views, gsd_m: float) -> dict[str, Any]:
             "cells": verdict.cells,
             "left_out_m2": round(views.left_out_px * gsd_m**2),
         },
+        "network": verdict.tuned,
         "head": None if verdict.hold is None else asdict(verdict.hold),
         "thresholds": dict(verdict.margins),
         "before": before,

@@ -47,10 +47,17 @@ class Window:
     """(channels, H + 2 reach, W + 2 reach)."""
     known: NDArray[np.bool_]
     """(H, W) checked ground that counts here; elsewhere the window is context."""
-    built: NDArray[np.bool_]
-    """(H, W) pixels of true buildings."""
+    instances: NDArray[np.uint16]
+    """(H, W) number of the true building on each pixel, from 1; 0 where there is none."""
     outlines: NDArray[np.object_]
     """(n,) true buildings on ``known``, in pixels of the window."""
+    values: NDArray[np.float32]
+    """(3, H + 2 halo, W + 2 halo) what the network saw, stretched to 0–1."""
+
+    @property
+    def built(self) -> NDArray[np.bool_]:
+        """(H, W) pixels of true buildings."""
+        return self.instances > 0
 
 
 def at(raster: NDArray, polygons: NDArray[np.object_]) -> NDArray:
@@ -142,8 +149,9 @@ def _read(
         heads=stored,
         features=before[:, : height + 2 * reach_px, : width + 2 * reach_px].copy(),
         known=known,
-        built=burnt(near, span),
+        instances=numbered(outlines, span.size_hw),
         outlines=outlines[at(known, outlines)],
+        values=values[:, : height + 2 * halo_px, : width + 2 * halo_px].copy(),
     )
 
 
@@ -163,3 +171,9 @@ def burnt(polygons: Sequence[BaseGeometry] | NDArray[np.object_], span: Span) ->
     if not shapes:
         return np.zeros(span.size_hw, bool)
     return np.asarray(rasterize(shapes, span.size_hw), bool)
+
+
+def numbered(outlines: NDArray[np.object_], size_hw: tuple[int, int]) -> NDArray[np.uint16]:
+    """(H, W) number, from 1, of the polygon in which each pixel has its centre; 0 where there is none."""
+    shapes = [(p, number) for number, p in enumerate(outlines, start=1) if not p.is_empty]
+    return np.asarray(rasterize(shapes, size_hw, dtype="uint16")) if shapes else np.zeros(size_hw, np.uint16)

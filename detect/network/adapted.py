@@ -1,4 +1,4 @@
-"""Write weights that were adapted to a place: the network of other weights with another last layer and other thresholds, and its card."""
+"""Write weights that were adapted to a place: the network of other weights with new numbers and other thresholds, and its card."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from detect.base.files import sha256_of, write_whole
 from detect.network.last_layer import LastLayer, with_last_layer
+from detect.network.tensors import with_tensors
 from detect.network.weights import Weights, load_weights
 
 
@@ -21,7 +25,9 @@ class Adaptation:
     name: str
     """Name of the weights."""
     layer: LastLayer | None
-    """None: the network stays as it is."""
+    """The new last layer, or None."""
+    tensors: Mapping[str, NDArray[np.float32]] | None
+    """New numbers of the whole network by their name in its ``state_dict``, or None; the network stays as it is without either."""
     thresholds: Mapping[str, float]
     """Keys of the card's ``thresholds`` that differ."""
     rates: Sequence[Mapping[str, Any]]
@@ -40,13 +46,17 @@ def write_adapted(folder: Path, weights: Weights, adaptation: Adaptation) -> Wei
         weights: the weights they come from.
         adaptation: what differs.
     """
-    assert weights.onnx is not None, "last_layer has read it"
+    assert weights.onnx is not None, "last_layer or tensors_of has read it"
     aside = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    network = weights.onnx.read_bytes() if adaptation.layer is None else with_last_layer(weights, adaptation.layer)
     onnx = aside / "adapted.onnx"
-    onnx.write_bytes(network)
+    if adaptation.tensors is not None:
+        onnx.write_bytes(with_tensors(weights, adaptation.tensors))
+    elif adaptation.layer is not None:
+        onnx.write_bytes(with_last_layer(weights, adaptation.layer))
+    else:
+        shutil.copyfile(weights.onnx, onnx)
     files: dict[str, Any] = {"onnx": {"name": onnx.name, "sha256": sha256_of(onnx)}}
     if weights.stage_onnx is not None:
         shutil.copyfile(weights.stage_onnx, aside / "adapted.stage.onnx")

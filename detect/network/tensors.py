@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,23 @@ def tensors_of(weights: Weights) -> dict[str, NDArray[np.generic]]:
         for tensor in _graph(weights).initializer
         if tensor.name.startswith(PREFIX)
     }
+
+
+def with_tensors(weights: Weights, tensors: Mapping[str, NDArray[np.floating]]) -> bytes:
+    """The ONNX file of weights with other numbers in its tensors, which are stored as the old ones were (float16 or float32).
+
+    Args:
+        weights: the graph comes from them.
+        tensors: new numbers by their name in the network's ``state_dict``; what is not named stays.
+    """
+    assert weights.onnx is not None, "tensors_of has read it"
+    model = onnx.load(weights.onnx)
+    for tensor in model.graph.initializer:
+        new = tensors.get(tensor.name.removeprefix(PREFIX).removesuffix(HALF)) if tensor.name.startswith(PREFIX) else None
+        if new is not None:
+            tensor.CopyFrom(numpy_helper.from_array(new.astype(numpy_helper.to_array(tensor).dtype), tensor.name))
+    written: bytes = model.SerializeToString(deterministic=True)
+    return written
 
 
 def is_quantised(weights: Weights) -> bool:

@@ -18,6 +18,7 @@ from detect.adaptation.choose import Verdict, choose
 from detect.adaptation.facts import card_thresholds, facts_of, in_words, rates_with
 from detect.adaptation.ground import Ground, known_ground
 from detect.adaptation.merge import merged
+from detect.adaptation.ways import tuner_for
 from detect.adaptation.windows import Views, read_views
 from detect.base.errors import InputError
 from detect.base.files import sha256_of_parts
@@ -107,7 +108,7 @@ def _adapt(earlier: Earlier, review: Path, options: AdaptOptions) -> Adapted:
     said = _corrections(earlier, review, options)
     scene = replace(scene, name=_next(earlier.folder.name))
     report = options.progress or silent
-    verdict, facts = _learn(scene, earlier, said, weights, report)
+    verdict, facts = _learn(scene, earlier, said, weights, report, options.way)
     facts = {**_from(earlier, weights), "review": _file(review), "checked_file": _file(options.checked), **facts}
     if not verdict.kept:
         why = f"{in_words(verdict)}; {earlier.folder} stays as it is (detect census --review counts your corrections)"
@@ -116,7 +117,7 @@ def _adapt(earlier: Earlier, review: Path, options: AdaptOptions) -> Adapted:
     name = f"{weights.name}, adapted to {earlier.summary['scene']['name']}"
     params = _params(earlier, weights)
     thresholds = card_thresholds(params, verdict.margins, _smallest_m2(earlier, weights))
-    what = Adaptation(name, verdict.layer, thresholds, _rates(earlier, said, weights, verdict), facts)
+    what = Adaptation(name, verdict.layer, verdict.tensors, thresholds, _rates(earlier, said, weights, verdict), facts)
     home = earlier.folder.parent
     target = ResultFolder(home / scene.name)
     with target.lock("detect adapt"):
@@ -209,10 +210,11 @@ def _smallest_m2(earlier: Earlier, weights: Weights) -> float:
 
 
 def _learn(
-    scene: Scene, earlier: Earlier, said: _Corrections, weights: Weights, report: Progress
+    scene: Scene, earlier: Earlier, said: _Corrections, weights: Weights, report: Progress, way: str
 ) -> tuple[Verdict, dict[str, Any]]:
     """What the corrections teach, and the facts of it."""
     grid = scene.work_grid(weights.read_gsd_m(scene.gsd_m))
+    tuner, lacks = tuner_for(weights, grid.gsd_m, way)
     ground: Ground = known_ground(grid, earlier.buildings, said.table, said.review, said.windows)
     features = FeatureReader(weights)
     views: Views = read_views(
@@ -220,9 +222,15 @@ def _learn(
     )
     params = _params(earlier, weights)
     verdict = choose(
-        views, grid.gsd_m, features.layer, params, lambda done, total: report(f"{scene.name}: cross-validation", done, total)
+        views,
+        grid.gsd_m,
+        features.layer,
+        params,
+        lambda done, total: report(f"{scene.name}: cross-validation", done, total),
+        tuner,
+        (None,) if way == "network" else None,
     )
-    return verdict, facts_of(verdict, views, grid.gsd_m)
+    return replace(verdict, why=verdict.why + lacks), facts_of(verdict, views, grid.gsd_m)
 
 
 def _rates(earlier: Earlier, said: _Corrections, weights: Weights, verdict: Verdict) -> Sequence[Mapping[str, Any]]:

@@ -30,6 +30,17 @@ def _device(text: str) -> str:
     return known_device(text)
 
 
+def _way(text: str) -> str:
+    """One of the ways to learn.
+
+    Raises:
+        InputError: there is no such way.
+    """
+    if text not in ("auto", "last-layer", "network"):
+        raise InputError(f"'{text}' is none of auto, last-layer, network")
+    return text
+
+
 def _outputs(given: str | Sequence[str]) -> tuple[str, ...]:
     """Names of files of a result; those that other commands cannot do without are among them in any case.
 
@@ -277,6 +288,16 @@ class AdaptOptions(Options):
     )
     scenes: Sequence[str | Path] = field(
         default=(), metadata=flags(doc="further scenes of the place to read with what was learnt; file names, patterns, lists")
+    )
+    way: str = field(
+        default="auto",
+        metadata=flag(
+            "--way",
+            "what may be learnt: the network's last layer, the whole network (needs PyTorch), or both are tried; "
+            "default: auto, both where PyTorch is installed",
+            "auto|last-layer|network",
+            _way,
+        ),
     )
     weights: str | Path | None = field(
         default=None, metadata=flag("--weights", "the weights of the result, if they lie elsewhere now", "NAME|PATH")

@@ -9,28 +9,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from detect.base.stages import STAGE_WEIGHTS
 from detect.datasets.chips import UNKNOWN, Chip
 from detect.network.heads import BOUNDARY, FOOTPRINT, STAGE_HEADS
+from detect.network.truth import BOUNDARY_M, BOUNDARY_WEIGHT, binary_loss, boundaries, gap_weights
 from detect.training.config import LossConfig
 from detect.training.device import labels
 from detect.training.device.labels import Truths
 
 if TYPE_CHECKING:
     from detect.training.metrics import Tally
-
-BOUNDARY_M = 1.75
-"""Half the widest gap that counts as a boundary between neighbours: 3.5 m, some ten pixels."""
-BOUNDARY_WEIGHT = 4.0
-"""Weight of a boundary pixel in the cross entropy of its head; that of all other pixels is 1."""
 
 
 @dataclass(frozen=True)
@@ -115,56 +109,12 @@ def _stage_tensors(truths: Truths, _config: LossConfig) -> dict[str, Tensor]:
     return {"stage": truths.stage.long()}
 
 
-def boundaries(instances: NDArray[np.uint16], gsd_m: float) -> NDArray[np.uint8]:
-    """1 on gaps of up to 3.5 m between two buildings and on their shared walls, one pixel into each; else 0.
-
-    A pixel counts when two grown buildings meet on it, unless it lies inside one of them.
-    """
-    reach = max(2, round(BOUNDARY_M / gsd_m))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    small = np.ones((3, 3), np.uint8)
-    grown = np.zeros(instances.shape, np.uint8)
-    interior = np.zeros(instances.shape, bool)
-    height, width = instances.shape
-    for label, found in enumerate(ndimage.find_objects(instances), start=1):
-        if found is None:
-            continue
-        rows, cols = found
-        window = (
-            slice(max(0, rows.start - reach - 1), min(height, rows.stop + reach + 1)),
-            slice(max(0, cols.start - reach - 1), min(width, cols.stop + reach + 1)),
-        )
-        mask = (instances[window] == label).astype(np.uint8)
-        grown[window] += cv2.dilate(mask, kernel)
-        interior[window] |= cv2.erode(mask, small).astype(bool)
-    return ((grown >= 2) & ~interior).astype(np.uint8)
-
-
-def gap_weights(footprint: NDArray[np.uint8], gsd_m: float, gap_m: float, weight: float) -> NDArray[np.float32]:
-    """``weight`` on background within ``gap_m`` of a building, 1 elsewhere."""
-    reach = max(1, round(gap_m / gsd_m))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    near = cv2.dilate((footprint == 1).astype(np.uint8), kernel).astype(bool) & (footprint == 0)
-    return np.where(near, np.float32(weight), np.float32(1))
-
-
 # Losses.
 
 
 def _binary(logit: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-    """Weighted binary cross entropy + soft Dice over the batch (Milletari et al. 2016), on known pixels; all (N, H, W).
-
-    The DiceLoss of segmentation-models-pytorch cannot replace it: it ignores batches without a building, which teach open ground
-    here, and the meaning of its ``smooth`` changed between versions.
-    """
-    known = (truth != UNKNOWN).to(logit.dtype)
-    target = (truth == 1).to(logit.dtype)
-    weight = weight.to(logit.dtype) * known
-    entropy = F.binary_cross_entropy_with_logits(logit, target, weight, reduction="sum") / weight.sum().clamp_min(1)
-    probability = logit.sigmoid() * known
-    dice = 1 - (2 * (probability * target).sum() + 1) / (probability.sum() + target.sum() + 1)
-    # A batch without any known pixel must not change the network.
-    return entropy + dice * (known.sum() > 0)
+    """``binary_loss`` on known pixels."""
+    return binary_loss(logit, truth == 1, truth != UNKNOWN, weight)
 
 
 def _footprint_loss(logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:

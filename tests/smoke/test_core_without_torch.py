@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Every module of the package but training and what only a GPU or an export needs.
 ON_A_GPU = tuple(f"detect.network.{name}" for name in ("model", "inference", "device", "pipeline"))
-NOT_CORE = ("detect.training", *ON_A_GPU, "detect.__main__")
+NOT_CORE = ("detect.training", "detect.adaptation.tune", *ON_A_GPU, "detect.__main__")
 MODULES = (".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "detect").rglob("*.py"))
 CORE = sorted(name.removesuffix(".__init__") for name in MODULES if not name.startswith(NOT_CORE))
 

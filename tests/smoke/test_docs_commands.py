@@ -52,8 +52,10 @@ NOT_RUN = {
 SHORTENED = {
     "fit": ("data.samples=4", "data.batch=2", "data.chip_px=96", "data.workers=0", "validate_every=2",
             "trainer.accelerator=cpu", "trainer.precision=32-true"),
+    "adapt": ("--way=last-layer",),
 }  # fmt: skip
-"""What is put behind a documented training run, which takes minutes to days, so that it takes two steps on a CPU."""
+"""What is put behind a documented training run, which takes minutes to days, so that it takes two steps on a CPU; ``adapt`` does without
+the fine-tuning that takes minutes."""
 SHORTENED["test"] = SHORTENED["fit"]
 
 BEYOND_THE_PAGES = """

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import shapely
 
-from detect.adaptation.windows import Views, Window, burnt
+from detect.adaptation.windows import Views, Window, burnt, numbered
 from detect.base.grid import Span
 from detect.base.values import TOP
 from detect.network.last_layer import LastLayer
 
 SIDE_PX = 160
 CHANNELS = 4
+HALO_PX = 32
 
 
 def layer_of(channel: int, gain: float = 6.0) -> LastLayer:
@@ -37,7 +38,9 @@ def draw_window(number: int, layer: LastLayer, rng: np.random.Generator, *, bare
         features[1, 1:-1, 1:-1] += burnt(np.array([*boxes[:3], *sheds], object), local)
     centre = np.einsum("oc,chw->ohw", layer.weight[:, :, 1, 1], features[:, 1:-1, 1:-1]) + layer.bias[:, None, None]
     heads = (TOP / (1 + np.exp(-centre)) + 0.5).astype(np.uint8)
-    return Window(span, heads, features, np.ones((SIDE_PX, SIDE_PX), bool), burnt(outlines, local), outlines)
+    known, instances = np.ones((SIDE_PX, SIDE_PX), bool), numbered(outlines, local.size_hw)
+    values = np.repeat(np.pad(0.3 + 0.5 * (instances > 0), HALO_PX)[None], 3, axis=0).astype(np.float32)
+    return Window(span, heads, features, known, instances, outlines, values)
 
 
 def draw_views(layer: LastLayer, checked: int = 3, elsewhere: int = 2) -> Views:

@@ -111,6 +111,7 @@ def test_without_a_gain_nothing_is_written(place: Path, capsys: pytest.CaptureFi
     code = cli.main(["adapt", str(place / "out" / "scene"), "--review", str(place / "corrected.gpkg"), "-q"])
     said = capsys.readouterr().out
     assert code == 0 and said.count("\n") == 1 and "stays as it is" in said
+    assert "deep-int8 computes in 8-bit integers" in said
     assert sorted(place.rglob("*")) == before
 
 
