@@ -34,12 +34,13 @@ from detect.network.weights import Weights, load_weights
 from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.repaint import repainted
 from detect.results.result import Result
+from detect.runs.before import done_already
 from detect.runs.count import Carried, count
 from detect.runs.earlier import Earlier, read_earlier
 from detect.runs.find import Found, find
 from detect.runs.job import Job, open_job
 from detect.runs.options import AdaptOptions, PredictOptions, Progress, silent
-from detect.runs.predict import done_already, predict_sources
+from detect.runs.predict import predict_sources
 from detect.scene.scene import Scene
 from detect.scene.sources import distinct, sources, stem_of
 

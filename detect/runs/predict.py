@@ -29,9 +29,8 @@ from detect.census.profiles import StructureProfile
 from detect.census.sites import load_sites, refuse_elsewhere
 from detect.network.cluster import DaskCluster, OnWorker, findable
 from detect.network.probabilities import Threads, drop_blocks
-from detect.results.files import OUTPUTS
-from detect.results.folder import ResultFolder
 from detect.results.result import Result, Run
+from detect.runs.before import done_already, keeping
 from detect.runs.count import count
 from detect.runs.fetch import fetched, searched
 from detect.runs.find import Found, find
@@ -335,51 +334,6 @@ def _predict_locked(group: _Group, job: Job, failures: _Failures) -> dict[int, R
         if i in results and not one.heads.ledger.failed:  # else the next run starts from the blocks that are done
             shutil.rmtree(one.work, ignore_errors=True)
     return results
-
-
-def done_already(folder: ResultFolder, key: str, job: Job) -> Result | None:
-    """The result in a folder, if it belongs to this run and is complete.
-
-    Raises:
-        InputError: the folder holds something else, and ``overwrite`` is not set.
-    """
-    path = folder.path
-    if not path.exists():
-        return None
-    wanted = job.options.outputs or OUTPUTS
-    if job.options.overwrite:
-        folder.refuse_others(OUTPUTS if folder.written() is None else wanted)
-        return None
-    try:
-        summary = folder.summary("run.key", "blocks.failed")
-        same = summary["run"]["key"] == key
-    except InputError:
-        same = False
-    if not same:
-        raise InputError(f"{path}: holds something else already; give --overwrite to replace it, or another --out")
-    folder.refuse_others(wanted)
-    if summary["blocks"]["failed"] or not all((path / name).exists() for name in wanted):
-        return None
-    buildings, sites = (gpd.read_file(path / "buildings.gpkg", layer=layer) for layer in ("buildings", "sites"))
-    return Result(path, buildings, sites, summary)
-
-
-def keeping(job: Job, folder: ResultFolder) -> Job:
-    """The job of a scene: files that an earlier run of the same command has left are written again, so that other ``outputs`` lose none.
-
-    Warns:
-        UserWarning: ``overwrite`` replaces a result that has more files.
-    """
-    wanted = job.options.outputs or OUTPUTS
-    there = folder.written() or ()
-    more = [name for name in OUTPUTS if name in there and name not in wanted and (folder.path / name).is_file()]
-    if not more:
-        return job
-    if job.options.overwrite:
-        lost = f"{', '.join(more)} of the earlier result will be gone, since --outputs leaves {'them' if len(more) > 1 else 'it'} out"
-        warnings.warn(f"{folder.path}: {lost}", stacklevel=2)
-        return job
-    return replace(job, options=replace(job.options, outputs=tuple(name for name in OUTPUTS if name in (*wanted, *more))))
 
 
 def _clear_up(group: _Group, job: Job) -> None:
