@@ -242,7 +242,8 @@ def _best(tried: Sequence[NDArray[np.float64]], old: NDArray[np.float64]) -> int
 
 def _folds(old: NDArray[np.float64], block: NDArray[np.int64], count: int = FOLDS) -> NDArray[np.int64]:
     """(cells,) fold of each cell, that of its block: those with most buildings first, each to the fold with the fewest so far."""
-    if block.max(initial=0) == 0:  # all ground is one block
+    shown = np.bincount(block, old[:, TRUE] + old[:, FOUND])
+    if np.count_nonzero(shown) < 2:  # one block alone has buildings: it would be scored by what bare ground has taught
         block = np.arange(len(block))
     weight = np.bincount(block, old[:, TRUE] + old[:, FOUND] + 0.1)
     folds, loads = np.zeros(len(weight), np.int64), np.zeros(count)

@@ -45,11 +45,8 @@ def _check_crs(path: Path) -> None:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         places = [found.start() for found in _CRS.finditer(content)]
         linked = any(_LINKED_CRS.match(content[at : at + 2_000]) for at in places)
-    unknown = ""
-    if places and not linked:
-        document = json.loads(path.read_bytes())  # it may be a property of a feature
-        crs = document.get("crs") if isinstance(document, dict) else None
-        unknown = "" if crs is None else _unknown(crs)
+        crs = _own_crs(content, places[0]) if places and not linked else None
+    unknown = "" if crs is None else _unknown(crs)
     if linked or "://" in unknown:
         raise InputError(f"{path}: its coordinate system is at an address, which is not read; remove its key 'crs'")
     if unknown:
@@ -57,6 +54,24 @@ def _check_crs(path: Path) -> None:
             f"{path}: its key 'crs' names {unknown[:60]!r}, a coordinate system that PROJ does not know (GDAL would take its outlines "
             "for degrees); correct the key, or remove it if they are degrees"
         )
+
+
+def _own_crs(content: mmap.mmap, first: int) -> object:
+    """What a document says of its own coordinate system; None if it says nothing or is no JSON, of which GDAL judges.
+
+    Args:
+        content: of the file.
+        first: where the first key ``crs`` stands. After the features it may be a property of one, so all is parsed.
+    """
+    features = content.find(b'"features"')
+    try:
+        if features < 0 or first < features:
+            start = content.find(b"{", first)
+            return json.JSONDecoder().raw_decode(content[start : start + 20_000].decode("utf-8", "replace"))[0]
+        document = json.loads(content[:])
+    except ValueError:
+        return None
+    return document.get("crs") if isinstance(document, dict) else None
 
 
 def _unknown(crs: object) -> str:

@@ -172,10 +172,11 @@ def _cheapen_enlargement(model: onnx.ModelProto) -> None:
     inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
     channels = {v.name: v.type.tensor_type.shape.dim[1].dim_value for v in inferred if len(v.type.tensor_type.shape.dim) == 4}
     makers = {name: node for node in graph.node for name in node.output}
-    for node in [n for n in graph.node if n.op_type == "Resize"]:
-        before, after = makers[node.input[0]], _users(graph, node.output[0])
-        quantised = before.op_type == "DequantizeLinear" and [n.op_type for n in after] == ["QuantizeLinear"]
-        if not quantised or before.input[1:] != after[0].input[1:] or not channels.get(node.input[0]):
+    for node in [n for n in graph.node if n.op_type == "Resize" and _doubles(graph, n)]:
+        before, after = makers.get(node.input[0]), _users(graph, node.output[0])
+        if before is None or before.op_type != "DequantizeLinear" or [n.op_type for n in after] != ["QuantizeLinear"]:
+            continue
+        if before.input[1:] != after[0].input[1:] or not channels.get(node.input[0]):
             continue
         small, large = before.input[0], after[0].output[0]
         shape = _constant(graph, f"{large}_shape", [0, -1, 0, channels[node.input[0]]])
@@ -193,3 +194,14 @@ def _cheapen_enlargement(model: onnx.ModelProto) -> None:
         for i, step in enumerate(steps):
             graph.node.insert(place + i, step)
     _drop_unused(graph)
+
+
+def _doubles(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
+    """Whether a Resize puts each pixel beside and below itself."""
+    how = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    values = {i.name: i for i in graph.initializer}
+    if how.get("mode", b"nearest") != b"nearest" or how.get("nearest_mode") != b"floor" or len(node.input) != 3:
+        return False
+    scales = values.get(node.input[2])
+    asymmetric = how.get("coordinate_transformation_mode") == b"asymmetric"
+    return asymmetric and scales is not None and numpy_helper.to_array(scales).tolist() == [1, 1, 2, 2]

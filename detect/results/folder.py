@@ -235,9 +235,14 @@ class ResultFolder:
         written = self.written()
         left_out = [name for name in missing if written is not None and name not in written]
         if left_out:
+            lacks = f"{self.path}: has no {' and no '.join(left_out)}, since --outputs left {'them' if len(left_out) > 1 else 'it'} out"
+            if _object(self.path / SUMMARY).get("recounted"):
+                raise InputError(
+                    f"{lacks}; predict into another --out without --outputs, and give this result's detect census there"
+                )
+            wanted = f"--outputs {','.join(left_out)}"
             raise InputError(
-                f"{self.path}: has no {' and no '.join(left_out)}, since --outputs left {'them' if len(left_out) > 1 else 'it'} out; give "
-                f"the command of detect predict again with --outputs {','.join(left_out)}, which keeps the files that are there"
+                f"{lacks}; give the command of detect predict again with {wanted}, which keeps the files that are there"
             )
         if missing:
             raise InputError(f"{self.path}: {missing[0]} is missing; run detect predict again")

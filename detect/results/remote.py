@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from detect.base.errors import DetectError, InputError
+from detect.results.files import OUTPUTS
 from detect.results.folder import SUMMARY, ResultFolder
 
 STAGING = Path(".detect-work")
@@ -50,7 +51,8 @@ class RemoteFolder:
             Its URL.
 
         Raises:
-            InputError: another result lies there, and ``overwrite`` is not set.
+            InputError: another result lies there, and ``overwrite`` is not set; or something that is no result of predict, or a file that
+                the result does not list and that would be replaced.
             DetectError: the copy failed. The local folder stays in both cases.
         """
         there, summary = f"{self.url}/{folder.name}", self._summary(folder.name)
@@ -58,27 +60,43 @@ class RemoteFolder:
         same = summary is not None and _key_of(summary) == _key_of(here)
         if same and _files_of(summary) >= _files_of(here):  # else other --outputs are wanted now
             return there
+        if summary is not None and not _key_of(summary):
+            raise InputError(
+                f"{there}: its {SUMMARY} is not of a result of this command, so it is not replaced; give another --out"
+            )
         if summary is not None and not same and not overwrite:
             raise InputError(
                 f"{there}: holds another result; give --overwrite to replace it, or another --out (the new one lies in {folder})"
             )
         target = f"{self._root.rstrip('/')}/{folder.name}"
         names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != SUMMARY)
+        if _files_of(summary):  # results of earlier versions do not list them
+            self._refuse_own(there, target, set(names) - _files_of(summary))
         try:
             if self._files.exists(f"{target}/{SUMMARY}"):  # while files are replaced, there must be no summary
                 self._files.rm_file(f"{target}/{SUMMARY}")
             self._files.makedirs(target, exist_ok=True)
-            for name in () if same else sorted(_files_of(summary) - {*names, SUMMARY}):
+            for name in () if same else sorted(_files_of(summary) & set(OUTPUTS) - {*names, SUMMARY}):
                 if self._files.exists(f"{target}/{name}"):  # of the result that is replaced
                     self._files.rm_file(f"{target}/{name}")
-            for name in (*names, SUMMARY):
+            for name in names:
                 self._files.put_file(str(folder / name), f"{target}/{name}")
+            if same:
+                self._files.pipe_file(f"{target}/{SUMMARY}", json.dumps(_with_kept(here, summary), indent=1).encode())
+            else:
+                self._files.put_file(str(folder / SUMMARY), f"{target}/{SUMMARY}")
         except Exception as cause:  # each protocol has its own exceptions
             raise DetectError(
                 f"{there}: cannot be written ({type(cause).__name__}: {' '.join(str(cause).split())[:200]}); "
                 f"the result lies in {folder}, and the same command copies it again"
             ) from cause
         return there
+
+    def _refuse_own(self, there: str, target: str, names: set[str]) -> None:
+        """Refuse to replace a file that a result at the URL does not list: it is the user's own."""
+        for name in sorted(names):
+            if self._files.exists(f"{target}/{name}"):
+                raise InputError(f"{there}: its {name} is not of a result of this command, so it is not replaced; move it")
 
     def _summary(self, name: str) -> Any:
         """The summary of the result at the URL, or what lies there instead; None if there is nothing."""
@@ -101,3 +119,8 @@ def _files_of(summary: Any) -> set[str]:
         return set(summary["files"])
     except (KeyError, TypeError):
         return set()
+
+
+def _with_kept(here: dict[str, Any], there: dict[str, Any]) -> dict[str, Any]:
+    """A summary that also lists what the same result has at the URL already, such as the files of other ``--outputs``."""
+    return {**here, **{key: {**there.get(key, {}), **here[key]} for key in ("files", "contents") if key in here}}

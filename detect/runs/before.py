@@ -9,7 +9,7 @@ import geopandas as gpd
 
 from detect.base.errors import InputError
 from detect.results.files import OUTPUTS
-from detect.results.folder import ResultFolder
+from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.result import Result
 from detect.runs.job import Job
 
@@ -45,8 +45,10 @@ def keeping(job: Job, folder: ResultFolder) -> Job:
     """The job of a scene: files that an earlier run of the same command has left are written again, so that other ``outputs`` lose none.
 
     Warns:
-        UserWarning: ``overwrite`` replaces a result that has more files.
+        UserWarning: ``overwrite`` replaces a result that has more files, or corrections.
     """
+    if job.options.overwrite and (folder.path / SUMMARY).is_file() and folder.summary().get("review"):
+        warnings.warn(f"{folder.path}: the corrections of the earlier result will be gone", stacklevel=2)
     wanted = job.options.outputs or OUTPUTS
     there = folder.written() or ()
     more = [name for name in OUTPUTS if name in there and name not in wanted and (folder.path / name).is_file()]

@@ -29,8 +29,8 @@ from detect.scene.sun import Sun
 
 TABLE = "buildings.gpkg"
 NEEDED = (TABLE, "stage.tif")
-_ALWAYS = (*NEEDED, "mask.tif", "probability.tif", "report.html")
-"""Files of results of earlier versions."""
+_RASTERS = ("mask.tif", "probability.tif")
+"""What a census copies where the result has it; everything else it writes anew."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def read_earlier(folder: Path) -> Earlier:
     summary = Summary.read(ResultFolder(folder), "rates", "scene.sun").to_json()  # earlier versions left these out
     result = ResultFolder(folder)
     written = result.written()
-    result.require([*NEEDED, *(_ALWAYS if written is None else sorted(written))])
+    result.require([*NEEDED, *(name for name in _RASTERS if written is None or name in written)])
     buildings = read_buildings(folder / TABLE)
     with opened_raster(folder / "stage.tif") as source:
         grid = WorkGrid(source.shape, source.transform, summary["run"]["work_gsd_m"], (1.0, 1.0))

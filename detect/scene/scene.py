@@ -121,7 +121,7 @@ class Scene:
 
     @contextmanager
     def reader(self, grid: WorkGrid) -> Iterator[SceneReader]:
-        """A reader with a file handle of its own (one per thread)."""
+        """A reader with a file handle of its own."""
         with opened(self.path, allow_remote=self.allow_remote) as dataset:
             yield SceneReader(self, grid, dataset)
 

@@ -62,6 +62,8 @@ def estimate_shift(moving: Snapshot, fixed: Snapshot) -> tuple[NDArray[np.float6
     best = _most_voted(moves)
     for _ in range(3):
         agree = np.hypot(*(moves - best).T) <= AGREE_M
+        if not agree.any():  # a cell is wider than what agrees with its centre
+            return none
         best = np.median(moves[agree], axis=0)
     count = int(agree.sum())
     return (best, count) if count >= FEWEST else none

@@ -116,6 +116,16 @@ def test_folds_are_made_of_blocks_and_hold_about_as_many_buildings() -> None:
     assert len(set(choosing._folds(old, np.zeros(12, np.int64)))) == choosing.FOLDS, "one block alone is divided into its cells"
 
 
+def test_bare_windows_beside_one_with_buildings_do_not_make_the_folds() -> None:
+    old = np.zeros((12, COLUMNS))
+    old[:8, TRUE] = 2
+    block = np.array([0] * 8 + [1] * 4)
+    folds = choosing._folds(old, block)
+    assert all((folds[:8] == fold).any() for fold in range(choosing.FOLDS)), (
+        "buildings are learnt from whichever fold is left out"
+    )
+
+
 def test_the_truth_itself_scores_one() -> None:
     windows = draw_views(layer_of(0)).checked
     cells, count = cells_of(windows, GSD_M)

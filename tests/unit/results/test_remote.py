@@ -112,3 +112,38 @@ def test_other_outputs_of_the_same_result_are_copied_too(tmp_path: Path, memory:
     assert run("a", "mask.tif") == {"mask.tif", "summary.json"}
     assert run("a", "mask.tif", "report.html") == {"mask.tif", "report.html", "summary.json"}
     assert run("b", "mask.tif", overwrite=True) == {"mask.tif", "summary.json"}, "nothing of the result that is replaced stays"
+
+
+def test_what_the_same_result_has_at_the_url_stays_listed(tmp_path: Path, memory: Any) -> None:
+    for name in ("mask.tif", "stage.tif"):  # from two machines
+        folder = tmp_path / name.partition(".")[0] / "scene"
+        folder.mkdir(parents=True)
+        (folder / name).write_text("a")
+        facts = {"run": {"key": "a"}, "files": {name: "a file"}, "contents": {name: "its digest"}}
+        (folder / "summary.json").write_text(json.dumps(facts))
+        RemoteFolder("memory://bucket/s").store(folder)
+    summary = json.loads(memory.cat_file("/bucket/s/scene/summary.json"))
+    assert set(summary["files"]) == set(summary["contents"]) == {"mask.tif", "stage.tif"}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_of_others_at_the_url_are_neither_replaced_nor_removed(tmp_path: Path, memory: Any, overwrite: bool) -> None:
+    memory.pipe_file("/bucket/t/scene/summary.json", json.dumps({"files": ["data.csv", "../keep.txt"]}).encode())
+    memory.pipe_file("/bucket/t/scene/data.csv", b"mine")
+    memory.pipe_file("/bucket/t/keep.txt", b"mine")
+    with pytest.raises(InputError, match="is not of a result"):
+        RemoteFolder("memory://bucket/t").store(result(tmp_path / "one" / "scene", "key"), overwrite=overwrite)
+    assert memory.cat_file("/bucket/t/scene/data.csv") == memory.cat_file("/bucket/t/keep.txt") == b"mine"
+    there = RemoteFolder("memory://bucket/u")
+    memory.pipe_file(
+        "/bucket/u/scene/summary.json", json.dumps({"run": {"key": "key"}, "files": ["stage.tif", "../keep.txt"]}).encode()
+    )
+    memory.pipe_file("/bucket/u/scene/mask.tif", b"mine")
+    memory.pipe_file("/bucket/u/keep.txt", b"mine")
+    other = result(tmp_path / "two" / "scene", "another")
+    with pytest.raises(InputError, match=r"mask\.tif" if overwrite else "another result"):
+        there.store(other, overwrite=overwrite)
+    assert memory.cat_file("/bucket/u/scene/mask.tif") == b"mine"
+    memory.rm_file("/bucket/u/scene/mask.tif")
+    there.store(result(tmp_path / "three" / "scene", "another"), overwrite=True)
+    assert memory.cat_file("/bucket/u/keep.txt") == b"mine", "a list of files names none outside the result"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
@@ -52,3 +54,15 @@ def test_a_hundred_thousand_pairs_vote_on_a_grid() -> None:
 def test_every_move_is_on_the_grid() -> None:
     for edge in ([REACH_M, 0.0], [0.0, -REACH_M]):
         np.testing.assert_allclose(_most_voted(np.array([edge] * 5)), edge, atol=AGREE_M)
+
+
+def test_moves_that_do_not_agree_tell_nothing_and_warn_of_nothing() -> None:
+    rng = np.random.default_rng(0)
+    drawn = draw_series(1, dates=2, clouded=None).snapshots[0]
+    for _ in range(150):
+        at = np.column_stack([np.arange(6) * 300.0, np.zeros(6)])
+        dates = []
+        for corners in (at, at + rng.uniform(-20, 20, (6, 2))):
+            table = drawn.buildings.iloc[:6].set_geometry([shapely.box(x, y, x + 10, y + 10) for x, y in corners])
+            dates.append(replace(drawn, buildings=table))
+        estimate_shift(*dates)
