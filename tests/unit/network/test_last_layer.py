@@ -48,7 +48,7 @@ def test_adapted_weights_answer_with_the_new_layer(tmp_path: Path) -> None:
     weights = load_weights()
     reader = FeatureReader(weights)
     layer = replace(reader.layer, bias=reader.layer.bias + np.array([1.0, 0, 0, 0, 0]))
-    what = Adaptation("deep, adapted", layer, {"footprint": 0.4}, [{"place": "here"}], {"review": "r.gpkg"})
+    what = Adaptation("deep, adapted", layer, None, {"footprint": 0.4}, [{"place": "here"}], {"review": "r.gpkg"})
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "old.txt").touch()
     adapted = write_adapted(tmp_path / "w", weights, what)
