@@ -242,6 +242,8 @@ def _ids(column: pd.Series, path: str | Path) -> pd.Series:
 
 def _stage(value: Any, row: int, path: str | Path) -> str:
     text = "" if pd.isna(value) else str(value).strip().lower()
+    if not text:
+        raise InputError(f"{path}: row {row} has no stage; give each building that you drew one of {', '.join(STAGES)}")
     if text not in STAGES:
         raise InputError(f"{path}: row {row}: stage is '{text}', not one of {', '.join(STAGES)}")
     return text

@@ -296,7 +296,7 @@ EDITS: dict[str, tuple[Callable[[gpd.GeoDataFrame], gpd.GeoDataFrame], str]] = {
     "checked by a number": (lambda t: t.assign(checked=[2, 1]), "checked is '2' in a row"),
     "likeness in words": (lambda t: t.assign(dormitory_like=["maybe", "no"]), "dormitory_like is 'maybe' in a row"),
     "a stage that is none": (lambda t: t.assign(stage=["done", "complete"]), "row 1: stage is 'done'"),
-    "no stage": (lambda t: t.assign(stage=[None, "complete"]), "row 1: stage is ''"),
+    "no stage": (lambda t: t.assign(stage=[None, "complete"]), "row 1 has no stage"),
     "no column id": (lambda t: t.drop(columns="id"), "has no column 'id'"),
     "lines": (lambda t: t.set_geometry(t.boundary), "has a polygon"),
     "elsewhere": (lambda t: t.set_geometry(t.translate(50_000)), "no building lies on the scene"),
