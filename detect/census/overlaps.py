@@ -15,6 +15,7 @@ from shapely import Polygon
 from detect.base.geometry import to_degrees
 from detect.base.matching import connected, same_buildings
 from detect.base.vectors import geometries_of
+from detect.census.review import CHECKED
 
 _SHARED = 1e-4
 """Share of the smaller scene from which scenes overlap: adjacent tiles share less, and no building fits into less."""
@@ -90,7 +91,7 @@ def counted_once(tables: Sequence[gpd.GeoDataFrame], pairs: Sequence[tuple[int, 
 
 def is_checked(table: gpd.GeoDataFrame) -> NDArray[np.bool_]:
     """(n,) the column ``checked`` of buildings; false without it."""
-    return table["checked"].to_numpy(bool) if "checked" in table else np.zeros(len(table), bool)
+    return table[CHECKED].to_numpy(bool) if CHECKED in table else np.zeros(len(table), bool)
 
 
 def deleted_elsewhere(

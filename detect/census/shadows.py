@@ -198,7 +198,7 @@ def _length_m(ray: NDArray[np.float64], known: NDArray[np.bool_], usual: float) 
     if end - wall < _steps(2):
         return math.nan
     darkest = wall + int(ray[wall : min(end, wall + _steps(5))].argmin())
-    dark = _median(ray[darkest - 2 : darkest + 3])
+    dark = float(np.median(ray[darkest - 2 : darkest + 3]))
     lit = dark + LIT * (usual - dark)
     if lit < dark + FAINTEST:
         return math.nan
@@ -207,10 +207,10 @@ def _length_m(ray: NDArray[np.float64], known: NDArray[np.bool_], usual: float) 
         return math.nan
     back = darkest + int(above[0])
     ground = ray[back : min(end, back + _steps(4))]
-    if len(ground) < _steps(1) or _median(ground) < lit:  # a heap, a car, the next wall
+    if len(ground) < _steps(1) or float(np.median(ground)) < lit:  # a heap, a car, the next wall
         return math.nan
-    before = _median(ray[max(darkest, back - _steps(3)) : max(darkest, back - _steps(1)) + 1])
-    level = (before + _median(ground)) / 2
+    before = float(np.median(ray[max(darkest, back - _steps(3)) : max(darkest, back - _steps(1)) + 1]))
+    level = (before + float(np.median(ground))) / 2
     last = darkest + int(np.nonzero(ray[darkest : back + _steps(1)] < level)[0][-1])  # in shadow
     part = (level - ray[last]) / max(ray[last + 1] - ray[last], 1e-6)
     length = (last + min(max(part, 0.0), 1.0) - _begin(ray, darkest, dark)) * STEP_M
@@ -220,7 +220,7 @@ def _length_m(ray: NDArray[np.float64], known: NDArray[np.bool_], usual: float) 
 def _begin(ray: NDArray[np.float64], darkest: int, dark: float) -> float:
     """Where the roof's brightness falls, at most ``OUTLINE_M`` from the outline; the outline if roof and shadow look alike."""
     wall, reach = _steps(BEFORE_M), _steps(OUTLINE_M)
-    roof = _median(ray[: wall - reach])
+    roof = float(np.median(ray[: wall - reach]))
     if roof < dark + FAINTEST:
         return float(wall)
     level = (roof + dark) / 2
@@ -229,9 +229,3 @@ def _begin(ray: NDArray[np.float64], darkest: int, dark: float) -> float:
         return float(wall)
     last = wall - reach + int(above[-1])
     return last + float((ray[last] - level) / max(ray[last] - ray[last + 1], 1e-6))
-
-
-def _median(values: NDArray[np.floating]) -> float:
-    """Median of a few values; NumPy's own spends most of its time on other things."""
-    ordered, middle = np.sort(values), len(values) // 2
-    return float(ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2)

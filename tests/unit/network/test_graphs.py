@@ -12,7 +12,7 @@ import pytest
 from detect.base.errors import InputError
 from detect.network.backends import OnnxBackend
 from detect.network.card import card_from
-from detect.network.graphs import kept_margins, without_halo
+from detect.network.graphs import _doubles, kept_margins, without_halo
 from detect.network.weights import load_weights
 
 
@@ -70,3 +70,14 @@ def test_eight_bits_are_enlarged_by_copies_and_answer_the_same() -> None:
         for g in (weights.onnx, graph)
     )
     np.testing.assert_array_equal(before, now)
+
+
+@pytest.mark.parametrize(
+    ("scales", "mode", "doubles"),
+    [((1, 1, 2, 2), "nearest", True), ((1, 1, 4, 4), "nearest", False), ((1, 1, 2, 2), "linear", False)],
+)
+def test_only_what_doubles_is_written_as_copies(scales: tuple[int, ...], mode: str, doubles: bool) -> None:
+    how = {"mode": mode, "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+    node = onnx.helper.make_node("Resize", ["x", "", "scales"], ["y"], **how)
+    stored = onnx.numpy_helper.from_array(np.array(scales, np.float32), "scales")
+    assert _doubles(onnx.helper.make_graph([node], "g", [], [], [stored]), node) is doubles

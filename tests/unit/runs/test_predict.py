@@ -22,6 +22,7 @@ from detect.base.vectors import geometries_of
 from detect.network.weights import load_weights
 from detect.results.files import OUTPUTS
 from detect.results.seal import verify
+from detect.runs.collect import collect
 from detect.runs.recount import recount
 from tests.conftest import HOUSES, ORIGIN_XY, WriteScene, draw_houses
 
@@ -143,6 +144,8 @@ def test_other_outputs_lose_none_of_the_earlier_files_and_none_of_the_users(tiny
     recount(folder)
     assert (folder / "overview.png").read_text() == "mine" and verify(folder) == []
     assert not (folder / "probability.tif").exists(), "a census writes the files that the result has"
+    with pytest.raises(InputError, match=r"has no buildings.parquet, .* give this result's detect census there"):
+        collect([folder], tmp_path / "all")  # predict would not go on from a result that was counted again
 
 
 def small_tiles(folder: Path) -> Path:

@@ -21,6 +21,7 @@ from detect.census.profiles import load_profile
 from detect.census.sites import PROPOSED
 from detect.cli import main as cli
 from detect.results.files import OUTPUTS
+from detect.results.seal import verify
 from detect.runs.predict import predict
 from detect.runs.recount import recount
 from detect.simulate import simulate_compounds
@@ -179,6 +180,13 @@ def test_a_failure_leaves_the_result_as_it_was(result: Path, tmp_path: Path) -> 
     with pytest.raises(InputError, match="no such file"):
         recount(result, sites=tmp_path / "nowhere.gpkg")
     assert {p.name: p.read_bytes() for p in result.iterdir()} == before
+
+
+def test_pages_and_pictures_that_were_deleted_are_written_anew(result: Path) -> None:
+    for name in ("report.html", "overview.png", "buildings.kmz"):
+        (result / name).unlink()
+    recount(result)
+    assert verify(result) == [] and (result / "overview.png").is_file()
 
 
 def test_folders_that_hold_no_result(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
