@@ -8,13 +8,12 @@ spreads of all others. What was predicted stays in ``--work``, and that of drawn
 benchmarks/census.py. The ways:
 
 - precision and recall: real, false and missed buildings drawn from rates by size; the estimate is what was found;
-- spread of sites: what predict does; the estimate is what was found;
+- spread of sites: what predict does; the estimate is what was found times the median of true / found in a new place;
 - … 20 checked: the same once a reviewer has gone through the 20 buildings of the page's list: false ones deleted, merged ones split;
   those count as certain, the rest keeps its spread, and some may be missing beside both. On a site of no more buildings, the reviewer
   sees what is missing as well;
-- … corrected: the same around the number found times the mean of true / found over the other places;
-- candidates: the estimate is the sum of expected true buildings over what was found and what a low threshold (0.2) finds beside it, by
-  boosted trees on score, size, shape and neighbours; the spread is that of these estimates;
+- candidates: as the spread of sites, but around the sum of expected true buildings over what was found and what a low threshold (0.2)
+  finds beside it, by boosted trees on score, size, shape and neighbours;
 - quantiles: the 5th and 95th percentile of true / found over the other places (conformal, each place counting once).
 """
 
@@ -243,21 +242,16 @@ class Ways:
             intervals[n] = (counted["estimate"], counted["low"], counted["high"])
         return intervals
 
-    def by_spread(self, group: str, estimate: Callable[[int], float], *, corrected: bool = False) -> Intervals:
-        """Intervals from the spread of true / estimate."""
-        numbers = self.numbers(group, estimate)
-        factor = (
-            float(np.exp(np.mean([np.mean([np.log(t / e) for e, t, _ in p]) for p in numbers.values()]))) if corrected else 1.0
-        )
-        rates = [{"sites": [(e * factor, t, s * factor) for e, t, s in p]} for p in numbers.values()]
-        spread = draw_spread(rates, np.random.default_rng(1), DRAWS)
+    def by_spread(self, group: str, number: Callable[[int], float]) -> Intervals:
+        """Intervals from the spread of true / number."""
+        spread = draw_spread([{"sites": p} for p in self.numbers(group, number).values()], np.random.default_rng(1), DRAWS)
         assert spread is not None
         intervals: Intervals = {}
         for n in self.of_group(group):
-            middle = max(estimate(n) * factor, 1.0)
-            draws = spread.true_numbers(middle, self.small(n))
-            low, high = np.quantile(draws, [LOW, HIGH], method="inverted_cdf")
-            intervals[n] = (round(middle), min(low, round(middle)), max(high, round(middle)))
+            here = max(number(n), 1.0)
+            low, high = np.quantile(spread.true_numbers(here, self.small(n)), [LOW, HIGH], method="inverted_cdf")
+            middle = round(here * float(np.median(spread.factors(here, self.small(n)))))
+            intervals[n] = (middle, min(low, middle), max(high, middle))
         return intervals
 
     def by_checks(self, group: str) -> Intervals:
@@ -271,12 +265,12 @@ class Ways:
             own = own[np.argsort(image.by_doubt[own])]
             certain, rest = int(image.stands_for[own[:CHECKS]].sum()), own[CHECKS:]
             small = float((image.found["area_m2"].to_numpy(float)[own] < SMALL_M2).mean()) if len(own) else 0.0
-            draws = np.array([site.true])
+            draws, middle = np.array([site.true]), site.true
             if len(rest):
                 factors = spread.factors(len(own), small)
                 draws = np.rint(certain * np.maximum(factors, 1)) + np.rint(len(rest) * factors)
+                middle = round(float(np.median(certain * np.maximum(factors, 1) + len(rest) * factors)))
             low, high = np.quantile(draws, [LOW, HIGH], method="inverted_cdf")
-            middle = certain + len(rest) if len(rest) else site.true
             intervals[n] = (middle, min(low, middle), max(high, middle))
         return intervals
 
@@ -316,7 +310,6 @@ class Ways:
             "precision and recall": self.by_rates,
             "spread of sites": lambda group: self.by_spread(group, self.found),
             f"… {CHECKS} checked": self.by_checks,
-            "… corrected": lambda group: self.by_spread(group, self.found, corrected=True),
             "quantiles": self.by_quantiles,
             "candidates": self.by_candidates,
         }

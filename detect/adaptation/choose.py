@@ -28,9 +28,9 @@ HOLDS: tuple[Hold | None, ...] = (None, Hold(0.1, 2.0), Hold(0.03, 2.0), Hold(0.
 MARGINS: tuple[Mapping[str, float], ...] = (
     {},
     {"footprint_threshold": 0.07},
+    {"mean_margin": -0.2},
     {"mean_margin": 0.15},
     {"mean_margin": 0.3},
-    {"mean_margin": 0.45},
     {"boundary_threshold": -0.12},
 )
 """Changes of the thresholds that are tried with the best hold. How sure a whole building must be (``mean_margin``) differs most between

@@ -1,9 +1,9 @@
 """Count buildings and beds per site, with 90 % intervals and a list of the assumptions.
 
-An estimate is the number that was counted. Its interval says what the true number may be. It comes from a simulation with fixed
-seeds, so the same input gives the same numbers. Each draw takes these steps:
+A count holds what was ``found``; an ``estimate`` of the true number (``detect.census.estimates``); and the interval that holds nine of ten
+draws of that. The seeds are fixed, so the same input gives the same numbers. Each draw takes these steps:
 
-1. Draw the true number of buildings from how far counts were off on sites of held-out places (``detect.census.spread``). A card
+1. Draw the true number of buildings from how far off counts were on sites of held-out places (``detect.census.spread``). A card
    without such sites gives precision and recall by size of building (``detect.census.rates``), with a precision of their own for
    doubtful footprints: draw how many of the detected buildings are real (binomial), and how many were missed (negative binomial:
    failures before the n-th success).
@@ -18,9 +18,9 @@ seeds, so the same input gives the same numbers. Each draw takes these steps:
 5. If the number of planned buildings is not given, draw how far the plots will be filled: uniformly between "only the existing
    pads are built on" and "all cleared ground is built on", as densely as the site's finished part.
 
-The stages divide the buildings of the same draw, so no stage's interval exceeds that of all buildings. Buildings that a user has
-checked count as certain; so does that nothing was missed beside them, where the ground was checked as well or all buildings of the
-site were.
+The stages divide the buildings of the same draw, so no stage's interval exceeds that of all buildings. Estimates add up: those of the
+stages to that of the buildings, those of the sites to that of the total. Buildings that a user has checked count as certain; so does that
+nothing was missed beside them, where the ground was checked as well or all buildings of the site were.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ import numpy as np
 from detect.base.notices import Code, Notice
 from detect.base.stages import STAGES
 from detect.census.draws import DRAWS, SEED, Draws, Place, TrueNumbers, true_numbers
+from detect.census.estimates import Numbers, Whole, estimate, found_on, together
 from detect.census.ground import Capacity, capacities
 from detect.census.profiles import StructureProfile
 from detect.census.rates import Rates
@@ -49,7 +50,7 @@ PACKING_SD = 0.1
 """Relative standard deviation of the density at which cleared ground will be built up."""
 # For weights without measured rates: half of the detections may be wrong, and half of the buildings may be missed.
 UNKNOWN_RATES = ({"place": "unknown", "matched": 1, "predicted": 2, "reference": 2},)
-Count = dict[str, int]
+Count = dict[str, int | None]
 _PLACES: dict[str, Place] = {}
 """By what decides the draws: they are the same every time, and take as long as the rest of a small scene's census."""
 MOST_PLACES = 16
@@ -76,20 +77,23 @@ def take_census(
         ground: cleared ground and pads of the sites (``detect.census.ground.survey``); None if no ground was surveyed.
 
     Returns:
-        ``total`` sums the sites; every building counts once. A count is ``{"estimate", "low", "high"}`` in whole numbers.
+        ``total`` sums the sites; every building counts once. A count is ``{"found", "estimate", "low", "high"}`` in whole numbers;
+        ``found`` is None for what is planned.
         ``checks_to_narrow`` of the total and each site is how many more buildings must be checked until the interval of buildings
         is within ``NARROW`` of the estimate: its width is that of the unchecked ones, and shrinks as they do.
     """
     measured = _measured_storeys(buildings)
     place = place_of(buildings, profile, rates)
     capacity: Sequence[Capacity | None] = [None] * len(sites) if ground is None else capacities(ground, sites, buildings, profile)
-    counted, planned = [], []
+    counted, planned, estimated = [], [], []
     for i, (site, capacity_here) in enumerate(zip(sites.to_dict("records"), capacity, strict=True)):
         own = buildings[buildings["site"] == site["name"]]
         true = true_numbers(own, place)
-        plan = _plan(site["planned_buildings"], capacity_here, int(own["dormitory_like"].sum()), true)
+        here = estimate(own, place)
+        plan = _plan(site["planned_buildings"], capacity_here, int(here.dormitories.sum()), true)
         planned.append(plan)
-        record = {"name": site["name"], "area_km2": round(site["area_km2"], 6), **_count(own, true, plan, place)}
+        estimated.append(here)
+        record = {"name": site["name"], "area_km2": round(site["area_km2"], 6), **_count(own, here, true, plan, place)}
         record["ground"] = None if capacity_here is None else asdict(capacity_here)
         record["warnings"] = list(site_warnings[i]) if site_warnings else []
         counted.append(record)
@@ -100,7 +104,7 @@ def take_census(
         "assumptions": _assumptions(profile, measured),
         "total": {
             "area_km2": round(float(sites["area_km2"].sum()), 6),
-            **_count(inside, true, _together(planned), place),
+            **_count(inside, together(estimated), true, _together(planned), place),
         },
         "sites": counted,
         "outside_sites": len(buildings) - len(inside),
@@ -196,7 +200,7 @@ def _plan(given: float, capacity: Capacity | None, seen: int, true: TrueNumbers)
     Args:
         given: planned buildings of the site; NaN if not given.
         capacity: what the site's cleared ground would hold.
-        seen: dormitory-like buildings found on the site.
+        seen: estimated number of dormitory-like buildings on the site.
         true: draws of the true numbers on the site.
     """
     if not math.isnan(given):
@@ -218,33 +222,35 @@ def _together(plans: Sequence[_Plan | None]) -> _Plan | None:
     return _Plan(sum(p.estimate for p in known), np.sum([p.draws for p in known], axis=0), " and ".join(sources))
 
 
-def _count(own: gpd.GeoDataFrame, true: TrueNumbers, plan: _Plan | None, place: Place) -> dict[str, Any]:
+def _count(own: gpd.GeoDataFrame, estimated: Numbers, true: TrueNumbers, plan: _Plan | None, place: Place) -> dict[str, Any]:
     """The counts of one site, or of all together, as summary.json holds them."""
-    stage = own["stage"].to_numpy(object)
-    like = own["dormitory_like"].to_numpy(bool)
-    beds = own["beds"].to_numpy(float)
+    found = found_on(own)
     now, when_complete = drawn_beds(own, true, place)
     return {
-        "buildings": _interval(len(own), true.buildings.sum(axis=0)),
-        "checks_to_narrow": _checks_to_narrow(own, true.buildings.sum(axis=0)),
-        "by_stage": {s: _interval(int((stage == s).sum()), true.buildings[i]) for i, s in enumerate(STAGES)},
-        "dormitory_like": _interval(int(like.sum()), true.dormitories.sum(axis=0)),
-        "dormitory_by_stage": {s: _interval(int((like & (stage == s)).sum()), true.dormitories[i]) for i, s in enumerate(STAGES)},
-        "planned_buildings": None if plan is None else _interval(round(plan.estimate), plan.draws),
+        "buildings": _interval(found.buildings.sum(), estimated.buildings.sum(), true.buildings.sum(axis=0)),
+        "checks_to_narrow": _checks_to_narrow(own, int(estimated.buildings.sum()), true.buildings.sum(axis=0)),
+        "by_stage": _by_stage(found.buildings, estimated.buildings, true.buildings),
+        "dormitory_like": _interval(found.dormitories.sum(), estimated.dormitories.sum(), true.dormitories.sum(axis=0)),
+        "dormitory_by_stage": _by_stage(found.dormitories, estimated.dormitories, true.dormitories),
+        "planned_buildings": None if plan is None else _interval(None, plan.estimate, plan.draws),
         "planned_from": None if plan is None else plan.source,
         "beds": {
-            "now": _interval(int(beds[like & (stage == "complete")].sum()), now),
-            "when_complete": _interval(int(beds[like].sum()), when_complete),
+            "now": _interval(found.beds_now, estimated.beds_now, now),
+            "when_complete": _interval(found.beds_when_complete, estimated.beds_when_complete, when_complete),
             "planned": None
             if plan is None
-            else _interval(round(plan.estimate * place.usual_beds), plan.draws * place.usual_beds * place.usual_beds_factor),
+            else _interval(None, plan.estimate * place.usual_beds, plan.draws * place.usual_beds * place.usual_beds_factor),
         },
     }
 
 
-def _checks_to_narrow(own: gpd.GeoDataFrame, buildings: Draws) -> int:
+def _by_stage(found: Whole, estimated: Whole, draws: Draws) -> dict[str, Count]:
+    return {s: _interval(found[i], estimated[i], draws[i]) for i, s in enumerate(STAGES)}
+
+
+def _checks_to_narrow(own: gpd.GeoDataFrame, estimate: int, buildings: Draws) -> int:
     unchecked = len(own) - int(own["certain"].sum()) if "certain" in own else len(own)
-    width, wanted = np.subtract(*np.quantile(buildings, [HIGH, LOW])), 2 * NARROW * len(own)
+    width, wanted = np.subtract(*np.quantile(buildings, [HIGH, LOW])), 2 * NARROW * estimate
     return math.ceil(unchecked * (1 - wanted / width)) if width > wanted else 0
 
 
@@ -255,7 +261,13 @@ def drawn_beds(own: gpd.GeoDataFrame, true: TrueNumbers, place: Place) -> tuple[
     return true.dormitories[2] * each, true.dormitories.sum(axis=0) * each
 
 
-def _interval(estimate: int, draws: Draws) -> Count:
-    """The middle 90 % of the draws in whole numbers, widened if needed to include the estimate."""
+def _interval(found: float | None, estimate: float, draws: Draws) -> Count:
+    """The middle 90 % of the draws, widened if needed to include the estimate; all in whole numbers."""
     low, high = np.quantile(draws, [LOW, HIGH], method="inverted_cdf")
-    return {"estimate": int(estimate), "low": min(estimate, math.floor(low)), "high": max(estimate, math.ceil(high))}
+    whole = round(estimate)
+    return {
+        "found": None if found is None else int(found),
+        "estimate": whole,
+        "low": min(whole, math.floor(low)),
+        "high": max(whole, math.ceil(high)),
+    }

@@ -1,10 +1,10 @@
 """How far a count of buildings may be off in a new place, measured on sites of held-out places.
 
 Of each held-out place the weights' card holds numbers of buildings, found and true, on sites cut from it (``cut_sites``). The logarithm of
-true / found is taken to follow Student's t distribution around 0 with the variance ``place + small × share of small buildings
-+ few / found²``: places differ by a share of the count, more so in small buildings, and a few buildings are missed or found too many
-whatever the size of the site. The three are sampled from their posterior on a grid, in which each place counts as one observation, however
-many sites were cut from it.
+true / found is taken to follow Student's t distribution around ``shift`` with the variance ``place + small × share of small buildings
++ few / found²``: weights find more or fewer buildings than there are, places differ by a share of the count, more so in small buildings,
+and a few buildings are missed or found too many whatever the size of the site. The four are sampled from their posterior on a grid, in
+which each place counts as one observation, however many sites were cut from it.
 """
 
 from __future__ import annotations
@@ -29,10 +29,14 @@ DEGREES = 8
 """Degrees of freedom: a few sites are off by far more than most."""
 PRIOR = {"place": (0.02, 1.5), "small": (0.05, 1.5), "few": (1.0, 1.0)}
 """Of each part of the variance the median, and the standard deviation of its logarithm."""
+SHIFT_SD = 0.3
+"""Standard deviation of the prior of ``shift``, around 0."""
+_SHIFTS = np.sinh(np.linspace(-3.5, 3.5, 25)) / 20
+"""From a third to three times as many; closer to 0 in finer steps, since drawn scenes are found almost exactly."""
 _GRID = dict(
     zip(
-        PRIOR,
-        (a.ravel() for a in np.meshgrid(np.geomspace(1e-4, 2, 20), np.geomspace(1e-3, 3, 15), np.geomspace(0.05, 20, 15))),
+        (*PRIOR, "shift"),
+        (a.ravel() for a in np.meshgrid(np.geomspace(1e-4, 2, 14), np.geomspace(1e-3, 3, 8), np.geomspace(0.05, 20, 9), _SHIFTS)),
         strict=True,
     )
 )
@@ -92,7 +96,7 @@ class Spread:
     """Draws (D,) for a new place."""
 
     parts: Mapping[str, Draws]
-    """Of the variance, as in ``PRIOR``."""
+    """``shift``, and of the variance what ``PRIOR`` names."""
     z: Draws
     """Position of the draw in Student's t distribution."""
 
@@ -102,7 +106,7 @@ class Spread:
 
     def factors(self, found: float, small: float) -> Draws:
         """Draws (D,) of the true number / ``found``."""
-        far = self.z * np.sqrt(_variance(self.parts, np.float64(found), np.float64(small)))
+        far = self.parts["shift"] + self.z * np.sqrt(_variance(self.parts, np.float64(found), np.float64(small)))
         return np.exp(np.clip(far, -5, 5))
 
 
@@ -117,13 +121,13 @@ def draw_spread(rates: Sequence[Mapping[str, Any]], rng: np.random.Generator, co
     places = [np.array(r["sites"], float) for r in rates if r.get("sites")]
     if not places:
         return None
-    log_p = np.zeros(len(_GRID["place"]))
+    log_p = -0.5 * (_GRID["shift"] / SHIFT_SD) ** 2
     for part, (median, sd) in PRIOR.items():
         log_p = log_p - 0.5 * (np.log(_GRID[part] / median) / sd) ** 2
     for sites in places:
         found, true, small = np.maximum(sites.T, [[0.5], [0.5], [0.0]])[:, :, None]  # (sites, 1) each
         scale = np.sqrt(_variance(_GRID, found, small / found))
-        log_p = log_p + _log_student(np.log(true / found), scale).mean(axis=0)
+        log_p = log_p + _log_student(np.log(true / found) - _GRID["shift"], scale).mean(axis=0)
     weight = np.exp(log_p - log_p.max())
     cell = rng.choice(len(weight), size=count, p=weight / weight.sum())
     return Spread({part: values[cell] for part, values in _GRID.items()}, rng.standard_t(DEGREES, count))

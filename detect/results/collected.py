@@ -21,6 +21,7 @@ from shapely import Polygon
 
 from detect.base.geometry import beside
 from detect.base.vectors import geometries_of
+from detect.results.summary import found_of
 from detect.results.tables import BUILDING_COLUMNS
 
 ROWS_AT_A_TIME = 10_000
@@ -136,6 +137,7 @@ def scene_table(pieces: Sequence[Piece]) -> pd.DataFrame:
                     f"buildings{end}": total["buildings"][key]
                     for end, key in (("", "estimate"), ("_low", "low"), ("_high", "high"))
                 },
+                "buildings_found": found_of(total["buildings"]),
                 "dormitory_like": total["dormitory_like"]["estimate"],
                 "beds_now": total["beds"]["now"]["estimate"],
                 "shown": len(piece.buildings),

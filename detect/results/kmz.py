@@ -21,6 +21,7 @@ from detect.base.geometry import to_degrees
 from detect.base.vectors import geometries_of
 from detect.results.report import to_look_at
 from detect.results.styles import STAGE_COLOURS_RGB
+from detect.results.summary import found_of
 
 _NUMBERS = {
     "stage": "stage", "stage_score": "its probability", "area_m2": "area, m²", "length_m": "length, m", "width_m": "width, m",
@@ -97,7 +98,10 @@ def _count(site: Mapping[str, Any] | None) -> str:
         return f"{count['estimate']:,} ({count['low']:,}–{count['high']:,})"
 
     stages = ", ".join(f"{interval(count)} {stage}" for stage, count in site["by_stage"].items())
-    return f"{interval(site['buildings'])} buildings: {stages}. Beds now: {interval(site['beds']['now'])}. Intervals of 90 %."
+    return (
+        f"{found_of(site['buildings']):,} buildings found. Estimates, with intervals of 90 %: {interval(site['buildings'])} buildings, "
+        f"{stages}; beds now: {interval(site['beds']['now'])}."
+    )
 
 
 def _styles() -> Iterator[str]:

@@ -23,6 +23,7 @@ from detect.census.review import Review
 from detect.results.folder import is_simulated
 from detect.results.page import write_page
 from detect.results.picture import Picture
+from detect.results.summary import found_of
 from detect.results.tables import BUILDING_COLUMNS
 
 CHECK_ME = 24
@@ -120,7 +121,7 @@ def to_look_at(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 def _editing(picture: Picture, buildings: gpd.GeoDataFrame, summary: Mapping[str, Any]) -> dict[str, Any]:
     """What the page needs to count corrections and to say where they lie."""
-    estimates = {site["name"]: _estimates(site) for site in summary["sites"]} | {"": _estimates(summary["total"])}
+    found = {site["name"]: _found(site) for site in summary["sites"]} | {"": _found(summary["total"])}
     height, width = picture.size_hw
     columns, rows = (int(np.clip(math.ceil(n * picture.gsd_m / _NODE_M) + 1, 2, _MOST_NODES)) for n in (width, height))
     px = np.stack(np.meshgrid(np.linspace(0, width, columns), np.linspace(0, height, rows)), axis=-1).reshape(-1, 2)
@@ -134,7 +135,7 @@ def _editing(picture: Picture, buildings: gpd.GeoDataFrame, summary: Mapping[str
         "file": CORRECTIONS,
         "next_id": int(buildings["id"].max()) + 1 if len(buildings) else 1,
         "north_deg": _north_deg(picture, buildings),
-        "counts": estimates,
+        "counts": found,
         "places": {
             "columns": columns,
             "rows": rows,
@@ -146,13 +147,13 @@ def _editing(picture: Picture, buildings: gpd.GeoDataFrame, summary: Mapping[str
     }
 
 
-def _estimates(count: Mapping[str, Any]) -> dict[str, Any]:
-    """The counts of a site that follow from its buildings alone, without intervals."""
+def _found(count: Mapping[str, Any]) -> dict[str, Any]:
+    """What was found in a site, which follows from its buildings alone."""
     return {
-        "buildings": count["buildings"]["estimate"],
-        "by_stage": {stage: value["estimate"] for stage, value in count["by_stage"].items()},
-        "dormitory_like": count["dormitory_like"]["estimate"],
-        "beds": {when: count["beds"][when]["estimate"] for when in ("now", "when_complete")},
+        "buildings": found_of(count["buildings"]),
+        "by_stage": {stage: found_of(value) for stage, value in count["by_stage"].items()},
+        "dormitory_like": found_of(count["dormitory_like"]),
+        "beds": {when: found_of(count["beds"][when]) for when in ("now", "when_complete")},
     }
 
 

@@ -81,11 +81,19 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Count:
-    """A whole number with its 90 % interval."""
+    """A true number as the census estimates it, with its 90 % interval, beside what was found."""
 
     estimate: int
     low: int
     high: int
+    found: int | None = None
+    """None for what is planned, and in results of earlier versions, whose estimate was what was found."""
+
+
+def found_of(count: Mapping[str, Any]) -> int:
+    """What was found, of a ``Count`` in JSON; results of earlier versions have just an estimate, which was that."""
+    found = count.get("found")
+    return int(count["estimate"] if found is None else found)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,12 @@ from typing import Any
 
 from detect.base.stages import STAGES
 from detect.base.texts import shortened
+from detect.results.summary import found_of
 
 
 def format_table(summary: Mapping[str, Any]) -> str:
     """Counts per site as a table for the terminal, estimates with their 90 % interval."""
-    head = ["site", "km²", "buildings", *STAGES, "dormitory-like", "beds now", "beds when complete", "beds planned"]
+    head = ["site", "km²", "found", "buildings", *STAGES, "dormitory-like", "beds now", "beds when complete", "beds planned"]
     lines = [head] + [_line(site["name"], site) for site in summary["sites"]]
     if len(summary["sites"]) > 1:
         lines.append(_line("all sites", summary["total"]))
@@ -28,8 +29,9 @@ def format_table(summary: Mapping[str, Any]) -> str:
         0, f"{scene['name']}: {scene['gsd_m']:.2f} m per pixel, {scene['date'] or 'date unknown'}; weights {model['name']}"
     )
     text.append(
-        f"estimate (90 % interval); beds: {assumed['rooms_per_building']:g} rooms × {assumed['beds_per_room']:g} beds in "
-        f"{assumed['storeys']} storeys for each dormitory-like building, assumed"
+        "found: buildings on the map; all other numbers: estimate (90 % interval) of the true one; beds: "
+        f"{assumed['rooms_per_building']:g} rooms × {assumed['beds_per_room']:g} beds in {assumed['storeys']} storeys for each "
+        "dormitory-like building, assumed"
     )
     filled = [site["name"] for site in summary["sites"] if site["planned_from"] == "ground"]
     if filled:
@@ -51,5 +53,6 @@ def _line(name: str, counts: Mapping[str, Any]) -> list[str]:
     return [
         shortened(name),
         f"{counts['area_km2']:.3f}",
+        f"{found_of(counts['buildings']):,}",
         *("–" if c is None else f"{c['estimate']:,} ({c['low']:,}–{c['high']:,})" for c in cells),
     ]

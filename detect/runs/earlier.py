@@ -23,7 +23,7 @@ from detect.census.sites import Sites
 from detect.results.again import opened_raster, read_buildings, read_sites
 from detect.results.contents import is_unchanged
 from detect.results.folder import ResultFolder
-from detect.results.summary import Summary
+from detect.results.summary import Summary, found_of
 from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.scene.sun import Sun
 
@@ -79,10 +79,10 @@ class Earlier:
         table = self.folder / TABLE
         if TABLE not in files or is_unchanged(table, files[TABLE], contents.get(TABLE)):
             return None
-        before = self.summary["total"]["buildings"]["estimate"]
+        counted = self.summary["total"]["buildings"]
         text = (
-            f"{TABLE} was edited where it lies: it holds {len(self.buildings)} buildings, {before:g} were counted before; they count "
-            "as they are, not as corrections; edit a copy and give it as --review, so that corrections are recorded"
+            f"{TABLE} was edited where it lies: it holds {len(self.buildings)} buildings, {found_of(counted)} were counted before; they "
+            "count as they are, not as corrections; edit a copy and give it as --review, so that corrections are recorded"
         )
         return Notice(Code.EDITED, text)
 

@@ -173,12 +173,13 @@ function showBeds() {
   const by = factor();
   const totals = corrections.totals();
   for (const count of document.querySelectorAll("[data-of]")) {
-    const { of, key, estimate } = count.dataset;
+    const { of, key, estimate, found: seen } = count.dataset;
     const now = key.split(".").reduce((part, name) => part?.[name], totals[of]);
     const factorHere = key.startsWith("beds") ? by : 1;
-    const corrected = now !== undefined && now !== Number(estimate);
-    const [value, low, high] = [corrected ? now : estimate, count.dataset.low, count.dataset.high].map((v) => number(v * factorHere));
-    count.innerHTML = `<b>${value}</b> <small>${corrected ? "corrected" : `${low}–${high}`}</small>`;
+    const corrected = now !== undefined && now !== Number(seen);
+    const [value, low, high, was] = [corrected ? now : estimate, count.dataset.low, count.dataset.high, seen].map((v) => number(v * factorHere));
+    const beside = corrected ? "found, corrected" : `${low}–${high}${was === value ? "" : `, found ${was}`}`;
+    count.innerHTML = `<b>${value}</b> <small>${beside}</small>`;
   }
   byId("beds-bars").style.setProperty("--by", Math.min(1, by)); // more beds change the scale, fewer shorten the bars
   byId("per-building").textContent = number(likely * by);

@@ -57,10 +57,19 @@ def width(count: Counts) -> int:
     return count["high"] - count["low"]
 
 
+def exactly(number: int, found: int | None = -1) -> dict[str, int | None]:
+    """A count without doubt; it was found, unless ``found`` says otherwise."""
+    return {"found": number if found == -1 else found, "estimate": number, "low": number, "high": number}
+
+
 def every_count(part: object) -> list[Counts]:
     if not isinstance(part, dict):
         return []
-    return [part] if set(part) == {"estimate", "low", "high"} else [c for value in part.values() for c in every_count(value)]
+    return (
+        [part]
+        if set(part) == {"found", "estimate", "low", "high"}
+        else [c for value in part.values() for c in every_count(value)]
+    )
 
 
 def test_the_keys_are_those_of_the_contract() -> None:
@@ -76,7 +85,7 @@ def test_the_keys_are_those_of_the_contract() -> None:
     for part in (found["sites"][0], found["total"]):
         assert set(part["by_stage"]) == set(part["dormitory_by_stage"]) == set(STAGES)
         assert set(part["beds"]) == {"now", "when_complete", "planned"}
-        assert len(every_count(part)) == 12, "every count has an estimate, low and high, and nothing else"
+        assert len(every_count(part)) == 12, "every count has what was found, an estimate, low and high, and nothing else"
     assert json.loads(json.dumps(found, allow_nan=False)) == found, "plain JSON: no NaN, no numpy"
 
 
@@ -123,7 +132,7 @@ def test_a_hundred_planned_dormitories_have_25600_beds() -> None:
 
 
 def test_plans_of_nought_are_nought_and_no_plans_are_none() -> None:
-    assert census(buildings(), plots(planned=(0.0,)))["total"]["beds"]["planned"] == {"estimate": 0, "low": 0, "high": 0}
+    assert census(buildings(), plots(planned=(0.0,)))["total"]["beds"]["planned"] == exactly(0, None)
     assert census(buildings())["total"]["beds"]["planned"] is None
 
 
@@ -244,7 +253,7 @@ def test_intervals_of_a_biased_classifier_hold_the_truth() -> None:
 def test_what_a_user_has_checked_is_certain() -> None:
     table = buildings(*[("a", "complete", 1.0)] * 6).assign(certain=True)
     total = census(table)["total"]
-    assert total["dormitory_like"] == {"estimate": 6, "low": 6, "high": 6}
+    assert total["dormitory_like"] == exactly(6)
     assert width(total["buildings"]) <= 2, "another may have been missed all the same"
 
 
@@ -270,7 +279,7 @@ def test_without_a_range_of_rooms_and_beds_only_the_count_is_in_doubt() -> None:
     fixed: StructureProfile = dataclasses.replace(PROFILE, rooms_per_building=Assumed(64, 64, 64), beds_per_room=Assumed(4, 4, 4))
     table = buildings(*[("a", "complete", 1)] * 10)
     found = take_census(table, plots(planned=(100.0,)), fixed, RATES)["total"]
-    assert found["beds"]["planned"] == {"estimate": 25_600, "low": 25_600, "high": 25_600}
+    assert found["beds"]["planned"] == exactly(25_600, None)
     assert {k: v * 256 for k, v in found["dormitory_like"].items()} == found["beds"]["when_complete"]
     assert width(census(table)["total"]["beds"]["when_complete"]) > width(found["beds"]["when_complete"])
 
@@ -310,7 +319,7 @@ def test_a_plan_that_is_given_stands() -> None:
     table, sites = row_of_blocks()
     site = census(table, sites.assign(planned_buildings=100.0), ground=cleared())["sites"][0]
     assert site["planned_from"] == "given"
-    assert site["planned_buildings"] == {"estimate": 100, "low": 100, "high": 100}
+    assert site["planned_buildings"] == exactly(100, None)
     assert site["beds"]["planned"]["estimate"] == 25_600
 
 
@@ -419,6 +428,35 @@ def test_small_buildings_are_in_more_doubt_where_they_were_miscounted() -> None:
     assert width(small) > 2 * width(large)
 
 
+def missing_a_fifth(places: int = 8) -> list:
+    """Rates of places where four of five buildings were found, on sites of 20 to 80."""
+    sites = [[16, 20, 0], [32, 40, 0], [64, 80, 0]]
+    return [{"place": str(i), "matched": 112, "predicted": 112, "reference": 140, "sites": sites} for i in range(places)]
+
+
+def test_the_estimate_makes_up_for_what_counts_miss_elsewhere() -> None:
+    table = buildings(*[("a", "complete", 1)] * 40, *[("a", "incomplete", 1)] * 20, *[("a", "foundation", 1)] * 20)
+    total = census(table, rates=missing_a_fifth())["total"]
+    assert total["buildings"]["found"] == 80 and total["buildings"]["estimate"] == pytest.approx(100, abs=3)
+    assert [total["by_stage"][s]["found"] for s in STAGES] == [20, 20, 40]
+    assert [total["by_stage"][s]["estimate"] for s in STAGES] == pytest.approx([25, 25, 50], abs=2)
+    assert total["buildings"]["low"] > 80, "so many are missed everywhere that it is sure that some were"
+    assert total["beds"]["now"]["found"] == 40 * 256 == total["dormitory_by_stage"]["complete"]["found"] * 256
+    assert total["beds"]["now"]["estimate"] == 256 * total["dormitory_by_stage"]["complete"]["estimate"] > 40 * 256
+    few = census(table, rates=missing_a_fifth(1))["total"]["buildings"]
+    assert 80 < few["estimate"] < total["buildings"]["estimate"], "one place says less"
+
+
+def test_no_correction_without_numbers_on_sites_or_of_what_was_checked() -> None:
+    table = buildings(*[("a", "complete", 1)] * 40)
+    assert census(table)["total"]["buildings"]["estimate"] == 40
+    every = census(table.assign(certain=True), rates=missing_a_fifth())["total"]
+    assert every["buildings"] == exactly(40)
+    half = census(table.assign(certain=np.arange(40) < 20, surveyed=np.arange(40) < 20), rates=missing_a_fifth())["total"]
+    assert half["buildings"]["estimate"] == pytest.approx(20 + 25, abs=1)
+    assert census(buildings(), rates=missing_a_fifth())["total"]["buildings"]["estimate"] == 0
+
+
 @pytest.mark.parametrize("rates", [RATES, SITED], ids=["precision and recall", "sites"])
 def test_checks_to_narrow_are_those_after_which_the_interval_is_narrow(rates: list) -> None:
     table = buildings(*[("a", "complete", 0.0)] * 60)
@@ -437,4 +475,4 @@ def test_checks_to_narrow_are_those_after_which_the_interval_is_narrow(rates: li
     )
     assert width(after["buildings"]) < 0.4 * width(before["buildings"])
     every = census(table.assign(certain=True), rates=rates)["total"]
-    assert every["checks_to_narrow"] == 0 and every["buildings"] == {"estimate": 60, "low": 60, "high": 60}
+    assert every["checks_to_narrow"] == 0 and every["buildings"] == exactly(60)

@@ -62,9 +62,7 @@ def test_a_result_behind_an_address(place: Path, tmp_path: Path) -> None:
     shutil.copytree(place / "out" / "scene", tmp_path / "there")
     with serving(folder=tmp_path) as server:
         result = detect.Result.read(f"{server.url}/there?sig=SECRET")
-        assert len(result.buildings) == result.summary["total"]["buildings"]["estimate"] and list(result.sites["name"]) == [
-            "plot"
-        ]
+        assert len(result.buildings) == result.summary["total"]["buildings"]["found"] and list(result.sites["name"]) == ["plot"]
         assert "SECRET" not in result._repr_html_()
         with pytest.raises(InputError, match="no result of detect predict can be read there"):
             detect.Result.read(f"{server.url}/nowhere")
