@@ -31,6 +31,7 @@ MARGINS: tuple[Mapping[str, float], ...] = (
     {"mean_margin": -0.2},
     {"mean_margin": 0.15},
     {"mean_margin": 0.3},
+    {"mean_margin": 0.45},
     {"boundary_threshold": -0.12},
 )
 """Changes of the thresholds that are tried with the best hold. How sure a whole building must be (``mean_margin``) differs most between

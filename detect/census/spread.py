@@ -27,7 +27,7 @@ SMALL_M2 = 80.0
 """A building below is small."""
 DEGREES = 8
 """Degrees of freedom: a few sites are off by far more than most."""
-PRIOR = {"place": (0.02, 1.5), "small": (0.05, 1.5), "few": (1.0, 1.0)}
+PRIOR = {"place": (0.02, 1.5), "small": (0.05, 1.5), "few": (0.5, 1.0)}
 """Of each part of the variance the median, and the standard deviation of its logarithm."""
 SHIFT_SD = 0.3
 """Standard deviation of the prior of ``shift``, around 0."""

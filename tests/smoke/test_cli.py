@@ -336,7 +336,7 @@ def test_predict_writes_every_file_and_prints_the_table(tiny_scene: Path, tmp_pa
     assert str(folder / "buildings.gpkg") in done.stdout
     assert "Traceback" not in done.stderr
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    assert len(gpd.read_file(folder / "buildings.gpkg", layer="buildings")) == summary["total"]["buildings"]["estimate"]
+    assert len(gpd.read_file(folder / "buildings.gpkg", layer="buildings")) == summary["total"]["buildings"]["found"]
 
 
 def test_predict_prints_json_alone(tiny_scene: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

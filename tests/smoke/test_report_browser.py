@@ -192,7 +192,7 @@ def test_twenty_corrections_count_as_the_page_shows_them(browser: Any, result: d
         for step in path.split("."):
             value = value[step]
         if value is not None:
-            counted[key] = value["estimate"]
+            counted[key] = value["found"]
     planned = {key for key in shown if key.endswith(("planned", "planned_buildings"))}
     assert {k: v for k, v in counted.items() if k not in planned} == {k: v for k, v in shown.items() if k not in planned}
     review = again.summary["review"]
