@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,9 @@ SAYS_LIKENESS = "says_likeness"
 """Column: ``dormitory_like`` is meant for the new outline. In a table from QGIS it may be what was found for the old one."""
 MOVED_SHARE = 0.005
 """An outline was changed if more than this share of it lies elsewhere; less is the rounding of a file format."""
+COMPLETE = STAGES[-1]
+_LISTED = 10
+"""Rows that a line names."""
 CHECKED, SURVEYED = "checked", "surveyed"
 """``checked`` is the column of buildings that are right as they stand, and the layer of ground on which all are right and none is
 missing: those on it are ``surveyed``."""
@@ -136,7 +140,8 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
         outline: outline of the scene in its CRS, which a building must touch.
 
     Raises:
-        InputError: no such file, nothing in it, no ``id`` or ``stage`` column, an unknown stage or correction, a coordinate system that
+        InputError: no such file, nothing in it, no ``id`` or ``stage`` column, an unknown stage or correction, a building of the
+            result without a stage, a coordinate system that
             does not fit, rows without a polygon, or buildings of another place.
     """
     raw = read_vector(path, preferred=_buildings_layer(path))
@@ -173,7 +178,7 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
     return gpd.GeoDataFrame(
         {
             "id": numbers.where(~numbers.duplicated(), 0).to_numpy(),
-            "stage": [_stage(value, row, path) for row, value in enumerate(table["stage"], start=1)],
+            "stage": _stages(table["stage"], (numbers == 0).to_numpy(), path),
             "dormitory_like": np.array([_yes_or_no(v, "dormitory_like", path) for v in likeness], object),
             CHECKED: np.array(checked, bool) | surveyed,
             SURVEYED: surveyed,
@@ -240,13 +245,25 @@ def _ids(column: pd.Series, path: str | Path) -> pd.Series:
     return numbers.astype("int64")
 
 
-def _stage(value: Any, row: int, path: str | Path) -> str:
-    text = "" if pd.isna(value) else str(value).strip().lower()
-    if not text:
-        raise InputError(f"{path}: row {row} has no stage; give each building that you drew one of {', '.join(STAGES)}")
-    if text not in STAGES:
-        raise InputError(f"{path}: row {row}: stage is '{text}', not one of {', '.join(STAGES)}")
-    return text
+def _stages(column: pd.Series, drawn: NDArray[np.bool_], path: str | Path) -> list[str]:
+    """The stage of each row; a building that was drawn without one is complete, as in the page, and a warning says so."""
+    stages, assumed = [], []
+    for row, (value, is_new) in enumerate(zip(column, drawn, strict=True), start=1):
+        text = "" if pd.isna(value) else str(value).strip().lower()
+        if not text and is_new:
+            text = COMPLETE
+            assumed.append(row)
+        elif not text:
+            raise InputError(f"{path}: row {row} has no stage; give it one of {', '.join(STAGES)}")
+        elif text not in STAGES:
+            raise InputError(f"{path}: row {row}: stage is '{text}', not one of {', '.join(STAGES)}")
+        stages.append(text)
+    if assumed:
+        rows = f"row{'s' if len(assumed) > 1 else ''} {', '.join(map(str, assumed[:_LISTED]))}{' …' if len(assumed) > _LISTED else ''}"
+        count = f"{len(assumed)} buildings that were" if len(assumed) > 1 else "1 building that was"
+        verb = "count" if len(assumed) > 1 else "counts"
+        warnings.warn(f"{path}: {count} drawn without a stage {verb} as {COMPLETE} ({rows})", stacklevel=3)
+    return stages
 
 
 def _words(column: pd.Series, path: str | Path) -> list[str | None]:

@@ -1,7 +1,8 @@
 """map.html: all buildings of a collection on one page, which works from disk and without a network.
 
 A browser does not let a page on disk read the file beside it, so the page holds the buildings itself: corners as differences on the
-grid of the web's tiles, compressed. It draws tiles from them as they are needed. A million buildings take about 20 MB.
+grid of the web's tiles, compressed. It draws tiles from them as they are needed. A million buildings take about 20 MB. Leaflet draws them on
+canvases: MapLibre needs WebGL, which remote desktops and hardened browsers lack, and worker scripts, which the page's policy forbids.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
 from detect.results.collected import Piece, outline_box
 from detect.results.page import write_page
-from detect.results.stac_collection import relative
+from detect.results.stac_collection import credits_of, relative
 from detect.scene.tiles.pyramid import HALF_WORLD_M, web_mercator
 
 ZOOM = 22
@@ -59,6 +60,7 @@ def write_map(path: Path, table: gpd.GeoDataFrame, pieces: Sequence[Piece], *, p
         by_stage={stage: int((table["stage"] == stage).sum()) for stage in STAGES},
         like=int(table["dormitory_like"].sum()),
         dates=dates,
+        credits=credits_of(pieces),
         simulated=any(piece.summary["scene"].get("simulated") for piece in pieces),
     )
 

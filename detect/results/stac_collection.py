@@ -41,7 +41,7 @@ def write_collection(path: Path, pieces: Sequence[Piece], *, name: str, place: P
         "description": "Buildings and their construction stages, found by detect. Each item is the result of one scene.",
         "license": "other",
         "extent": {"spatial": {"bbox": [list(outline_box(pieces))]}, "temporal": {"interval": [interval]}},
-        "providers": _providers(pieces),
+        "providers": [{"name": credit, "roles": ["producer"]} for credit in credits_of(pieces)],
         "summaries": {"gsd": sorted({round(piece.summary["run"]["work_gsd_m"], 3) for piece in pieces})},
         "links": [
             {"rel": "root", "href": "./collection.json", "type": "application/json"},
@@ -70,7 +70,7 @@ def relative(file: Path, place: Path) -> str:
     return Path(os.path.relpath(file.resolve(), place.resolve())).as_posix()
 
 
-def _providers(pieces: Sequence[Piece]) -> list[dict[str, Any]]:
+def credits_of(pieces: Sequence[Piece]) -> list[str]:
     """Who made the pictures, as far as the results say."""
     credits = {(piece.summary["scene"].get("provenance") or {}).get("attribution") for piece in pieces}
-    return [{"name": credit, "roles": ["producer"]} for credit in sorted(filter(None, credits))]
+    return sorted(filter(None, credits))

@@ -45,7 +45,7 @@ def write_items(path: Path, pieces: Sequence[Piece], *, name: str, place: Path) 
         if file.is_file()
     ]
     shapes = [row.pop("geometry") for row in rows]
-    names = list(dict.fromkeys(key for row in rows for key in row))
+    names = list(dict.fromkeys([*(key for row in rows for key in row), "datetime"]))  # STAC wants it of unknown days too
     table = pd.DataFrame({key: pd.Series([row.get(key) for row in rows], dtype=object) for key in names})
     for key in _TIMES:
         if key in table:

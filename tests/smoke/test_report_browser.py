@@ -56,6 +56,30 @@ def test_anyone_can_read_it_offline(browser: Any, result: detect.Result, device:
     opened.close()
 
 
+BLANK = """() => [...document.querySelectorAll('#map canvas.leaflet-tile, .check canvas')].filter((canvas) => {
+const small = new OffscreenCanvas(8, 8).getContext('2d', { willReadFrequently: true });
+small.drawImage(canvas, 0, 0, 8, 8);
+return !small.getImageData(0, 0, 8, 8).data.some(Boolean); }).length"""
+"""Canvases without any ink, among tiles of the map and crops of the list."""
+
+
+def test_paper_shows_the_map_and_every_crop(browser: Any, result: detect.Result) -> None:
+    opened = Opened(browser, result.folder / "report.html", ".leaflet-tile-loaded", **DESKTOP)
+    page = opened.page
+    assert page.locator(".check canvas").count() > 12
+    page.uncheck("input[value=buildings]")  # their tiles may be empty
+    _until(page, f"({BLANK})() === 0")  # nobody has scrolled to the list
+    page.evaluate("document.body.style.width = '700px'")  # as wide as paper
+    page.emulate_media(media="print")
+    _until(page, "document.getElementById('map').style.zoom !== ''")
+    map_px, frame_px = (page.locator(name).bounding_box()["width"] for name in ("#map", ".map-frame"))
+    assert 0.9 * frame_px < map_px <= frame_px + 1 and page.evaluate(BLANK) == 0
+    assert page.locator("#map .leaflet-tile-loaded").count() > 0
+    page.emulate_media(media="screen")
+    _until(page, "document.getElementById('map').style.zoom === ''")
+    opened.close()
+
+
 def test_map_panel_and_list_show_the_same_building(browser: Any, result: detect.Result) -> None:
     opened = Opened(browser, result.folder / "report.html", ".leaflet-tile-loaded", **DESKTOP)
     page = opened.page

@@ -177,6 +177,7 @@ function showBuilding(buildings, i) {
 async function start() {
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const map = L.map("map", { attributionControl: false, preferCanvas: true, maxZoom: 21, zoomAnimation: !still, fadeAnimation: !still, inertia: !still });
+  printWhole(map, document.getElementById("map"));
   const [west, south, east, north] = facts.box;
   map.fitBounds([[south, west], [north, east]], { maxZoom: 19 });
   L.control.scale({ imperial: false }).addTo(map);

@@ -94,6 +94,15 @@ const PictureLayer = L.GridLayer.extend({
   },
 });
 
+/** Print a map as it stands on the screen, only smaller: tiles are painted too late for a map that paper gives another size. */
+function printWhole(map, element) {
+  matchMedia("print").addEventListener("change", ({ matches }) => {
+    const { x: width, y: height } = map.getSize();
+    const zoom = Math.min(1, element.parentElement.clientWidth / width);
+    Object.assign(element.style, matches ? { width: `${width}px`, height: `${height}px`, zoom } : { width: "", height: "", zoom: "" });
+  });
+}
+
 /** A Leaflet map on a picture, in an element; arrow keys move it, + and - zoom. */
 function openMap(element, picture) {
   const crs = L.extend({}, L.CRS.Simple, { distance: (a, b) => Math.hypot(a.lat - b.lat, a.lng - b.lng) * picture.gsd_m });
@@ -107,11 +116,7 @@ function openMap(element, picture) {
   map.setMinZoom(map.getZoom() - 0.5);
   map.setMaxBounds(bounds.pad(0.3));
   new PictureLayer(picture, { bounds, minZoom: -12, maxZoom: 4, keepBuffer: 1 }).addTo(map);
-  // Paper is narrower than the screen: show the same ground on it.
-  matchMedia("print").addEventListener("change", () => {
-    const seen = map.getBounds();
-    map.invalidateSize({ animate: false }).fitBounds(seen, { animate: false });
-  });
+  printWhole(map, element);
   L.control.scale({ imperial: false, position: "bottomleft" }).addTo(map);
   return map;
 }

@@ -149,16 +149,22 @@ for (const button of document.querySelectorAll("button[data-building]")) {
     byId("panel").focus({ preventScroll: true });
   });
 }
-// Crops are cut when they come into view, so that a phone decodes what it shows.
-const cut = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) {
-    if (!isIntersecting) continue;
-    cut.unobserve(target);
-    const i = index.get(Number(target.closest("button").dataset.building));
-    picture.drawAround(target, boxOf(found.rings[i]), found.rings[i]);
+// Crops are cut one after the other once the page stands: those in view first, all of them before it can be printed.
+const uncut = new Set(document.querySelectorAll("button[data-building] canvas"));
+const inView = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => isIntersecting && cut(target)), { rootMargin: "400px" });
+async function cut(canvas) {
+  if (!uncut.delete(canvas)) return;
+  inView.unobserve(canvas);
+  const i = index.get(Number(canvas.closest("button").dataset.building));
+  await picture.drawAround(canvas, boxOf(found.rings[i]), found.rings[i]);
+}
+for (const canvas of uncut) inView.observe(canvas);
+window.addEventListener("load", async () => {
+  for (const canvas of [...uncut]) {
+    await new Promise((resume) => setTimeout(resume, 50)); // the reader comes first
+    await cut(canvas);
   }
-}, { rootMargin: "400px" });
-for (const canvas of document.querySelectorAll("button[data-building] canvas")) cut.observe(canvas);
+});
 
 /* Beds under other assumptions: every number of beds is in proportion to rooms × beds per room, and so are the ends of its interval. */
 

@@ -43,6 +43,15 @@ def test_what_was_left_alone_stays_as_it_was(tmp_path: Path) -> None:
         assert table["id"].tolist() == [1, 2, 3, 4] and (table["p_complete"] == 0.7).all() and (table["height_m"] == 6.5).all()
 
 
+def test_a_building_drawn_without_a_stage_is_complete_and_a_line_says_so(tmp_path: Path) -> None:
+    new = gpd.GeoDataFrame(
+        {"stage": [None, " "]}, geometry=[box(400_500, 6_000_000 + y, 400_560, 6_000_012 + y) for y in (0, 50)], crs=CRS
+    )
+    with pytest.warns(UserWarning, match=r"c.gpkg: 2 buildings that were drawn without a stage count as complete \(rows 5, 6\)$"):
+        result, review = reviewed(tmp_path, pd.concat([found(), new]))
+    assert review.added == (5, 6) and (result.set_index("id").loc[[5, 6], "p_complete"] == 1).all()
+
+
 def test_changed_added_deleted(tmp_path: Path) -> None:
     table = found()
     table.loc[1, "stage"] = "Foundation"

@@ -129,6 +129,10 @@ def test_the_items_are_a_table(tmp_path: Path) -> None:
     assert json.loads(pq.read_schema(tmp_path / "items.parquet").metadata[b"geo"])["columns"]["geometry"]["covering"]["bbox"][
         "xmin"
     ] == ["bbox", "xmin"]
+    item_of_no_day = {**json.loads((folder / "item.json").read_text()), "properties": {"datetime": None}}
+    (folder / "item.json").write_text(json.dumps(item_of_no_day))
+    write_items(tmp_path / "no_day.parquet", pieces[1:], name="all", place=tmp_path / "all")
+    assert pq.read_table(tmp_path / "no_day.parquet")["datetime"].to_pylist() == [None], "STAC wants it all the same"
     write_items(tmp_path / "none.parquet", [piece("without")], name="all", place=tmp_path / "all")
     assert len(gpd.read_parquet(tmp_path / "none.parquet")) == 0
 
