@@ -1,8 +1,8 @@
 """map.html: all buildings of a collection on one page, which works from disk and without a network.
 
 A browser does not let a page on disk read the file beside it, so the page holds the buildings itself: corners as differences on the
-grid of the web's tiles, compressed. It draws tiles from them as they are needed. A million buildings take about 20 MB. Leaflet draws them on
-canvases: MapLibre needs WebGL, which remote desktops and hardened browsers lack, and worker scripts, which the page's policy forbids.
+grid of the web's tiles, compressed. It draws tiles from them as they are needed. A million buildings take about 20 MB. Leaflet shows the
+tiles: MapLibre needs WebGL, which remote desktops and hardened browsers lack, and worker scripts, which the page's policy forbids.
 """
 
 from __future__ import annotations

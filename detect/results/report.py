@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ CHECK_ME = 24
 """Buildings in the list of the least certain ones."""
 
 SHOWN = 100_000
-"""Most buildings on the page, where they take some 25 MB, and in Google Earth."""
+"""Most buildings on the page, where those of 33 corners each take 37 MB, and in Google Earth."""
 CORRECTIONS = "corrections.geojson"
 """The file that the page offers to download."""
 _NODE_M = 500.0
@@ -165,7 +165,7 @@ def _order_of_interest(buildings: gpd.GeoDataFrame) -> pd.Index:
 
 
 def _columns(buildings: gpd.GeoDataFrame, transform: Affine) -> dict[str, list[Any]]:
-    """Column → list, which takes half the bytes of records; with outlines in pixels of the picture, and the place of each building."""
+    """Column → list, which takes half the bytes of records; with packed outlines, and the place of each building."""
     table = buildings[list(BUILDING_COLUMNS)]
     columns = {name: [None if v is None or v != v else v for v in table[name].tolist()] for name in table}
     geometries = geometries_of(buildings)
@@ -175,7 +175,7 @@ def _columns(buildings: gpd.GeoDataFrame, transform: Affine) -> dict[str, list[A
         degrees[:, 0] = (degrees[:, 0] + 180) % 360 - 180
     for name, values in zip(("longitude", "latitude"), degrees.T, strict=True):
         columns[name] = [None if math.isnan(v) else round(float(v), 6) for v in values]
-    return columns | {"rings": [_rings(g, ~transform) for g in geometries]}
+    return columns | {"rings": [_packed(g, ~transform) for g in geometries]}
 
 
 def _outlines(table: gpd.GeoDataFrame, transform: Affine, label: str) -> list[dict[str, Any]]:
@@ -189,12 +189,20 @@ def _outlines(table: gpd.GeoDataFrame, transform: Affine, label: str) -> list[di
 
 def _rings(polygon: shapely.Polygon, to_px: Affine) -> list[list[list[float]]]:
     """Outer ring and holes as [x, y] pairs, without the point that closes a ring, to a tenth of a pixel."""
-    rings = []
+    return [(at / 10).tolist() for at in _tenths(polygon, to_px)]
+
+
+def _packed(polygon: shapely.Polygon, to_px: Affine) -> list[list[int]]:
+    """Outer ring and holes as [x, y, dx, dy, dx, dy, …] in tenths of a pixel, which takes a third of the bytes; see ``outlines.js``."""
+    return [np.diff(at, axis=0, prepend=0).ravel().tolist() for at in _tenths(polygon, to_px)]
+
+
+def _tenths(polygon: shapely.Polygon, to_px: Affine) -> Iterator[NDArray[np.int64]]:
+    """Corners (n, 2) of the outer ring and of each hole, in tenths of a pixel."""
     for ring in (polygon.exterior, *polygon.interiors):
         x, y = shapely.get_coordinates(ring)[:-1].T
         at = np.stack([to_px.a * x + to_px.b * y + to_px.c, to_px.d * x + to_px.e * y + to_px.f], axis=1)
-        rings.append(np.round(at, 1).tolist())
-    return rings
+        yield np.rint(10 * at).astype(np.int64)
 
 
 def _north_deg(picture: Picture, buildings: gpd.GeoDataFrame) -> float | None:

@@ -5,7 +5,7 @@ const STAGES = ["foundation", "incomplete", "complete"];
 
 class Corrections {
   /**
-   * @param found column → list, one entry a building; drawn buildings are appended
+   * @param found column → list, one entry a building, `rings` as Outlines; drawn buildings are appended
    * @param facts {next_id, sites: [{name, rings}], counts: {name: counts}, assumptions, gsd_m}
    */
   constructor(found, facts) {
@@ -18,7 +18,7 @@ class Corrections {
 
   /** {stage, like, gone, right, rings} of a building; `right` is: confirmed as it stands. */
   state(i) {
-    return this.states.get(i) ?? { stage: this.found.stage[i], like: this.found.dormitory_like[i], gone: false, right: false, rings: this.found.rings[i] };
+    return this.states.get(i) ?? { stage: this.found.stage[i], like: this.found.dormitory_like[i], gone: false, right: false, rings: this.found.rings.get(i) };
   }
 
   /** Change buildings, as one step: a list of [i, part of a state]. */
@@ -30,7 +30,7 @@ class Corrections {
   _set(i, state) {
     if (!this.before.has(i)) this.before.set(i, this.state(i));
     this.states.set(i, state);
-    this.found.rings[i] = state.rings;
+    this.found.rings.set(i, state.rings);
   }
 
   /** Numbers of the buildings that changed back; empty if there was nothing to undo. */
@@ -163,7 +163,7 @@ class Corrections {
       if (!["added", "deleted", "changed", "confirmed"].includes(said.correction) || !STAGES.includes(said.stage)) throw new Error("not a file of this page");
       const known = index.get(said.id);
       if (said.correction !== "added" && known === undefined) throw new Error(`building ${said.id} is not on this page`);
-      const rings = said.redrawn || said.correction === "added" ? geometry.coordinates.map((ring) => ring.slice(0, -1).map(pixel)) : this.found.rings[known];
+      const rings = said.redrawn || said.correction === "added" ? geometry.coordinates.map((ring) => ring.slice(0, -1).map(pixel)) : this.found.rings.get(known);
       const i = said.correction === "added" ? this.append(rings, said.dormitory_like) : known;
       changes.push([i, { stage: said.stage, like: said.dormitory_like, gone: said.correction === "deleted", right: said.correction === "confirmed", rings }]);
     }

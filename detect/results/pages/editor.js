@@ -20,7 +20,7 @@ const stored = (use) => {
 function refresh(changed) {
   for (const i of changed) {
     const old = layers.buildings.boxes[i];
-    const now = (layers.buildings.boxes[i] = boxOf(found.rings[i]));
+    const now = (layers.buildings.boxes[i] = found.rings.box(i));
     for (const box of [old, now]) if (box) layers.buildings.repaint(box);
     index.set(found.id[i], i);
   }

@@ -13,6 +13,52 @@ function boxOf(rings) {
   return box;
 }
 
+/** Outlines of buildings. Each is unpacked when it is asked for: of very many most are only dots. */
+class Outlines {
+  /** @param packed for each building its rings, each as [x, y, dx, dy, dx, dy, …] in tenths of a pixel */
+  constructor(packed) {
+    this.packed = packed;
+    this.rings = new Array(packed.length);
+  }
+
+  get length() {
+    return this.rings.length;
+  }
+
+  /** The polygon of a building, a list of rings of [x, y]; always the same object, until `set` gives another. */
+  get(i) {
+    return (this.rings[i] ??= this.packed[i].map((steps) => {
+      const ring = [];
+      for (let k = 0, x = 0, y = 0; k < steps.length; k += 2) ring.push([(x += steps[k]) / 10, (y += steps[k + 1]) / 10]);
+      return ring;
+    }));
+  }
+
+  set(i, rings) {
+    this.rings[i] = rings;
+  }
+
+  push(rings) {
+    this.rings.push(rings);
+  }
+
+  /** Smallest [left, top, right, bottom] that holds a building. */
+  box(i) {
+    if (this.rings[i]) return boxOf(this.rings[i]);
+    let [left, top, right, bottom, x, y] = [Infinity, Infinity, -Infinity, -Infinity, 0, 0];
+    const steps = this.packed[i][0];
+    for (let k = 0; k < steps.length; k += 2) {
+      x += steps[k];
+      y += steps[k + 1];
+      if (x < left) left = x;
+      if (x > right) right = x;
+      if (y < top) top = y;
+      if (y > bottom) bottom = y;
+    }
+    return [left / 10, top / 10, right / 10, bottom / 10];
+  }
+}
+
 function isInside([px, py], rings) {
   let inside = false;
   for (const ring of rings) {
@@ -100,14 +146,14 @@ function crossesItself(ring) {
   );
 }
 
-/** Buildings on the map; `table` is {rings, count}, `look(i)` gives {colour, fill (opacity), thick, dashed} or null. */
+/** Buildings on the map; `table` is {rings: Outlines}, `look(i)` gives {colour, fill (opacity), thick, dashed} or null. */
 const OutlineLayer = L.GridLayer.extend({
   initialize(table, look, options) {
     [this.table, this.look, this.boxes] = [table, look, []];
     L.GridLayer.prototype.initialize.call(this, options);
   },
   box(i) {
-    return (this.boxes[i] ??= boxOf(this.table.rings[i]));
+    return (this.boxes[i] ??= this.table.rings.box(i));
   },
   createTile(coords) {
     const canvas = document.createElement("canvas");
@@ -133,6 +179,7 @@ const OutlineLayer = L.GridLayer.extend({
     const scale = 2 ** coords.z * ratio;
     const side = this.getTileSize().x / 2 ** coords.z;
     const [left, top] = [coords.x * side, coords.y * side];
+    let ink = null;
     const groups = new Map(); // look → path, so that many buildings are one stroke
     context.clearRect(0, 0, canvas.width, canvas.height);
     this.touching(this.tileBox(coords), (i) => {
@@ -140,14 +187,14 @@ const OutlineLayer = L.GridLayer.extend({
       const [x0, y0, x1, y1] = this.box(i);
       if (Math.max(x1 - x0, y1 - y0) * scale < 4 * ratio) {
         if (look.dashed) return;
-        context.fillStyle = look.colour;
+        if (look.colour !== ink) context.fillStyle = ink = look.colour; // setting it is slow
         context.fillRect((x0 - left) * scale, (y0 - top) * scale, Math.max(ratio, (x1 - x0) * scale), Math.max(ratio, (y1 - y0) * scale));
         return;
       }
       const name = `${look.colour} ${look.thick} ${look.dashed}`;
       if (!groups.has(name)) groups.set(name, [look, new Path2D()]);
       const path = groups.get(name)[1];
-      for (const ring of this.table.rings[i]) {
+      for (const ring of this.table.rings.get(i)) {
         ring.forEach(([x, y], k) => path[k ? "lineTo" : "moveTo"]((x - left) * scale, (y - top) * scale));
         path.closePath();
       }
@@ -177,7 +224,7 @@ const OutlineLayer = L.GridLayer.extend({
     for (const margin of [0, reach]) {
       this.touching([x - margin, y - margin, x + margin, y + margin], (i) => {
         const [x0, y0, x1, y1] = this.box(i);
-        if ((margin || isInside([x, y], this.table.rings[i])) && (x1 - x0) * (y1 - y0) < size) [best, size] = [i, (x1 - x0) * (y1 - y0)];
+        if ((margin || isInside([x, y], this.table.rings.get(i))) && (x1 - x0) * (y1 - y0) < size) [best, size] = [i, (x1 - x0) * (y1 - y0)];
       });
       if (best >= 0) return best;
     }

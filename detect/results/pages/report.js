@@ -3,6 +3,7 @@
 
 const picture = new Picture(readData("picture"));
 const found = readData("buildings"); // column → list
+found.rings = new Outlines(found.rings);
 const outlines = readData("outlines"); // {sites: [{name, rings}], rows: [{row, rings}], ground: [{kind, rings}]}
 const assumed = readData("assumptions");
 const editing = readData("editing"); // {key, next_id, north_deg, counts, places}
@@ -28,8 +29,9 @@ const corrections = new Corrections(found, { ...editing, assumptions: assumed, g
 
 let colourBy = "stage";
 function look(i) {
-  const { stage, like, gone } = corrections.state(i);
-  if (gone) return { colour: "#e33", fill: 0, thick: false, dashed: true };
+  const state = corrections.states.get(i); // not `corrections.state`, which unpacks the outline
+  if (state?.gone) return { colour: "#e33", fill: 0, thick: false, dashed: true };
+  const [stage, like] = state ? [state.stage, state.like] : [found.stage[i], found.dormitory_like[i]];
   const byStage = colourBy === "stage";
   const colour = byStage ? stageColour[stage] : likenessColour(found.dormitory_score[i]);
   return { colour, fill: byStage ? (like ? 0.35 : 0.12) : 0.5, thick: like, dashed: false };
@@ -124,11 +126,11 @@ function select(id, zoom = false) {
   const canvas = byId("crop");
   canvas.hidden = false;
   canvas.setAttribute("aria-label", `Building ${id} from above, ${corrections.state(i).stage}`);
-  picture.drawAround(canvas, boxOf(found.rings[i]), found.rings[i]);
-  marked.setLatLngs(found.rings[i].map((ring) => ring.map(toLatLng))).addTo(map);
+  picture.drawAround(canvas, found.rings.box(i), found.rings.get(i));
+  marked.setLatLngs(found.rings.get(i).map((ring) => ring.map(toLatLng))).addTo(map);
   showPressed();
   if (zoom) {
-    const [left, top, right, bottom] = boxOf(found.rings[i]);
+    const [left, top, right, bottom] = found.rings.box(i);
     map.fitBounds([toLatLng([left, bottom]), toLatLng([right, top])], { padding: [60, 60], maxZoom: Math.log2(picture.gsd_m / 0.12), animate: false });
   }
 }
@@ -156,7 +158,7 @@ async function cut(canvas) {
   if (!uncut.delete(canvas)) return;
   inView.unobserve(canvas);
   const i = index.get(Number(canvas.closest("button").dataset.building));
-  await picture.drawAround(canvas, boxOf(found.rings[i]), found.rings[i]);
+  await picture.drawAround(canvas, found.rings.box(i), found.rings.get(i));
 }
 for (const canvas of uncut) inView.observe(canvas);
 window.addEventListener("load", async () => {

@@ -131,7 +131,7 @@ def test_every_building_is_there_with_its_numbers_and_place(write: Any) -> None:
     assert found["stage"] == buildings["stage"].tolist()
     assert found["site"] == ["plot", None, "plot"]
     # The first stands 10–30 m below the upper left corner and is 12 m wide: pixels of 0.5 m.
-    corners = np.array(found["rings"][0][0])
+    corners = np.cumsum(np.reshape(found["rings"][0][0], (-1, 2)), axis=0) / 10
     assert corners.min(axis=0) == pytest.approx([0, 20], abs=0.2)
     assert corners.max(axis=0) == pytest.approx([24, 60], abs=0.2)
     lon, lat = buildings.to_crs(4326).geometry.iloc[0].centroid.coords[0]
@@ -217,7 +217,7 @@ def test_holes_and_multipolygons_are_drawn(write: Any) -> None:
     mended = [box(x, y - 9, x + 9, y), box(x + 20, y - 9, x + 29, y), shapely.LineString([(x, y), (x + 1, y)])]
     sites = sites.set_geometry([shapely.GeometryCollection(mended)], crs=CRS)
     page = Page(write(buildings, rows, sites, summary))
-    assert [len(ring) for ring in page.data("buildings")["rings"][0]] == [4, 4]
+    assert [len(ring) for ring in page.data("buildings")["rings"][0]] == [8, 8]
     assert [part["name"] for part in page.data("outlines")["sites"]] == ["plot", "plot"]
 
 
