@@ -3,8 +3,8 @@
     python scripts/docs_pictures.py            all of them
     python scripts/docs_pictures.py correct    one
 
-Writes docs/images/yardstick.jpg (`make yardstick`) and docs/images/correct.jpg (a report in a browser, which needs the extra `browser` and
-a Chromium).
+Writes docs/images/yardstick.jpg (`make yardstick`), own.jpg (an overview), and pages in a browser, which need the extra `browser` and a
+Chromium: correct.jpg (a report), dates.jpg (a series) and collect.jpg (a map of many scenes).
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
+import rasterio
+from affine import Affine
 
-from detect import Result, predict
+from detect import Result, collect, predict, track
 from detect.simulate import simulate_compounds
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
@@ -40,29 +45,72 @@ def yardstick(folder: Path, target: Path) -> int:
     return shrink(result.folder / "overview.png", target)
 
 
+def own(folder: Path, target: Path) -> int:
+    """A compound of which a few blocks are not finished."""
+    scenes, _ = simulate_compounds(folder, seed=3, dormitories=12)
+    result = predict(scenes[0], folder / "out", date="2024-06-01")
+    assert isinstance(result, Result)
+    return shrink(result.folder / "overview.png", target)
+
+
 def correct(folder: Path, target: Path) -> int:
     """The page of a scene, where a reader corrects a building."""
-    from playwright.sync_api import sync_playwright
-
     scenes, _ = simulate_compounds(folder, preset="rows", seed=104, gap_m=3.0)
     result = predict(scenes[0], folder / "out")
     assert isinstance(result, Result)
+    with page_of(result.folder / "report.html", ".leaflet-tile-loaded") as page:
+        page.click("#to-check")
+        page.click("[data-stage=incomplete]")
+        page.wait_for_timeout(1000)
+        page.locator(".look").screenshot(path=folder / "page.png")
+    return shrink(folder / "page.png", target)
+
+
+def dates(folder: Path, target: Path) -> int:
+    """The page of a series at its last date."""
+    scenes, truth = simulate_compounds(folder, seed=3, dormitories=12, dates=3)
+    predict(scenes, folder / "out", sites=truth)
+    track([folder / "out"], folder / "tracked")
+    with page_of(folder / "tracked" / "report.html", "#date-text") as page:
+        page.evaluate("select(found.id[2])")
+        page.wait_for_timeout(1500)
+        page.locator(".look").screenshot(path=folder / "page.png")
+    return shrink(folder / "page.png", target)
+
+
+def many(folder: Path, target: Path) -> int:
+    """The map of six scenes that lie side by side."""
+    placed = []
+    for number in range(6):
+        (scene,), _ = simulate_compounds(folder / f"scene_{number}", preset="rows", seed=number)
+        with rasterio.open(scene, "r+") as raster:
+            raster.transform = Affine.translation(number % 3 * 420, number // 3 * -420) @ raster.transform
+        placed.append(scene.rename(folder / f"scene_{number}.tif"))
+    predict(placed, folder / "out")
+    collect([folder / "out"], folder / "all")
+    with page_of(folder / "all" / "map.html", "body[data-ready]") as page:
+        page.evaluate("async () => showBuilding((await started).buildings, 0)")
+        page.wait_for_timeout(1500)
+        page.locator(".look").screenshot(path=folder / "page.png")
+    return shrink(folder / "page.png", target)
+
+
+@contextmanager
+def page_of(path: Path, ready: str) -> Iterator[Any]:
+    """A page in a browser; ``ready`` selects what stands on it once it is drawn."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         found = shutil.which("chromium") or playwright.chromium.executable_path
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1100, "height": 800}, reduced_motion="reduce")
-        page.goto((result.folder / "report.html").as_uri())
-        page.wait_for_selector(".leaflet-tile-loaded")
-        page.click("#to-check")
-        page.click("[data-stage=incomplete]")
-        page.wait_for_timeout(1000)
-        shot = folder / "page.png"
-        page.locator(".look").screenshot(path=shot)
+        page.goto(path.as_uri())
+        page.wait_for_selector(ready)
+        yield page
         browser.close()
-    return shrink(shot, target)
 
 
-PICTURES = {"yardstick": yardstick, "correct": correct}
+PICTURES = {"yardstick": yardstick, "own": own, "correct": correct, "dates": dates, "collect": many}
 
 
 def shrink(overview: Path, target: Path) -> int:

@@ -92,7 +92,7 @@ def write_overview(
     for name, ring in zip(names, rings, strict=True):
         x, y = np.clip(ring.mean(axis=0), (0.1 * width, 0.05 * height), (0.9 * width, 0.95 * height))
         pen.text((left + x, y), shortened(name, 40), font=_font(15), fill=_WHITE, anchor="mm", stroke_width=2, stroke_fill=_BLACK)
-    _write_foot(pen, scene, buildings, height, in_sites=draw_sites)
+    _write_foot(pen, scene, buildings, height, sites=len(sites) if draw_sites else 0)
     length = f"{metres:g} m" if metres < 1000 else f"{metres / 1000:g} km"
     pen.text((bar, height + 38), length, font=_font(14), fill=_BLACK, anchor="ms")
     if knows_north:
@@ -201,12 +201,17 @@ def _draw_scale_bar(foot: Picture, length_px: float) -> float:
     return left + length_px / 2
 
 
-def _counted(buildings: gpd.GeoDataFrame, in_sites: bool) -> str:
+def _counted(buildings: gpd.GeoDataFrame, sites: int) -> str:
     """How many buildings there are; where sites are drawn, those in them first, since these are counted."""
-    if not in_sites:
-        return f"{len(buildings)} buildings"
+    if not sites:
+        return _some(len(buildings), "building")
     inside = int(buildings["site"].notna().sum())
-    return f"{inside} buildings in the sites" + (f", {len(buildings) - inside} outside" if inside < len(buildings) else "")
+    outside = f", {len(buildings) - inside} outside" if inside < len(buildings) else ""
+    return f"{_some(inside, 'building')} in {_some(sites, 'site')}{outside}"
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _legend(buildings: gpd.GeoDataFrame) -> list[str]:
@@ -227,10 +232,10 @@ def _draw_legend_boxes(foot: Picture) -> None:
         _lines(foot, [corners], 2, _BLACK if rgb == _GREY else rgb)
 
 
-def _write_foot(pen: ImageDraw.ImageDraw, scene: Scene, buildings: gpd.GeoDataFrame, top: int, *, in_sites: bool) -> None:
+def _write_foot(pen: ImageDraw.ImageDraw, scene: Scene, buildings: gpd.GeoDataFrame, top: int, *, sites: int) -> None:
     """Below the picture: what it shows, credit, legend; ``top`` is the first row of the foot."""
     simulated = " – SIMULATED" if scene.simulated else ""
-    title = f"{shortened(scene.name, 40)}{simulated}, {scene.date or 'date unknown'}: {_counted(buildings, in_sites)}"
+    title = f"{shortened(scene.name, 40)}{simulated}, {scene.date or 'date unknown'}: {_counted(buildings, sites)}"
     pen.text((14, top + 22), title, font=_font(17), fill=_BLACK, anchor="lm")
     if scene.provenance is not None and scene.provenance.attribution:
         pen.text((14, top + 42), scene.provenance.attribution[:MOST_LETTERS], font=_font(10), fill=_GREY, anchor="lm")

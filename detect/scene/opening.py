@@ -22,6 +22,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from detect.base.errors import DetectError, InputError, of_system, said
+from detect.base.resources import package_version
 from detect.base.secrets import without_keys
 from detect.scene.overlays import SUFFIXES, overlay_of
 from detect.scene.reach import drivers_for, parts_below, refuse_remote_list, refuse_remote_overviews
@@ -37,6 +38,7 @@ for _name, _value in {
     "LOW_SPEED_LIMIT": 1_000,
     "MAX_RETRY": 2,
     "RETRY_DELAY": 1,
+    "USERAGENT": f"detect-buildings/{package_version()}",
 }.items():
     os.environ.setdefault(f"GDAL_HTTP_{_name}", str(_value))
 # The fast way to read a whole PNG gives arbitrary values, and no error, where the file is cut off.

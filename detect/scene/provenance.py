@@ -39,7 +39,9 @@ class Provenance:
     def __str__(self) -> str:
         """As in a warning."""
         if not self.level:
-            said = "".join(f"; {name}: {value}" for name, value in (("credit", self.attribution), ("terms", self.terms)) if value)
+            unknown = NOT_STATED if "://" in self.source else ""  # of a file of the user's own nobody asks
+            named = (("credit", self.attribution or unknown), ("terms", self.terms or unknown))
+            said = "".join(f"; {name}: {value}" for name, value in named if value)
             return f"source: a part of {self.source}, read on {self.retrieved}{said}"
         credit = self.attribution or NOT_STATED
         gaps = f"; {self.missing} of {self.tiles} tiles do not exist there" if self.missing else ""

@@ -94,6 +94,17 @@ const PictureLayer = L.GridLayer.extend({
   },
 });
 
+/** The outline of a site, dashed in white on black, with its name at the top, where it covers few buildings. */
+function drawSite(layer, name, rings) {
+  const corners = rings.map((ring) => ring.map(toLatLng));
+  L.polygon(corners, { color: "#000", weight: 4, fill: false, interactive: false }).addTo(layer);
+  L.polygon(corners, { color: "#fff", weight: 2, dashArray: "8 5", fill: false, interactive: false }).addTo(layer);
+  const label = document.createElement("span");
+  label.textContent = name;
+  const highest = rings[0].reduce((a, b) => (b[1] < a[1] ? b : a));
+  L.tooltip(toLatLng(highest), { content: label, permanent: true, direction: "top", className: "site" }).addTo(layer);
+}
+
 /** Print a map as it stands on the screen, only smaller: tiles are painted too late for a map that paper gives another size. */
 function printWhole(map, element) {
   matchMedia("print").addEventListener("change", ({ matches }) => {

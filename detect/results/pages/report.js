@@ -49,15 +49,7 @@ for (const { kind, rings } of outlines.ground) {
 for (const { rings } of outlines.rows) {
   L.polygon(rings.map((ring) => ring.map(toLatLng)), { color: "#fff", weight: 1.2, dashArray: "2 4", fill: false, interactive: false }).addTo(layers.rows);
 }
-for (const { name, rings } of outlines.sites) {
-  const corners = rings.map((ring) => ring.map(toLatLng));
-  L.polygon(corners, { color: "#000", weight: 4, fill: false, interactive: false }).addTo(layers.sites);
-  const label = document.createElement("span");
-  label.textContent = name;
-  L.polygon(corners, { color: "#fff", weight: 2, dashArray: "8 5", fill: false, interactive: false }).addTo(layers.sites);
-  const highest = rings[0].reduce((a, b) => (b[1] < a[1] ? b : a));
-  L.tooltip(toLatLng(highest), { content: label, permanent: true, direction: "top", className: "site" }).addTo(layers.sites);
-}
+for (const { name, rings } of outlines.sites) drawSite(layers.sites, name, rings);
 const marked = L.polygon([], { color: "#fff", weight: 3, fill: false, interactive: false });
 
 for (const box of document.querySelectorAll("input[name=layer]")) {

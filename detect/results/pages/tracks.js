@@ -24,6 +24,7 @@ const bounds = L.latLngBounds(toLatLng([0, frame.height]), toLatLng([frame.width
 map.fitBounds(bounds);
 map.setMinZoom(map.getZoom() - 0.5);
 map.setMaxBounds(bounds.pad(0.3));
+printWhole(map, byId("map"));
 L.control.scale({ imperial: false, position: "bottomleft" }).addTo(map);
 
 const layers = { picture: L.layerGroup(), buildings: L.layerGroup(), sites: L.layerGroup() };
@@ -31,13 +32,7 @@ const picture = L.imageOverlay("data:,", bounds, { interactive: false }).addTo(l
 const veil = L.layerGroup().addTo(layers.picture);
 const corners = (rings) => rings.map((ring) => ring.map(toLatLng));
 const polygons = found.rings.map((rings, i) => L.polygon(corners(rings)).on("click", () => select(found.id[i])));
-for (const { name, rings } of readData("outlines")) {
-  L.polygon(corners(rings), { color: "#000", weight: 4, fill: false, interactive: false }).addTo(layers.sites);
-  const label = document.createElement("span");
-  label.textContent = name;
-  L.polygon(corners(rings), { color: "#fff", weight: 2, dashArray: "8 5", fill: false, interactive: false })
-    .bindTooltip(label, { permanent: true, direction: "center", className: "site", interactive: false }).addTo(layers.sites);
-}
+for (const { name, rings } of readData("outlines")) drawSite(layers.sites, name, rings);
 const marked = L.polygon([], { color: "#fff", weight: 4, fill: false, interactive: false });
 for (const box of document.querySelectorAll("input[name=layer]")) {
   const show = () => (box.checked ? layers[box.value].addTo(map) : layers[box.value].remove());

@@ -23,7 +23,7 @@ from detect.base.geometry import north_px
 from detect.census.dormitories import rows_layer
 from detect.network.probabilities import calibrated
 from detect.results.contents import content_hash
-from detect.results.overview import write_overview
+from detect.results.overview import _counted, write_overview
 from detect.results.picture import read_whole
 from detect.results.rasters import write_rasters
 from detect.results.styles import STAGE_COLOURS_RGB
@@ -220,3 +220,9 @@ def test_equal_tables_have_equal_contents(tmp_path: Path) -> None:
     for name in ("a.gpkg", "b.gpkg"):
         write_gpkg(tmp_path / name, layers)
     assert content_hash(tmp_path / "a.gpkg") == content_hash(tmp_path / "b.gpkg")
+
+
+def test_the_foot_counts_what_is_in_the_sites() -> None:
+    table = some(3).assign(site=["plot", None, "plot"])
+    assert _counted(table, 0) == "3 buildings" and _counted(table, 2) == "2 buildings in 2 sites, 1 outside"
+    assert _counted(table.iloc[:1], 1) == "1 building in 1 site"
