@@ -72,7 +72,7 @@ def dates(folder: Path, target: Path) -> int:
     predict(scenes, folder / "out", sites=truth)
     track([folder / "out"], folder / "tracked")
     with page_of(folder / "tracked" / "report.html", "#date-text") as page:
-        page.evaluate("select(found.id[2])")
+        page.evaluate("select(found.id[found.change.indexOf('new')])")
         page.wait_for_timeout(1500)
         page.locator(".look").screenshot(path=folder / "page.png")
     return shrink(folder / "page.png", target)

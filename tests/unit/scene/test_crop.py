@@ -11,6 +11,7 @@ from affine import Affine
 
 from detect.base.errors import InputError
 from detect.scene.crop import crop
+from detect.scene.provenance import Provenance
 from detect.scene.scene import open_scene
 from detect.scene.sources import Source
 from tests.conftest import GSD_M, ORIGIN_XY, WriteScene, draw_houses
@@ -79,3 +80,12 @@ def test_what_cannot_be_cropped(write_scene: WriteScene, tmp_path: Path) -> None
     (tmp_path / "mine.tif").write_text("mine")
     with pytest.raises(InputError, match="give another --out"):
         crop(Source(str(write_scene())), area(0, 0, 9, 9), tmp_path / "mine.tif", overwrite=True)
+
+
+def test_a_part_from_an_address_says_when_no_credit_is_stated() -> None:
+    own, theirs = (
+        str(Provenance(source=source, retrieved="2026-06-05", attribution="", terms="CC-BY-4.0", level=""))
+        for source in ("scene.tif", "https://example.org/scene.tif")
+    )
+    assert own.endswith("read on 2026-06-05; terms: CC-BY-4.0")
+    assert theirs.endswith("credit: not stated, ask the provider before you publish; terms: CC-BY-4.0")
