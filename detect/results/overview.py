@@ -202,12 +202,12 @@ def _draw_scale_bar(foot: Picture, length_px: float) -> float:
 
 
 def _counted(buildings: gpd.GeoDataFrame, sites: int) -> str:
-    """How many buildings there are; where sites are drawn, those in them first, since these are counted."""
+    """What is in the picture, which is not the estimate of the true number; where sites are drawn, what is in them first."""
     if not sites:
-        return _some(len(buildings), "building")
+        return f"{_some(len(buildings), 'building')} found"
     inside = int(buildings["site"].notna().sum())
     outside = f", {len(buildings) - inside} outside" if inside < len(buildings) else ""
-    return f"{_some(inside, 'building')} in {_some(sites, 'site')}{outside}"
+    return f"{_some(inside, 'building')} found in {_some(sites, 'site')}{outside}"
 
 
 def _some(count: int, what: str) -> str:

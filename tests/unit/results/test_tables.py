@@ -224,5 +224,5 @@ def test_equal_tables_have_equal_contents(tmp_path: Path) -> None:
 
 def test_the_foot_counts_what_is_in_the_sites() -> None:
     table = some(3).assign(site=["plot", None, "plot"])
-    assert _counted(table, 0) == "3 buildings" and _counted(table, 2) == "2 buildings in 2 sites, 1 outside"
-    assert _counted(table.iloc[:1], 1) == "1 building in 1 site"
+    assert _counted(table, 0) == "3 buildings found" and _counted(table, 2) == "2 buildings found in 2 sites, 1 outside"
+    assert _counted(table.iloc[:1], 1) == "1 building found in 1 site"
