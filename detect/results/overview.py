@@ -17,7 +17,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from rasterio.features import rasterize
-from shapely import LineString
+from shapely import LineString, Polygon
 from shapely.ops import substring
 
 from detect.base.geometry import north_px
@@ -39,6 +39,8 @@ _FONT = Path(__file__).with_name("fonts") / "DejaVuSans.ttf"
 _BITS = 4
 """Coordinates are drawn to 1/16 of a pixel."""
 _BLACK, _WHITE, _GREY = (0, 0, 0), (255, 255, 255), (102, 102, 102)
+_NAME_PX = 16
+"""From the upper edge of a site to the middle of its name."""
 _DASH_PX = (13, 7)
 """Lengths of the dashes around a site, and of the gaps between them."""
 Picture = NDArray[np.uint8]
@@ -90,7 +92,7 @@ def write_overview(
     drawing = Image.fromarray(page)
     pen = ImageDraw.Draw(drawing)
     for name, ring in zip(names, rings, strict=True):
-        x, y = np.clip(ring.mean(axis=0), (0.1 * width, 0.05 * height), (0.9 * width, 0.95 * height))
+        x, y = np.clip(_below_top(ring), (0.1 * width, 0.02 * height), (0.9 * width, 0.95 * height))
         pen.text((left + x, y), shortened(name, 40), font=_font(15), fill=_WHITE, anchor="mm", stroke_width=2, stroke_fill=_BLACK)
     _write_foot(pen, scene, buildings, height, sites=len(sites) if draw_sites else 0)
     length = f"{metres:g} m" if metres < 1000 else f"{metres / 1000:g} km"
@@ -100,6 +102,14 @@ def write_overview(
     done, encoded = cv2.imencode(".png", np.asarray(drawing)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
     assert done, "OpenCV encodes every 8-bit picture"
     path.write_bytes(bytes(encoded))
+
+
+def _below_top(ring: NDArray[np.float64]) -> tuple[float, float]:
+    """Where the name of a site is written, in pixels: below the upper edge of its outline (n, 2), where it covers few buildings."""
+    x = (ring[:, 0].min() + ring[:, 0].max()) / 2
+    along = LineString([(x, ring[:, 1].min()), (x, ring[:, 1].max())])
+    _, top, _, _ = shapely.intersection(shapely.make_valid(Polygon(ring)), along).bounds
+    return float(x), (float(ring[:, 1].mean()) if math.isnan(top) else top) + _NAME_PX
 
 
 def _draw_outlines(picture: Picture, buildings: gpd.GeoDataFrame, to_px: Affine) -> None:

@@ -23,7 +23,7 @@ from detect.base.geometry import north_px
 from detect.census.dormitories import rows_layer
 from detect.network.probabilities import calibrated
 from detect.results.contents import content_hash
-from detect.results.overview import _counted, write_overview
+from detect.results.overview import _NAME_PX, _below_top, _counted, write_overview
 from detect.results.picture import read_whole
 from detect.results.rasters import write_rasters
 from detect.results.styles import STAGE_COLOURS_RGB
@@ -226,3 +226,8 @@ def test_the_foot_counts_what_is_in_the_sites() -> None:
     table = some(3).assign(site=["plot", None, "plot"])
     assert _counted(table, 0) == "3 buildings found" and _counted(table, 2) == "2 buildings found in 2 sites, 1 outside"
     assert _counted(table.iloc[:1], 1) == "1 building found in 1 site"
+
+
+def test_names_of_sites_stand_below_their_upper_edge() -> None:
+    slanted = np.array([(0, 100), (200, 0), (300, 200), (100, 300)], float)  # at x = 150 the edge is at y = 25
+    assert _below_top(slanted) == pytest.approx((150, 25 + _NAME_PX))
