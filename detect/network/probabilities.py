@@ -213,7 +213,7 @@ def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArra
         for head, p in zip(stored, probabilities, strict=True):  # one head at a time stays in the cache
             if not np.isfinite(p).all():
                 raise ValueError("the network gave values that are not numbers")
-            head[seen] = as_stored(p)[seen]
+            np.copyto(head, as_stored(p), where=seen)
     return np.empty((len(HEADS), 0, 0), np.uint8) if heads is None else heads
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
@@ -58,8 +59,8 @@ class SceneReader:
             self._read_inside(Span(row, inside.col0, min(row + rows, inside.row1), inside.col1))
             for row in range(inside.row0, inside.row1, rows)
         ]
-        values = np.concatenate([p[0] for p in parts], axis=1)
-        valid = np.concatenate([p[1] for p in parts], axis=0)
+        values = np.concatenate([p[0] for p in parts], axis=1) if len(parts) > 1 else parts[0][0]
+        valid = np.concatenate([p[1] for p in parts], axis=0) if len(parts) > 1 else parts[0][1]
         margins = ((inside.row0 - span.row0, span.row1 - inside.row1), (inside.col0 - span.col0, span.col1 - inside.col1))
         if any(m for pair in margins for m in pair):
             values = reflect(values, margins)
@@ -117,8 +118,14 @@ class SceneReader:
             size_hw: height and width of the result.
         """
         native, valid = self._averaged(span, size_hw)
-        shown = self.stretch(np.where(valid, native, np.float32(0)))
-        return np.where(valid[..., None], np.rint(shown.transpose(1, 2, 0) * 255), BLANK).astype(np.uint8)
+        if native.dtype == np.uint8:  # 256 values, each stretched once
+            every = np.tile(np.arange(256, dtype=np.float32), (3, 1, 1))
+            picture = cv2.merge([cv2.LUT(*pair) for pair in zip(native, self._bytes(every), strict=True)])
+        else:
+            picture = cv2.merge([*self._bytes(np.where(valid, native, 0).astype(np.float32))])
+        if not valid.all():
+            picture[~valid] = BLANK
+        return picture
 
     def colours(self, span: Span, size_hw: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """A span of the work grid in colours (H, W, 3), 0–1, with meaningful proportions, and where it was observed (H, W).
@@ -126,15 +133,21 @@ class SceneReader:
         A picture for display (uint8) keeps its balance of colours; measured values are stretched band by band. Averaged as in
         ``look``.
         """
-        native, valid = self._averaged(span, size_hw)
+        read, valid = self._averaged(span, size_hw)
+        native = read.astype(np.float32)
         shown = native / np.float32(255) if self._scene.dtype == "uint8" else self.stretch(native)
         return np.where(valid, shown, np.float32(0)).transpose(1, 2, 0), valid
 
-    def _averaged(self, span: Span, size_hw: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def _averaged(self, span: Span, size_hw: tuple[int, int]) -> tuple[NDArray[np.number], NDArray[np.bool_]]:
         scale = self._grid.scale_rc
         window = Window(span.col0 * scale[1], span.row0 * scale[0], span.width * scale[1], span.height * scale[0])
-        native, valid = self._native(window, size_hw, Resampling.average)
-        return native.astype(np.float32), valid
+        return self._native(window, size_hw, Resampling.average)
+
+    def _bytes(self, native: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Native values (3, H, W) → stretched colours for display."""
+        shown = self.stretch(native)
+        shown *= 255
+        return np.rint(shown, out=shown).astype(np.uint8)
 
     def _native(
         self, window: Window, out_hw: tuple[int, int] | None = None, resampling: Resampling = Resampling.nearest
@@ -163,6 +176,7 @@ class SceneReader:
             col_areas, col1 = axis_weights(*cols, col_scale, width, smooth=False)
             under = valid[row1 - row0 :, col1 - col0 :][: row_areas.shape[1], : col_areas.shape[1]]
             seen = resample(under.astype(np.float32), row_areas, col_areas) >= 0.5
+        share = np.maximum(share, np.float32(1e-6))
         values = np.empty((3, *span.size_hw), np.float32)
         done: dict[int, int] = {}
         for index, band in enumerate(self._scene.bands):
@@ -170,8 +184,8 @@ class SceneReader:
                 values[index] = values[done[band]]
                 continue
             done[band] = index
-            band_values = resample(native[index], row_weights, col_weights) / np.maximum(share, np.float32(1e-6))
-            values[index] = self._stretched(band_values, index)
+            resampled = resample(native[index], row_weights, col_weights)
+            values[index] = self._stretched(np.divide(resampled, share, out=resampled), index)
         if not seen.all():
             values[:, ~seen] = FILL
         return values, seen

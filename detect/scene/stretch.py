@@ -54,7 +54,9 @@ def stretched(
     values: NDArray[np.floating], lo: NDArray[np.float32], spread: NDArray[np.float32], gamma: float
 ) -> NDArray[np.floating]:
     """Values from ``lo`` to ``lo + spread`` → 0–1, cut off beyond, then raised to ``gamma``."""
-    shown = np.clip((values - lo) / spread, 0, 1)
+    shown = values - lo
+    shown /= spread
+    np.clip(shown, 0, 1, out=shown)
     return shown if gamma == 1 else shown ** np.float32(gamma)
 
 
