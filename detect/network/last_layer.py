@@ -69,7 +69,7 @@ class FeatureReader:
         self._halo_px = weights.lattice.halo_px
         self._mean, self._sd = normalisation(weights)
         assert weights.onnx is not None, "last_layer refuses weights without an ONNX file"
-        model = onnx.load_from_string(without_halo(weights.onnx, self._halo_px, weights.lattice.stride_px))
+        model = onnx.load_from_string(without_halo(weights.onnx, self._halo_px, weights.lattice.stride_px, strips=1))
         features = _last_convolution(model.graph, weights.name).input[0]
         model.graph.output.append(onnx.helper.make_tensor_value_info(features, onnx.TensorProto.FLOAT, None))
         with loading(weights.onnx):  # windows differ in size, and each would keep its memory
