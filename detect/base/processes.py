@@ -17,6 +17,8 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
+from detect.base.memory import collect_less
+
 _Task = TypeVar("_Task")
 _Answer = TypeVar("_Answer")
 Work = Callable[[_Task], _Answer]
@@ -104,6 +106,7 @@ def in_processes(
 
 def serve() -> None:
     """Do tasks from standard input until it ends; the answers go to standard output, and what the work prints to standard error."""
+    collect_less()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     tasks = sys.stdin.buffer

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from detect.base.errors import DetectError, of_system, said
+from detect.base.memory import collect_less
 from detect.base.secrets import without_keys_in
 from detect.base.texts import plain_text
 from detect.cli import scenes, training
@@ -28,6 +29,7 @@ VERBS: dict[str, Verb] = {**scenes.VERBS, **training.VERBS}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 1 the work failed, 2 the input or an option is wrong, 130 interrupted."""
+    collect_less()
     for stream in (sys.stdout, sys.stderr):  # letters that a terminal does not know are no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
