@@ -9,6 +9,7 @@ of the same quality saved 4 % of the bytes and took 14 times as long (measured o
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import math
 import re
@@ -34,6 +35,8 @@ WHOLE_PX = 12_000_000
 BUDGET_BYTES = 7_000_000
 """Size of all JPEG tiles; base64 in the page takes a third more. A page of a 4 km² scene at 0.3 m stays below 15 MB."""
 _QUALITY = 75
+_STRIP_PX = 6_000_000
+"""Pixels of the scene that are averaged at a time: GDAL reads band by band, so its cache must hold them or they are decoded three times."""
 _AROUND_PX = 24
 """Least margin shown around a building."""
 
@@ -76,11 +79,15 @@ def read_whole(scene: Scene) -> NDArray[np.uint8]:
     """A whole scene at the finest level that has at most ``WHOLE_PX`` pixels, (H, W, 3)."""
     grid = scene.work_grid(scene.gsd_m)
     level = _whole_level(grid.size_hw)
-    side = TILE_PX << level
+    side, (height, width) = TILE_PX << level, grid.size_hw
+    part = side
+    while part > 1 << level and part * width > _STRIP_PX:
+        part //= 2
+    rows = [*range(0, height // side * side, part), *range(height // side * side, height, side), height]
     strips = []
     with scene.reader(grid) as reader:
-        for row in range(0, grid.size_hw[0], side):
-            span = Span(row, 0, min(row + side, grid.size_hw[0]), grid.size_hw[1])
+        for row, below in itertools.pairwise(rows):
+            span = Span(row, 0, below, width)
             strips.append(reader.look(span, (-(-span.height >> level), -(-span.width >> level))))
     return np.concatenate(strips)
 

@@ -29,8 +29,8 @@ from detect.scene.reach import drivers_for, parts_below, refuse_remote_list, ref
 from detect.scene.tiles.download import fetch
 
 # By default GDAL caches decoded blocks in 5 % of the machine's memory; reading once and in order needs far less. It reads this
-# when first used.
-os.environ.setdefault("GDAL_CACHEMAX", "128")
+# when first used. 64 MB hold what tiles beside each other share; 128 MB save 2 % of the core-seconds of a wide JPEG.
+os.environ.setdefault("GDAL_CACHEMAX", "64")
 # A server that stalls, drips or is busy is given up after a while.
 for _name, _value in {
     "CONNECTTIMEOUT": 10,

@@ -1,15 +1,16 @@
-"""Freed memory goes back to the system."""
+"""Freed memory goes back to the system, and a command does not look for garbage all the time."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from detect.base.memory import trim
+from detect.base.memory import collect_less, trim
 
 
 def held_kb() -> int:
@@ -31,3 +32,17 @@ def test_what_was_freed_is_given_back() -> None:
 def test_another_c_library_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
     trim()
+
+
+def test_a_command_looks_for_cycles_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_exit: list[object] = []
+    monkeypatch.setattr("atexit.register", at_exit.append)
+    before = gc.get_threshold()
+    collect_less.cache_clear()
+    try:
+        collect_less()
+        collect_less()
+        assert gc.get_threshold()[0] >= 10_000 and at_exit == [gc.freeze]
+    finally:
+        gc.set_threshold(*before)
+        collect_less.cache_clear()

@@ -16,6 +16,7 @@ from detect.base.errors import InputError
 from detect.results import picture as module
 from detect.results.picture import TILE_PX, Picture, read_picture, read_whole, take_picture
 from detect.results.report import write_report
+from detect.scene.reader import SceneReader
 from detect.scene.scene import open_scene
 from tests.conftest import GSD_M, ORIGIN_XY, WriteScene
 
@@ -118,3 +119,23 @@ def test_a_turned_scene_finds_its_tiles(write_scene: WriteScene, monkeypatch: py
     scene = open_scene(write_scene(quarters(), transform=turned))
     x, y = scene.transform * (1300, 300)  # in tile column 2, row 0, and away from its edges
     assert module._fine_tiles([box(x - 1, y - 1, x + 1, y + 1)], scene.transform, np.ones((3, 4), bool))[0] == (2, 0)
+
+
+def test_averaging_fewer_rows_at_a_time_changes_no_pixel(write_scene: WriteScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WHOLE_PX", HEIGHT * WIDTH // 3)
+    scene = open_scene(write_scene(np.random.default_rng(0).integers(0, 256, (3, HEIGHT, WIDTH), np.uint8)))
+    looks: list[int] = []
+    at_once = read_whole(scene)
+    look = SceneReader.look
+    monkeypatch.setattr(SceneReader, "look", lambda *given: looks.append(given[1].height) or look(*given))
+    monkeypatch.setattr(module, "_STRIP_PX", 300 * WIDTH)
+    np.testing.assert_array_equal(read_whole(scene), at_once)
+    assert looks == [256] * 4 + [HEIGHT - 1024]
+
+
+@pytest.mark.parametrize("brightness", [0.2, 1.0])
+def test_eight_bits_look_as_more_bits_do(write_scene: WriteScene, brightness: float) -> None:
+    values = (np.random.default_rng(1).integers(0, 256, (3, 64, 96)) * brightness).astype(np.uint8)
+    shown = [read_whole(open_scene(write_scene(given))) for given in (values, values.astype(np.uint16))]
+    np.testing.assert_array_equal(*shown)
+    assert shown[0].shape == (64, 96, 3) and shown[0].flags.c_contiguous
