@@ -23,6 +23,8 @@ RUN python -m venv /opt/detect \
     && /opt/detect/bin/pip install --no-cache-dir -c /tmp/constraints.txt "$(echo /dist/*.whl)$extras"
 
 FROM python:${PYTHON}-slim
+# Of the system's libraries, the wheels need this one beside what the image has: rasterio's reads XML with it.
+RUN apt-get update && apt-get install -y --no-install-recommends libexpat1 && rm -rf /var/lib/apt/lists/*
 COPY --from=installed /opt/detect /opt/detect
 RUN useradd --create-home detect
 ENV PATH=/opt/detect/bin:$PATH PYTHONUNBUFFERED=1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +35,16 @@ class InputError(DetectError):
     """The input or an option is wrong; the command ends with exit code 2 and leaves no output."""
 
     exit_code = 2
+
+
+def missing_library(error: BaseException) -> str:
+    """What to do about a shared library that a package needs from the system, as bare containers lack some; empty for any other error."""
+    found = re.match(r"(lib[\w+.-]+?)\.so\.(\d+)[\d.]*: cannot open shared object file", str(error))
+    if found is None or not isinstance(error, ImportError):
+        return ""
+    package = f"{found[1].lower()}{found[2]}"  # as Debian names packages of libraries
+    library = str(error).partition(":")[0]
+    return f"{library}, a library of the system, is missing; install it (Debian, Ubuntu: apt-get install {package})"
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -73,6 +85,10 @@ def of_system(where: str, error: OSError) -> DetectError:
     where = str(error.filename or where)
     if error.errno in _WRONG_NAMES:
         return InputError(f"{where if len(where) <= 200 else where[:80] + '…'}: {_WRONG_NAMES[error.errno]}")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        user = f"user {os.geteuid()}" if hasattr(os, "geteuid") else "you"  # not on Windows
+        advice = "change its rights, name another one, or run as its owner (docker run --user)"
+        return DetectError(f"{where}: {error.strerror} for {user}; {advice}")
     if error.errno in FULL and (full := full_disk(Path(where).parent, error)):
         return DetectError(f"{where}: {full}")
     return DetectError(f"{where}: {error.strerror or said(error)}")

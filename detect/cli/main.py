@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from detect.base.errors import DetectError, of_system, said
+from detect.base.errors import DetectError, missing_library, of_system, said
 from detect.base.memory import collect_less
 from detect.base.secrets import without_keys_in
 from detect.base.texts import plain_text
@@ -77,6 +77,8 @@ def _run(arguments: argparse.Namespace) -> int:
             return _fail(f"{error.name} is not installed; run: pip install 'detect-buildings[train]'", EXIT_WRONG_INPUT)
         return _fail_unexpectedly(error)
     except Exception as error:
+        if missing := missing_library(error):
+            return _fail(missing, EXIT_FAILED)
         return _fail_unexpectedly(error)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.base.errors import DetectError
+from detect.base.errors import DetectError, missing_library
 from detect.base.quiet import SWITCHES
 from detect.base.resources import package_version, resource_path
 
@@ -47,9 +47,8 @@ def examine() -> list[Finding]:
             findings += check()
         except Exception as cause:  # a broken library may raise anything
             words = " ".join(str(cause).split())[:200]
-            findings.append(
-                Finding(check.__name__.strip("_"), "", f"{type(cause).__name__}: {words}; install detect again in a new venv")
-            )
+            problem = missing_library(cause) or f"{type(cause).__name__}: {words}; install detect again in a new venv"
+            findings.append(Finding(check.__name__.strip("_"), "", problem))
     return findings
 
 
