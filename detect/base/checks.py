@@ -68,6 +68,8 @@ def box_degrees(value: str | Iterable[float]) -> tuple[float, float, float, floa
     west, south, east, north = _numbers(value, 4, wanted)
     if not (-90 <= south < north <= 90 and max(abs(west), abs(east)) <= 180 and west != east):
         raise InputError(f"'{value}' is not {wanted}")
+    if 0 < west - east < 180:  # across 180° it would span half of the Earth
+        raise InputError(f"'{value}' has its west side east of its east side; give {wanted}")
     return west, south, east, north
 
 

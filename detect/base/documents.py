@@ -69,7 +69,7 @@ def _own_crs(content: mmap.mmap, first: int) -> object:
             start = content.find(b"{", first)
             return json.JSONDecoder().raw_decode(content[start : start + 20_000].decode("utf-8", "replace"))[0]
         document = json.loads(content[:])
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return document.get("crs") if isinstance(document, dict) else None
 

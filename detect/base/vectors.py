@@ -58,7 +58,18 @@ def read_vector(path: str | Path, layer: str | None = None, preferred: str | Non
         warnings.warn(f"{path}: read from its layer '{chosen}'; left out: {others}", stacklevel=2)
     if not isinstance(table, gpd.GeoDataFrame):
         raise InputError(f"{path}: holds a table without geometries; polygons are needed")
-    return _placed(table, path)
+    return _placed(_without_lists(table), path)
+
+
+def _without_lists(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The table with lists of values, as GeoJSON may hold them, as text."""
+    for column in table.columns.drop(table.geometry.name):
+        is_list = [isinstance(value, list | np.ndarray) for value in table[column]] if table[column].dtype == object else []
+        if any(is_list):
+            table[column] = [
+                ", ".join(map(str, value)) if listed else value for value, listed in zip(table[column], is_list, strict=True)
+            ]
+    return table
 
 
 def _placed(table: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
@@ -84,13 +95,22 @@ def polygon_layers(path: str | Path, *, paths: bool = False) -> list[str]:
     Raises:
         InputError: the file is missing or not a vector file.
     """
+    kinds = layers_of(path).items()
+    return [name for name, kind in kinds if _may_hold_polygons(kind) or (paths and kind is not None and "Line" in kind)]
+
+
+def layers_of(path: str | Path) -> dict[str, str | None]:
+    """Layers of a vector file and their geometry types, in the file's order; none for a file with one unnamed table.
+
+    Raises:
+        InputError: the file is missing or not a vector file.
+    """
     path = Path(path)
     with _reading(path):
         if is_parquet(path) or is_text_table(path):
-            return []
+            return {}
         refuse_document(path)
-        kinds = pyogrio.list_layers(_source(path))
-        return [str(name) for name, kind in kinds if _may_hold_polygons(kind) or (paths and kind is not None and "Line" in kind)]
+        return {str(name): kind for name, kind in pyogrio.list_layers(_source(path))}
 
 
 def is_vector_folder(path: str | Path) -> bool:
@@ -125,7 +145,9 @@ def _in_archive(path: Path) -> Path | str:
     folders = {p.parent for p in inner}
     if len(folders) != 1:
         return path
-    return f"/vsizip/{path.resolve()}/{inner[0] if len(inner) == 1 else folders.pop()}"
+    [folder] = folders
+    within = "" if len(inner) > 1 and folder == PurePosixPath(".") else f"/{inner[0] if len(inner) == 1 else folder}"
+    return f"/vsizip/{path.resolve()}{within}"
 
 
 @contextmanager

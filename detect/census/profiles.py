@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 from detect.base.errors import InputError
 from detect.base.resources import resource_path
 from detect.base.schema import Must, SchemaError, read
+from detect.base.yamls import Loader
 
 DEFAULT_PROFILE = "configs/structures/dormitory.yaml"
-Amount = Annotated[float, Must("a number of at least 0", lambda number: number >= 0)]
-WholeAmount = Annotated[int, Must("a whole number of at least 0", lambda number: number >= 0)]
+MOST = 1e9
+"""More metres, rooms or beds are a mistake in the file, and products of such numbers would be infinite."""
+Amount = Annotated[float, Must("a number from 0 to 10⁹", lambda number: 0 <= number <= MOST)]
+WholeAmount = Annotated[int, Must("a whole number from 0 to 10⁹", lambda number: 0 <= number <= MOST)]
+Storeys = Annotated[int, Must("a whole number from 0 to 200", lambda number: 0 <= number <= 200)]
+Score = Annotated[float, Must("a number from 0 to 1", lambda number: 0 <= number <= 1)]
 Trapezoid = Annotated[
     tuple[Amount, Amount, Amount, Amount],
     Must("a list of 4 numbers that do not fall from left to right", lambda numbers: list(numbers) == sorted(numbers)),
@@ -78,14 +83,14 @@ class StructureProfile:
     """Length / mean width."""
     rectangularity: Trapezoid
     group: GroupRule
-    storeys: WholeAmount
+    storeys: Storeys
     rooms_per_building: InOrder
     beds_per_room: InOrder
     rooms_per_metre: InOrder | None = None
     """Rooms per metre of length and storey; if given, it replaces ``rooms_per_building``, and longer buildings have more
     rooms."""
     calibration: Calibration = DORMITORY_CURVE
-    min_score: Amount = 0.5
+    min_score: Score = 0.5
     """Score from which a building is called dormitory-like."""
     description: str = ""
     sources: tuple[str, ...] = ()
@@ -134,7 +139,7 @@ def load_profile(name_or_path: str | Path | None = None) -> StructureProfile:
     """
     path = profile_path(name_or_path)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except OSError as cause:
         raise InputError(f"{path}: cannot be read ({cause.strerror}); {DEFAULT_PROFILE} is an example") from cause
     except (yaml.YAMLError, ValueError, RecursionError) as cause:  # such as a month 13, or 5,000 digits

@@ -19,7 +19,8 @@ from shapely import Polygon
 from detect.base.errors import InputError
 from detect.base.placement import elsewhere
 from detect.base.stages import STAGES
-from detect.base.vectors import geometries_of, polygon_layers, polygons_only, read_vector
+from detect.base.vectors import geometries_of, layers_of, polygon_layers, polygons_only, read_vector
+from detect.census.unread import warn_of_unread
 
 COLUMNS = ("id", "stage", "dormitory_like", "checked", "correction", "redrawn")
 """Columns that are read, in upper or lower case."""
@@ -27,6 +28,8 @@ CORRECTION, REDRAWN = COLUMNS[-2:]
 """Of the page's file: what was done to a building, and whether its outline was drawn (false: it is the one found)."""
 ADDED, CHANGED, CONFIRMED, DELETED = "added", "changed", "confirmed", "deleted"
 """Values of ``correction``."""
+SHAPEFILE_LETTERS = 10
+"""A Shapefile cuts the names of columns to this length."""
 SAYS_LIKENESS = "says_likeness"
 """Column: ``dormitory_like`` is meant for the new outline. In a table from QGIS it may be what was found for the old one."""
 MOVED_SHARE = 0.005
@@ -104,8 +107,8 @@ class Review:
         }
 
     @staticmethod
-    def from_json(raw: Mapping[str, Any] | None) -> Review:
-        """From summary.json; empty where nothing was reviewed.
+    def from_json(raw: Mapping[str, Any] | None, folder: str | Path) -> Review:
+        """From summary.json in a folder, which names it in errors; empty where nothing was reviewed.
 
         Raises:
             InputError: it is something else.
@@ -121,12 +124,14 @@ class Review:
             places = {int(i): (float(x), float(y)) for i, (x, y) in raw.get("deleted_at", {}).items()}
         except (KeyError, TypeError, ValueError, AttributeError) as cause:
             raise InputError(
-                "summary.json: its key 'review' is not of detect census; predict and correct the scene anew"
+                f"{Path(folder) / 'summary.json'}: its key 'review' is not of detect census; predict and correct the scene anew"
             ) from cause
         return Review(changed, added, deleted, confirmed, surveyed, likeness, places)
 
 
-def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon | None = None) -> gpd.GeoDataFrame:
+def read_corrections(
+    path: str | Path, crs: pyproj.CRS | None, outline: Polygon | None = None, before: gpd.GeoDataFrame | None = None
+) -> gpd.GeoDataFrame:
     """Corrected buildings in the scene's CRS, with ``id`` (0 if none), ``stage``, ``dormitory_like`` (None if not given).
 
     The layer ``buildings`` is read, or the first one but ``checked``. A building in several pieces becomes several buildings; the
@@ -138,11 +143,12 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
         path: the corrected table.
         crs: CRS of the scene.
         outline: outline of the scene in its CRS, which a building must touch.
+        before: buildings of the result, to say which edits are not read.
 
     Raises:
         InputError: no such file, nothing in it, no ``id`` or ``stage`` column, an unknown stage or correction, a building of the
-            result without a stage, a coordinate system that
-            does not fit, rows without a polygon, or buildings of another place.
+            result without a stage, a coordinate system that does not fit, rows without a polygon, buildings of another place, or
+            several layers of which none is ``buildings``.
     """
     raw = read_vector(path, preferred=_buildings_layer(path))
     if not len(raw) and "id" not in map(str.lower, map(str, raw.columns)):
@@ -150,10 +156,12 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
             f"{path}: is empty, so it corrects nothing; give the corrections of this result, or, to delete all of its buildings, its layer "
             "buildings without rows"
         )
-    raw = raw.rename(columns={c: low for c in raw.columns if (low := str(c).lower()) in COLUMNS and low not in raw.columns})
+    raw = _with_known_names(raw)
     for column in ("id", "stage"):
         if column not in raw.columns:
             raise InputError(f"{path}: has no column '{column}'; correct a copy of the layer buildings of buildings.gpkg")
+    if before is not None and CORRECTION not in raw:  # in the page's own file, nothing else is meant to be read
+        warn_of_unread(raw, before, COLUMNS, path)
     table = polygons_only(raw)
     if len(raw) and not len(table):
         raise InputError(f"{path}: none of its {len(raw)} rows has a polygon; correct the outlines, not centroids or lines")
@@ -195,14 +203,31 @@ def read_corrections(path: str | Path, crs: pyproj.CRS | None, outline: Polygon 
 
 def _buildings_layer(path: str | Path) -> str:
     layers = [name for name in polygon_layers(path) if name != CHECKED]
+    if len(layers) > 1 and "buildings" not in layers:  # buildings of the layers that are not read would count as deleted
+        raise InputError(
+            f"{path}: has several layers of polygons ({', '.join(layers)}), none of which is named buildings; name it so, or give one "
+            "file for each reviewer"
+        )
     return layers[0] if len(layers) == 1 else "buildings"
+
+
+def _with_known_names(raw: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """A table with the columns that are read under their names; they may be in upper case, or cut to ten letters by a Shapefile."""
+    known = {name: name for name in COLUMNS} | {name[:SHAPEFILE_LETTERS]: name for name in COLUMNS}
+    new = {c: known[low] for c in raw.columns if (low := str(c).lower()) in known and known[low] not in raw.columns}
+    return raw.rename(columns=new)
 
 
 def _on_checked_ground(path: str | Path, table: gpd.GeoDataFrame) -> NDArray[np.bool_]:
     """(n,) whether a building lies on the polygons of the layer ``checked``, which need not be there."""
-    if CHECKED not in polygon_layers(path):
+    if CHECKED not in layers_of(path):
         return np.zeros(len(table), bool)
-    return on_ground(table, checked_ground(path, table.crs, layer=CHECKED))
+    ground = checked_ground(path, table.crs, layer=CHECKED)
+    found = on_ground(table, ground)
+    if not found.any():
+        why = "no building stands on its polygons" if len(ground) else "it holds no polygon"
+        warnings.warn(f"{path}: its layer checked marks nothing: {why}; draw around what you have checked", stacklevel=4)
+    return found
 
 
 def checked_ground(path: str | Path, crs: pyproj.CRS | None, *, layer: str | None = None) -> gpd.GeoDataFrame:

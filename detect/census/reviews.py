@@ -7,6 +7,7 @@ does: what one of them changed and the other left alone is taken; where they con
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,10 @@ def read_reviews(
     Raises:
         InputError: as ``read_corrections``, or a page's file that is of another result.
     """
-    tables = [complete(read_corrections(path, crs, outline), before, path) for path in paths]
+    tables = [complete(read_corrections(path, crs, outline, before), before, path) for path in paths]
+    for path, table in zip(paths, tables, strict=True):
+        _refuse_other_ids(table, before, path)
+        _warn_of_doubles(table, before, path)
     merged, names = tables[0], Path(paths[0]).name
     conflicts: list[str] = []
     for path, table in zip(paths[1:], tables[1:], strict=True):
@@ -77,6 +81,38 @@ def read_reviews(
         conflicts += merge.conflicts
         names = f"{names}, {Path(path).name}"
     return Reviews(merged, tuple(conflicts))
+
+
+def _refuse_other_ids(table: gpd.GeoDataFrame, before: gpd.GeoDataFrame, path: str | Path) -> None:
+    """Refuse a table with ids of which the result has none; warn of single ones that it lacks.
+
+    Raises:
+        InputError: the file is of another result.
+    """
+    ids = table.loc[table["id"] != 0, "id"]
+    unknown = ids[~ids.isin(before["id"])]
+    if len(unknown) and len(unknown) == len(ids) and len(before):
+        raise InputError(
+            f"{path}: none of its {len(ids)} ids is in this result, all of whose buildings would count as deleted; give the corrections of "
+            "this result, or leave id empty for buildings that you drew"
+        )
+    if len(unknown):
+        have = "1 building has an id" if len(unknown) == 1 else f"{len(unknown)} buildings have ids"
+        warnings.warn(f"{path}: {have} that the result lacks (such as {unknown.iloc[0]}): added, not corrected", stacklevel=3)
+
+
+def _warn_of_doubles(table: gpd.GeoDataFrame, before: gpd.GeoDataFrame, path: str | Path) -> None:
+    """Warn of new buildings that lie on another one of the table, since both count."""
+    shapes, new = geometries_of(table), ~table["id"].isin(before["id"]).to_numpy()
+    one, other = shapely.STRtree(shapes).query(shapes[new], predicate="intersects")
+    one = np.flatnonzero(new)[one]
+    apart = (one != other) & ~(new[other] & (other > one))  # of two new ones, the later
+    one, other = one[apart], other[apart]
+    shared = shapely.area(shapely.intersection(shapes[one], shapes[other]))
+    doubles = len(np.unique(one[shared > _COVERED * shapely.area(shapes[one])]))
+    if doubles:
+        what = "new building lies" if doubles == 1 else "new buildings lie"
+        warnings.warn(f"{path}: {doubles} {what} on another one, and both count; delete the one that is wrong", stacklevel=3)
 
 
 def complete(corrected: gpd.GeoDataFrame, before: gpd.GeoDataFrame, path: str | Path) -> gpd.GeoDataFrame:

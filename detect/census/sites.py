@@ -104,6 +104,9 @@ def refuse_elsewhere(path: str | Path | None, ground: Sequence[tuple[Polygon, py
         if not _is_lonlat_default(path, table):
             return  # ``load_sites`` says that the scene has no coordinate system
         crs = None
+    if crs is None and (known := next((piece[1] for piece in ground if piece[1] is not None), None)) is not None:
+        assumed = _assumed_crs(table, known)
+        crs = assumed if assumed is not known else None
     if how := elsewhere(geometries_of(table), crs, ground):
         scenes = "the scene" if len(ground) == 1 else f"any of the {len(ground)} scenes"
         raise InputError(f"{path}: no site lies on {scenes}: {how}; give the sites of this place")
@@ -147,9 +150,18 @@ def _with_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None, path: str | Path,
         return table.set_crs(None, allow_override=True)
     if table.crs is not None:
         return table
+    assumed = _assumed_crs(table, crs)
+    which = "that of the scene was assumed" if assumed is crs else "its numbers look like degrees and were taken as such"
     for note in notes:
-        note.append("the file names no coordinate system; that of the scene was assumed")
-    return table.set_crs(crs)
+        note.append(f"the file names no coordinate system; {which}")
+    return table.set_crs(assumed)
+
+
+def _assumed_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS) -> pyproj.CRS:
+    """The system of plots that name none: that of the scene, or degrees where only these fit, since metres begin beyond 180."""
+    west, south, east, north = shapely.total_bounds(geometries_of(table))
+    degrees = not crs.is_geographic and -180 <= west and east <= 180 and -90 <= south and north <= 90
+    return pyproj.CRS(4326) if degrees else crs
 
 
 def _note_beyond(sites: NDArray[np.object_], outline: Polygon, notes: list[list[str]]) -> None:

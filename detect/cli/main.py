@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import os
 import sys
 import traceback
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if unknown:
             arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         _refuse_empty(arguments)
+        _refuse_twice(arguments, sys.argv[1:] if argv is None else argv)
     except SystemExit as end:  # argparse: after --help, --version or a wrong option
         return int(end.code or 0)
     with warnings.catch_warnings():
@@ -52,6 +54,16 @@ def _refuse_empty(arguments: argparse.Namespace) -> None:
         if any(isinstance(v, str) and not v.strip() for v in (value if isinstance(value, list | tuple) else [value])):
             name = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
             arguments.parser.error(f"{name}: is empty; give a value, or leave it out")
+
+
+def _refuse_twice(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
+    """Refuse an option with a value that is given twice: argparse would keep the last one, and drop the first without a word."""
+    options = arguments.parser._option_string_actions
+    given = [word.partition("=")[0] for word in itertools.takewhile("--".__ne__, argv)]
+    for name, action in options.items():
+        if action.nargs != 0 and given.count(name) > 1:
+            how = f"write all values after one {name}" if action.nargs in ("+", "*") else "give it once"
+            arguments.parser.error(f"{name}: is given twice; {how}")
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -82,6 +82,8 @@ def _collect(arguments: argparse.Namespace) -> int:
     ):
         if number := int(collected.scenes[column].sum()):
             print(f"on overlaps: {number:,} buildings {why}")
+    if (dates := collected.scenes["date"].dropna().nunique()) > 1:
+        print(f"of {dates} dates: a building that several dates show is there once for each")
     print(f"map:       {collected.folder}/map.html")
     print(f"table:     {collected.folder}/buildings.parquet")
     print(f"catalogue: {collected.folder}/collection.json")

@@ -61,7 +61,7 @@ def _annotations(folder: Path) -> tuple[dict[int, str], dict[int, list[_Outline]
         content = json.loads(path.read_bytes(), object_hook=_slim)
         names = {image["id"]: image["file_name"] for image in content["images"]}
         annotations: list[_Outline] = content["annotations"]
-    except (ValueError, KeyError, TypeError) as cause:
+    except (ValueError, RecursionError, KeyError, TypeError) as cause:
         raise InputError(f"{path}: is not a COCO file with images and annotations; download it again") from cause
     outlines: dict[int, list[_Outline]] = {}
     for outline in annotations:

@@ -7,6 +7,7 @@ An adapter is one module with ``DATA_SET`` (a ``DataSet``) whose ``images`` walk
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,7 +184,9 @@ def labels_of(image: LabelledImage, scene: Scene, grid: WorkGrid) -> Labels:
     if isinstance(image.label, Mask):
         labels = from_mask(image.label.read(), grid, coarse=image.label_kind == "coarse")
     else:
-        labels = from_outlines(image.label.read(), scene, grid)
+        table = image.label.read()
+        _refuse_points(table, image.path)
+        labels = from_outlines(table, scene, grid)
     if image.all_complete:
         labels.stage[(labels.footprint == 1) & (labels.stage == 0)] = CODES["complete"]
     if image.refine is not None:
@@ -191,6 +194,20 @@ def labels_of(image: LabelledImage, scene: Scene, grid: WorkGrid) -> Labels:
     if image.area is not None:
         labels.footprint[~inside(image.area, scene, grid)] = UNKNOWN
     return labels
+
+
+def _refuse_points(table: gpd.GeoDataFrame, path: Path) -> None:
+    """Refuse labels that are points or lines, which would teach that there is no building; warn if only some are.
+
+    Raises:
+        InputError: none of them is a polygon.
+    """
+    dimensions = shapely.get_dimensions(geometries_of(table))  # -1: none or empty
+    there, flat = int((dimensions >= 0).sum()), int(((dimensions >= 0) & (dimensions < 2)).sum())
+    if flat and flat == there:
+        raise InputError(f"{path.name}: its {there} labels are points or lines; buildings are learnt from outlines")
+    if flat:
+        warnings.warn(f"{path.name}: {flat} of its {there} labels are points or lines and left out", stacklevel=2)
 
 
 def inside(area: Callable[[], gpd.GeoDataFrame], scene: Scene, grid: WorkGrid) -> NDArray[np.bool_]:

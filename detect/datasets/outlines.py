@@ -149,7 +149,7 @@ def read_drawing(path: Path) -> Drawing:
     """
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
+    except (OSError, ValueError, RecursionError) as cause:
         raise InputError(f"{path}: is not valid JSON ({' '.join(str(cause).split())})") from cause
     wrong = partial(_wrong, path)
     if not isinstance(said, dict) or not isinstance(said.get("image"), str):

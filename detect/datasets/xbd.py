@@ -53,7 +53,7 @@ def images(source: Path) -> Iterator[LabelledImage]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         label: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as cause:
+    except (ValueError, RecursionError) as cause:
         raise InputError(f"{path}: is not valid JSON; download it again") from cause
     if not {"xy", "lng_lat"} <= set(label.get("features", {})) or "metadata" not in label:
         raise InputError(f"{path}: holds no features.xy, features.lng_lat and metadata; download it again")

@@ -96,7 +96,7 @@ def is_site_models(path: Path) -> bool:
     try:
         features = json.loads(path.read_text(encoding="utf-8"))["features"]
         return any(f["properties"].get("type") == "site" for f in features)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return False
 
 
@@ -168,7 +168,7 @@ def _site_models(path: Path) -> list[Site]:
     files = listed(path, "*.geojson") if path.is_dir() else [path]
     try:
         found = [_site_model(json.loads(file.read_text(encoding="utf-8"))["features"]) for file in files]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as cause:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as cause:
         raise InputError(f"{path}: holds no SMART site models that can be read ({cause})") from cause
     sites = [site for site in found if site is not None]
     if not sites:

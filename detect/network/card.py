@@ -147,7 +147,7 @@ def read_card(path: Path) -> Card:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
+    except (OSError, ValueError, RecursionError) as cause:
         raise InputError(f"{path}: is not a readable card ({cause}); a card is the JSON file that training writes") from cause
     return card_from(content, str(path))
 

@@ -307,7 +307,7 @@ def _owner(folder: Path) -> Any:
     """The run that a work folder belongs to; None if it cannot be read."""
     try:
         return json.loads((folder / _NOTE).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

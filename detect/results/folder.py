@@ -384,7 +384,7 @@ def _holder(file: Path) -> str:
     try:
         note = json.loads(file.read_text(encoding="utf-8"))
         return f"{note['command']} (process {note['pid']} on {note['host']}, since {note['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return "another command"
 
 

@@ -41,6 +41,8 @@ _BITS = 4
 _BLACK, _WHITE, _GREY = (0, 0, 0), (255, 255, 255), (102, 102, 102)
 _NAME_PX = 16
 """From the upper edge of a site to the middle of its name."""
+_BEYOND_PX = 16
+"""Lines are drawn so far beyond the picture, so that their ends do not show."""
 _DASH_PX = (13, 7)
 """Lengths of the dashes around a site, and of the gaps between them."""
 Picture = NDArray[np.uint8]
@@ -77,8 +79,9 @@ def write_overview(
         picture = _tinted(picture, buildings, grid)
     names, rings = _site_rings(sites, to_px) if draw_sites else ([], [])
     for ring in rings:
-        _lines(picture, [ring], 4, _BLACK)
-        _lines(picture, _dashes(ring), 2, _WHITE, closed=False)
+        seen = _within(ring, (height, width))
+        _lines(picture, seen, 4, _BLACK, closed=False)
+        _lines(picture, [dash for line in seen for dash in _dashes(line)], 2, _WHITE, closed=False)
     page = np.full((height + _FOOT_PX, max(width, LEAST_WIDTH_PX), 3), 255, np.uint8)
     left = (page.shape[1] - width) // 2
     page[:height, left : left + width] = picture
@@ -153,8 +156,16 @@ def _blend(picture: Picture, ink: NDArray[np.uint8], rgb: Rgb, opacity: float) -
     picture[rows, cols] = np.rint(picture[rows, cols] * (1 - share) + np.array(rgb, np.float32) * share).astype(np.uint8)
 
 
-def _dashes(ring: NDArray[np.float64]) -> Rings:
-    line = LineString(ring)
+def _within(ring: NDArray[np.float64], size_hw: tuple[int, int]) -> Rings:
+    """The parts of a ring that show in a picture, since a plot may be as large as a country."""
+    height, width = size_hw
+    shown = LineString(ring).intersection(shapely.box(-_BEYOND_PX, -_BEYOND_PX, width + _BEYOND_PX, height + _BEYOND_PX))
+    parts = shapely.get_parts(shapely.line_merge(shown))
+    return [shapely.get_coordinates(part) for part in parts if part.length > 0]
+
+
+def _dashes(line_xy: NDArray[np.float64]) -> Rings:
+    line = LineString(line_xy)
     dash, gap = _DASH_PX
     return [shapely.get_coordinates(substring(line, a, a + dash)) for a in np.arange(0, line.length, dash + gap)]
 

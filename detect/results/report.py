@@ -59,7 +59,7 @@ def write_report(
         ground: cleared ground and pads of the sites, in the scene's CRS; None where no ground was surveyed.
     """
     whole = summary["scene"].get("whole_scene_is_the_site", False)
-    checked = buildings["id"].isin(Review.from_json(summary.get("review")).checked)
+    checked = buildings["id"].isin(Review.from_json(summary.get("review"), path.parent).checked)
     worst = doubt(buildings[~checked]).head(CHECK_ME)
     shown, note = buildings, picture.note
     if len(buildings) > SHOWN:

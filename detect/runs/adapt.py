@@ -41,8 +41,10 @@ from detect.runs.find import Found, find
 from detect.runs.job import Job, open_job
 from detect.runs.options import AdaptOptions, PredictOptions, Progress, silent
 from detect.runs.predict import predict_sources
+from detect.scene.opening import opened
 from detect.scene.scene import Scene
 from detect.scene.sources import distinct, sources, stem_of
+from detect.scene.tiles.addresses import kind_of
 
 _NUMBERED = re.compile(r"\+(\d+)$")
 """What an adapted result has behind the name of the first one."""
@@ -105,6 +107,10 @@ def _adapt(earlier: Earlier, review: Path, options: AdaptOptions) -> Adapted:
     scene, reason = earlier.scene
     if scene is None:
         raise InputError(f"{earlier.folder}: its scene cannot be read again ({reason}); put it back, or predict it anew")
+    for further in sources(options.scenes):
+        if kind_of(further.path) is None:  # map tiles are no file
+            with opened(further.path):
+                pass  # one that cannot be read is said before the work
     weights = _weights(earlier, options)
     said = _corrections(earlier, review, options)
     scene = replace(scene, name=_next(earlier.folder.name))
@@ -174,7 +180,7 @@ def _linked(folder: Path) -> list[str]:
     try:
         item = json.loads((folder / "item.json").read_text(encoding="utf-8"))
         return [str(item["assets"]["model"]["href"])]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return []
 
 

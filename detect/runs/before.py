@@ -10,6 +10,7 @@ import geopandas as gpd
 from detect.base.errors import InputError
 from detect.results.files import OUTPUTS
 from detect.results.folder import SUMMARY, ResultFolder
+from detect.results.own_parts import refuse_to_lose
 from detect.results.result import Result
 from detect.runs.job import Job
 
@@ -26,6 +27,7 @@ def done_already(folder: ResultFolder, key: str, job: Job) -> Result | None:
     wanted = job.options.outputs or OUTPUTS
     if job.options.overwrite:
         folder.refuse_others(OUTPUTS if folder.written() is None else wanted)
+        refuse_to_lose(path)
         return None
     try:
         summary = folder.summary("run.key", "blocks.failed")
@@ -36,6 +38,7 @@ def done_already(folder: ResultFolder, key: str, job: Job) -> Result | None:
         raise InputError(f"{path}: holds something else already; give --overwrite to replace it, or another --out")
     folder.refuse_others(wanted)
     if summary["blocks"]["failed"] or not all((path / name).exists() for name in wanted):
+        refuse_to_lose(path)
         return None
     buildings, sites = (gpd.read_file(path / "buildings.gpkg", layer=layer) for layer in ("buildings", "sites"))
     return Result(path, buildings, sites, summary)

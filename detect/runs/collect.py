@@ -151,7 +151,7 @@ def _once(pieces: Sequence[Piece]) -> list[Piece]:
     """The results, each without the buildings that another one of its date shows better, or in which they were deleted."""
     degrees = pyproj.CRS.from_epsg(4326)
     pairs = overlapping([_Ground(degrees, piece.outline, piece.date) for piece in pieces])
-    reviews = [Review.from_json(piece.summary.get("review")) for piece in pieces]
+    reviews = [Review.from_json(piece.summary.get("review"), piece.folder) for piece in pieces]
     tables = [
         piece.buildings.assign(**{CHECKED: piece.buildings["id"].isin(review.checked)})
         for piece, review in zip(pieces, reviews, strict=True)

@@ -53,7 +53,7 @@ class Earlier:
     @property
     def checked(self) -> Review:
         """The corrections that the result holds already."""
-        return Review.from_json(self.summary.get("review"))
+        return Review.from_json(self.summary.get("review"), self.folder)
 
     @property
     def outline(self) -> Polygon:

@@ -29,7 +29,7 @@ from detect.scene.tiles.cut import Order, cut
 MARGIN_M = 60.0
 """Ground around plots that is read too: the network needs to see what surrounds a building, and buildings lie across edges."""
 _WHERE = "give plots with --sites, or --bbox W,S,E,N or --around LAT,LON,METRES"
-_TILES_ONLY = (("--zoom", "zoom"), ("--layer", "layer"))
+_TILES_ONLY = (("--zoom", "zoom"), ("--layer", "layer"), ("--max-tiles", "max_tiles"))
 
 
 def searched(options: PredictOptions) -> list[Source]:
@@ -61,9 +61,10 @@ def fetched(source: Source, job: Job) -> Source:
     """
     options, name = job.options, source.name or stem_of(source.path)
     path, tiled = job.out / f"{name}.tif", kind_of(source.path) is not None
-    given = [flag for flag, field in _TILES_ONLY if getattr(options, field) is not None]
+    given = [flag for flag, field in _TILES_ONLY if getattr(options, field) != getattr(PredictOptions, field)]
     if given and not tiled:
-        raise InputError(f"{source.path}: {' and '.join(given)} belong to map tiles, and this is a file; leave them out")
+        belong = "belongs" if len(given) == 1 else "belong"
+        raise InputError(f"{source.path}: {' and '.join(given)} {belong} to map tiles, and this is a file; leave it out")
     if options.corners is not None:
         return _placed(source, name, options.corners, job, tiled=tiled)
     part_only = options.bbox is not None or options.around is not None or options.stac is not None

@@ -230,8 +230,9 @@ class PredictOptions(Options):
         given = [name for name, value in sizes.items() if value is not None]
         if len(given) > 1:
             raise InputError(f"{' and '.join(given)} each say how large a pixel is; give one of them")
-        if self.stac is None and (self.collection or len(self.date or "") not in (0, 10)):
-            wrong = "--collection" if self.collection else f"--date {self.date}, which is no single day,"
+        few = "--max-items" if self.max_items != PredictOptions.max_items else ""
+        if self.stac is None and (self.collection or few or len(self.date or "") not in (0, 10)):
+            wrong = "--collection" if self.collection else few or f"--date {self.date}, which is no single day,"
             raise InputError(f"{wrong} belongs to a search; give --stac too")
         if self.bbox is not None and self.around is not None:
             raise InputError("--bbox (bbox) and --around (around): give the box or the point, not both")

@@ -34,6 +34,7 @@ from detect.census.sites import Sites, load_sites, refuse_elsewhere, with_cut
 from detect.results.again import opened_raster
 from detect.results.files import Content
 from detect.results.folder import ResultFolder
+from detect.results.own_parts import refuse_to_lose
 from detect.results.picture import read_picture, read_whole
 from detect.results.repaint import repainted
 from detect.results.result import Result
@@ -86,6 +87,7 @@ def recount(folder: str | Path, **options: Any) -> list[Result]:
 
 
 def _recount_one(folder: ResultFolder, options: CensusOptions) -> Result:
+    refuse_to_lose(folder.path)
     earlier = read_earlier(folder.path)
     profile_file = None if options.structure is None else profile_path(options.structure)
     profile = earlier.profile if profile_file is None else load_profile(profile_file)

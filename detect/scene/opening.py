@@ -45,6 +45,8 @@ for _name, _value in {
 os.environ.setdefault("GDAL_PNG_WHOLE_IMAGE_OPTIM", "NO")
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar", ".bz2", ".xz")
+_PACKED = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"7z\xbc\xaf", b"Rar!", b"\xfd7zX")
+"""Beginnings of archives, whatever they are named."""
 _OPENING = threading.Lock()  # warning filters apply to all threads
 
 
@@ -90,7 +92,7 @@ def opened(path: str, *, allow_remote: bool = False) -> Iterator[Any]:
             words = said(cause)
             if local and "not recognized" not in words:
                 raise InputError(f"{path}: is damaged or incomplete ({words}); copy or download it again") from cause
-            if local and path.lower().endswith(_ARCHIVES):
+            if local and (path.lower().endswith(_ARCHIVES) or _is_packed(path)):
                 raise InputError(f"{path}: is an archive; unpack it and give the raster in it") from cause
             if local and path.lower().endswith(SUFFIXES):
                 raise InputError(
@@ -106,6 +108,11 @@ def opened(path: str, *, allow_remote: bool = False) -> Iterator[Any]:
         yield dataset
     finally:
         dataset.close()
+
+
+def _is_packed(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4).startswith(_PACKED)
 
 
 @ensure_env_with_credentials

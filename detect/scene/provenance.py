@@ -55,6 +55,6 @@ def provenance_in(tags: Mapping[str, str]) -> Provenance | None:
     """The provenance that the tags of a raster hold; None if they hold none."""
     try:
         found: Provenance = read(Provenance, json.loads(tags[TAG]))
-    except (KeyError, ValueError, SchemaError):
+    except (KeyError, ValueError, RecursionError, SchemaError):
         return None
     return found

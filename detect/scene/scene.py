@@ -24,6 +24,7 @@ from shapely import Polygon
 from detect.base.errors import InputError
 from detect.base.geometry import ground_size_m, span_outline, why_no_place
 from detect.base.grid import Span
+from detect.scene.doubts import doubts
 from detect.scene.inspection import inspect_raster
 from detect.scene.marks import Marks
 from detect.scene.opening import fingerprint, opened
@@ -154,7 +155,7 @@ def open_scene(
         _refuse_unusable(dataset, path)
         notes: list[str] = []
         look = inspect_raster(dataset, path, bands)
-        notes += look.notes
+        notes += [*look.notes, *doubts(dataset, path, look.sample)]
         crs, transform = _georeference(dataset, path, gsd_m, notes)
         size_hw = (dataset.height, dataset.width)
         gsd_rc_m = _ground_size(path, transform, size_hw, crs, coarsest_gsd_m)

@@ -13,7 +13,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,6 +53,8 @@ class Source:
     """Licence, as a STAC item says."""
     allow_remote: bool = False
     """Whether what lies at the path may name addresses (see ``detect.scene.reach``)."""
+    of_item: bool = field(default=False, compare=False)
+    """Whether a STAC item named it."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,8 @@ def sources(given: Sequence[str | Path], asset: str | None = None, *, allow_remo
     found = [source for name in given for source in _some(str(name), _Wanted(asset, allow_remote))]
     for source in found:
         refuse_unreadable_name(source.path)
+    if asset is not None and found and not any(source.of_item for source in found):
+        raise InputError(f"--asset {asset}: belongs to STAC items, and {given[0]} is none; leave it out")
     return [replace(source, allow_remote=allow_remote) for source in found]
 
 
@@ -283,7 +287,7 @@ def source_of_item(item: dict[str, Any], here: str, asset: str | None, *, allow_
     named = providers if isinstance(providers, list) else []
     credit = ", ".join(str(one["name"]) for one in named if isinstance(one, dict) and one.get("name"))
     picture = linked(here, _chosen(item, here, asset)["href"], allow_remote=allow_remote)
-    return Source(picture, name, item_date(item), item_sun(item), credit, str(said.get("license") or ""))
+    return Source(picture, name, item_date(item), item_sun(item), credit, str(said.get("license") or ""), of_item=True)
 
 
 def _chosen(item: dict[str, Any], here: str, asset: str | None) -> dict[str, Any]:

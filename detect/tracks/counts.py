@@ -201,6 +201,15 @@ def _results(found: Found) -> list[dict[str, Any]]:
 def _notices(found: Found) -> Iterator[Notice]:
     if len({s.model.sha256 for s in found.series.summaries}) > 1:
         yield Notice(Code.SERIES, "the results were made with different weights: a change may be one of the weights")
+    runs = [s.run for s in found.series.summaries]
+    if any(run.structure != runs[0].structure for run in runs):
+        yield Notice(
+            Code.SERIES, "the results were counted with different structure profiles: beds of two dates mean different things"
+        )
+    for option in ("threshold", "min_area_m2", "tta"):
+        if len({str(run.options.get(option)) for run in runs}) > 1:
+            flag = f"--{option.removesuffix('_m2').replace('_', '-')}"
+            yield Notice(Code.SERIES, f"the results were made with different {flag}: a change may be one of the option")
     if any(s.scene.simulated for s in found.series.summaries):
         yield Notice(Code.SIMULATED, "SIMULATED: a scene is drawn and shows no real place")
     for t, snapshot in enumerate(found.snapshots):

@@ -187,7 +187,7 @@ def _load(result: Result | Path) -> _Loaded:
     ResultFolder(folder).require(["mask.tif"])
     observed = observed_ground(folder)
     assert observed is not None, "its mask is there"
-    review = Review.from_json(summary.review)
+    review = Review.from_json(summary.review, folder)
     buildings = buildings.assign(**{CHECKED: buildings["id"].isin(review.checked)})
     deleted = gpd.GeoDataFrame(geometry=list(review.deleted_points), crs=buildings.crs)
     return _Loaded(date, folder, polygons_only(buildings), sites, observed, _outline(folder), deleted, summary)

@@ -15,6 +15,7 @@ import yaml
 from detect.base.errors import InputError
 from detect.base.grid import reading_gsd_m
 from detect.base.schema import SchemaError, read
+from detect.base.yamls import Loader
 from detect.datasets.licences import CHOICES
 
 
@@ -172,7 +173,7 @@ class TrainConfig:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(Loader):
     """Reads 1e-4 as a number; in YAML 1.1 it is a string, since it has no point."""
 
 

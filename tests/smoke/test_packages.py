@@ -20,7 +20,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
-OF_THE_IMAGE = {"libc", "libm", "libgcc_s", "libstdc++", "libz", "libdl", "librt", "libpthread", "ld-linux-x86-64", "ld-linux-aarch64"}
+OF_THE_IMAGE = {
+    "libc",
+    "libm",
+    "libgcc_s",
+    "libstdc++",
+    "libz",
+    "libdl",
+    "librt",
+    "libpthread",
+    "ld-linux-x86-64",
+    "ld-linux-aarch64",
+}
 """Libraries that python:3.x-slim has beside those of Python itself; it has neither libexpat nor libGL nor libgomp."""
 
 
@@ -93,14 +104,20 @@ def test_the_image_runs_as_a_user_without_rights() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux")
 def test_the_image_has_the_system_libraries_that_the_wheels_need() -> None:
-    """What is loaded from outside the environment and Python when all packages of the core are: in the image, or installed by the Dockerfile."""
-    packages = "rasterio.warp, pyogrio, pyproj, shapely, geopandas, pyarrow.parquet, onnxruntime, onnx, cv2, skimage, scipy.ndimage, PIL.Image"
+    """What the packages of the core load from outside the environment and Python is in the image, or the Dockerfile installs it."""
+    packages = (
+        "rasterio.warp, pyogrio, pyproj, shapely, geopandas, pyarrow.parquet, onnxruntime, onnx, cv2, skimage, scipy.ndimage, PIL"
+    )
     show = "print({line.split()[-1] for line in open('/proc/self/maps') if '.so' in line})"
     code = f"import bz2, ctypes, lzma, sqlite3, ssl, uuid, zlib; {show}; import {packages}; {show}"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     before, after = (ast.literal_eval(line) for line in done.stdout.splitlines())
-    within = [Path(p).resolve() for p in (sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))]
-    loaded = {Path(name).name.partition(".")[0] for name in after - before if not any(Path(name).is_relative_to(p) for p in within)}
+    within = [
+        Path(p).resolve() for p in (sys.prefix, sys.base_prefix, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    ]
+    loaded = {
+        Path(name).name.partition(".")[0] for name in after - before if not any(Path(name).is_relative_to(p) for p in within)
+    }
     stage = (ROOT / "Dockerfile").read_text("utf-8").rpartition("\nFROM ")[2]
     installed = {re.sub(r"\d+$", "", name) for name in re.findall(r"\blib[\w+-]+", stage)}
     assert "libexpat" in loaded, "rasterio's wheel loads it; if it no longer does, the Dockerfile need not install it"

@@ -89,7 +89,7 @@ def test_nothing_says_where_to_look(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["--stac", "https://example.org"], "where to search? give plots with --sites, or --bbox"),
         ([], "name the scenes, or search for them with --stac"),
         (["a.tif", "--stac", "https://example.org"], "not both"),
-        (["a.tif", "--zoom", "18"], "--zoom belong to map tiles"),
+        (["a.tif", "--zoom", "18"], "--zoom belongs to map tiles"),
         (["a.tif", "--date", "2026-06"], "belongs to a search; give --stac too"),
         (["https://example.org/{z}/{x}/{y}.png?k={key}", "--bbox", "4,51,5,52"], "{key} must be replaced"),
     ):

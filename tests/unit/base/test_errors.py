@@ -21,10 +21,14 @@ from detect.cli.main import main
 )
 def test_a_library_of_the_system_that_is_missing_is_named_with_its_package(words: str, package: str) -> None:
     said = missing_library(ImportError(words))
-    assert said.startswith(f"{words.partition(':')[0]}, a library of the system, is missing") and said.endswith(f"install {package})")
+    assert said.startswith(f"{words.partition(':')[0]}, a library of the system, is missing") and said.endswith(
+        f"install {package})"
+    )
 
 
-@pytest.mark.parametrize("error", [ImportError("cannot import name 'x' from 'y'"), ValueError("libexpat.so.1: cannot open shared object file")])
+@pytest.mark.parametrize(
+    "error", [ImportError("cannot import name 'x' from 'y'"), ValueError("libexpat.so.1: cannot open shared object file")]
+)
 def test_other_errors_lack_no_library(error: Exception) -> None:
     assert missing_library(error) == ""
 

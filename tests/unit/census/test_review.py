@@ -129,4 +129,4 @@ def test_a_later_review_goes_on_from_an_earlier_one() -> None:
     later = Review(changed=(4,), deleted=(2, 9), likeness={1: False})
     both = first.then(later)
     assert both == Review(changed=(1, 4), added=(), deleted=(2, 3), confirmed=(5,), surveyed=(5,), likeness={1: False})
-    assert Review.from_json(both.to_json()) == both and Review.from_json(None) == Review()
+    assert Review.from_json(both.to_json(), ".") == both and Review.from_json(None, ".") == Review()
