@@ -72,7 +72,6 @@ def read_reviews(
     tables = [complete(read_corrections(path, crs, outline, before), before, path) for path in paths]
     for path, table in zip(paths, tables, strict=True):
         _refuse_other_ids(table, before, path)
-        _warn_of_doubles(table, before, path)
     merged, names = tables[0], Path(paths[0]).name
     conflicts: list[str] = []
     for path, table in zip(paths[1:], tables[1:], strict=True):
@@ -80,6 +79,7 @@ def read_reviews(
         merged = merge.table()
         conflicts += merge.conflicts
         names = f"{names}, {Path(path).name}"
+    _warn_of_doubles(merged, before, names)
     return Reviews(merged, tuple(conflicts))
 
 
@@ -101,7 +101,7 @@ def _refuse_other_ids(table: gpd.GeoDataFrame, before: gpd.GeoDataFrame, path: s
         warnings.warn(f"{path}: {have} that the result lacks (such as {unknown.iloc[0]}): added, not corrected", stacklevel=3)
 
 
-def _warn_of_doubles(table: gpd.GeoDataFrame, before: gpd.GeoDataFrame, path: str | Path) -> None:
+def _warn_of_doubles(table: gpd.GeoDataFrame, before: gpd.GeoDataFrame, names: str) -> None:
     """Warn of new buildings that lie on another one of the table, since both count."""
     shapes, new = geometries_of(table), ~table["id"].isin(before["id"]).to_numpy()
     one, other = shapely.STRtree(shapes).query(shapes[new], predicate="intersects")
@@ -112,7 +112,7 @@ def _warn_of_doubles(table: gpd.GeoDataFrame, before: gpd.GeoDataFrame, path: st
     doubles = len(np.unique(one[shared > _COVERED * shapely.area(shapes[one])]))
     if doubles:
         what = "new building lies" if doubles == 1 else "new buildings lie"
-        warnings.warn(f"{path}: {doubles} {what} on another one, and both count; delete the one that is wrong", stacklevel=3)
+        warnings.warn(f"{names}: {doubles} {what} on another one, and both count; delete the one that is wrong", stacklevel=3)
 
 
 def complete(corrected: gpd.GeoDataFrame, before: gpd.GeoDataFrame, path: str | Path) -> gpd.GeoDataFrame:
