@@ -58,10 +58,10 @@ def read_vector(path: str | Path, layer: str | None = None, preferred: str | Non
         warnings.warn(f"{path}: read from its layer '{chosen}'; left out: {others}", stacklevel=2)
     if not isinstance(table, gpd.GeoDataFrame):
         raise InputError(f"{path}: holds a table without geometries; polygons are needed")
-    return _placed(_without_lists(table), path)
+    return _placed(table, path)
 
 
-def _without_lists(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def without_lists(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """The table with lists of values, as GeoJSON may hold them, as text."""
     for column in table.columns.drop(table.geometry.name):
         is_list = [isinstance(value, list | np.ndarray) for value in table[column]] if table[column].dtype == object else []

@@ -15,7 +15,15 @@ import shapely
 from shapely import Polygon
 
 from detect.base.errors import InputError
-from detect.base.vectors import equal_area_crs, geometries_of, polygon_layers, polygons_of, polygons_only, read_vector
+from detect.base.vectors import (
+    equal_area_crs,
+    geometries_of,
+    polygon_layers,
+    polygons_of,
+    polygons_only,
+    read_vector,
+    without_lists,
+)
 
 SITES_LAYER = "sites"
 OTHER_LAYERS = ("buildings", "rows", "ground")
@@ -59,7 +67,7 @@ def read_plots(path: str | Path) -> tuple[gpd.GeoDataFrame, str]:
     of_google_earth = Path(path).suffix.lower() in (".kml", ".kmz")
     layers = polygon_layers(path, paths=of_google_earth) or polygon_layers(path, paths=True)
     chosen = [SITES_LAYER] if SITES_LAYER in layers else layers
-    raw = [read_vector(path, layer) for layer in chosen] if chosen else [read_vector(path)]
+    raw = [without_lists(table) for table in ([read_vector(path, layer) for layer in chosen] if chosen else [read_vector(path)])]
     open_paths: list[str] = []
     if of_google_earth or not any(one.geom_type.isin(["Polygon", "MultiPolygon"]).any() for one in raw):
         raw = [_closed(one, open_paths) for one in raw]

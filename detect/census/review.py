@@ -19,7 +19,7 @@ from shapely import Polygon
 from detect.base.errors import InputError
 from detect.base.placement import elsewhere
 from detect.base.stages import STAGES
-from detect.base.vectors import geometries_of, layers_of, polygon_layers, polygons_only, read_vector
+from detect.base.vectors import geometries_of, layers_of, polygon_layers, polygons_only, read_vector, without_lists
 from detect.census.unread import warn_of_unread
 
 COLUMNS = ("id", "stage", "dormitory_like", "checked", "correction", "redrawn")
@@ -150,7 +150,7 @@ def read_corrections(
             result without a stage, a coordinate system that does not fit, rows without a polygon, buildings of another place, or
             several layers of which none is ``buildings``.
     """
-    raw = read_vector(path, preferred=_buildings_layer(path))
+    raw = without_lists(read_vector(path, preferred=_buildings_layer(path)))
     if not len(raw) and "id" not in map(str.lower, map(str, raw.columns)):
         raise InputError(
             f"{path}: is empty, so it corrects nothing; give the corrections of this result, or, to delete all of its buildings, its layer "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 import warnings
 import zipfile
@@ -78,6 +79,14 @@ def test_a_list_of_names_is_text(tmp_path: Path) -> None:
     shape = shapely.to_geojson(gpd.GeoSeries([SHOWN], crs=UTM).to_crs(4326).iloc[0])
     (tmp_path / "s.geojson").write_text('{"type": "Feature", "properties": {"name": ["a", "b"]}, "geometry": ' + shape + "}")
     assert load_sites(tmp_path / "s.geojson", UTM, SHOWN).table["name"].tolist() == ["a, b"]
+
+
+def test_a_list_in_corrections_is_one_line(tmp_path: Path) -> None:
+    feature = FOUND.iloc[:1].to_crs(4326).to_geo_dict()["features"][0]
+    feature["properties"]["stage"] = ["complete", "foundation"]
+    (tmp_path / "v.geojson").write_text(json.dumps(feature))
+    with pytest.raises(InputError, match="row 1: stage is 'complete, foundation', not one of"):
+        read_corrections(tmp_path / "v.geojson", UTM, SHOWN)
 
 
 def test_two_shapefiles_in_an_archive_are_two_layers(tmp_path: Path) -> None:
