@@ -162,15 +162,7 @@ def read_corrections(
             raise InputError(f"{path}: has no column '{column}'; correct a copy of the layer buildings of buildings.gpkg")
     if before is not None and CORRECTION not in raw:  # in the page's own file, nothing else is meant to be read
         warn_of_unread(raw, before, COLUMNS, path)
-    table = polygons_only(raw)
-    if len(raw) and not len(table):
-        raise InputError(f"{path}: none of its {len(raw)} rows has a polygon; correct the outlines, not centroids or lines")
-    if len(table) < len(raw):
-        raise InputError(
-            f"{path}: {len(raw) - len(table)} of its {len(raw)} rows have no polygon, and would count as deleted; "
-            "delete these rows, or draw their outlines"
-        )
-    table = table.explode(ignore_index=True)
+    table = _with_polygons(raw, path).explode(ignore_index=True)
     if crs is None and CORRECTION in table:  # GeoJSON of the page, in the picture's own coordinates
         table = table.set_crs(None, allow_override=True)
     if (table.crs is None) != (crs is None):
@@ -199,6 +191,19 @@ def read_corrections(
         geometry=list(table.geometry),
         crs=crs,
     )
+
+
+def _with_polygons(raw: gpd.GeoDataFrame, path: str | Path) -> gpd.GeoDataFrame:
+    """Polygons of the rows; an InputError if one has none, since it would count as deleted."""
+    table = polygons_only(raw)
+    if len(raw) and not len(table):
+        raise InputError(f"{path}: none of its {len(raw)} rows has a polygon; correct the outlines, not centroids or lines")
+    if len(table) < len(raw):
+        raise InputError(
+            f"{path}: {len(raw) - len(table)} of its {len(raw)} rows have no polygon, and would count as deleted; "
+            "delete these rows, or draw their outlines"
+        )
+    return table
 
 
 def _buildings_layer(path: str | Path) -> str:
