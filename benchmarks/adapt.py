@@ -1,13 +1,17 @@
 """What `detect adapt` gains on the rest of a place, on places that no training saw.
 
-    python benchmarks/adapt.py --data path/to/samples [--weights NAME] [--buildings 20 60] [--draws 10] [--wrong 0.1] [--only virac]
-        [--way last-layer]
+    python benchmarks/adapt.py --data path/to/samples [--weights NAME] [--buildings 20 60] [--draws 10] [--wrong 0.1]
+        [--only virac rio] [--way last-layer] [--out draws.jsonl]
+    python benchmarks/adapt.py [--out draws.jsonl]
 
 Windows 50 m wide around buildings of a data set's held-out images are drawn until they hold k buildings; the labels inside play the
 reviewer's part. ``detect.adaptation`` learns from them and decides whether to keep it, as the command does. The rest of the labelled ground
 is scored before and after; a head that is not kept changes nothing. ``--wrong`` takes this share of the labels inside the windows for
-wrong: half of them are left out, the others are moved by half their width. Prints a row for each set, and writes
-benchmarks/results/adapt.json.
+wrong: half of them are left out, the others are moved by half their width.
+
+Each draw is added to benchmarks/results/adapt.jsonl, or the file that ``--out`` names, as soon as it is made, and one that is there
+already is not made again: a run that was killed goes on, and ``--draws 3`` after ``--draws 2`` makes one more of each. After a change
+of the code, begin another file. At the end, and alone without ``--data``, a row for each set in the file is printed.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +48,7 @@ from detect.network.last_layer import FeatureReader
 from detect.network.weights import Weights, load_weights
 from detect.scene.scene import open_scene
 
-RESULTS = Path(__file__).parent / "results" / "adapt.json"
+RESULTS = Path(__file__).parent / "results" / "adapt.jsonl"
 SIDE_M = 50.0
 FAR_PX = 100_000
 """Images of one set are put this far apart, so that their cells differ."""
@@ -181,11 +186,11 @@ def try_one(place: Place, wanted: int, seed: int, wrong: float, way: str) -> dic
     if wrong:
         checked = [with_mistakes(w, wrong, rng) for w in checked]
     elsewhere = [w for w in (restricted(w, spans, inside=False) for w in place.views.elsewhere) if w.known.any()]
-    began_s = time.monotonic()
+    began_s, began_cpu_s = time.monotonic(), time.process_time()
     holds = (None,) if way == "network" else None
     views = Views(checked, elsewhere, 0)
     verdict = choose(views, place.gsd_m, place.features.layer, place.params, lambda done, total: None, place.tuner, holds)
-    spent_s = time.monotonic() - began_s
+    spent_s, cpu_s = time.monotonic() - began_s, time.process_time() - began_cpu_s
     rest = [restricted(w, spans, inside=False) for w in place.views.checked]
     before, after = rest_scores(rest, place, None), rest_scores(rest, place, verdict) if verdict.kept else None
     return {
@@ -193,7 +198,7 @@ def try_one(place: Place, wanted: int, seed: int, wrong: float, way: str) -> dic
         "head": None if verdict.hold is None else vars(verdict.hold),
         "margins": dict(verdict.margins),
         "gain": verdict.gain, "noise": verdict.noise, "before": vars(before), "after": vars(after or before),
-        "seconds": round(spent_s, 1),
+        "seconds": round(spent_s, 1), "cpu_s": round(cpu_s, 1),
     }  # fmt: skip
 
 
@@ -212,49 +217,93 @@ def rest_scores(rest: list[Window], place: Place, verdict: Verdict | None) -> An
     return scores(total)
 
 
-def summary(name: str, draws: list[dict[str, Any]]) -> dict[str, Any]:
+def key_of(weights: Weights, name: str, wanted: int, seed: int, wrong: float, way: str) -> dict[str, Any]:
+    """What a draw depends on, beside the code."""
+    card = {"weights": weights.name, "sha256": weights.sha256, "thresholds": vars(weights.card.thresholds)}
+    return {**card, "set": name, "k": wanted, "seed": seed, "wrong": wrong, "way": way}
+
+
+def made_before(file: Path) -> list[dict[str, Any]]:
+    """The draws in a file of one line each; a line that a kill cut short is left out."""
+    draws = []
+    for line in file.read_text().splitlines() if file.exists() else ():
+        try:
+            draws.append(json.loads(line))
+        except ValueError:
+            print(f"{file}: a line is cut short; its draw is made again")
+    return draws
+
+
+def append(file: Path, row: dict[str, Any]) -> None:
+    """Add a draw to a file, on a line of its own even if a kill has cut the one before short."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    whole = not file.exists() or not file.stat().st_size or file.read_bytes().endswith(b"\n")
+    with file.open("a") as out:
+        out.write(("" if whole else "\n") + json.dumps(row) + "\n")
+
+
+def summary(draws: list[dict[str, Any]]) -> dict[str, Any]:
     """Gains of the draws of one set."""
     gains = {key: np.array([d["after"][key] - d["before"][key] for d in draws]) for key in ("f1", "iou")}
     counts = [np.mean([abs(d[when]["found"] / max(d[when]["true"], 1) - 1) for d in draws]) for when in ("before", "after")]
     return {
-        "set": name, "kept": float(np.mean([d["kept"] for d in draws])), "seconds": float(np.mean([d["seconds"] for d in draws])),
+        "draws": len(draws), "kept": float(np.mean([d["kept"] for d in draws])),
+        "seconds": float(np.mean([d["cpu_s"] for d in draws])), "below": int((gains["f1"] < -0.02).sum()),
         **{f"before_{key}": float(np.mean([d["before"][key] for d in draws])) for key in gains},
         **{f"gain_{key}": float(g.mean()) for key, g in gains.items()}, **{f"worst_{key}": float(g.min()) for key, g in gains.items()},
-        "count_error": [round(float(c), 4) for c in counts], "draws": draws,
+        "count_error": [round(float(c), 4) for c in counts],
     }  # fmt: skip
+
+
+def show(draws: list[dict[str, Any]]) -> None:
+    """Print a row for each set, for each k, way and share of wrong corrections, and the mean over sets."""
+    name, case = itemgetter("set"), itemgetter("wrong", "way", "k")
+    for (wrong, way, wanted), alike in groupby(sorted(draws, key=lambda d: (case(d), d["set"], d["seed"])), key=case):
+        print(f"{wanted} buildings, {wrong:.0%} of the corrections wrong, way: {way}")
+        rows = {who: summary(list(members)) for who, members in groupby(alike, key=name)}
+        for who, row in rows.items():
+            print(f"{who:<20} before F1 {row['before_f1']:.3f} IoU {row['before_iou']:.3f}  "
+                  f"gain {row['gain_f1']:+.3f} {row['gain_iou']:+.3f}  worst {row['worst_f1']:+.3f} {row['worst_iou']:+.3f}  "
+                  f"kept {row['kept']:>4.0%} of {row['draws']}, below -0.02 F1: {row['below']}  "
+                  f"count error {row['count_error'][0]:.2f} -> {row['count_error'][1]:.2f}  {row['seconds']:.0f} s of a core")  # fmt: skip
+        gains = np.array([[r["gain_f1"], r["gain_iou"]] for r in rows.values()])
+        print(f"mean gain over {len(gains)} sets F1 {gains[:, 0].mean():+.3f} IoU {gains[:, 1].mean():+.3f}, "
+              f"median {np.median(gains, 0).round(3)}, worst set {gains.min(axis=0).round(3)}\n")  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--weights", default=None)
     parser.add_argument("--buildings", type=int, nargs="+", default=[20, 60])
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--wrong", type=float, default=0.0)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", nargs="+", default=[""])
     parser.add_argument("--way", default="auto", choices=("auto", "last-layer", "network"))
+    parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     weights = load_weights(given.weights)
     views_of.MOST_PX = 10**9
-    rows: list[dict[str, Any]] = []
+    made = made_before(given.out)
+    keys = [{part: d[part] for part in key_of(weights, "", 0, 0, 0, "")} for d in made]
     with tempfile.TemporaryDirectory() as scratch:
-        images = [h for h in held_out(given.data, Path(scratch)) if given.only in h.place]
+        images = [] if given.data is None else held_out(given.data, Path(scratch))
+        images = [h for h in images if any(only in h.place for only in given.only)]
         for name, members in groupby(sorted(images, key=lambda h: h.place), key=lambda h: h.place.partition("/")[0]):
-            place = read_place(name, list(members), weights, given.way)
-            for wanted in given.buildings:
-                if len(place.buildings) >= 2 * wanted:
-                    row = summary(name, [try_one(place, wanted, seed, given.wrong, given.way) for seed in range(given.draws)])
-                    rows.append({"k": wanted, **row})
-                    print(f"{name:<20} k {wanted:>3}  before F1 {row['before_f1']:.3f} IoU {row['before_iou']:.3f}  "
-                          f"gain {row['gain_f1']:+.3f} {row['gain_iou']:+.3f}  worst {row['worst_f1']:+.3f} {row['worst_iou']:+.3f}  "
-                          f"kept {row['kept']:.0%}  {row['seconds']:.0f} s", flush=True)  # fmt: skip
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"weights": weights.name, "wrong": given.wrong, "sets": rows}, indent=1) + "\n")
-    for wanted in given.buildings:
-        gains = np.array([[r["gain_f1"], r["gain_iou"]] for r in rows if r["k"] == wanted]).reshape(-1, 2)
-        if len(gains):
-            print(f"k {wanted}: mean gain over {len(gains)} sets F1 {gains[:, 0].mean():+.3f} IoU {gains[:, 1].mean():+.3f}, "
-                  f"median {np.median(gains, 0).round(3)}, worst set {gains.min(axis=0).round(3)}")  # fmt: skip
+            wanted = [
+                key_of(weights, name, k, seed, given.wrong, given.way) for k in given.buildings for seed in range(given.draws)
+            ]
+            todo = [key for key in wanted if json.loads(json.dumps(key)) not in keys]
+            place = read_place(name, list(members), weights, given.way) if todo else None
+            for key in todo:
+                if place is not None and len(place.buildings) >= 2 * key["k"]:
+                    row = key | try_one(place, key["k"], key["seed"], given.wrong, given.way)
+                    append(given.out, row)
+                    made.append(row)
+                    gain = (row["after"][of] - row["before"][of] for of in ("f1", "iou"))
+                    print(f"{name} k {key['k']} draw {key['seed']}: {'kept' if row['kept'] else 'not kept'}, gain "
+                          f"{' '.join(f'{g:+.3f}' for g in gain)}, {row['cpu_s']:.0f} s of a core", flush=True)  # fmt: skip
+    show(made)
 
 
 if __name__ == "__main__":

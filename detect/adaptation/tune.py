@@ -2,8 +2,8 @@
 
 Each step takes some crops of checked ground, turned and with other colours, and learns what stands there; where nobody has checked, in
 these crops and in some elsewhere, it is held to the old network's answers (Li & Hoiem, "Learning without forgetting", 2016). Forty
-steps with small rates keep it near where it began. Running means of batch norms stay, since a few crops do not tell them. It runs
-on the CPU with fixed seeds and a fixed number of threads, so the same input gives the same bytes.
+steps with small rates keep it near where it began. Running means of batch norms stay, since a few crops do not tell them, and so do the
+first layers, ``FROZEN``. It runs on the CPU with fixed seeds and a fixed number of threads, so the same input gives the same bytes.
 """
 
 from __future__ import annotations
@@ -32,12 +32,17 @@ from detect.network.weights import Weights
 STEPS = 40
 ENCODER_RATE, DECODER_RATE = 1e-4, 3e-4
 """Learning rates of AdamW (Loshchilov & Hutter 2019)."""
+FROZEN = 3
+"""Blocks of the encoder, from the image on, that stay as they are, with the convolution before them. They see edges and colours, which
+are alike everywhere, and to fit them would cost a third of the time and half of the memory."""
 WARM_UP = 5
 """Steps until the rates are reached; then they fall to zero along a cosine."""
 CLIP = 5.0
 """Largest norm of the gradient."""
 CHECKED, ELSEWHERE = 4, 2
 """Crops of a step."""
+AT_ONCE = 2
+"""Crops that pass the network together; the gradients of a step add up, so fewer at once only need less memory."""
 SIDE_PX, RIM_PX = 192, 32
 """Side of a crop, and what is seen around it."""
 JITTER = 0.12
@@ -61,6 +66,8 @@ class _Crop:
     """(3, side + 2 rim, side + 2 rim), 0–1."""
     truth: NDArray[np.float32]
     """(5, side, side) whether built, whether a boundary, whether checked, whether held to the old answers, weight of the footprint."""
+    old: NDArray[np.float32]
+    """(5, side, side) the old answers, probabilities; 0 where there are none."""
 
 
 class Tuner:
@@ -128,10 +135,13 @@ class Tuner:
     def _descend(self, network: Any, crops: Sequence[_Crop], others: Sequence[_Crop]) -> None:
         """Fit a network in place."""
         rng = np.random.default_rng(0)
-        network.requires_grad_(True).eval()  # batch norms use their running means
+        network.eval()  # batch norms use their running means
+        encoder = [*network.encoder.model.blocks[FROZEN:].parameters()]
         decoder = [*network.decoder.parameters(), *network.segmentation_head.parameters()]
         rates = ENCODER_RATE, DECODER_RATE
-        groups = [{"params": list(p), "lr": lr} for p, lr in zip((network.encoder.parameters(), decoder), rates, strict=True)]
+        groups = [{"params": params, "lr": rate} for params, rate in zip((encoder, decoder), rates, strict=True)]
+        for parameter in (*encoder, *decoder):
+            parameter.requires_grad_(True)
         optimiser = torch.optim.AdamW(groups, weight_decay=0)
         for step in range(STEPS):
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
@@ -140,14 +150,14 @@ class Tuner:
             if others:
                 picked += [others[i] for i in rng.integers(len(others), size=ELSEWHERE)]
             turned = [_turned(crop, rng) for crop in picked]
-            image = self._image(np.stack([values for values, _ in turned]))
-            truth = torch.from_numpy(np.stack([truth for _, truth in turned]))
-            with torch.no_grad():
-                old = _inner(self._start(image))
-            loss = _loss(_inner(network(image)), to_probabilities(old), truth)
+            values, *known = (np.stack(part) for part in zip(*turned, strict=True))
+            image, (truth, old) = self._image(values), map(torch.from_numpy, known)
+            totals = truth[:, 2].sum(), truth[:, 3].sum(), old[:, FOOTPRINT].sum()
             optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+            for part in (slice(i, i + AT_ONCE) for i in range(0, len(image), AT_ONCE)):
+                logits = network(image[part])[:, :, RIM_PX:-RIM_PX, RIM_PX:-RIM_PX]
+                _loss(logits, old[part], truth[part], totals).backward()
+            nn.utils.clip_grad_norm_((*encoder, *decoder), CLIP)
             optimiser.step()
             self.report()
 
@@ -167,13 +177,15 @@ class Tuner:
         edges = boundaries(window.instances, self._gsd_m) if known is not None else none
         weight = gap_weights(built.astype(np.uint8), self._gsd_m, GAP_M, GAP_WEIGHT)
         truth = np.stack([built, edges, none if known is None else known, held, weight]).astype(np.float32)
+        old = np.where(seen, window.heads / np.float32(TOP), 0)
         halo_px = (window.values.shape[1] - seen.shape[0]) // 2
         reach = SIDE_PX // 2 + RIM_PX
         for row, col in ((r, c) for r in _centres(np.any(where, axis=1)) for c in _centres(np.any(where, axis=0))):
-            inner = _cut(truth, row - SIDE_PX // 2, col - SIDE_PX // 2, SIDE_PX)
-            if known is None or inner[2].any():
-                at = (row + halo_px - reach, col + halo_px - reach)
-                yield _Crop(_cut(window.values, *at, 2 * reach, repeat=True), inner)
+            inner = (row - SIDE_PX // 2, col - SIDE_PX // 2, SIDE_PX)
+            known_here = _cut(truth, *inner)
+            if known is None or known_here[2].any():
+                outer = (row + halo_px - reach, col + halo_px - reach, 2 * reach)
+                yield _Crop(_cut(window.values, *outer, repeat=True), known_here, _cut(old, *inner))
 
 
 def _centres(present: NDArray[np.bool_]) -> list[int]:
@@ -194,12 +206,12 @@ def _cut(raster: NDArray, row0: int, col0: int, side: int, *, repeat: bool = Fal
     return cut
 
 
-def _turned(crop: _Crop, rng: np.random.Generator) -> tuple[NDArray, NDArray[np.float32]]:
-    """Values and truth of a crop, turned or mirrored, with other brightness and colours."""
+def _turned(crop: _Crop, rng: np.random.Generator) -> tuple[NDArray, NDArray[np.float32], NDArray[np.float32]]:
+    """Values, truth and old answers of a crop, turned or mirrored; the values with other brightness and colours."""
     turn = int(rng.integers(8))
-    values, truth = (_dihedral(a, turn) for a in (crop.values, crop.truth))
+    values, truth, old = (_dihedral(a, turn) for a in (crop.values, crop.truth, crop.old))
     gain = 1 + rng.uniform(-JITTER, JITTER, (3, 1, 1)) / 2 + rng.uniform(-JITTER, JITTER)
-    return np.clip(values * gain + rng.uniform(-JITTER, JITTER) / 2, 0, 1), truth
+    return np.clip(values * gain + rng.uniform(-JITTER, JITTER) / 2, 0, 1), truth, old
 
 
 def _dihedral(raster: NDArray, turn: int) -> NDArray:
@@ -207,20 +219,25 @@ def _dihedral(raster: NDArray, turn: int) -> NDArray:
     return np.ascontiguousarray(turned[..., ::-1] if turn >= 4 else turned)
 
 
-def _inner(logits: Tensor) -> Tensor:
-    return logits[:, :, RIM_PX:-RIM_PX, RIM_PX:-RIM_PX]
+def _loss(logits: Tensor, old: Tensor, truth: Tensor, totals: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """What some crops add to the loss of a step.
 
-
-def _loss(logits: Tensor, old: Tensor, truth: Tensor) -> Tensor:
-    """Loss of logits (N, 5, H, W) by the truth of ``_Crop`` (N, 5, H, W) and the old probabilities (N, 5, H, W)."""
+    Args:
+        logits: (N, 5, H, W).
+        old: (N, 5, H, W) old probabilities.
+        truth: (N, 5, H, W) as ``_Crop`` has it.
+        totals: over all crops of the step: checked pixels, held pixels, and the sum of the old footprints.
+    """
     built, edges, known, held, weight = truth.unbind(1)
-    loss = binary_loss(logits[:, FOOTPRINT], built, known, weight)
-    loss = loss + BOUNDARY_SHARE * binary_loss(logits[:, BOUNDARY], edges, known, 1 + (BOUNDARY_WEIGHT - 1) * edges)
+    all_known, all_held, all_built = (total.clamp_min(1) for total in totals)
+    share = known.sum() / all_known
+    loss = share * binary_loss(logits[:, FOOTPRINT], built, known, weight)
+    loss = loss + share * BOUNDARY_SHARE * binary_loss(logits[:, BOUNDARY], edges, known, 1 + (BOUNDARY_WEIGHT - 1) * edges)
     for head in (FOOTPRINT, BOUNDARY):
         entropy = binary_cross_entropy_with_logits(logits[:, head], old[:, head], reduction="none")
-        loss = loss + (entropy * held).sum() / held.sum().clamp_min(1)
+        loss = loss + (entropy * held).sum() / all_held
     stages = -(old[:, STAGE_HEADS] * logits[:, STAGE_HEADS].log_softmax(1)).sum(1)
-    return loss + STAGE_SHARE * (stages * old[:, FOOTPRINT]).sum() / old[:, FOOTPRINT].sum().clamp_min(1)
+    return loss + STAGE_SHARE * (stages * old[:, FOOTPRINT]).sum() / all_built
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import detect.adaptation.tune as tuning
 from detect.adaptation.choose import choose
@@ -34,12 +35,30 @@ def test_it_learns_buildings_and_is_written_as_weights(tmp_path: Path, monkeypat
     tensors = tuner.fit(views.checked, views.elsewhere)
     before, after = (tuner.answers(window, t) for t in ({}, tensors))
     assert wrong(after, window) < 0.7 * wrong(before, window) and len(steps) == 4
+    start = tuner.fit([], [])
+    changed = {name for name in tensors if not np.array_equal(tensors[name], start[name])}
+    assert {name.split(".")[3] for name in changed if name.startswith("encoder")} == {"3", "4", "5", "6"}, "the first blocks stay"
+    assert "encoder.model.conv_stem.weight" not in changed and "segmentation_head.0.weight" in changed
     again = tuner.fit(views.checked, views.elsewhere)
     assert all(np.array_equal(tensors[name], again[name]) for name in tensors)
 
     adapted = write_adapted(tmp_path / "mine", weights, Adaptation("mine", None, tensors, {}, [], {}))
     read = Tuner(adapted, 0.4).answers(window, {})
     assert adapted.sha256 != weights.sha256 and abs(wrong(read, window) - wrong(after, window)) < 0.001, "float16"
+
+
+def test_losses_of_parts_add_up() -> None:
+    rng = np.random.default_rng(1)
+    side = 64
+    logits, old = (torch.from_numpy(rng.normal(size=(2, 5, side, side))) for _ in range(2))
+    truth = torch.from_numpy(rng.integers(0, 2, (2, 5, side, side)).astype(float))
+    truth[:, 2:4] = torch.stack([truth[:, 2], 1 - truth[:, 2]], 1)  # what is checked is not held
+    twice = [torch.cat([part, part]) for part in (logits, old.sigmoid(), truth)]
+    totals = twice[2][:, 2].sum(), twice[2][:, 3].sum(), twice[1][:, 0].sum()
+    whole = tuning._loss(*twice, totals)
+    parts = [tuning._loss(*(part[at] for part in twice), totals) for at in (slice(0, 2), slice(2, 4))]
+    assert float(sum(parts)) == pytest.approx(float(whole), rel=1e-3)
+    assert float(parts[0]) == pytest.approx(float(whole) / 2, rel=1e-3)
 
 
 def test_a_fold_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
