@@ -175,7 +175,8 @@ class Place:
                 provide(word, self.folder)
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = cli.main([*words, *SHORTENED.get(words[0], ())])
+            more = [word for word in SHORTENED.get(words[0], ()) if word.partition("=")[0] not in words]
+            code = cli.main([*words, *more])
         if code != 0:
             return f"ended with {code}: {err.getvalue().strip().splitlines()[-1:]}"
         if "--json" in words:
