@@ -10,12 +10,13 @@ import yaml
 class Loader(yaml.SafeLoader):
     """Refuses a key that stands twice, of which the safe loader would drop the first without a word."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """A mapping; ``yaml.YAMLError`` if a key stands twice."""
-        known: set[str] = set()
-        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """A mapping as it is written; ``yaml.YAMLError`` if a key stands twice. Keys that ``<<`` takes from elsewhere come later."""
+        node = super().compose_mapping_node(anchor)
+        known: set[tuple[str, str]] = set()
+        for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in known:
+                if (key.tag, key.value) in known:
                     raise yaml.constructor.ConstructorError(None, None, f"its key '{key.value}' stands twice", key.start_mark)
-                known.add(key.value)
-        return super().construct_mapping(node, deep)
+                known.add((key.tag, key.value))
+        return node

@@ -235,8 +235,8 @@ def _count(own: gpd.GeoDataFrame, estimated: Numbers, true: TrueNumbers, plan: _
         "planned_buildings": None if plan is None else _interval(None, plan.estimate, plan.draws),
         "planned_from": None if plan is None else plan.source,
         "beds": {
-            "now": _interval(found.beds_now, estimated.beds_now, now),
-            "when_complete": _interval(found.beds_when_complete, estimated.beds_when_complete, when_complete),
+            "now": _interval(found.beds[-1], estimated.beds[-1], now),
+            "when_complete": _interval(found.beds.sum(), estimated.beds.sum(), when_complete),
             "planned": None
             if plan is None
             else _interval(None, plan.estimate * place.usual_beds, plan.draws * place.usual_beds * place.usual_beds_factor),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import geopandas as gpd
 import numpy as np
@@ -77,7 +77,7 @@ class Place:
         other = copy.copy(self)
         other.rates = {kind: _held(drawn, missed=missed, false=false) for kind, drawn in self.rates.items()}
         if self.spread is not None:
-            other.spread = replace(self.spread, z=self.spread.z * np.sqrt(self._share_of_spread(missed=missed, false=false)))
+            other.spread = self.spread.narrowed(np.sqrt(self._share_of_spread(missed=missed, false=false)))
         if not missed:
             other.stage_recall = np.broadcast_to(np.median(self.stage_recall, axis=1, keepdims=True), self.stage_recall.shape)
         if "stage" not in sources:

@@ -9,7 +9,7 @@ there, which on a building site are far more; the intervals hold it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import geopandas as gpd
 import numpy as np
@@ -25,14 +25,12 @@ Whole = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Numbers:
-    """Found or estimated on a site, or on several together."""
+    """Found or estimated on a site, or on several together; (3,) by stage each."""
 
     buildings: Whole
-    """(3,) by stage."""
     dormitories: Whole
-    """(3,) by stage."""
-    beds_now: int
-    beds_when_complete: int
+    beds: Whole
+    """Beds of the dormitories once they are complete."""
 
 
 def found_on(own: gpd.GeoDataFrame) -> Numbers:
@@ -41,13 +39,9 @@ def found_on(own: gpd.GeoDataFrame) -> Numbers:
     Args:
         own: its buildings, with ``stage``, ``dormitory_like``, ``beds``.
     """
-    stage, like, beds = own["stage"].to_numpy(object), own["dormitory_like"].to_numpy(bool), own["beds"].to_numpy(float)
-    return Numbers(
-        np.array([(stage == s).sum() for s in STAGES], np.int64),
-        np.array([(like & (stage == s)).sum() for s in STAGES], np.int64),
-        int(beds[like & (stage == STAGES[-1])].sum()),
-        int(beds[like].sum()),
-    )
+    like, beds = own["dormitory_like"].to_numpy(bool), own["beds"].to_numpy(float)
+    every = np.ones(len(own), bool)
+    return Numbers(_by_stage(own, every), _by_stage(own, like), _by_stage(own, like, beds))
 
 
 def estimate(own: gpd.GeoDataFrame, place: Place) -> Numbers:
@@ -64,25 +58,36 @@ def estimate(own: gpd.GeoDataFrame, place: Place) -> Numbers:
     certain, surveyed = (own[c].to_numpy(bool) if c in own else np.zeros(len(own), bool) for c in ("certain", "surveyed"))
     alone = certain & ~surveyed & bool((~certain).any())  # beside them, buildings may be missing
     like, drawn = own["dormitory_like"].to_numpy(bool), place.rates[DORMITORY]
-    buildings = certain.sum() + _beside(~certain, alone, own, place)
-    dormitories = (certain & like).sum() + (like & ~certain).sum() * np.median(drawn.precision / drawn.recall)
-    dormitories += (alone & like).sum() * np.median(1 / drawn.recall - 1)
-    by_stage = divided(buildings, found.buildings)
-    housing = np.minimum(divided(dormitories, found.dormitories), by_stage)
-    each = found.beds_when_complete / max(like.sum(), 1)
-    each_now = found.beds_now / found.dormitories[-1] if found.dormitories[-1] else each
-    return Numbers(by_stage, housing, round(each_now * housing[-1]), round(each * housing.sum()))
+    factors = _factors(own[~certain | alone], place)
+    buildings = _corrected(own, certain, alone, float(np.median(factors)), float(np.median(np.maximum(factors, 1))))
+    ratios = float(np.median(drawn.precision / drawn.recall)), float(np.median(1 / drawn.recall))
+    dormitories = np.minimum(_corrected(own[like], certain[like], alone[like], *ratios), buildings)
+    each = found.beds / np.maximum(found.dormitories, 1)
+    each[found.dormitories == 0] = found.beds.sum() / max(found.dormitories.sum(), 1)
+    return Numbers(buildings, dormitories, np.rint(each * dormitories).astype(np.int64))
 
 
-def _beside(unchecked: NDArray[np.bool_], alone: NDArray[np.bool_], own: gpd.GeoDataFrame, place: Place) -> float:
-    """Buildings expected beside those that are certain: those that the unchecked ones stand for, and missed ones."""
+def _by_stage(own: gpd.GeoDataFrame, which: NDArray[np.bool_], values: NDArray[np.float64] | None = None) -> Whole:
+    """(3,) how many of the buildings have each stage, or the sums of their values (n,)."""
+    stage = own["stage"].to_numpy(object)
+    here = [which & (stage == s) for s in STAGES]
+    return np.array([h.sum() if values is None else values[h].sum() for h in here]).astype(np.int64)
+
+
+def _factors(unsure: gpd.GeoDataFrame, place: Place) -> NDArray[np.float64]:
+    """(D,) true number of buildings / number found, of those that are not certain or have uncertain ground beside them."""
     assert place.spread is not None
-    drawn_from = unchecked | alone
-    if not drawn_from.any():
-        return 0.0
-    small = (own["area_m2"].to_numpy(float)[drawn_from] < SMALL_M2).mean()
-    factors = place.spread.factors(int(drawn_from.sum()), float(small))
-    return float(unchecked.sum() * np.median(factors) + alone.sum() * np.median(np.maximum(factors, 1) - 1))
+    small = float((unsure["area_m2"].to_numpy(float) < SMALL_M2).mean()) if len(unsure) else 0.0
+    return place.spread.factors(max(len(unsure), 1), small)
+
+
+def _corrected(
+    own: gpd.GeoDataFrame, certain: NDArray[np.bool_], alone: NDArray[np.bool_], ratio: float, ratio_beside: float
+) -> Whole:
+    """(3,) the certain buildings as they are, the others times a ratio, and what is missing beside the certain ones that stand alone."""
+    unchecked, beside = _by_stage(own, ~certain), _by_stage(own, alone)
+    corrected = divided(unchecked.sum() * ratio, unchecked) + divided(beside.sum() * (ratio_beside - 1), beside)
+    return _by_stage(own, certain) + corrected
 
 
 def divided(number: float, shares: Whole) -> Whole:
@@ -97,9 +102,5 @@ def divided(number: float, shares: Whole) -> Whole:
 
 def together(numbers: Sequence[Numbers]) -> Numbers:
     """The sums over sites."""
-    return Numbers(
-        np.sum([n.buildings for n in numbers], axis=0, dtype=np.int64),
-        np.sum([n.dormitories for n in numbers], axis=0, dtype=np.int64),
-        sum(n.beds_now for n in numbers),
-        sum(n.beds_when_complete for n in numbers),
-    )
+    sums: list[Whole] = [np.array([getattr(n, f.name) for n in numbers], np.int64).sum(axis=0) for f in fields(Numbers)]
+    return Numbers(*sums)

@@ -72,7 +72,7 @@ def load_sites(path: str | Path | None, crs: pyproj.CRS | None, outline: Polygon
         return _whole_scene(crs, outline)
     table, left_out = read_plots(path)
     notes = [[left_out] if left_out else [] for _ in range(len(table))]
-    table = _with_crs(table, crs, path, notes)
+    table = _with_crs(table, crs, outline, path, notes)
     _refuse_impossible(table, path)
     for note, was_crossed in zip(notes, table[CROSSED], strict=True):
         if was_crossed:
@@ -105,7 +105,7 @@ def refuse_elsewhere(path: str | Path | None, ground: Sequence[tuple[Polygon, py
             return  # ``load_sites`` says that the scene has no coordinate system
         crs = None
     if crs is None and (known := next((piece[1] for piece in ground if piece[1] is not None), None)) is not None:
-        assumed = _assumed_crs(table, known)
+        assumed = _assumed_crs(table, known, [outline for outline, system in ground if system is known])
         crs = assumed if assumed is not known else None
     if how := elsewhere(geometries_of(table), crs, ground):
         scenes = "the scene" if len(ground) == 1 else f"any of the {len(ground)} scenes"
@@ -140,7 +140,9 @@ def _refuse_impossible(table: gpd.GeoDataFrame, path: str | Path) -> None:
         )
 
 
-def _with_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None, path: str | Path, notes: list[list[str]]) -> gpd.GeoDataFrame:
+def _with_crs(
+    table: gpd.GeoDataFrame, crs: pyproj.CRS | None, outline: Polygon, path: str | Path, notes: list[list[str]]
+) -> gpd.GeoDataFrame:
     """Plots in their coordinate system; without one for a scene that has none."""
     if crs is None:
         if table.crs is not None and not _is_lonlat_default(path, table):
@@ -150,18 +152,19 @@ def _with_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS | None, path: str | Path,
         return table.set_crs(None, allow_override=True)
     if table.crs is not None:
         return table
-    assumed = _assumed_crs(table, crs)
+    assumed = _assumed_crs(table, crs, [outline])
     which = "that of the scene was assumed" if assumed is crs else "its numbers look like degrees and were taken as such"
     for note in notes:
         note.append(f"the file names no coordinate system; {which}")
     return table.set_crs(assumed)
 
 
-def _assumed_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS) -> pyproj.CRS:
-    """The system of plots that name none: that of the scene, or degrees where only these fit, since metres begin beyond 180."""
+def _assumed_crs(table: gpd.GeoDataFrame, crs: pyproj.CRS, outlines: Sequence[Polygon]) -> pyproj.CRS:
+    """The system of plots that name none: that of the scenes, or degrees where the plots can be these and touch no scene otherwise."""
     west, south, east, north = shapely.total_bounds(geometries_of(table))
     degrees = not crs.is_geographic and -180 <= west and east <= 180 and -90 <= south and north <= 90
-    return pyproj.CRS(4326) if degrees else crs
+    there = any(shapely.box(west, south, east, north).intersects(outline) for outline in outlines)
+    return pyproj.CRS(4326) if degrees and not there else crs
 
 
 def _note_beyond(sites: NDArray[np.object_], outline: Polygon, notes: list[list[str]]) -> None:

@@ -109,6 +109,12 @@ class Spread:
         far = self.parts["shift"] + self.z * np.sqrt(_variance(self.parts, np.float64(found), np.float64(small)))
         return np.exp(np.clip(far, -5, 5))
 
+    def narrowed(self, share: float) -> Spread:
+        """The same, with draws that lie from their median at this share of the distance."""
+        shift = self.parts["shift"]
+        middle = np.median(shift)
+        return Spread({**self.parts, "shift": middle + (shift - middle) * share}, self.z * share)
+
 
 def draw_spread(rates: Sequence[Mapping[str, Any]], rng: np.random.Generator, count: int) -> Spread | None:
     """The spread of a new place; None if the rates come from a card without ``sites``.

@@ -25,6 +25,8 @@ _OF_KML = {
     "icon",
 }
 _SHAPEFILE_LETTERS = 10
+_OF_FORMATS = ("fid", "ogc_fid", "objectid", "shape_leng", "shape_length", "shape_area", "layer", "path")
+"""Columns that databases of ArcGIS and the merging of layers in QGIS add, in lower case."""
 
 
 def warn_of_unread(given: gpd.GeoDataFrame, before: gpd.GeoDataFrame, read: tuple[str, ...], path: str | Path) -> None:
@@ -47,7 +49,8 @@ def warn_of_unread(given: gpd.GeoDataFrame, before: gpd.GeoDataFrame, read: tupl
             "checked, and write the stage into stage",
             stacklevel=3,
         )
-    edited = [c for c in COMPUTED if c in given and c in before and _differs(given, before, c)]
+    named = given.rename(columns={c: str(c).lower() for c in given.columns if str(c).lower() not in given.columns})
+    edited = [c for c in COMPUTED if c in named and c in before and _differs(named, before, c)]
     if edited:
         warnings.warn(
             f"{path}: its edits of {', '.join(edited)} are not read, since a census computes them from stage, dormitory_like, the plots "
@@ -58,7 +61,7 @@ def warn_of_unread(given: gpd.GeoDataFrame, before: gpd.GeoDataFrame, read: tupl
 
 def _is_own(column: str, known: tuple[str, ...]) -> bool:
     """Whether a column is neither of the result nor of a file format; a Shapefile cuts names, and numbers those that become equal."""
-    if column in _OF_KML or column.lower() in ("fid", "ogc_fid", "objectid", "shape_leng", "shape_area"):
+    if column in _OF_KML or column.lower() in _OF_FORMATS:
         return False
     begin = re.sub(r"_\d+$", "", column) if len(column) == _SHAPEFILE_LETTERS else column
     lower = [str(k).lower() for k in known]
@@ -68,10 +71,13 @@ def _is_own(column: str, known: tuple[str, ...]) -> bool:
 
 
 def _differs(given: gpd.GeoDataFrame, before: gpd.GeoDataFrame, column: str) -> bool:
-    """Whether a row has another value than the building of its ``id``; empty is not another value."""
+    """Whether a row has another value than the building of its ``id``; a value that was removed is not another one."""
     ids = pd.to_numeric(given["id"], errors="coerce")
     old = before.set_index("id")[column].reindex(ids).reset_index(drop=True)
     new = given[column].reset_index(drop=True)
+    known = ids.reset_index(drop=True).isin(before["id"])
+    if (known & old.isna() & new.notna() & (new.astype(str).str.strip() != "")).any():
+        return True
     both = old.notna() & new.notna()
     numbers = [pd.to_numeric(values[both], errors="coerce") for values in (old, new)]
     if numbers[0].notna().all() and numbers[1].notna().all():

@@ -95,7 +95,7 @@ def write_overview(
     drawing = Image.fromarray(page)
     pen = ImageDraw.Draw(drawing)
     for name, ring in zip(names, rings, strict=True):
-        x, y = np.clip(_below_top(ring), (0.1 * width, 0.02 * height), (0.9 * width, 0.95 * height))
+        x, y = np.clip(_below_top(ring), (0.1 * width, max(0.02 * height, 10)), (0.9 * width, 0.95 * height))
         pen.text((left + x, y), shortened(name, 40), font=_font(15), fill=_WHITE, anchor="mm", stroke_width=2, stroke_fill=_BLACK)
     _write_foot(pen, scene, buildings, height, sites=len(sites) if draw_sites else 0)
     length = f"{metres:g} m" if metres < 1000 else f"{metres / 1000:g} km"

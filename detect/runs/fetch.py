@@ -63,8 +63,8 @@ def fetched(source: Source, job: Job) -> Source:
     path, tiled = job.out / f"{name}.tif", kind_of(source.path) is not None
     given = [flag for flag, field in _TILES_ONLY if getattr(options, field) != getattr(PredictOptions, field)]
     if given and not tiled:
-        belong = "belongs" if len(given) == 1 else "belong"
-        raise InputError(f"{source.path}: {' and '.join(given)} {belong} to map tiles, and this is a file; leave it out")
+        belong, them = ("belongs", "it") if len(given) == 1 else ("belong", "them")
+        raise InputError(f"{source.path}: {' and '.join(given)} {belong} to map tiles, and this is a file; leave {them} out")
     if options.corners is not None:
         return _placed(source, name, options.corners, job, tiled=tiled)
     part_only = options.bbox is not None or options.around is not None or options.stac is not None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 _OF_RESULTS = ("mask.tif", "stage.tif", "probability.tif")
 _FEW_VALUES = 4
+_MOST_PIXELS = 200_000
 
 
 def doubts(dataset: Any, path: str, sample: NDArray[np.number]) -> list[str]:
@@ -29,7 +31,10 @@ def _more_pictures(dataset: Any) -> str:
     parts = [name for name in dataset.subdatasets if name.startswith("GTIFF_DIR:")]
     if len(parts) < 2:
         return ""
-    return f"the file holds {len(parts)} pictures, of which the first is read; name another one as GTIFF_DIR:2:FILE"
+    return (
+        f"the file holds {len(parts)} pictures, of which the first is read; take another one out with gdal_translate GTIFF_DIR:2:FILE "
+        "second.tif"
+    )
 
 
 def _other_system(dataset: Any, path: str) -> str:
@@ -38,8 +43,10 @@ def _other_system(dataset: Any, path: str) -> str:
     if dataset.crs is None or "://" in path or not beside.is_file() or b"<SRS" not in beside.read_bytes():
         return ""
     try:
-        with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path) as bare:
-            own = bare.crs
+        with warnings.catch_warnings(), rasterio.Env(GDAL_PAM_ENABLED="NO"):
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # what the file lacks is in the one beside it
+            with rasterio.open(path, driver=dataset.driver) as bare:
+                own = bare.crs
     except RasterioError:
         return ""
     if own is None or own == dataset.crs:
@@ -55,7 +62,7 @@ def _map_of_classes(path: str, sample: NDArray[np.number]) -> str:
     file = Path(path)
     if file.name in _OF_RESULTS and (file.parent / "summary.json").is_file():
         return f"{file.name} is what detect has found in a scene, and no picture; give the scene itself"
-    count = len(np.unique(sample[:, :200_000])) if sample.size else _FEW_VALUES + 1
+    count = len(np.unique(sample[:, :: max(1, sample.shape[1] // _MOST_PIXELS)])) if sample.size else _FEW_VALUES + 1
     if count > _FEW_VALUES:
         return ""
     values = "one value" if count == 1 else f"{count} values"

@@ -164,6 +164,7 @@ def _timeline(found: Found, sites: gpd.GeoDataFrame, censuses: list[dict[str, An
             counts |= {"beds_now": counted["beds"]["now"], "beds_when_complete": counted["beds"]["when_complete"]}
             for what, c in counts.items():
                 row |= {what: c["estimate"], f"{what}_low": c["low"], f"{what}_high": c["high"]}
+            row["buildings_found"] = counted["buildings"]["found"]
             yield row
 
 
@@ -200,7 +201,7 @@ def _results(found: Found) -> list[dict[str, Any]]:
 
 def _notices(found: Found) -> Iterator[Notice]:
     if len({s.model.sha256 for s in found.series.summaries}) > 1:
-        yield Notice(Code.SERIES, "the results were made with different weights: a change may be one of the weights")
+        yield Notice(Code.SERIES, "the results were made with different weights: a change may come from the weights")
     runs = [s.run for s in found.series.summaries]
     if any(run.structure != runs[0].structure for run in runs):
         yield Notice(
@@ -209,7 +210,7 @@ def _notices(found: Found) -> Iterator[Notice]:
     for option in ("threshold", "min_area_m2", "tta"):
         if len({str(run.options.get(option)) for run in runs}) > 1:
             flag = f"--{option.removesuffix('_m2').replace('_', '-')}"
-            yield Notice(Code.SERIES, f"the results were made with different {flag}: a change may be one of the option")
+            yield Notice(Code.SERIES, f"the results were made with different {flag}: a change may come from the option")
     if any(s.scene.simulated for s in found.series.summaries):
         yield Notice(Code.SIMULATED, "SIMULATED: a scene is drawn and shows no real place")
     for t, snapshot in enumerate(found.snapshots):

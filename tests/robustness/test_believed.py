@@ -17,11 +17,15 @@ import pandas as pd
 import pyogrio
 import pyproj
 import pytest
+import rasterio.shutil
 import shapely
+import yaml
+from rasterio.errors import NotGeoreferencedWarning
 from shapely import LineString, Point, box
 
 from detect.base.errors import InputError
 from detect.base.resources import resource_path
+from detect.base.yamls import Loader
 from detect.census.profiles import DEFAULT_PROFILE, load_profile
 from detect.census.review import Review, read_corrections
 from detect.census.reviews import read_reviews
@@ -31,6 +35,7 @@ from detect.datasets.registry import prepare
 from detect.network.card import read_card
 from detect.results.overview import _dashes, _within
 from detect.results.own_parts import refuse_to_lose
+from detect.scene.doubts import _map_of_classes
 from detect.scene.scene import open_scene
 from tests.conftest import ORIGIN_XY, WriteScene, draw_houses
 
@@ -107,6 +112,15 @@ def test_degrees_without_a_coordinate_system_are_degrees(tmp_path: Path) -> None
     assert sites.table.geometry.iloc[0].intersection(SHOWN).area == pytest.approx(SHOWN.area, rel=0.01)
 
 
+def test_plots_in_metres_around_the_middle_of_a_place_are_no_degrees(tmp_path: Path) -> None:
+    local = pyproj.CRS("+proj=tmerc +lat_0=51 +lon_0=10 +ellps=GRS80 +units=m")
+    scene, plot = box(-260, -260, 260, 260), box(-80, -80, 80, 80)
+    gpd.GeoDataFrame({"name": ["a"]}, geometry=[plot], crs=local).to_file(tmp_path / "s.shp")
+    (tmp_path / "s.prj").unlink()
+    refuse_elsewhere(tmp_path / "s.shp", [(scene, local)])
+    assert load_sites(tmp_path / "s.shp", local, scene).table.geometry.iloc[0].equals(plot)
+
+
 def test_of_a_plot_as_large_as_a_country_only_what_shows_is_drawn() -> None:
     country = np.array([[-1e7, -1e7], [1e7, -1e7], [1e7, 50.0], [-1e7, 50.0], [-1e7, -1e7]])
     [line] = _within(country, (100, 200))
@@ -134,6 +148,7 @@ def test_a_name_that_a_shapefile_cuts_is_known(tmp_path: Path) -> None:
 SAID: dict[str, tuple[Callable[[], gpd.GeoDataFrame], str]] = {
     "a column of marks": (lambda: FOUND.assign(delete=[None, "yes", None]), "what it says in delete is not read"),
     "beds": (lambda: FOUND.assign(beds=[300, 0, 0]), "its edits of beds are not read"),
+    "beds in capitals": (lambda: FOUND.rename(columns={"beds": "BEDS"}).assign(BEDS=512), "its edits of beds are not read"),
     "site": (lambda: FOUND.assign(site=["scene", "north", "scene"]), "its edits of site are not read"),
     "one unknown id": (lambda: FOUND.assign(id=[1, 2, 99]), r"1 building has an id that the result lacks \(such as 99\)"),
     "drawn on another": (
@@ -152,6 +167,20 @@ def test_edits_that_may_not_be_meant_are_said(tmp_path: Path, kind: str) -> None
     edit, words = SAID[kind]
     path = corrected(tmp_path / "v.gpkg", edit())
     with pytest.warns(UserWarning, match=words):
+        read_reviews([path], FOUND, UTM, SHOWN)
+
+
+def test_a_site_given_to_a_building_outside_is_said(tmp_path: Path) -> None:
+    outside = FOUND.assign(site=[None, "scene", "scene"])
+    path = corrected(tmp_path / "v.gpkg", FOUND)
+    with pytest.warns(UserWarning, match="its edits of site are not read"):
+        read_reviews([path], outside, UTM, SHOWN)
+
+
+def test_columns_of_a_geodatabase_are_not_the_users(tmp_path: Path) -> None:
+    path = corrected(tmp_path / "v.gpkg", FOUND.assign(Shape_Length=12.5, layer="buildings"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         read_reviews([path], FOUND, UTM, SHOWN)
 
 
@@ -224,6 +253,10 @@ def test_a_map_of_classes_is_no_picture(write_scene: WriteScene, tmp_path: Path)
     few = (draw_houses()[:1] > 150).astype(np.uint8) + 1
     assert any("has only one value, as a mask" in line for line in open_scene(write_scene(few)).warnings)
     assert not any("as a mask or a map" in line for line in open_scene(write_scene(name="ok.tif")).warnings)
+    lake = draw_houses()
+    lake[:, : lake.shape[1] * 2 // 3] = 90
+    sample = np.concatenate([np.full((3, 300_000), 90, np.uint8), lake.reshape(3, -1), lake.reshape(3, -1)], axis=1)
+    assert not _map_of_classes("lake.tif", sample), "the whole sample counts, not its upper rows"
     shutil.copy(tmp_path / "ok.tif", tmp_path / "probability.tif")
     (tmp_path / "summary.json").write_text("{}")
     assert any("what detect has found in a scene" in line for line in open_scene(tmp_path / "probability.tif").warnings)
@@ -238,6 +271,13 @@ def test_another_system_beside_the_file_is_said(write_scene: WriteScene) -> None
     assert any("(EPSG:32601) was taken; that of the file itself (EPSG:32631) contradicts it" in line for line in scene.warnings)
     beside.write_text("<PAMDataset><SRS>EPSG:32631</SRS></PAMDataset>")
     assert not any("contradicts" in line for line in open_scene(path).warnings)
+
+
+def test_a_picture_placed_by_the_file_beside_it_gives_no_other_warning(write_scene: WriteScene, tmp_path: Path) -> None:
+    rasterio.shutil.copy(write_scene(), tmp_path / "placed.png", driver="PNG")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", NotGeoreferencedWarning)
+        assert open_scene(tmp_path / "placed.png").crs == UTM
 
 
 def test_an_archive_under_another_name_is_an_archive(tiny_scene: Path, tmp_path: Path) -> None:
@@ -261,6 +301,11 @@ def test_a_profile_says_each_thing_once_and_within_reason(tmp_path: Path, change
     (tmp_path / "p.yaml").write_text(change(resource_path(DEFAULT_PROFILE).read_text("utf-8")))
     with pytest.raises(InputError, match=words):
         load_profile(tmp_path / "p.yaml")
+
+
+def test_keys_that_others_give_are_no_doubles() -> None:
+    text = "base: &base {a: 1, b: 2}\nx: {mid: &mid {<<: *base, b: 3}}\ntop: {<<: *mid, c: 1}\n"
+    assert yaml.load(text, Loader) == yaml.safe_load(text)
 
 
 def test_a_deep_card_is_one_line(tmp_path: Path) -> None:

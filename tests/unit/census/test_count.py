@@ -442,6 +442,9 @@ def test_the_estimate_makes_up_for_what_counts_miss_elsewhere() -> None:
     assert [total["by_stage"][s]["estimate"] for s in STAGES] == pytest.approx([25, 25, 50], abs=2)
     assert total["buildings"]["low"] > 80, "so many are missed everywhere that it is sure that some were"
     assert total["beds"]["now"]["found"] == 40 * 256 == total["dormitory_by_stage"]["complete"]["found"] * 256
+    longer = table.assign(beds=np.where(table["stage"] == "complete", 300, 10))
+    beds = census(longer, rates=missing_a_fifth())["total"]["beds"]
+    assert beds["now"]["estimate"] < beds["when_complete"]["estimate"], "each stage has beds of its own"
     assert total["beds"]["now"]["estimate"] == 256 * total["dormitory_by_stage"]["complete"]["estimate"] > 40 * 256
     few = census(table, rates=missing_a_fifth(1))["total"]["buildings"]
     assert 80 < few["estimate"] < total["buildings"]["estimate"], "one place says less"
@@ -454,6 +457,11 @@ def test_no_correction_without_numbers_on_sites_or_of_what_was_checked() -> None
     assert every["buildings"] == exactly(40)
     half = census(table.assign(certain=np.arange(40) < 20, surveyed=np.arange(40) < 20), rates=missing_a_fifth())["total"]
     assert half["buildings"]["estimate"] == pytest.approx(20 + 25, abs=1)
+    stages = buildings(*[("a", "complete", 1)] * 30, *[("a", "foundation", 1)] * 30)
+    checked = np.arange(60) < 30
+    counted = census(stages.assign(certain=checked, surveyed=checked), rates=missing_a_fifth())["total"]
+    assert counted["by_stage"]["complete"] == exactly(30), "the correction is that of the unchecked ones alone"
+    assert counted["by_stage"]["foundation"]["estimate"] == pytest.approx(37, abs=1)
     assert census(buildings(), rates=missing_a_fifth())["total"]["buildings"]["estimate"] == 0
 
 

@@ -45,6 +45,7 @@ def test_with_all_sources_the_place_is_the_same_and_with_none_a_spread_is_gone()
     every, none = place.only(*SOURCES), place.only()
     assert np.allclose(every.spread.z, place.spread.z)
     assert not none.spread.z.any()
+    assert np.ptp(none.spread.factors(20, 0.0)) < 1e-9, "nor is its shift"
     split = [place.only(s).spread.z.std() ** 2 for s in ("missed", "false")]
     assert sum(split) == pytest.approx(place.spread.z.std() ** 2)
     assert min(split) > 0
