@@ -12,8 +12,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +57,12 @@ def correct(folder: Path, target: Path) -> int:
     scenes, _ = simulate_compounds(folder, preset="rows", seed=104, gap_m=3.0)
     result = predict(scenes[0], folder / "out")
     assert isinstance(result, Result)
-    with page_of(result.folder / "report.html", ".leaflet-tile-loaded") as page:
+
+    def mark(page: Any) -> None:
         page.click("#to-check")
         page.click("[data-stage=incomplete]")
-        page.wait_for_timeout(1000)
-        page.locator(".look").screenshot(path=folder / "page.png")
-    return shrink(folder / "page.png", target)
+
+    return shrink(shot(result.folder / "report.html", ".leaflet-tile-loaded", mark), target)
 
 
 def dates(folder: Path, target: Path) -> int:
@@ -71,11 +70,8 @@ def dates(folder: Path, target: Path) -> int:
     scenes, truth = simulate_compounds(folder, seed=3, dormitories=12, dates=3)
     predict(scenes, folder / "out", sites=truth)
     track([folder / "out"], folder / "tracked")
-    with page_of(folder / "tracked" / "report.html", "#date-text") as page:
-        page.evaluate("select(found.id[found.change.indexOf('new')])")
-        page.wait_for_timeout(1500)
-        page.locator(".look").screenshot(path=folder / "page.png")
-    return shrink(folder / "page.png", target)
+    new = "select(found.id[found.change.indexOf('new')])"
+    return shrink(shot(folder / "tracked" / "report.html", "#date-text", lambda page: page.evaluate(new)), target)
 
 
 def many(folder: Path, target: Path) -> int:
@@ -88,16 +84,12 @@ def many(folder: Path, target: Path) -> int:
         placed.append(scene.rename(folder / f"scene_{number}.tif"))
     predict(placed, folder / "out")
     collect([folder / "out"], folder / "all")
-    with page_of(folder / "all" / "map.html", "body[data-ready]") as page:
-        page.evaluate("async () => showBuilding((await started).buildings, 0)")
-        page.wait_for_timeout(1500)
-        page.locator(".look").screenshot(path=folder / "page.png")
-    return shrink(folder / "page.png", target)
+    first = "async () => showBuilding((await started).buildings, 0)"
+    return shrink(shot(folder / "all" / "map.html", "body[data-ready]", lambda page: page.evaluate(first)), target)
 
 
-@contextmanager
-def page_of(path: Path, ready: str) -> Iterator[Any]:
-    """A page in a browser; ``ready`` selects what stands on it once it is drawn."""
+def shot(path: Path, ready: str, act: Callable[[Any], object]) -> Path:
+    """A picture of the map of a page; ``ready`` selects what stands on it once it is drawn, ``act`` does what a reader would."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -106,8 +98,12 @@ def page_of(path: Path, ready: str) -> Iterator[Any]:
         page = browser.new_page(viewport={"width": 1100, "height": 800}, reduced_motion="reduce")
         page.goto(path.as_uri())
         page.wait_for_selector(ready)
-        yield page
+        act(page)
+        page.wait_for_timeout(1500)
+        picture = path.with_suffix(".png")
+        page.locator(".look").screenshot(path=picture)
         browser.close()
+    return picture
 
 
 PICTURES = {"yardstick": yardstick, "own": own, "correct": correct, "dates": dates, "collect": many}

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from detect.base.stages import STAGES
@@ -103,9 +102,8 @@ class TrueNumbers:
 
 def true_numbers(own: gpd.GeoDataFrame, place: Place) -> TrueNumbers:
     """Draw the true numbers behind a site's own detected buildings."""
-    certain, surveyed = (own[c].to_numpy(bool) if c in own else np.zeros(len(own), bool) for c in ("certain", "surveyed"))
-    checked, unchecked = own[certain], own[~certain]
-    alone = own[certain & ~surveyed] if len(unchecked) else own.iloc[:0]  # beside them, buildings may be missing
+    certain, stands_alone = checks_of(own)
+    checked, unchecked, alone = own[certain], own[~certain], own[stands_alone]
     rng = np.random.default_rng(SEED + 1)
     parts = [
         _Part(stage, same, _true_stages(same, stage, place, rng))
@@ -115,7 +113,7 @@ def true_numbers(own: gpd.GeoDataFrame, place: Place) -> TrueNumbers:
     if not len(own):
         buildings = _unseen(place, rng)
     else:
-        factors = _factors(pd.concat([unchecked, alone]), place)
+        factors = factors_of(own[~certain | stands_alone], place)
         buildings = _true_buildings(parts, factors, place, rng) + _missed_beside(alone, factors, place, rng)
     dormitories = _true_dormitories(parts, place, np.random.default_rng(SEED + 3))
     dormitories += _missed_beside(
@@ -139,8 +137,14 @@ class _Part:
     """(D, 3) of ``_true_stages``."""
 
 
-def _factors(buildings: gpd.GeoDataFrame, place: Place) -> Draws | None:
-    """(D,) true number of buildings / number found; None if the card does not say."""
+def checks_of(own: gpd.GeoDataFrame) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(n,) which buildings of a site are certain, and which of these stand alone: beside them, buildings may be missing."""
+    certain, surveyed = (own[c].to_numpy(bool) if c in own else np.zeros(len(own), bool) for c in ("certain", "surveyed"))
+    return certain, certain & ~surveyed & bool((~certain).any())
+
+
+def factors_of(buildings: gpd.GeoDataFrame, place: Place) -> Draws | None:
+    """(D,) true number of buildings / number found; None if the card does not say, or there are none."""
     if place.spread is None or buildings.empty:
         return None
     return place.spread.factors(len(buildings), float((buildings["area_m2"].to_numpy(float) < SMALL_M2).mean()))

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.base.stages import STAGES
-from detect.census.draws import Place
+from detect.census.draws import Place, checks_of, factors_of
 from detect.census.rates import DORMITORY
-from detect.census.spread import SMALL_M2
 
 Whole = NDArray[np.int64]
 
@@ -53,12 +52,11 @@ def estimate(own: gpd.GeoDataFrame, place: Place) -> Numbers:
         place: draws for the place.
     """
     found = found_on(own)
-    if place.spread is None or own.empty:
+    certain, alone = checks_of(own)
+    factors = factors_of(own[~certain | alone], place)
+    if factors is None:  # nothing was measured, or all are certain
         return found
-    certain, surveyed = (own[c].to_numpy(bool) if c in own else np.zeros(len(own), bool) for c in ("certain", "surveyed"))
-    alone = certain & ~surveyed & bool((~certain).any())  # beside them, buildings may be missing
     like, drawn = own["dormitory_like"].to_numpy(bool), place.rates[DORMITORY]
-    factors = _factors(own[~certain | alone], place)
     buildings = _corrected(own, certain, alone, float(np.median(factors)), float(np.median(np.maximum(factors, 1))))
     ratios = float(np.median(drawn.precision / drawn.recall)), float(np.median(1 / drawn.recall))
     dormitories = np.minimum(_corrected(own[like], certain[like], alone[like], *ratios), buildings)
@@ -72,13 +70,6 @@ def _by_stage(own: gpd.GeoDataFrame, which: NDArray[np.bool_], values: NDArray[n
     stage = own["stage"].to_numpy(object)
     here = [which & (stage == s) for s in STAGES]
     return np.array([h.sum() if values is None else values[h].sum() for h in here]).astype(np.int64)
-
-
-def _factors(unsure: gpd.GeoDataFrame, place: Place) -> NDArray[np.float64]:
-    """(D,) true number of buildings / number found, of those that are not certain or have uncertain ground beside them."""
-    assert place.spread is not None
-    small = float((unsure["area_m2"].to_numpy(float) < SMALL_M2).mean()) if len(unsure) else 0.0
-    return place.spread.factors(max(len(unsure), 1), small)
 
 
 def _corrected(

@@ -20,7 +20,7 @@ from detect.base.errors import InputError
 from detect.base.placement import elsewhere
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of, layers_of, polygon_layers, polygons_only, read_vector, without_lists
-from detect.census.unread import warn_of_unread
+from detect.census.unread import SHAPEFILE_LETTERS, warn_of_unread
 
 COLUMNS = ("id", "stage", "dormitory_like", "checked", "correction", "redrawn")
 """Columns that are read, in upper or lower case."""
@@ -28,8 +28,6 @@ CORRECTION, REDRAWN = COLUMNS[-2:]
 """Of the page's file: what was done to a building, and whether its outline was drawn (false: it is the one found)."""
 ADDED, CHANGED, CONFIRMED, DELETED = "added", "changed", "confirmed", "deleted"
 """Values of ``correction``."""
-SHAPEFILE_LETTERS = 10
-"""A Shapefile cuts the names of columns to this length."""
 SAYS_LIKENESS = "says_likeness"
 """Column: ``dormitory_like`` is meant for the new outline. In a table from QGIS it may be what was found for the old one."""
 MOVED_SHARE = 0.005

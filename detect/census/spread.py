@@ -32,7 +32,7 @@ PRIOR = {"place": (0.02, 1.5), "small": (0.05, 1.5), "few": (0.5, 1.0)}
 SHIFT_SD = 0.3
 """Standard deviation of the prior of ``shift``, around 0."""
 _SHIFTS = np.sinh(np.linspace(-3.5, 3.5, 25)) / 20
-"""From a third to three times as many; closer to 0 in finer steps, since drawn scenes are found almost exactly."""
+"""From less than half to more than twice as many; closer to 0 in finer steps, since drawn scenes are found almost exactly."""
 _GRID = dict(
     zip(
         (*PRIOR, "shift"),

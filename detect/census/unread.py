@@ -24,7 +24,8 @@ _OF_KML = {
     "drawOrder",
     "icon",
 }
-_SHAPEFILE_LETTERS = 10
+SHAPEFILE_LETTERS = 10
+"""A Shapefile cuts the names of columns to this length."""
 _OF_FORMATS = ("fid", "ogc_fid", "objectid", "shape_leng", "shape_length", "shape_area", "layer", "path")
 """Columns that databases of ArcGIS and the merging of layers in QGIS add, in lower case."""
 
@@ -63,10 +64,10 @@ def _is_own(column: str, known: tuple[str, ...]) -> bool:
     """Whether a column is neither of the result nor of a file format; a Shapefile cuts names, and numbers those that become equal."""
     if column in _OF_KML or column.lower() in _OF_FORMATS:
         return False
-    begin = re.sub(r"_\d+$", "", column) if len(column) == _SHAPEFILE_LETTERS else column
+    begin = re.sub(r"_\d+$", "", column) if len(column) == SHAPEFILE_LETTERS else column
     lower = [str(k).lower() for k in known]
     return column.lower() not in lower and not (
-        len(column) == _SHAPEFILE_LETTERS and any(k.startswith(begin.lower()) for k in lower)
+        len(column) == SHAPEFILE_LETTERS and any(k.startswith(begin.lower()) for k in lower)
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
+
+from detect.scene.opening import without_place_warnings
 
 _OF_RESULTS = ("mask.tif", "stage.tif", "probability.tif")
 _FEW_VALUES = 4
@@ -43,10 +44,8 @@ def _other_system(dataset: Any, path: str) -> str:
     if dataset.crs is None or "://" in path or not beside.is_file() or b"<SRS" not in beside.read_bytes():
         return ""
     try:
-        with warnings.catch_warnings(), rasterio.Env(GDAL_PAM_ENABLED="NO"):
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # what the file lacks is in the one beside it
-            with rasterio.open(path, driver=dataset.driver) as bare:
-                own = bare.crs
+        with without_place_warnings(), rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path, driver=dataset.driver) as bare:
+            own = bare.crs
     except RasterioError:
         return ""
     if own is None or own == dataset.crs:

@@ -51,6 +51,14 @@ _OPENING = threading.Lock()  # warning filters apply to all threads
 
 
 @contextmanager
+def without_place_warnings() -> Iterator[None]:
+    """Rasters are opened in silence about a place that they lack: what is known of it is said elsewhere."""
+    with _OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+@contextmanager
 def opened(path: str, *, allow_remote: bool = False) -> Iterator[Any]:
     """A rasterio dataset; any failure to open it is an InputError.
 
@@ -77,8 +85,7 @@ def opened(path: str, *, allow_remote: bool = False) -> Iterator[Any]:
     overlay = overlay_of(path)
     drivers = drivers_for(path, allow_remote=allow_remote)
     file = path if overlay is None else overlay.picture
-    with _OPENING, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with without_place_warnings():
         try:
             try:
                 dataset = _open(file, drivers)

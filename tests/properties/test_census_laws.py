@@ -90,6 +90,7 @@ def test_sites_and_stages_add_up(count: int, seed: int, sites: gpd.GeoDataFrame,
     for part in (total, *parts):
         for whole, split in (("buildings", "by_stage"), ("dormitory_like", "dormitory_by_stage")):
             assert sum(part[f"{split}/{s}"]["estimate"] for s in STAGES) == part[whole]["estimate"]
+        assert all(part[f"dormitory_by_stage/{s}"]["estimate"] <= part[f"by_stage/{s}"]["estimate"] for s in STAGES)
         assert part["beds/now"]["estimate"] == 256 * part["dormitory_by_stage/complete"]["estimate"]
         assert part["beds/when_complete"]["estimate"] == 256 * part["dormitory_like"]["estimate"]
 
