@@ -10,6 +10,8 @@ CODES = {stage: code for code, stage in enumerate(STAGES, start=1)}
 """Values of stage.tif; 0 means no building, ``NO_DATA`` no observation."""
 STAGE_WEIGHTS = (3.0, 3.0, 1.0)
 """Weights of the stages in the training loss: unfinished buildings are rare."""
+SECOND_WEIGHT = 0.6
+"""Of the second model, beside the network's own heads. On real buildings 0.5 to 0.6 are equal; on drawn ones, 0.6 errs less."""
 
 
 def pool(
@@ -40,9 +42,9 @@ def pool(
 
 
 def combine(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Stage probabilities (n, 3) from those of two models (n, 3): their geometric mean, rows summing to one.
+    """Stage probabilities (n, 3) from those of two models (n, 3): their weighted geometric mean, rows summing to one.
 
-    The logarithmic opinion pool with equal weights (Genest and Zidek 1986): each model may rule a stage out.
+    The logarithmic opinion pool (Genest and Zidek 1986): each model may rule a stage out. The second has seen more unfinished buildings.
     """
-    product = np.sqrt(np.maximum(first, 1e-6) * np.maximum(second, 1e-6))
+    product = np.maximum(first, 1e-6) ** (1 - SECOND_WEIGHT) * np.maximum(second, 1e-6) ** SECOND_WEIGHT
     return np.asarray(product / product.sum(axis=1, keepdims=True))

@@ -21,10 +21,12 @@ from rasterio.features import rasterize
 
 from detect.base.geometry import heading_px, moved
 from detect.base.grid import Span
+from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
 from detect.scene.reader import SceneReader
 from detect.scene.scene import Scene, WorkGrid
 
+COMPLETE = STAGES[-1]
 MOST = 80
 """Largest number of buildings measured in a scene, those most like the type first; more are not needed, as they share a
 design."""
@@ -39,6 +41,10 @@ LIT = 0.6
 """Ground is lit from this share of the way from the shadow's brightness to the usual one of open ground."""
 FAINTEST = 0.08
 """Least difference of brightness, 0–1, between shadow and lit ground."""
+NEAR_M, LIT_RAYS = 1.0, 0.75
+"""A building casts no shadow if no ``NEAR_M`` behind it is dark, on this share of its rays."""
+SHADOW_UNSEEN = 0.02
+"""How likely none of a building's shadow is seen although it has walls."""
 STOREY_M = (2.7, 3.0, 3.4)
 """Height from floor to floor: low, likely, high."""
 ROOF_M = (0.2, 1.2)
@@ -60,20 +66,66 @@ def heights(scene: Scene, grid: WorkGrid, buildings: gpd.GeoDataFrame) -> NDArra
         buildings: with the columns of the schema, in the scene's CRS.
     """
     result = np.full(len(buildings), np.nan)
-    if scene.sun is None or not 5 < scene.sun.elevation_deg < 85:
+    chosen = _roofs(buildings)[:MOST]
+    if scene.sun is None or not 5 < scene.sun.elevation_deg < 85 or not len(chosen):
         return result
-    wanted = (buildings["dormitory_like"] & (buildings["stage"] == "complete") & ~buildings["touches_edge"]).to_numpy(bool)
-    order = np.argsort(-buildings["dormitory_score"].to_numpy(float), kind="stable")
-    chosen = order[wanted[order]][:MOST]
-    if not len(chosen):
-        return result
-    away = heading_px(scene.sun.azimuth_deg + 180, grid.transform, grid.size_hw, scene.crs)  # along which shadows fall
-    outlines = moved(geometries_of(buildings), ~grid.transform)  # in pixels of the work grid
-    tree = shapely.STRtree(outlines)
     with scene.reader(grid) as reader:
+        ground = _Ground(reader, grid, scene, buildings)
         for i in chosen:
-            result[i] = scene.sun.height_m(_shadow_m(reader, grid, outlines, tree, int(i), away))
+            rays = ground.rays(int(i))
+            if rays is not None:
+                result[i] = scene.sun.height_m(_shadow_m(rays))
     return result.round(2)
+
+
+def casts_none(scene: Scene, grid: WorkGrid, buildings: gpd.GeoDataFrame, height_m: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which buildings that are called complete cast no shadow, although others of the scene do, so that they are no higher than a slab.
+
+    Behind the far wall of a building half as high as the median of those measured, ``NEAR_M`` of ground would lie in shadow; it is
+    lit instead, on three of four rays. Buildings are left out whose roof is so sure that they would stay complete. Nothing is said unless
+    ``FEWEST`` heights of others are known, and more than there are buildings without a shadow: otherwise the sun, the outlines or the
+    light are not what they seem.
+
+    Args:
+        scene: with ``sun``; without, nothing is said.
+        grid: work grid of the scene.
+        buildings: with the columns of the schema, in the scene's CRS.
+        height_m: (n,) what ``heights`` gives for them. A slab may have one, from a dark patch behind it.
+    """
+    nowhere = np.zeros(len(buildings), bool)
+    known = np.flatnonzero(np.isfinite(height_m))
+    unsure = as_slabs(buildings, np.ones(len(buildings), bool))["stage"].to_numpy(object) != COMPLETE
+    doubtful = [i for i in _roofs(buildings) if unsure[i]]
+    if scene.sun is None or len(known) < FEWEST or not doubtful:
+        return nowhere
+    reach_m = float(np.median(height_m[known])) / 2 / math.tan(math.radians(scene.sun.elevation_deg))
+    if reach_m < NEAR_M:
+        return nowhere
+    with scene.reader(grid) as reader:
+        ground = _Ground(reader, grid, scene, buildings)
+        shadow = np.median([rays.darkest(reach_m)[0] for i in known if (rays := ground.rays(int(i))) is not None])
+        for i in doubtful:
+            rays = ground.rays(int(i))
+            if rays is not None:
+                nowhere[i] = rays.is_lit(reach_m, float(shadow))
+    others = int((~nowhere[known]).sum())
+    return nowhere if others >= FEWEST and nowhere.sum() < others else np.zeros(len(buildings), bool)
+
+
+def as_slabs(buildings: gpd.GeoDataFrame, flat: NDArray[np.bool_]) -> gpd.GeoDataFrame:
+    """Buildings whose stage takes into account that those marked cast no shadow, as only a foundation would (Bayes' rule)."""
+    p = buildings[[f"p_{stage}" for stage in STAGES]].to_numpy(float, copy=True)
+    p[flat, 1:] *= SHADOW_UNSEEN
+    p /= p.sum(axis=1, keepdims=True)
+    stages = np.where(flat, np.array(STAGES, object)[p.argmax(axis=1)], buildings["stage"].to_numpy(object))
+    return buildings.assign(stage=stages, stage_score=p.max(axis=1), **{f"p_{stage}": p[:, i] for i, stage in enumerate(STAGES)})
+
+
+def _roofs(buildings: gpd.GeoDataFrame) -> NDArray[np.int64]:
+    """Complete dormitory-like buildings inside the scene, those most like the type first."""
+    wanted = (buildings["dormitory_like"] & (buildings["stage"] == COMPLETE) & ~buildings["touches_edge"]).to_numpy(bool)
+    order = np.argsort(-buildings["dormitory_score"].to_numpy(float), kind="stable")
+    return np.asarray(order[wanted[order]], np.int64)
 
 
 @dataclass(frozen=True)
@@ -112,44 +164,84 @@ def storeys(height_m: NDArray[np.float64]) -> Storeys | None:
     )
 
 
-def _shadow_m(
-    reader: SceneReader,
-    grid: WorkGrid,
-    outlines: NDArray[np.object_],
-    tree: shapely.STRtree,
-    which: int,
-    away: NDArray[np.float64],
-) -> float:
-    """Length of a building's shadow; NaN if it cannot be measured."""
-    from scipy.ndimage import map_coordinates, uniform_filter1d
+@dataclass(frozen=True)
+class _Rays:
+    """Rays from the far walls of a building, sampled every ``STEP_M`` from ``BEFORE_M`` before its outline."""
 
-    starts = _far_walls(outlines[which], away, 1.0 / grid.gsd_m)
-    if len(starts) < FEWEST_RAYS:
+    light: NDArray[np.float64]
+    """(rays, steps) brightness, 0–1."""
+    known: NDArray[np.bool_]
+    """(rays, steps) whether a sample is observed and before the next building."""
+    usual: float
+    """Brightness of the open ground around the building."""
+
+    def darkest(self, reach_m: float) -> tuple[float, NDArray[np.float64]]:
+        """Brightness of the darkest ``NEAR_M`` near the outline: the median ray's, and that of each ray that is known so far.
+
+        As outlines may lie beside the wall, these are sought from ``NEAR_M`` before the outline to as far behind the reach.
+        """
+        from scipy.ndimage import uniform_filter1d
+
+        first, last = _steps(BEFORE_M - NEAR_M), _steps(BEFORE_M + reach_m + NEAR_M)
+        near = self.light[self.known[:, first:last].all(axis=1), first:last]
+        if not len(near):
+            return math.nan, np.empty(0)
+        width = _steps(NEAR_M)
+        means = uniform_filter1d(near, width, axis=1)[:, width // 2 : last - first - width // 2].min(axis=1)
+        return float(np.median(means)), means
+
+    def is_lit(self, reach_m: float, shadow: float) -> bool:
+        """Whether the ground as far as ``reach_m`` is lit, given the brightness of shadows in the scene."""
+        _, darkest = self.darkest(reach_m)
+        if len(darkest) < max(FEWEST_RAYS, len(self.light) / 2) or self.usual < shadow + 2 * FAINTEST:
+            return False
+        return bool((darkest > shadow + (self.usual - shadow) / 2).mean() >= LIT_RAYS)
+
+
+class _Ground:
+    """The ground around buildings, along the shadows that they cast."""
+
+    def __init__(self, reader: SceneReader, grid: WorkGrid, scene: Scene, buildings: gpd.GeoDataFrame) -> None:
+        """Take a reader of the work grid of a scene with ``sun``."""
+        assert scene.sun is not None
+        self._reader, self._gsd_m = reader, grid.gsd_m
+        self._away = heading_px(scene.sun.azimuth_deg + 180, grid.transform, grid.size_hw, scene.crs)
+        self._outlines = moved(geometries_of(buildings), ~grid.transform)  # in pixels of the work grid
+        self._tree = shapely.STRtree(self._outlines)
+
+    def rays(self, which: int) -> _Rays | None:
+        """Rays of one building; None if its far walls are too short, or no ground is seen around it."""
+        from scipy.ndimage import map_coordinates, uniform_filter1d
+
+        starts = _far_walls(self._outlines[which], self._away, 1.0 / self._gsd_m)
+        if len(starts) < FEWEST_RAYS:
+            return None
+        distance = np.arange(-BEFORE_M, FARTHEST_M, STEP_M) / self._gsd_m
+        points = starts[:, None] + distance[None, :, None] * self._away  # (rays, steps, 2)
+        free = _free_of_others(self._outlines, self._tree, which, starts, self._away, FARTHEST_M / self._gsd_m)
+        low, high = np.floor(points.min(axis=(0, 1))).astype(int) - 2, np.ceil(points.max(axis=(0, 1))).astype(int) + 3
+        values, valid = self._reader.read(Span(low[1], low[0], high[1], high[0]))
+        light = values.mean(axis=0)
+        at = (points - low - 0.5)[..., ::-1].transpose(2, 0, 1)  # row, column of pixel middles
+        rays = map_coordinates(light, at, order=1, mode="nearest")
+        seen = map_coordinates(valid.astype(np.float32), at, order=0, mode="constant") > 0.5
+        # The mean of neighbouring rays smooths noise, a car and a bush.
+        rays = uniform_filter1d(rays, 3, axis=0, mode="nearest")
+        others = self._outlines[self._tree.query(shapely.box(*low, *high))]
+        open_ground = rasterize(others, light.shape, transform=Affine.translation(*low), all_touched=True, dtype="uint8") == 0
+        if not (open_ground & valid).any():
+            return None
+        usual = float(np.quantile(light[open_ground & valid], 0.6))  # more of it is lit than in shadow
+        return _Rays(rays, seen & (distance < free[:, None]), usual)
+
+
+def _shadow_m(rays: _Rays) -> float:
+    """Length of a building's shadow; NaN if it cannot be measured."""
+    lengths = [_length_m(ray, known, rays.usual) for ray, known in zip(rays.light, rays.known, strict=True)]
+    found = np.array([v for v in lengths if math.isfinite(v)])
+    if len(found) < max(FEWEST_RAYS, len(lengths) / 2):
         return math.nan
-    distance = np.arange(-BEFORE_M, FARTHEST_M, STEP_M) / grid.gsd_m
-    points = starts[:, None] + distance[None, :, None] * away  # (rays, steps, 2)
-    free = _free_of_others(outlines, tree, which, starts, away, FARTHEST_M / grid.gsd_m)
-    low, high = np.floor(points.min(axis=(0, 1))).astype(int) - 2, np.ceil(points.max(axis=(0, 1))).astype(int) + 3
-    values, valid = reader.read(Span(low[1], low[0], high[1], high[0]))
-    light = values.mean(axis=0)
-    at = (points - low - 0.5)[..., ::-1].transpose(2, 0, 1)  # row, column of pixel middles
-    rays = map_coordinates(light, at, order=1, mode="nearest")
-    seen = map_coordinates(valid.astype(np.float32), at, order=0, mode="constant") > 0.5
-    # The mean of neighbouring rays smooths noise, a car and a bush.
-    rays = uniform_filter1d(rays, 3, axis=0, mode="nearest")
-    around = shapely.box(*low, *high)
-    others = tree.query(around)
-    open_ground = (
-        rasterize(outlines[others], light.shape, transform=Affine.translation(*low), all_touched=True, dtype="uint8") == 0
-    )
-    if not (open_ground & valid).any():
-        return math.nan
-    usual = float(np.quantile(light[open_ground & valid], 0.6))  # more of it is lit than in shadow
-    lengths = [_length_m(ray, ok & (distance < reach), usual) for ray, ok, reach in zip(rays, seen, free, strict=True)]
-    known = np.array([v for v in lengths if math.isfinite(v)])
-    if len(known) < max(FEWEST_RAYS, len(starts) / 2):
-        return math.nan
-    return float(np.median(known))
+    return float(np.median(found))
 
 
 def _far_walls(outline: shapely.Polygon, away: NDArray[np.float64], spacing: float) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -26,32 +27,53 @@ from detect.network.sessions import cpu_session, loading
 from detect.network.weights import Weights
 from detect.scene.reader import SceneReader
 from detect.scene.scene import Scene, WorkGrid
+from detect.scene.stretch import FILL
 
 _BATCH = 16
 """Buildings per pass; bounds memory."""
+_WIDE = 4.0
+"""How many times as far as that of the scene the stretch of crops reaches; a few bright roofs on dark ground lie that far beyond."""
+_BRIGHT = 0.98
+"""This share of a footprint's pixels is not cut off."""
 
 
 class CropReader:
     """Reads the crops of footprints; holds file handles, so use it under one lock."""
 
-    def __init__(self, readers: Sequence[tuple[SceneReader, Affine]], crop_px: int) -> None:
-        """Take for each scale a reader, and the affine transform from pixels of footprints to its pixels."""
-        self._readers, self._px = readers, crop_px
+    def __init__(self, readers: Sequence[tuple[SceneReader, Affine]], crop_px: int, wide: float) -> None:
+        """Take for each scale a reader, and the affine transform from pixels of footprints to its pixels.
+
+        The readers' stretch reaches ``wide`` times as high as that of the scene.
+        """
+        self._readers, self._px, self._wide = readers, crop_px, wide
 
     def read(self, polygon: Any) -> NDArray[np.float32]:
-        """(scales, 4, S, S) of 0–1: red, green, blue as the network sees them, and the footprint."""
+        """(scales, 4, S, S) of 0–1: red, green, blue as the network sees them, and the footprint.
+
+        Where the roof is brighter than the scene's stretch reaches, the crop is darkened: its joints would be lost.
+        """
         return np.stack([self._crop(reader, moved(polygon, to_px)) for reader, to_px in self._readers])
 
     def _crop(self, reader: SceneReader, polygon: Any) -> NDArray[np.float32]:
         west, north, east, south = polygon.bounds
         row0, col0 = (int(np.floor((low + high) / 2)) - self._px // 2 for low, high in ((north, south), (west, east)))
-        values, _ = reader.read(Span(row0, col0, row0 + self._px, col0 + self._px))
+        values, valid = reader.read(Span(row0, col0, row0 + self._px, col0 + self._px))
         here = [shapely.transform(polygon, lambda xy: xy - (col0, row0))]
         size_hw = (self._px, self._px)
         mask = rasterize(here, size_hw)
         if not mask.any():  # thinner than a pixel
             mask = rasterize(here, size_hw, all_touched=True)
-        return np.concatenate([values, mask[None].astype(np.float32)])
+        return np.concatenate([self._shown(values, valid, mask > 0), mask[None].astype(np.float32)])
+
+    def _shown(self, values: NDArray[np.float32], valid: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Values of the wide stretch → those of the scene's own, darkened where the footprint would otherwise be white without a joint."""
+        missing = ~valid & (values == FILL).all(axis=0)
+        shown = values * np.float32(self._wide)
+        roof = inside & ~missing
+        if roof.any():
+            shown /= max(1.0, float(np.quantile(shown[:, roof].max(axis=0), _BRIGHT)))
+        shown[:, missing] = FILL
+        return np.clip(shown, 0, 1, out=shown)
 
 
 @contextmanager
@@ -64,9 +86,12 @@ def crop_reader(scene: Scene, grid: WorkGrid, gsds_m: Sequence[float], crop_px: 
         gsds_m: ground size of the crops' pixels, one per scale, metres.
         crop_px: side of a crop.
     """
-    with scene.reader(grid) as reader:
+    lo, hi = scene.stretch_lo, scene.stretch_hi
+    first, second, third = (low + _WIDE * (high - low) for low, high in zip(lo, hi, strict=True))
+    with replace(scene, stretch_hi=(first, second, third)).reader(grid) as reader:
         grids = [scene.work_grid(gsd_m) for gsd_m in gsds_m]
-        yield CropReader([(reader.on(own), ~own.transform * grid.transform) for own in grids], crop_px)
+        on_grids = [(reader.on(own), ~own.transform * grid.transform) for own in grids]
+        yield CropReader(on_grids, crop_px, wide=_WIDE**scene.gamma)
 
 
 class StageHead:

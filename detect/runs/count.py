@@ -18,17 +18,18 @@ from detect.census.gaps import GAPS_PX, with_gaps
 from detect.census.ground import survey
 from detect.census.rates import of_kind
 from detect.census.review import Review
-from detect.census.shadows import heights
+from detect.census.shadows import as_slabs, casts_none, heights
 from detect.census.sites import Sites, load_sites, proposed_sites, with_cut
 from detect.network.probabilities import calibrated
 from detect.results.files import Content
+from detect.results.repaint import repainted
 from detect.results.result import Result
 from detect.results.summary import run_facts, summary_of
 from detect.results.tables import with_schema
 from detect.runs.find import Found
 from detect.runs.finish import finish, placed
 from detect.runs.job import Job
-from detect.scene.scene import Scene
+from detect.scene.scene import Scene, WorkGrid
 
 NO_CLUSTER = Notice(Code.NOTHING_PROPOSED, "no cluster of new construction was found; the whole scene is the site")
 
@@ -68,7 +69,8 @@ def count(
     if job.options.propose_sites and sites.is_whole_scene:
         notes = [*notes, NO_CLUSTER]
     table = placed(buildings, sites, profile, carried.review)
-    table = with_schema(with_beds(table.assign(height_m=heights(scene, grid, table)), profile))
+    table, stage = _in_the_sun(table, carried, scene, grid)
+    table = with_schema(with_beds(table, profile))
     ground = survey(scene, grid, sites.table, table, profile) if sites.are_plots else None
     heads = found.heads.reader()
     sites = with_gaps(with_cut(sites, table), grid, heads.seen(GAPS_PX)) if is_new else sites
@@ -87,7 +89,7 @@ def count(
         summary=summary,
         scene=scene,
         overall=found.overall,
-        stage=carried.stage,
+        stage=stage,
         heads=heads.footprint,
         calibration=calibrated(weights.temperature("footprint")),
         weights=weights,
@@ -99,6 +101,20 @@ def count(
     result = finish(job.folder(scene), content, timings_s=found.timings_s, began_s=began_s)
     report("files", 1, 1)
     return result
+
+
+def _in_the_sun(
+    table: gpd.GeoDataFrame, carried: Carried, scene: Scene, grid: WorkGrid
+) -> tuple[gpd.GeoDataFrame, NDArray[np.uint8]]:
+    """Buildings with their heights, and stage codes (H, W); roofs that cast no shadow are slabs, unless a reviewer has checked them."""
+    height_m = heights(scene, grid, table)
+    flat = casts_none(scene, grid, table, height_m) & ~table["id"].isin(carried.review.checked).to_numpy()
+    restaged = as_slabs(table, flat).assign(height_m=np.where(flat, np.nan, height_m))
+    changed = restaged.loc[restaged["stage"].to_numpy(object) != table["stage"].to_numpy(object), "id"]
+    if changed.empty:
+        return table.assign(height_m=height_m), carried.stage
+    stage = repainted(carried.stage, grid.transform, table, restaged, Review(changed=tuple(changed.tolist())))
+    return restaged, stage
 
 
 def _sites(scene: Scene, buildings: gpd.GeoDataFrame, job: Job) -> Sites:

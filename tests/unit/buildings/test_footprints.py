@@ -12,7 +12,7 @@ from scipy import ndimage
 from shapely import Polygon, affinity, box
 
 from detect.base.grid import Span
-from detect.base.stages import STAGES, pool
+from detect.base.stages import SECOND_WEIGHT, STAGES, pool
 from detect.buildings.footprints import Reading, extract_buildings, polygonise
 from detect.buildings.instances import InstanceParams, find_groups
 from detect.buildings.squaring import square
@@ -107,7 +107,7 @@ def test_extracted_buildings_know_score_stage_and_edge() -> None:
     assert [b.touches_edge for b in again] == [False, True, True], "beside what was not observed"
 
 
-def test_a_classifier_has_an_equal_say_in_the_stages_of_buildings_and_pixels() -> None:
+def test_a_classifier_has_a_say_in_the_stages_of_buildings_and_pixels() -> None:
     heads = scene_heads()
     heads[2:, heads[0] == 240] = np.array([[80], [80], [94]], np.uint8)
     params = InstanceParams(min_area_px=250)
@@ -127,7 +127,7 @@ def test_a_classifier_has_an_equal_say_in_the_stages_of_buildings_and_pixels() -
     )
     pooled = extract_buildings(lambda span: heads[(slice(None), *span.slices())], groups, painted.shape, Reading(params))
     for building, alone in zip(found, pooled, strict=True):
-        product = np.sqrt(np.array(alone.stage_p) * [0.2, 0.7, 0.1])
+        product = np.array(alone.stage_p) ** (1 - SECOND_WEIGHT) * np.array([0.2, 0.7, 0.1]) ** SECOND_WEIGHT
         assert building.stage_p == pytest.approx(product / product.sum(), abs=1e-4)
     assert sorted(asked) == [400, 600], "not of what is too small"
     assert [(painted == code).sum() for code in (1, 2, 3)] == [0, 1000, 0]

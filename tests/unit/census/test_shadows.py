@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detect.base.geometry import measure
+from detect.base.stages import STAGES
 from detect.census.dormitories import add_dormitories
 from detect.census.profiles import load_profile
-from detect.census.shadows import FEWEST, heights, storeys
+from detect.census.shadows import FEWEST, as_slabs, casts_none, heights, storeys
 from detect.scene.scene import open_scene
 from detect.simulate import simulate_compounds
 from tests.conftest import WriteScene
@@ -23,21 +24,29 @@ from tests.conftest import WriteScene
 PX_M = 0.5
 
 
-def drawn(write_scene: WriteScene, shadow_px: int, gap_px: int = 60, count: int = 6) -> tuple[Path, gpd.GeoDataFrame]:
-    """Light blocks of 80 × 24 px on grey ground, one below the other; the sun stands in the south, so shadows fall up the picture."""
+def drawn(
+    write_scene: WriteScene, shadow_px: int, gap_px: int = 60, count: int = 6, slabs: tuple[int, ...] = ()
+) -> tuple[Path, gpd.GeoDataFrame]:
+    """Light blocks of 80 × 24 px on grey ground, one below the other; the sun stands in the south, so shadows fall up the picture.
+
+    Slabs cast none.
+    """
     size_hw = (count * (24 + gap_px) + 60, 180)
     picture = np.full(size_hw, 130.0) + np.random.default_rng(3).normal(0, 4, size_hw)
     outlines = []
     for k in range(count):
         row = 50 + k * (24 + gap_px)
-        picture[max(0, row - shadow_px) : row, 50:130] = 45
+        if k not in slabs:
+            picture[max(0, row - shadow_px) : row, 50:130] = 45
         picture[row : row + 24, 50:130] = 200
         outlines.append(shapely.box(50, row, 130, row + 24))
     scene = write_scene(np.stack([picture.clip(1, 255).astype(np.uint8)] * 3), gsd_m=PX_M)
     transform: Affine = open_scene(scene).transform
     moved = shapely.transform(np.array(outlines), lambda x, y: transform * (x, y), interleaved=False)
     table = gpd.GeoDataFrame(
-        {"dormitory_like": True, "stage": "complete", "touches_edge": False, "dormitory_score": 0.9}, index=range(count)
+        {"dormitory_like": True, "stage": "complete", "touches_edge": False, "dormitory_score": 0.9}
+        | {"p_foundation": 0.1, "p_incomplete": 0.1, "p_complete": 0.8},
+        index=range(count),
     ).set_geometry(gpd.GeoSeries(list(moved), crs=32631))
     return scene, table
 
@@ -74,6 +83,61 @@ def test_no_shadow_no_height(write_scene: WriteScene) -> None:
     path, table = drawn(write_scene, shadow_px=0)
     scene = open_scene(path, sun_deg=(45.0, 180.0))
     assert np.isnan(heights(scene, scene.work_grid(0.3), table)).all()
+
+
+def flat(path: Path, table: gpd.GeoDataFrame, sun_deg: tuple[float, float] | None = (45.0, 180.0)) -> list[bool]:
+    """What casts no shadow in a scene."""
+    scene = open_scene(path) if sun_deg is None else open_scene(path, sun_deg=sun_deg)
+    grid = scene.work_grid(0.3)
+    found: list[bool] = casts_none(scene, grid, table, heights(scene, grid, table)).tolist()
+    return found
+
+
+def test_slabs_among_blocks_cast_no_shadow(write_scene: WriteScene) -> None:
+    path, table = drawn(write_scene, shadow_px=14, count=8, slabs=(2, 5))
+    assert flat(path, table) == [k in (2, 5) for k in range(8)]
+    assert not any(flat(path, table, sun_deg=None)), "nobody knows where the sun stood"
+
+
+def test_a_roof_that_is_sure_stays(write_scene: WriteScene) -> None:
+    path, table = drawn(write_scene, shadow_px=14, count=8, slabs=(2, 5))
+    table.loc[2, ["p_foundation", "p_incomplete", "p_complete"]] = [0.001, 0.001, 0.998]
+    assert flat(path, table) == [k == 5 for k in range(8)]
+
+
+@pytest.mark.parametrize("off_px", [-2, 2])
+def test_a_block_whose_outline_is_off_is_no_slab(write_scene: WriteScene, off_px: int) -> None:
+    path, table = drawn(write_scene, shadow_px=14, count=7)
+    assert not any(flat(path, table.set_geometry(table.buffer(off_px * PX_M, join_style="mitre"))))
+
+
+def test_where_most_cast_no_shadow_the_light_is_not_what_it_seems(write_scene: WriteScene) -> None:
+    path, table = drawn(write_scene, shadow_px=14, count=12, slabs=(0, 1, 2, 3, 4, 5))
+    assert not any(flat(path, table))
+    path, table = drawn(write_scene, shadow_px=14, count=6, slabs=(0, 1))
+    assert not any(flat(path, table)), f"fewer than {FEWEST} heights are known"
+
+
+def test_where_the_next_block_stands_too_near_nothing_is_said(write_scene: WriteScene) -> None:
+    path, table = drawn(write_scene, shadow_px=14, count=8, slabs=(2,))
+    near = shapely.transform(table.geometry.iloc[2], lambda x, y: (x, y + 13.0), interleaved=False)  # 1 m up the picture
+    table.loc[8] = table.loc[2]
+    table.loc[8, "geometry"] = near
+    assert not flat(path, table)[2]
+
+
+@given(st.lists(st.tuples(*[st.floats(0.001, 1)] * 3), min_size=1, max_size=6), st.data())
+def test_a_slab_is_a_foundation_unless_its_roof_is_sure(rows: list[tuple[float, ...]], data: st.DataObject) -> None:
+    p = np.array(rows) / np.sum(rows, axis=1, keepdims=True)
+    table = gpd.GeoDataFrame({f"p_{stage}": p[:, i] for i, stage in enumerate(STAGES)})
+    table = table.assign(stage=np.array(STAGES, object)[p.argmax(axis=1)], stage_score=p.max(axis=1))
+    marked = np.array(data.draw(st.lists(st.booleans(), min_size=len(p), max_size=len(p))), bool)
+    after = as_slabs(table, marked)
+    q = after[[f"p_{stage}" for stage in STAGES]].to_numpy()
+    assert q.sum(axis=1) == pytest.approx(1)
+    assert (q[marked, 0] >= p[marked, 0]).all() and q[~marked] == pytest.approx(p[~marked])
+    assert (after["stage"] == np.array(STAGES, object)[q.argmax(axis=1)]).all()
+    assert after["stage_score"].to_numpy() == pytest.approx(q.max(axis=1))
 
 
 @pytest.mark.parametrize(("floors", "seed"), [(2, 900), (3, 901)])

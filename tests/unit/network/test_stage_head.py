@@ -14,6 +14,7 @@ from shapely import box
 
 from detect.base.errors import InputError
 from detect.base.geometry import moved
+from detect.base.grid import Span
 from detect.base.resources import resource_path
 from detect.base.stages import STAGES
 from detect.network.stage_head import StageHead, crop_reader, open_stage_head
@@ -21,6 +22,7 @@ from detect.network.weights import load_weights
 from detect.runs.predict import predict
 from detect.scene.scene import open_scene
 from detect.simulate import simulate_compounds
+from tests.conftest import WriteScene
 
 HOUSES = [box(14, 12, 44, 36), box(40, 50, 62, 78), box(140, 30, 160, 54)]
 
@@ -53,6 +55,21 @@ def test_crops_show_the_building_in_the_middle(tiny_scene: Path) -> None:
     assert abs(rows.mean() - 31.5) <= 1 and abs(cols.mean() - 31.5) <= 1
     roof, ground = (coarse[0][coarse[3] == inside].mean() for inside in (1, 0))
     assert roof > ground + 0.2, "roofs are bright and red"
+
+
+def test_joints_of_a_roof_brighter_than_the_stretch_are_seen(write_scene: WriteScene) -> None:
+    picture = np.random.default_rng(1).integers(60, 100, (3, 400, 400)).astype(np.uint8)
+    picture[:, 90:110, 80:120] = 230
+    picture[:, 90:110, 80:120:4] = 205  # both far above the 99th percentile of the scene
+    scene = open_scene(write_scene(picture, gsd_m=0.5))
+    grid = scene.work_grid(0.5)
+    with scene.reader(grid) as reader:
+        as_usual, _ = reader.read(Span(90, 80, 110, 120))
+    assert (as_usual == 1).all(), "white"
+    with crop_reader(scene, grid, (0.5,), 64) as crops:
+        crop = crops.read(box(80, 90, 120, 110))[0]
+    roof = crop[0][crop[3] > 0].reshape(20, 40)
+    assert roof.max() <= 1 and roof[:, 1::4].mean() - roof[:, ::4].mean() > 0.03
 
 
 def test_a_crop_reaches_beyond_the_scene_and_slivers_have_a_pixel(tiny_scene: Path) -> None:
