@@ -1,6 +1,8 @@
-"""The stage raster after buildings were corrected by hand."""
+"""The stage raster after buildings were corrected by hand, or their stage was found to be another."""
 
 from __future__ import annotations
+
+import math
 
 import geopandas as gpd
 import numpy as np
@@ -9,10 +11,15 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
+from detect.base.geometry import moved
+from detect.base.grid import Span
 from detect.base.stages import CODES
 from detect.base.values import NO_DATA
 from detect.base.vectors import geometries_of
 from detect.census.review import Review
+
+RAGGED_PX = 3.0
+"""How far pixels of a building lie outside its squared outline."""
 
 
 def repainted(
@@ -38,3 +45,32 @@ def repainted(
             canvas = rasterize(shapes, out=painted.copy(), transform=transform)
             painted = np.where(stage == NO_DATA, NO_DATA, canvas)
     return painted
+
+
+def recode(stage: NDArray[np.uint8], transform: Affine, buildings: gpd.GeoDataFrame, changed: NDArray[np.bool_]) -> None:
+    """Give the pixels of buildings whose stage has changed the code of the new one, in place; no pixel is added or taken away.
+
+    Args:
+        stage: (H, W) stage codes; may be mapped from disk, of which only what lies under these buildings is touched.
+        transform: pixels (x = column, y = row) → CRS.
+        buildings: with ``stage``.
+        changed: (n,) which have another stage than they were painted with.
+    """
+    outlines = moved(geometries_of(buildings), ~transform)
+    tree = shapely.STRtree(outlines)
+    whole = Span(0, 0, *stage.shape)
+    for i in np.flatnonzero(changed):
+        # A squared outline leaves out pixels of its building, and takes in few of the next one.
+        near = shapely.buffer(outlines[i], RAGGED_PX)
+        low_x, low_y, high_x, high_y = near.bounds
+        span = Span(math.floor(low_y), math.floor(low_x), math.ceil(high_y), math.ceil(high_x)).intersect(whole)
+        if span.is_empty:
+            continue
+        others = [outlines[k] for k in tree.query(near, predicate="intersects") if k != i]
+        place = Affine.translation(span.col0, span.row0)
+        code = CODES[buildings["stage"].iloc[i]]
+        mine = rasterize(
+            [(near, 1), *((other, 0) for other in others), (outlines[i], 1)], span.size_hw, transform=place, dtype="uint8"
+        )
+        here = stage[span.slices()]
+        here[(mine > 0) & (here > 0) & (here != NO_DATA)] = code

@@ -22,7 +22,7 @@ from detect.census.shadows import as_slabs, casts_none, heights
 from detect.census.sites import Sites, load_sites, proposed_sites, with_cut
 from detect.network.probabilities import calibrated
 from detect.results.files import Content
-from detect.results.repaint import repainted
+from detect.results.repaint import recode
 from detect.results.result import Result
 from detect.results.summary import run_facts, summary_of
 from detect.results.tables import with_schema
@@ -69,8 +69,7 @@ def count(
     if job.options.propose_sites and sites.is_whole_scene:
         notes = [*notes, NO_CLUSTER]
     table = placed(buildings, sites, profile, carried.review)
-    table, stage = _in_the_sun(table, carried, scene, grid)
-    table = with_schema(with_beds(table, profile))
+    table = with_schema(with_beds(_in_the_sun(table, carried, scene, grid), profile))
     ground = survey(scene, grid, sites.table, table, profile) if sites.are_plots else None
     heads = found.heads.reader()
     sites = with_gaps(with_cut(sites, table), grid, heads.seen(GAPS_PX)) if is_new else sites
@@ -89,7 +88,7 @@ def count(
         summary=summary,
         scene=scene,
         overall=found.overall,
-        stage=stage,
+        stage=carried.stage,
         heads=heads.footprint,
         calibration=calibrated(weights.temperature("footprint")),
         weights=weights,
@@ -103,18 +102,15 @@ def count(
     return result
 
 
-def _in_the_sun(
-    table: gpd.GeoDataFrame, carried: Carried, scene: Scene, grid: WorkGrid
-) -> tuple[gpd.GeoDataFrame, NDArray[np.uint8]]:
-    """Buildings with their heights, and stage codes (H, W); roofs that cast no shadow are slabs, unless a reviewer has checked them."""
+def _in_the_sun(table: gpd.GeoDataFrame, carried: Carried, scene: Scene, grid: WorkGrid) -> gpd.GeoDataFrame:
+    """Buildings with their heights; roofs that cast no shadow are slabs, also in the stage codes, unless a reviewer has checked them."""
     height_m = heights(scene, grid, table)
     flat = casts_none(scene, grid, table, height_m) & ~table["id"].isin(carried.review.checked).to_numpy()
+    if not flat.any():
+        return table.assign(height_m=height_m)
     restaged = as_slabs(table, flat).assign(height_m=np.where(flat, np.nan, height_m))
-    changed = restaged.loc[restaged["stage"].to_numpy(object) != table["stage"].to_numpy(object), "id"]
-    if changed.empty:
-        return table.assign(height_m=height_m), carried.stage
-    stage = repainted(carried.stage, grid.transform, table, restaged, Review(changed=tuple(changed.tolist())))
-    return restaged, stage
+    recode(carried.stage, grid.transform, restaged, flat)
+    return restaged
 
 
 def _sites(scene: Scene, buildings: gpd.GeoDataFrame, job: Job) -> Sites:

@@ -11,6 +11,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import rasterio.mask
 import shapely
 from affine import Affine
 from scipy import ndimage
@@ -18,10 +19,13 @@ from scipy import ndimage
 import detect
 from detect.base.errors import DetectError, InputError
 from detect.base.matching import covered_by
+from detect.base.values import NO_DATA
 from detect.base.vectors import geometries_of
+from detect.census import shadows
 from detect.network.weights import load_weights
 from detect.results.files import OUTPUTS
 from detect.results.seal import verify
+from detect.runs import count as counting
 from detect.runs.collect import collect
 from detect.runs.recount import recount
 from tests.conftest import HOUSES, ORIGIN_XY, WriteScene, draw_houses
@@ -77,6 +81,25 @@ def test_files_agree_with_each_other(request: pytest.FixtureRequest, name: str, 
     assert counted["buildings"]["estimate"] == len(buildings)
     assert sum(c["estimate"] for c in counted["by_stage"].values()) == len(buildings)
     assert counted["beds"]["when_complete"]["estimate"] == buildings["beds"].sum() == 256 * buildings["dormitory_like"].sum()
+
+
+def test_a_slab_is_one_in_every_file(compound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = detect.predict(compound, tmp_path / "plain").buildings
+    roofs = plain["dormitory_like"] & (plain["stage"] == "complete")
+    assert roofs.any() and plain.loc[roofs, "height_m"].notna().any(), "the sun is known"
+    flat = (plain["id"] == plain.loc[roofs, "id"].iloc[0]).to_numpy()
+    monkeypatch.setattr(counting, "casts_none", lambda *_: flat)
+    monkeypatch.setattr(shadows, "SHADOW_UNSEEN", 1e-9)
+    result = detect.predict(compound, tmp_path / "slab")
+    slab = result.buildings[flat].iloc[0]
+    assert slab["stage"] == "foundation" and slab["p_foundation"] > 0.5 and np.isnan(slab["height_m"])
+    assert result.buildings[~flat].equals(plain[~flat])
+    with rasterio.open(result.folder / "stage.tif") as stage:
+        codes, _ = rasterio.mask.mask(stage, [shapely.buffer(slab.geometry, -1)])
+    assert set(np.unique(codes)) == {1, NO_DATA}, "foundation, and outside"
+    by_stage = result.summary["total"]["dormitory_by_stage"]
+    assert by_stage["complete"]["found"] == roofs.sum() - 1
+    assert contents(tmp_path / "slab" / compound.stem)["mask.tif"] == contents(tmp_path / "plain" / compound.stem)["mask.tif"]
 
 
 @pytest.mark.parametrize("options", [{"block_px": 128}, {"block_px": 100_000}, {"workers": 3, "block_px": 1}])
