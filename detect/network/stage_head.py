@@ -1,12 +1,13 @@
 """The second model: a small network predicts the stage of uncertain buildings from two crops with finer pixels than the main network's.
 
-A crop is centred on the footprint and read directly from the scene; its position depends only on the footprint. So a building
-gets the same answer however the scene was cut into blocks. Weights without such a network keep the stages of the main network
-(``stages.pool``).
+A crop lies in the middle of the footprint, and several lie along one that is longer than a crop. They are read directly from the
+scene, and their places depend only on the footprint. So a building gets the same answer however the scene was cut into blocks.
+Weights without such a network keep the stages of the main network (``stages.pool``).
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -47,22 +48,49 @@ class CropReader:
         """
         self._readers, self._px, self._wide = readers, crop_px, wide
 
-    def read(self, polygon: Any) -> NDArray[np.float32]:
-        """(scales, 4, S, S) of 0–1: red, green, blue as the network sees them, and the footprint.
+    def read(self, polygon: Any, *, along: bool = True) -> NDArray[np.float32]:
+        """(places, scales, 4, S, S) of 0–1: red, green, blue as the network sees them, and the footprint; at least one place.
 
         Where the roof is brighter than the scene's stretch reaches, the crop is darkened: its joints would be lost.
-        """
-        return np.stack([self._crop(reader, moved(polygon, to_px)) for reader, to_px in self._readers])
 
-    def _crop(self, reader: SceneReader, polygon: Any) -> NDArray[np.float32]:
-        west, north, east, south = polygon.bounds
-        row0, col0 = (int(np.floor((low + high) / 2)) - self._px // 2 for low, high in ((north, south), (west, east)))
+        Args:
+            polygon: the footprint, in pixels from which the readers' transforms lead.
+            along: read as many places as it takes to cover a long footprint; otherwise its middle alone.
+        """
+        centres = self._centres(polygon) if along else np.array([_middle(polygon)])
+        places = [self._at(polygon, centre) for centre in centres]
+        return np.stack([place for place in places if place is not None] or [self._required(polygon)])
+
+    def _centres(self, polygon: Any) -> NDArray[np.float64]:
+        """(places, 2) along the longer axis of a footprint: one, or as many as it takes for the widest crops to cover it."""
+        corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(polygon))
+        if len(corners) < 4:
+            return np.array([_middle(polygon)])
+        axis = max(corners[1] - corners[0], corners[2] - corners[1], key=lambda side: float(side @ side))
+        side = self._px * max(1.0 / math.sqrt(abs(to_px.determinant)) for _, to_px in self._readers)
+        count = math.ceil(float(np.hypot(*axis)) / side)
+        if count < 2:
+            return np.array([_middle(polygon)])
+        return corners[:4].mean(axis=0) + axis * ((np.arange(count) + 0.5) / count - 0.5)[:, None]
+
+    def _at(self, polygon: Any, centre: NDArray[np.float64]) -> NDArray[np.float32] | None:
+        """(scales, 4, S, S) around one place; None if a crop there shows nothing of the footprint."""
+        crops = [self._crop(reader, to_px, polygon, centre) for reader, to_px in self._readers]
+        return np.stack(crops) if all(crop[3].any() for crop in crops) else None
+
+    def _required(self, polygon: Any) -> NDArray[np.float32]:
+        """(scales, 4, S, S) around the middle, in which a footprint thinner than a pixel has one."""
+        middle = _middle(polygon)
+        return np.stack([self._crop(reader, to_px, polygon, middle, all_touched=True) for reader, to_px in self._readers])
+
+    def _crop(
+        self, reader: SceneReader, to_px: Affine, polygon: Any, centre: NDArray[np.float64], *, all_touched: bool = False
+    ) -> NDArray[np.float32]:
+        middle = to_px * tuple(centre)
+        row0, col0 = (int(np.floor(at)) - self._px // 2 for at in (middle[1], middle[0]))
         values, valid = reader.read(Span(row0, col0, row0 + self._px, col0 + self._px))
-        here = [shapely.transform(polygon, lambda xy: xy - (col0, row0))]
-        size_hw = (self._px, self._px)
-        mask = rasterize(here, size_hw)
-        if not mask.any():  # thinner than a pixel
-            mask = rasterize(here, size_hw, all_touched=True)
+        here = shapely.transform(moved(polygon, to_px), lambda xy: xy - (col0, row0))
+        mask = rasterize([here], (self._px, self._px), all_touched=all_touched)
         return np.concatenate([self._shown(values, valid, mask > 0), mask[None].astype(np.float32)])
 
     def _shown(self, values: NDArray[np.float32], valid: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -94,6 +122,12 @@ def crop_reader(scene: Scene, grid: WorkGrid, gsds_m: Sequence[float], crop_px: 
         yield CropReader(on_grids, crop_px, wide=_WIDE**scene.gamma)
 
 
+def _middle(polygon: Any) -> NDArray[np.float64]:
+    """(2,) of its bounds."""
+    west, north, east, south = polygon.bounds
+    return np.array([(west + east) / 2, (north + south) / 2])
+
+
 class StageHead:
     """The small network; thread-safe."""
 
@@ -114,15 +148,26 @@ class StageHead:
         self._lock = threading.Lock()
 
     def __call__(self, footprints: NDArray[np.object_]) -> NDArray[np.float64]:
-        """Stage probabilities (n, 3) of footprints (n,) in pixels of the reader's grid, rows summing to one."""
+        """Stage probabilities (n, 3) of footprints (n,) in pixels of the reader's grid, rows summing to one.
+
+        Of several places along a footprint, the geometric mean: that of their features, since the last layer is linear.
+        """
         with self._lock:
             parts = [self._pass(footprints[i : i + _BATCH]) for i in range(0, len(footprints), _BATCH)]
         return np.concatenate(parts) if parts else np.zeros((0, len(STAGES)))
 
     def _pass(self, footprints: NDArray[np.object_]) -> NDArray[np.float64]:
-        crops = np.stack([self._reader.read(polygon) for polygon in footprints])
-        p = self._session.run(None, {"crops": crops})[0].astype(np.float64)
-        return p / p.sum(axis=1, keepdims=True)
+        places = [self._reader.read(polygon) for polygon in footprints]
+        crops = np.concatenate(places)
+        logs = np.concatenate(
+            [
+                np.log(np.maximum(self._session.run(None, {"crops": crops[i : i + _BATCH]})[0], 1e-9))
+                for i in range(0, len(crops), _BATCH)
+            ]
+        ).astype(np.float64)
+        starts = np.cumsum([0, *map(len, places)])[:-1]
+        p = np.exp(np.add.reduceat(logs, starts) / np.array([*map(len, places)])[:, None])
+        return np.asarray(p / p.sum(axis=1, keepdims=True))
 
 
 @lru_cache(maxsize=1)

@@ -44,7 +44,7 @@ class DrawnScenes:
     """Of scenes in a series of two dates, in which more is unfinished."""
 
 
-def drawn_crops(drawn: DrawnScenes, gsds_m: Sequence[float], crop_px: int) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
+def drawn_crops(drawn: DrawnScenes, gsds_m: Sequence[float], crop_px: int) -> tuple[pd.DataFrame, list[NDArray[np.uint8]]]:
     """Buildings of drawn scenes and their crops.
 
     Args:
@@ -53,21 +53,21 @@ def drawn_crops(drawn: DrawnScenes, gsds_m: Sequence[float], crop_px: int) -> tu
         crop_px: side of a crop.
 
     Returns:
-        A table with ``place`` (one per scene), ``stage`` and ``kind``, and crops (n, scales, S, S, 4) uint8, the last band the true
-        outline, 0 or 255.
+        A table with ``place`` (one per scene), ``stage`` and ``kind``, and for each building crops (places, scales, S, S, 4) uint8, the
+        last band the true outline, 0 or 255.
     """
-    tables, crops = [], []
+    tables, crops = [], list[NDArray[np.uint8]]()
     for seed in range(drawn.first_seed, drawn.first_seed + drawn.scenes):
         with tempfile.TemporaryDirectory() as folder:
             table, found = _of_scene(seed, drawn, Path(folder), gsds_m, crop_px)
         tables.append(table)
-        crops.append(found)
-    return pd.concat(tables, ignore_index=True), np.concatenate(crops)
+        crops += found
+    return pd.concat(tables, ignore_index=True), crops
 
 
 def _of_scene(
     seed: int, drawn: DrawnScenes, folder: Path, gsds_m: Sequence[float], crop_px: int
-) -> tuple[pd.DataFrame, NDArray[np.uint8]]:
+) -> tuple[pd.DataFrame, list[NDArray[np.uint8]]]:
     rng = np.random.default_rng([99, seed])
     paths, truth = simulate_compounds(folder, seed=seed, **_options(drawn, rng))
     path = paths[int(rng.integers(len(paths)))]
@@ -79,10 +79,13 @@ def _of_scene(
     scene = open_scene(path)
     grid = scene.work_grid(scene.gsd_m)
     with crop_reader(scene, grid, gsds_m, crop_px) as reader:
-        crops = [
-            (reader.read(moved(g, ~grid.transform)).transpose(0, 2, 3, 1) * 255 + 0.5).astype(np.uint8) for g in table.geometry
-        ]
-    return table[["stage", "kind"]].assign(place=f"simulated_{seed}"), np.stack(crops)
+        crops = [as_bytes(reader.read(moved(g, ~grid.transform))) for g in table.geometry]
+    return table[["stage", "kind"]].assign(place=f"simulated_{seed}"), crops
+
+
+def as_bytes(crops: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Crops (places, scales, 4, S, S) of 0–1 → (places, scales, S, S, 4) uint8."""
+    return (crops.transpose(0, 1, 3, 4, 2) * 255 + 0.5).astype(np.uint8)
 
 
 def _options(drawn: DrawnScenes, rng: np.random.Generator) -> dict[str, Any]:

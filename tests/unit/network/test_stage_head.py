@@ -10,6 +10,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+import shapely.affinity
 from shapely import box
 
 from detect.base.errors import InputError
@@ -47,9 +48,9 @@ def test_crops_show_the_building_in_the_middle(tiny_scene: Path) -> None:
     grid = scene.work_grid(0.5)
     with crop_reader(scene, grid, (0.5, 0.25), 64) as reader:
         crops = reader.read(HOUSES[0])
-    assert crops.shape == (2, 4, 64, 64) and crops.dtype == np.float32
+    assert crops.shape == (1, 2, 4, 64, 64) and crops.dtype == np.float32
     assert 0 <= crops.min() and crops.max() <= 1
-    coarse, fine = crops
+    coarse, fine = crops[0]
     assert coarse[3].sum() == 30 * 24 and fine[3].sum() == 60 * 48
     rows, cols = np.nonzero(coarse[3])
     assert abs(rows.mean() - 31.5) <= 1 and abs(cols.mean() - 31.5) <= 1
@@ -67,7 +68,7 @@ def test_joints_of_a_roof_brighter_than_the_stretch_are_seen(write_scene: WriteS
         as_usual, _ = reader.read(Span(90, 80, 110, 120))
     assert (as_usual == 1).all(), "white"
     with crop_reader(scene, grid, (0.5,), 64) as crops:
-        crop = crops.read(box(80, 90, 120, 110))[0]
+        crop = crops.read(box(80, 90, 120, 110))[0, 0]
     roof = crop[0][crop[3] > 0].reshape(20, 40)
     assert roof.max() <= 1 and roof[:, 1::4].mean() - roof[:, ::4].mean() > 0.03
 
@@ -75,8 +76,34 @@ def test_joints_of_a_roof_brighter_than_the_stretch_are_seen(write_scene: WriteS
 def test_a_crop_reaches_beyond_the_scene_and_slivers_have_a_pixel(tiny_scene: Path) -> None:
     scene = open_scene(tiny_scene)
     with crop_reader(scene, scene.work_grid(0.5), (0.5,), 64) as reader:
-        assert reader.read(HOUSES[2]).shape == (1, 4, 64, 64)
-        assert reader.read(box(20.1, 20.1, 20.4, 30))[0, 3].any()
+        assert reader.read(HOUSES[2]).shape == (1, 1, 4, 64, 64)
+        assert reader.read(box(20.1, 20.1, 20.4, 30))[0, 0, 3].any()
+
+
+@pytest.mark.parametrize(("turn_deg", "length", "places"), [(0, 60, 1), (0, 65, 2), (30, 130, 3), (90, 200, 4)])
+def test_a_long_building_is_seen_all_along(write_scene: WriteScene, turn_deg: float, length: int, places: int) -> None:
+    scene = open_scene(write_scene(np.random.default_rng(2).integers(60, 200, (3, 300, 300)).astype(np.uint8), gsd_m=0.5))
+    long = shapely.affinity.rotate(box(150 - length / 2, 140, 150 + length / 2, 160), turn_deg)
+    with crop_reader(scene, scene.work_grid(0.5), (0.5, 0.25), 64) as reader:
+        crops = reader.read(long)
+    assert crops.shape == (places, 2, 4, 64, 64)
+    assert (crops[:, :, 3, 31:33, 31:33] == 1).all(), "each lies on the building"
+    assert crops[:, 0, 3].sum() >= 0.95 * length * 20, "together they show all of it"
+
+
+def test_the_answer_for_a_long_building_is_the_mean_of_its_places(tiny_scene: Path) -> None:
+    scene, weights = open_scene(tiny_scene), load_weights("deep")
+    grid = scene.work_grid(weights.gsd_m)
+    long, house = shapely.transform(np.array([box(10, 40, 150, 60), HOUSES[1]], object), lambda xy: xy * (0.5 / grid.gsd_m))
+    with open_stage_head(weights, scene, grid) as head:
+        assert head is not None
+        both = head(np.array([long, house], object))
+        crops = head._reader.read(long)
+        each = head._session.run(None, {"crops": crops})[0]
+        assert both[1] == pytest.approx(head(np.array([house], object))[0], abs=1e-5)
+    assert len(crops) == 2
+    mean = np.sqrt(each[0] * each[1])
+    assert both[0] == pytest.approx(mean / mean.sum(), abs=1e-5)
 
 
 def test_a_building_gets_the_same_answer_alone_and_among_others(tiny_scene: Path) -> None:
