@@ -91,8 +91,8 @@ def casts_none(scene: Scene, grid: WorkGrid, buildings: gpd.GeoDataFrame, height
     lit instead, on three of four rays. Buildings are left out whose roof is so sure that they would stay complete.
 
     The ``MOST`` buildings that are most like the type show whether the sun, the outlines and the light are what they seem. If they are
-    not, no building is marked: fewer than ``FEWEST`` of these cast a shadow, or no more than cast none, or sure roofs seem to cast none
-    (``CONTRARY``).
+    not, no building is marked: fewer than ``FEWEST`` of these cast a shadow, or less than twice as many as cast none, or sure roofs
+    seem to cast none (``CONTRARY``).
 
     Args:
         scene: with ``sun``; without, nothing is said.
@@ -117,7 +117,7 @@ def casts_none(scene: Scene, grid: WorkGrid, buildings: gpd.GeoDataFrame, height
             lit[i] = ground.is_lit(int(i), reach_m, shadow)
         others = int((~lit[known]).sum())
         flat = lit & unsure
-        if others < FEWEST or flat.sum() >= others or (lit & ~unsure).sum() > CONTRARY * others:
+        if others < FEWEST or 2 * flat.sum() > others or (lit & ~unsure).sum() > CONTRARY * others:
             return np.zeros(len(buildings), bool)
         for i in rest[unsure[rest]]:
             flat[i] = ground.is_lit(int(i), reach_m, shadow)

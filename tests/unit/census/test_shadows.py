@@ -152,8 +152,8 @@ def test_a_block_whose_outline_is_off_is_no_slab(write_scene: WriteScene, off_px
     assert not any(flat(path, table.set_geometry(table.buffer(off_px * PX_M, join_style="mitre"))))
 
 
-def test_where_most_cast_no_shadow_the_light_is_not_what_it_seems(write_scene: WriteScene) -> None:
-    path, table = drawn(write_scene, shadow_px=14, count=12, slabs=(0, 1, 2, 3, 4, 5))
+def test_where_many_cast_no_shadow_the_light_is_not_what_it_seems(write_scene: WriteScene) -> None:
+    path, table = drawn(write_scene, shadow_px=14, count=12, slabs=(0, 1, 2, 3, 4))
     assert not any(flat(path, table))
     path, table = drawn(write_scene, shadow_px=14, count=6, slabs=(0, 1))
     assert not any(flat(path, table)), f"fewer than {FEWEST} heights are known"
