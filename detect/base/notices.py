@@ -15,6 +15,8 @@ class Code(StrEnum):
     """How the scene was read, and what is unusual about its file."""
     UNLIKE_TRAINING = "unlike-training"
     STOREYS_DIFFER = "storeys-differ"
+    NO_SHADOW = "no-shadow"
+    """Buildings whose stage was changed because they cast no shadow."""
     COUNTED_ELSEWHERE = "counted-elsewhere"
     NOTHING_PROPOSED = "nothing-proposed"
     FAILED_BLOCKS = "failed-blocks"

@@ -65,7 +65,7 @@ class Reading:
     class_weights: tuple[float, ...] = (1.0,) * len(STAGES)
     """Weight of each stage in the training loss."""
     classify: Classify | None = None
-    """Second model, which has an equal say in the stage of uncertain buildings; None: the stage heads decide alone."""
+    """Second model, asked about uncertain buildings too (``stages.combine``); None: the stage heads decide alone."""
     sure_from: float = math.inf
     """A building is uncertain if the stage heads give it a lower probability of being complete."""
 

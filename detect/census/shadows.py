@@ -21,6 +21,7 @@ from rasterio.features import rasterize
 
 from detect.base.geometry import heading_px, moved
 from detect.base.grid import Span
+from detect.base.notices import Code, Notice
 from detect.base.stages import STAGES
 from detect.base.vectors import geometries_of
 from detect.scene.reader import SceneReader
@@ -43,12 +44,17 @@ FAINTEST = 0.08
 """Least difference of brightness, 0–1, between shadow and lit ground."""
 NEAR_M, LIT_RAYS = 1.0, 0.75
 """A building casts no shadow if no ``NEAR_M`` behind it is dark, on this share of its rays."""
+CONTRARY = 0.1
+"""Largest number of sure roofs without a shadow, as a share of the buildings that cast one. On drawn compounds it is 0 with the right
+sun, and mostly more than this where the azimuth is off by 60 degrees or more."""
 SHADOW_UNSEEN = 0.02
 """How likely none of a building's shadow is seen although it has walls."""
 STOREY_M = (2.7, 3.0, 3.4)
 """Height from floor to floor: low, likely, high."""
 ROOF_M = (0.2, 1.2)
 """Height of eaves, parapet and plinth beyond the storeys: low, high."""
+LISTED = 10
+"""Buildings that a notice names."""
 DRAWS = 4000
 SEED = 20_240_602
 
@@ -82,9 +88,11 @@ def casts_none(scene: Scene, grid: WorkGrid, buildings: gpd.GeoDataFrame, height
     """Which buildings that are called complete cast no shadow, although others of the scene do, so that they are no higher than a slab.
 
     Behind the far wall of a building half as high as the median of those measured, ``NEAR_M`` of ground would lie in shadow; it is
-    lit instead, on three of four rays. Buildings are left out whose roof is so sure that they would stay complete. Nothing is said unless
-    ``FEWEST`` heights of others are known, and more than there are buildings without a shadow: otherwise the sun, the outlines or the
-    light are not what they seem.
+    lit instead, on three of four rays. Buildings are left out whose roof is so sure that they would stay complete.
+
+    The ``MOST`` buildings that are most like the type show whether the sun, the outlines and the light are what they seem. If they are
+    not, no building is marked: fewer than ``FEWEST`` of these cast a shadow, or less than twice as many as cast none, or sure roofs
+    seem to cast none (``CONTRARY``).
 
     Args:
         scene: with ``sun``; without, nothing is said.
@@ -92,33 +100,49 @@ def casts_none(scene: Scene, grid: WorkGrid, buildings: gpd.GeoDataFrame, height
         buildings: with the columns of the schema, in the scene's CRS.
         height_m: (n,) what ``heights`` gives for them. A slab may have one, from a dark patch behind it.
     """
-    nowhere = np.zeros(len(buildings), bool)
+    lit = np.zeros(len(buildings), bool)
     known = np.flatnonzero(np.isfinite(height_m))
+    roofs = _roofs(buildings)
     unsure = as_slabs(buildings, np.ones(len(buildings), bool))["stage"].to_numpy(object) != COMPLETE
-    doubtful = [i for i in _roofs(buildings) if unsure[i]]
-    if scene.sun is None or len(known) < FEWEST or not doubtful:
-        return nowhere
+    if scene.sun is None or len(known) < FEWEST or not unsure[roofs].any():
+        return lit
     reach_m = float(np.median(height_m[known])) / 2 / math.tan(math.radians(scene.sun.elevation_deg))
     if reach_m < NEAR_M:
-        return nowhere
+        return lit
     with scene.reader(grid) as reader:
         ground = _Ground(reader, grid, scene, buildings)
-        shadow = np.median([rays.darkest(reach_m)[0] for i in known if (rays := ground.rays(int(i))) is not None])
-        for i in doubtful:
-            rays = ground.rays(int(i))
-            if rays is not None:
-                nowhere[i] = rays.is_lit(reach_m, float(shadow))
-    others = int((~nowhere[known]).sum())
-    return nowhere if others >= FEWEST and nowhere.sum() < others else np.zeros(len(buildings), bool)
+        shadow = _brightness([rays for i in known if (rays := ground.rays(int(i))) is not None], reach_m)
+        first, rest = roofs[:MOST], roofs[MOST:]
+        for i in first:
+            lit[i] = ground.is_lit(int(i), reach_m, shadow)
+        others = int((~lit[known]).sum())
+        flat = lit & unsure
+        if others < FEWEST or 2 * flat.sum() > others or (lit & ~unsure).sum() > CONTRARY * others:
+            return np.zeros(len(buildings), bool)
+        for i in rest[unsure[rest]]:
+            flat[i] = ground.is_lit(int(i), reach_m, shadow)
+    return flat
 
 
 def as_slabs(buildings: gpd.GeoDataFrame, flat: NDArray[np.bool_]) -> gpd.GeoDataFrame:
     """Buildings whose stage takes into account that those marked cast no shadow, as only a foundation would (Bayes' rule)."""
     p = buildings[[f"p_{stage}" for stage in STAGES]].to_numpy(float, copy=True)
     p[flat, 1:] *= SHADOW_UNSEEN
-    p /= p.sum(axis=1, keepdims=True)
+    p[flat] /= p[flat].sum(axis=1, keepdims=True)
     stages = np.where(flat, np.array(STAGES, object)[p.argmax(axis=1)], buildings["stage"].to_numpy(object))
     return buildings.assign(stage=stages, stage_score=p.max(axis=1), **{f"p_{stage}": p[:, i] for i, stage in enumerate(STAGES)})
+
+
+def slab_notices(flat: gpd.GeoDataFrame) -> list[Notice]:
+    """A notice that these buildings, which ``casts_none`` has marked, count as foundations."""
+    if not len(flat):
+        return []
+    numbers = "id " + ", ".join(map(str, flat["id"][:LISTED])) + (" …" if len(flat) > LISTED else "")
+    if len(flat) > 1:
+        text = f"{len(flat)} buildings look finished but cast no shadow where others do, so they were taken for foundations: {numbers}"
+    else:
+        text = f"1 building looks finished but casts no shadow where others do, so it was taken for a foundation: {numbers}"
+    return [Notice(Code.NO_SHADOW, text)]
 
 
 def _roofs(buildings: gpd.GeoDataFrame) -> NDArray[np.int64]:
@@ -233,6 +257,18 @@ class _Ground:
             return None
         usual = float(np.quantile(light[open_ground & valid], 0.6))  # more of it is lit than in shadow
         return _Rays(rays, seen & (distance < free[:, None]), usual)
+
+    def is_lit(self, which: int, reach_m: float, shadow: float) -> bool:
+        """Whether the ground behind a building is lit as far as ``reach_m``, given the brightness of shadows in the scene."""
+        rays = self.rays(which)
+        return rays is not None and rays.is_lit(reach_m, shadow)
+
+
+def _brightness(measured: list[_Rays], reach_m: float) -> float:
+    """Brightness of the shadows of measured buildings; NaN if no ray runs as far as ``reach_m``."""
+    dark = np.array([rays.darkest(reach_m)[0] for rays in measured])
+    seen = dark[np.isfinite(dark)]  # the next building may stand nearer
+    return float(np.median(seen)) if len(seen) else math.nan
 
 
 def _shadow_m(rays: _Rays) -> float:

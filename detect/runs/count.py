@@ -18,7 +18,7 @@ from detect.census.gaps import GAPS_PX, with_gaps
 from detect.census.ground import survey
 from detect.census.rates import of_kind
 from detect.census.review import Review
-from detect.census.shadows import as_slabs, casts_none, heights
+from detect.census.shadows import as_slabs, casts_none, heights, slab_notices
 from detect.census.sites import Sites, load_sites, proposed_sites, with_cut
 from detect.network.probabilities import calibrated
 from detect.results.files import Content
@@ -69,7 +69,9 @@ def count(
     if job.options.propose_sites and sites.is_whole_scene:
         notes = [*notes, NO_CLUSTER]
     table = placed(buildings, sites, profile, carried.review)
-    table = with_schema(with_beds(_in_the_sun(table, carried, scene, grid), profile))
+    table, shadow_notes = _by_shadows(table, carried, scene, grid)
+    table = with_schema(with_beds(table, profile))
+    notes = [*notes, *shadow_notes]
     ground = survey(scene, grid, sites.table, table, profile) if sites.are_plots else None
     heads = found.heads.reader()
     sites = with_gaps(with_cut(sites, table), grid, heads.seen(GAPS_PX)) if is_new else sites
@@ -102,15 +104,15 @@ def count(
     return result
 
 
-def _in_the_sun(table: gpd.GeoDataFrame, carried: Carried, scene: Scene, grid: WorkGrid) -> gpd.GeoDataFrame:
+def _by_shadows(table: gpd.GeoDataFrame, carried: Carried, scene: Scene, grid: WorkGrid) -> tuple[gpd.GeoDataFrame, list[Notice]]:
     """Buildings with their heights; roofs that cast no shadow are slabs, also in the stage codes, unless a reviewer has checked them."""
     height_m = heights(scene, grid, table)
     flat = casts_none(scene, grid, table, height_m) & ~table["id"].isin(carried.review.checked).to_numpy()
     if not flat.any():
-        return table.assign(height_m=height_m)
+        return table.assign(height_m=height_m), []
     restaged = as_slabs(table, flat).assign(height_m=np.where(flat, np.nan, height_m))
     recode(carried.stage, grid.transform, restaged, flat)
-    return restaged
+    return restaged, slab_notices(restaged[flat])
 
 
 def _sites(scene: Scene, buildings: gpd.GeoDataFrame, job: Job) -> Sites:

@@ -99,6 +99,8 @@ def test_a_slab_is_one_in_every_file(compound: Path, tmp_path: Path, monkeypatch
     assert set(np.unique(codes)) == {1, NO_DATA}, "foundation, and outside"
     by_stage = result.summary["total"]["dormitory_by_stage"]
     assert by_stage["complete"]["found"] == roofs.sum() - 1
+    (warning,) = [n for n in result.summary["notices"] if n["code"] == "no-shadow"]
+    assert f"id {slab['id']}" in warning["text"]
     assert contents(tmp_path / "slab" / compound.stem)["mask.tif"] == contents(tmp_path / "plain" / compound.stem)["mask.tif"]
 
 
