@@ -32,6 +32,8 @@ from detect.scene.stretch import FILL
 
 _BATCH = 16
 """Buildings per pass; bounds memory."""
+_MOST_PLACES = 8
+"""Along a footprint; bounds memory where something kilometres long is taken for a building."""
 _WIDE = 4.0
 """How many times as far as that of the scene the stretch of crops reaches; a few bright roofs on dark ground lie that far beyond."""
 _BRIGHT = 0.98
@@ -62,13 +64,13 @@ class CropReader:
         return np.stack([place for place in places if place is not None] or [self._required(polygon)])
 
     def _centres(self, polygon: Any) -> NDArray[np.float64]:
-        """(places, 2) along the longer axis of a footprint: one, or as many as it takes for the widest crops to cover it."""
+        """(places, 2) along the longer axis of a footprint: as many as it takes for the widest crops to cover it, within limits."""
         corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(polygon))
         if len(corners) < 4:
             return np.array([_middle(polygon)])
         axis = max(corners[1] - corners[0], corners[2] - corners[1], key=lambda side: float(side @ side))
         side = self._px * max(1.0 / math.sqrt(abs(to_px.determinant)) for _, to_px in self._readers)
-        count = math.ceil(float(np.hypot(*axis)) / side)
+        count = min(math.ceil(float(np.hypot(*axis)) / side), _MOST_PLACES)
         if count < 2:
             return np.array([_middle(polygon)])
         return corners[:4].mean(axis=0) + axis * ((np.arange(count) + 0.5) / count - 0.5)[:, None]

@@ -91,6 +91,12 @@ def test_a_long_building_is_seen_all_along(write_scene: WriteScene, turn_deg: fl
     assert crops[:, 0, 3].sum() >= 0.95 * length * 20, "together they show all of it"
 
 
+def test_something_endless_is_seen_at_a_few_places(tiny_scene: Path) -> None:
+    scene = open_scene(tiny_scene)
+    with crop_reader(scene, scene.work_grid(0.5), (0.5, 0.25), 64) as reader:
+        assert len(reader.read(box(-20_000, 40, 20_000, 60))) <= 8
+
+
 def test_the_answer_for_a_long_building_is_the_mean_of_its_places(tiny_scene: Path) -> None:
     scene, weights = open_scene(tiny_scene), load_weights("deep")
     grid = scene.work_grid(weights.gsd_m)
