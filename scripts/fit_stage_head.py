@@ -44,7 +44,7 @@ from detect.base.values import TOP
 from detect.datasets.images import vector
 from detect.datasets.samples import SWAPPED, drawings_of
 from detect.network.heads import STAGE_HEADS
-from detect.network.stage_head import crop_reader
+from detect.network.stage_head import by_building, crop_reader
 from detect.network.weights import Weights, load_weights
 from detect.scene.scene import open_scene
 from detect.training.calibration import best_temperature, temper
@@ -295,16 +295,10 @@ def _views(
         rng = np.random.default_rng(recipe.seed + view)
         shown = np.concatenate(crops)
         features = features_of(network, np.stack([varied(c, recipe.gsds_m, rng) for c in shown]) if view else shown)
-        found.append(by_building(features, crops))
+        found.append(by_building(features, [*map(len, crops)]))
         if file is not None:
             np.save(file, found[-1])
     return np.stack(found, axis=1)
-
-
-def by_building(values: NDArray[np.floating], crops: Sequence[NDArray[np.uint8]]) -> NDArray[Any]:
-    """Values (places of all buildings, V) → the mean (n, V) of each building's."""
-    counts = np.array([*map(len, crops)])
-    return np.add.reduceat(values, np.cumsum([0, *counts])[:-1]) / counts[:, None].astype(values.dtype)
 
 
 def _standard_error(score: dict[str, Any]) -> float:
@@ -472,7 +466,7 @@ def first_look(weights: Weights, crops: Sequence[NDArray[np.uint8]]) -> NDArray[
                 (heads[STAGE_HEADS][:, footprint] * TOP).astype(np.uint8), labels, 1, weights.temperature("stage"), class_weights
             )[0]
         )
-    return np.asarray(by_building(np.stack(stages), crops))
+    return by_building(np.stack(stages), [*map(len, crops)])
 
 
 def both_looks(weights: Weights, held_out: HeldOut, sure_from: float) -> dict[str, Any]:

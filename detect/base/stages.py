@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 STAGES = ("foundation", "incomplete", "complete")
+COMPLETE = STAGES[-1]
 CODES = {stage: code for code, stage in enumerate(STAGES, start=1)}
 """Values of stage.tif; 0 means no building, ``NO_DATA`` no observation."""
 STAGE_WEIGHTS = (3.0, 3.0, 1.0)

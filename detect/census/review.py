@@ -18,7 +18,7 @@ from shapely import Polygon
 
 from detect.base.errors import InputError
 from detect.base.placement import elsewhere
-from detect.base.stages import STAGES
+from detect.base.stages import COMPLETE, STAGES
 from detect.base.vectors import geometries_of, layers_of, polygon_layers, polygons_only, read_vector, without_lists
 from detect.census.unread import SHAPEFILE_LETTERS, warn_of_unread
 
@@ -32,7 +32,6 @@ SAYS_LIKENESS = "says_likeness"
 """Column: ``dormitory_like`` is meant for the new outline. In a table from QGIS it may be what was found for the old one."""
 MOVED_SHARE = 0.005
 """An outline was changed if more than this share of it lies elsewhere; less is the rounding of a file format."""
-COMPLETE = STAGES[-1]
 _LISTED = 10
 """Rows that a line names."""
 CHECKED, SURVEYED = "checked", "surveyed"

@@ -22,12 +22,11 @@ from rasterio.features import rasterize
 from detect.base.geometry import heading_px, moved
 from detect.base.grid import Span
 from detect.base.notices import Code, Notice
-from detect.base.stages import STAGES
+from detect.base.stages import COMPLETE, STAGES
 from detect.base.vectors import geometries_of
 from detect.scene.reader import SceneReader
 from detect.scene.scene import Scene, WorkGrid
 
-COMPLETE = STAGES[-1]
 MOST = 80
 """Largest number of buildings measured in a scene, those most like the type first; more are not needed, as they share a
 design."""
@@ -111,16 +110,17 @@ def casts_none(scene: Scene, grid: WorkGrid, buildings: gpd.GeoDataFrame, height
         return lit
     with scene.reader(grid) as reader:
         ground = _Ground(reader, grid, scene, buildings)
-        shadow = _brightness([rays for i in known if (rays := ground.rays(int(i))) is not None], reach_m)
         first, rest = roofs[:MOST], roofs[MOST:]
-        for i in first:
-            lit[i] = ground.is_lit(int(i), reach_m, shadow)
+        seen = {i: rays for i in first.tolist() if (rays := ground.rays(i)) is not None}
+        shadow = _brightness([seen[i] for i in known.tolist() if i in seen], reach_m)
+        for i, rays in seen.items():
+            lit[i] = rays.is_lit(reach_m, shadow)
         others = int((~lit[known]).sum())
         flat = lit & unsure
         if others < FEWEST or 2 * flat.sum() > others or (lit & ~unsure).sum() > CONTRARY * others:
             return np.zeros(len(buildings), bool)
-        for i in rest[unsure[rest]]:
-            flat[i] = ground.is_lit(int(i), reach_m, shadow)
+        for i in rest[unsure[rest]].tolist():
+            flat[i] = (rays := ground.rays(i)) is not None and rays.is_lit(reach_m, shadow)
     return flat
 
 
@@ -257,11 +257,6 @@ class _Ground:
             return None
         usual = float(np.quantile(light[open_ground & valid], 0.6))  # more of it is lit than in shadow
         return _Rays(rays, seen & (distance < free[:, None]), usual)
-
-    def is_lit(self, which: int, reach_m: float, shadow: float) -> bool:
-        """Whether the ground behind a building is lit as far as ``reach_m``, given the brightness of shadows in the scene."""
-        rays = self.rays(which)
-        return rays is not None and rays.is_lit(reach_m, shadow)
 
 
 def _brightness(measured: list[_Rays], reach_m: float) -> float:

@@ -124,6 +124,12 @@ def crop_reader(scene: Scene, grid: WorkGrid, gsds_m: Sequence[float], crop_px: 
         yield CropReader(on_grids, crop_px, wide=_WIDE**scene.gamma)
 
 
+def by_building(values: NDArray[np.floating], places: Sequence[int]) -> NDArray[Any]:
+    """Values (places of all buildings, V) → the mean (n, V) of each building's, given how many places each has."""
+    counts = np.array(places)
+    return np.asarray(np.add.reduceat(values, np.cumsum([0, *places])[:-1]) / counts[:, None].astype(values.dtype))
+
+
 def _middle(polygon: Any) -> NDArray[np.float64]:
     """(2,) of its bounds."""
     west, north, east, south = polygon.bounds
@@ -167,8 +173,7 @@ class StageHead:
                 for i in range(0, len(crops), _BATCH)
             ]
         ).astype(np.float64)
-        starts = np.cumsum([0, *map(len, places)])[:-1]
-        p = np.exp(np.add.reduceat(logs, starts) / np.array([*map(len, places)])[:, None])
+        p = np.exp(by_building(logs, [*map(len, places)]))
         return np.asarray(p / p.sum(axis=1, keepdims=True))
 
 
