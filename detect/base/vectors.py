@@ -24,6 +24,7 @@ from detect.base.text_tables import is_text_table, read_text_table
 
 _OFFLINE = {"GDAL_HTTP_PROXY": "127.0.0.1:9", "GML_DOWNLOAD_SCHEMA": "NO"}
 """Settings with which GDAL finds no server, whatever a file names: a proxy that is none."""
+_WAITS = "OGR_SQLITE_SYNCHRONOUS"
 _IN_ARCHIVES = (".shp", ".gpkg", ".geojson", ".json", ".kml", ".gml", ".fgb", ".tab")
 _NO_POLYGONS = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
@@ -171,6 +172,26 @@ def _reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: is not {kind} ({' '.join(str(cause).split())[:120]})") from cause
     finally:
         pyogrio.set_gdal_config_options(dict.fromkeys(_OFFLINE))
+
+
+def write_layer(path: Path, layer: str, table: gpd.GeoDataFrame, geometry_type: str | None = None) -> None:
+    """Add a layer to a GeoPackage that nobody reads yet; the caller makes it appear whole.
+
+    So SQLite need not wait for the disk: where the disk is slow, that took ten times as long as the writing.
+
+    Args:
+        path: the file; made if it is missing.
+        layer: name of the layer.
+        table: its rows.
+        geometry_type: as GDAL names it; by default that of the rows.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pyogrio warns of a missing CRS, which a scene without georeference does not have
+            pyogrio.set_gdal_config_options({_WAITS: "OFF"})
+            table.to_file(path, layer=layer, driver="GPKG", engine="pyogrio", geometry_type=geometry_type)
+    finally:
+        pyogrio.set_gdal_config_options({_WAITS: None})
 
 
 def _may_hold_polygons(kind: str | None) -> bool:

@@ -48,8 +48,9 @@ CHANGES = [
 
 
 def store_styles(path: Path, styles: Mapping[str, Sequence[Rule]]) -> None:
-    """Add a default style for each layer to a GeoPackage whose geometries are in ``geom``."""
+    """Add a default style for each layer to a GeoPackage that nobody reads yet, whose geometries are in ``geom``."""
     with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA synchronous = OFF")  # as in write_layer
         connection.execute(_TABLE)
         connection.executemany(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, styleQML, "

@@ -6,7 +6,6 @@ whole (``ResultFolder.swap``).
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import geopandas as gpd
 
 from detect.base.geometry import to_degrees
-from detect.base.vectors import geometries_of
+from detect.base.vectors import geometries_of, write_layer
 from detect.results import styles
 
 BUILDING_COLUMNS: dict[str, Any] = {
@@ -55,11 +54,8 @@ def with_schema(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 def write_gpkg(path: Path, layers: Mapping[str, gpd.GeoDataFrame]) -> None:
     """Write layers by name, each with its default style for QGIS."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pyogrio warns of a missing CRS, which a scene without georeference does not have
-        for name, table in layers.items():
-            kind = "Polygon" if name != "sites" else "Unknown"
-            table.to_file(path, layer=name, driver="GPKG", engine="pyogrio", geometry_type=kind)
+    for name, table in layers.items():
+        write_layer(path, name, table, "Polygon" if name != "sites" else "Unknown")
     known = {"buildings": styles.BUILDINGS, "rows": styles.ROWS, "sites": styles.SITES, GROUND: styles.GROUND}
     styles.store_styles(path, {name: known[name] for name in layers})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,6 +12,7 @@ import numpy as np
 
 from detect.base.errors import InputError
 from detect.base.options import takes
+from detect.base.vectors import write_layer
 from detect.results import styles
 from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.result import Result
@@ -84,10 +84,8 @@ def _find(series: Series) -> Found:
 def write_tracks(folder: Path, tracks: Tracks, snapshots: Sequence[Snapshot], series: Series) -> None:
     """The four files of ``detect track``, all or none."""
     with ResultFolder(folder).swap(OUTPUTS) as target:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pyogrio warns of a missing CRS, which scenes without georeference do not have
-            for name, table in (("buildings", tracks.buildings), ("sites", tracks.sites)):
-                table.to_file(target / "tracks.gpkg", layer=name, driver="GPKG", engine="pyogrio", geometry_type="Unknown")
+        for name, table in (("buildings", tracks.buildings), ("sites", tracks.sites)):
+            write_layer(target / "tracks.gpkg", name, table, "Unknown")
         styles.store_styles(target / "tracks.gpkg", {"buildings": styles.CHANGES, "sites": styles.SITES})
         tracks.timeline.to_csv(target / "timeline.csv", index=False)
         write_summary(target / "summary.json", tracks.summary)

@@ -18,6 +18,7 @@ from rasterio.enums import ColorInterp
 
 from detect.base.errors import InputError
 from detect.base.files import whole_file
+from detect.base.vectors import write_layer
 from detect.scene.scene import SIMULATED
 from detect.simulate.layout import country_of_rows, countryside, yardstick
 from detect.simulate.parts import BEDS_PER_STOREY, CRS, ORIGIN_XY, STOREY_M, Layout, Structure, on_map
@@ -102,8 +103,8 @@ def simulate_compounds(
             picture = _chosen(render(layout, gsd_m, sun, month, seed, [seed, number]), bands)
             _write_scene(aside, picture, transform, sun, seed, day)
             layer = "buildings" if dates == 1 else f"buildings_{day}"
-            _buildings(layout, month).to_file(truth_aside, layer=layer, driver="GPKG")
-        _sites(layout).to_file(truth_aside, layer="sites", driver="GPKG")
+            write_layer(truth_aside, layer, _buildings(layout, month))
+        write_layer(truth_aside, "sites", _sites(layout))
     return paths, truth
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyogrio
 import pytest
 import shapely
 from shapely import GeometryCollection, LineString, MultiPolygon, Point, Polygon, box
 
 from detect.base.errors import InputError
-from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
+from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector, write_layer
 
 BOWTIE = Polygon([(0, 0), (10, 10), (10, 0), (0, 10)])
 
@@ -133,3 +134,14 @@ def test_no_plane_without_crs_or_rows() -> None:
     assert equal_area_crs(houses(crs=None)) is None
     assert equal_area_crs(houses().iloc[:0]) is None
     assert np.shape(geometries_of(houses().iloc[:0])) == (0,)
+
+
+def test_layers_of_one_file_keep_their_rows_and_leave_no_setting(tmp_path: Path) -> None:
+    path, table = tmp_path / "new.gpkg", gpd.GeoDataFrame({"a": [1, 2]}, geometry=[box(0, 0, 1, 1), box(2, 0, 3, 1)], crs=32631)
+    write_layer(path, "first", table)
+    write_layer(path, "second", table.iloc[:0], "Polygon")
+    assert read_vector(path, "first").equals(table)
+    assert read_vector(path, "second").empty
+    with pytest.raises(pyogrio.errors.DataSourceError):
+        write_layer(tmp_path / "no" / "folder.gpkg", "first", table)
+    assert pyogrio.get_gdal_config_option("OGR_SQLITE_SYNCHRONOUS") is None
