@@ -241,9 +241,9 @@ def _neighbours(design: _Design) -> Iterator[NDArray[np.float64]]:
 
 def _best_near(score: NDArray[np.float32], at: NDArray[np.float64], limit: float, reach: int) -> NDArray[np.float64] | None:
     """Where the score is highest within a few pixels; None if it is too low."""
-    col, row = (int(v) for v in at)
+    col, row = (math.floor(v) for v in at)
     row0, col0 = max(0, row - reach), max(0, col - reach)
-    near = score[row0 : row + reach + 1, col0 : col + reach + 1]
+    near = score[row0 : max(0, row + reach + 1), col0 : max(0, col + reach + 1)]  # a negative end would count from the other edge
     if not near.size or near.max() < limit:
         return None
     down, right = np.unravel_index(near.argmax(), near.shape)

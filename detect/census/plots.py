@@ -24,6 +24,7 @@ from detect.base.vectors import (
     read_vector,
     without_lists,
 )
+from detect.census.unread import SHAPEFILE_LETTERS
 
 SITES_LAYER = "sites"
 OTHER_LAYERS = ("buildings", "rows", "ground")
@@ -47,8 +48,6 @@ LIKE_NAMES = (
     "imya",
 )
 """Fields that often hold the name of a plot."""
-SHAPEFILE_LETTERS = 10
-"""A Shapefile cuts the names of fields to this length."""
 CLOSED_SHARE = 0.05
 """A path closes if its ends are nearer than this share of its length: nobody hits the first point exactly by hand."""
 CROSSED = "ring crosses itself"
@@ -121,7 +120,7 @@ def _closed(raw: gpd.GeoDataFrame, open_paths: list[str]) -> gpd.GeoDataFrame:
         if gap <= CLOSED_SHARE and len(line.coords) >= 4:
             shapes[i] = Polygon(line.coords)
         else:
-            name = f" '{names.iloc[i]}'" if names is not None and names.iloc[i] else ""
+            name = "" if names is None or pd.isna(names.iloc[i]) or not names.iloc[i] else f" '{names.iloc[i]}'"
             open_paths.append(f"the path{name} is left out: its ends lie {gap:.0%} of its length apart")
     return raw.set_geometry(gpd.GeoSeries(shapes, index=raw.index, crs=raw.crs))
 

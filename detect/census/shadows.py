@@ -334,7 +334,8 @@ def _length_m(ray: NDArray[np.float64], known: NDArray[np.bool_], usual: float) 
         return math.nan
     before = float(np.median(ray[max(darkest, back - _steps(3)) : max(darkest, back - _steps(1)) + 1]))
     level = (before + float(np.median(ground))) / 2
-    last = darkest + int(np.nonzero(ray[darkest : back + _steps(1)] < level)[0][-1])  # in shadow
+    # In shadow; a sample follows it, also where the ray ends a metre behind the shadow.
+    last = darkest + int(np.nonzero(ray[darkest : min(back + _steps(1), len(ray) - 1)] < level)[0][-1])
     part = (level - ray[last]) / max(ray[last + 1] - ray[last], 1e-6)
     length = (last + min(max(part, 0.0), 1.0) - _begin(ray, darkest, dark)) * STEP_M
     return length if length > 0 else math.nan

@@ -307,9 +307,9 @@ def _names(column: Iterable[Any]) -> list[str]:
     names: dict[str, None] = {}
     used: dict[str, int] = {}
     for number, value in enumerate(column, start=1):
-        wanted = (
-            plain_text("" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)) or f"site {number}"
-        )
+        # Numbers beside empty cells become floats; 15 digits keep those of a cadastre.
+        text = "" if pd.isna(value) else f"{value:.15g}" if isinstance(value, float) else str(value)
+        wanted = plain_text(text) or f"site {number}"
         unique, again = wanted, used.get(wanted, 2)
         while unique in names:
             unique, again = f"{wanted} ({again})", again + 1

@@ -93,6 +93,12 @@ def test_a_patch_out_of_line_is_no_pad(write_scene: WriteScene) -> None:
     assert (ground["kind"] == "cleared").all()
 
 
+def test_beyond_the_edge_of_a_plot_a_row_has_no_pads(write_scene: WriteScene) -> None:
+    """The plot begins 4 m above the first row, so that the next places above it lie outside; the patch below is out of step."""
+    ground = surveyed(painted(write_scene, [(76, 104)]), plots(all=at(0, 16, 240, 144)), standing())
+    assert (ground["kind"] == "cleared").all()
+
+
 def test_one_band_tells_nothing_of_plants(write_scene: WriteScene) -> None:
     scene = open_scene(painted(write_scene, [], bands=1))
     told = survey(scene, scene.work_grid(0.3), plots(all=at(0, 0, 240, 160)), standing(), PROFILE)

@@ -198,6 +198,15 @@ def test_storeys_of_a_drawn_compound(tmp_path: Path, floors: int, seed: int) -> 
     assert told.low <= floors <= told.high and told.estimate == floors
 
 
+def test_a_shadow_that_ends_a_metre_before_the_ray_does() -> None:
+    metre = round(1 / shadows.STEP_M)
+    wall, length = round(shadows.BEFORE_M / shadows.STEP_M), round((shadows.BEFORE_M + shadows.FARTHEST_M) / shadows.STEP_M)
+    ray = np.full(length, 0.1)
+    ray[:wall], ray[-metre:-1] = 0.9, 0.8  # lit ground up to a dark last sample
+    found = shadows._length_m(ray, np.ones(length, bool), usual=0.8)
+    assert found == pytest.approx(shadows.FARTHEST_M - 1, abs=0.5)
+
+
 @given(st.lists(st.floats(1, 60), min_size=FEWEST, max_size=40))
 def test_storeys_lie_in_their_interval(height_m: list[float]) -> None:
     told = storeys(np.array([*height_m, np.nan]))

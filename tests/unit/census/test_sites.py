@@ -120,6 +120,12 @@ def test_an_open_path_alone_is_refused(tmp_path: Path) -> None:
         load_sites(path, CRS, OUTLINE)
 
 
+def test_an_open_path_without_a_name(tmp_path: Path) -> None:
+    ring, line = LineString([(0, 0), (9, 0), (9, 9), (0, 0)]), LineString([(0, 0), (9, 0)])
+    path = write_sites(tmp_path / "p.gpkg", ring, line, name=["a", None])
+    assert load_sites(path, CRS, OUTLINE).warnings[0][0] == "the path is left out: its ends lie 100% of its length apart"
+
+
 def test_lines_beside_polygons_are_no_plots(tmp_path: Path) -> None:
     roundabout = LineString([(0, 0), (9, 0), (9, 9), (0, 9), (0, 0)])
     path = write_sites(tmp_path / "s.geojson", box(0, 0, 50, 50), roundabout, name=["plot", "road"])
@@ -157,6 +163,7 @@ def test_another_coordinate_system_keeps_place_and_area(tmp_path: Path, epsg: in
         (["a (2)", "a", "a"], ["a (2)", "a", "a (3)"]),
         (["site 2", None, " b "], ["site 2", "site 2 (2)", "b"]),
         ([7, 8, 7], ["7", "8", "7 (2)"]),
+        ([12345678, None, 12345679], ["12345678", "site 2", "12345679"]),
         (None, ["site 1", "site 2", "site 3"]),
     ],
     ids=str,
