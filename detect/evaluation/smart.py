@@ -213,7 +213,8 @@ def _tracked_sites(folder: Path) -> list[Site]:
     if sites.crs is None:
         raise InputError(f"{folder}: its sites have no coordinate system; only georeferenced ones can be laid on site models")
     sites = sites.to_crs(4326)
-    timeline = pd.read_csv(folder / "timeline.csv")
+    # A name is text as it stands: NA is no missing value, and 007 not 7.
+    timeline = pd.read_csv(folder / "timeline.csv", dtype={"site": str}, keep_default_na=False, na_values=[""])
     if "is_total" in timeline:  # timelines of earlier versions lack it
         timeline = timeline[~timeline["is_total"]]
     return [

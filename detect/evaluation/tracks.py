@@ -10,14 +10,11 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyogrio
 import shapely
 
 from detect.base.errors import InputError
-from detect.base.parquet import is_parquet
 from detect.base.stages import STAGES
-from detect.base.text_tables import is_text_table
-from detect.base.vectors import equal_area_crs, geometries_of, is_vector_folder, polygons_only, read_vector
+from detect.base.vectors import equal_area_crs, geometries_of, is_vector_folder, layers_of, polygons_only, read_vector
 from detect.evaluation.footprints import apart, check_out, write_metrics
 from detect.evaluation.scot import DateMatches, match_date, scot
 from detect.evaluation.smart import evaluate_sites, format_sites, is_site_models
@@ -51,10 +48,16 @@ def evaluate_tracks(
         and are followed, how many are dated to the very date and within one date; ``stages``: matched footprints whose stage is right.
 
     Raises:
-        InputError: a file without dates, fewer than two dates in common, or outlines of another place.
+        InputError: a file without dates, fewer than two dates in common, outlines of another place, an ``area`` without a polygon or for
+            site models, or coordinate systems in some of the files alone.
     """
     check_out(out, predicted, reference, area)
+    scored = None if area is None else polygons_only(read_vector(area))
+    if scored is not None and not len(scored):
+        raise InputError(f"{area}: holds no polygon to score within")
     if is_site_models(Path(reference)):
+        if scored is not None:
+            raise InputError(f"--area {area}: site models are scored as wholes; leave --area out")
         metrics = evaluate_sites(Path(predicted), Path(reference))
         if out is not None:
             write_metrics(Path(out), metrics)
@@ -67,7 +70,7 @@ def evaluate_tracks(
         )
     if all(away := [apart(theirs[d], ours[d]) for d in dates]):
         raise InputError(f"{reference}: no outline lies where the tracks do: {away[0]}; give the outlines of this place")
-    ours, theirs = _in_one_plane(ours, theirs, dates, None if area is None else polygons_only(read_vector(area)))
+    ours, theirs = _in_one_plane(ours, theirs, dates, scored)
     matches = [match_date(ours[d], theirs[d]) for d in dates]
     metrics = scot(matches) | {
         "dates": dates,
@@ -119,12 +122,7 @@ def _listed(dated: Dated) -> str:
 
 def _read(path: Path) -> Dated:
     """A file in either layout."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    try:
-        layers = [] if is_parquet(path) or is_text_table(path) else [str(n) for n in pyogrio.list_layers(path)[:, 0]]
-    except Exception as cause:  # pyogrio raises classes of its own
-        raise InputError(f"{path}: is not a vector file that GDAL can open") from cause
+    layers = layers_of(path)
     named = {day: layer for layer in layers if (day := _date_at_end(layer))}
     if named:
         return {day: _standing(read_vector(path, layer), path, layer) for day, layer in named.items()}
@@ -155,19 +153,21 @@ def _in_one_plane(ours: Dated, theirs: Dated, dates: list[str], area: gpd.GeoDat
     whole = gpd.GeoDataFrame(pd.concat([theirs[d] for d in dates], ignore_index=True))
     plane = equal_area_crs(whole)
     inside = None
-    if area is not None:
-        inside = shapely.union_all(geometries_of(area if plane is None else area.to_crs(plane)))
-        shapely.prepare(inside)
 
     def moved(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         if (table.crs is None) != (plane is None):
-            raise InputError("one side has a coordinate system and the other has none; write it into that file")
+            raise InputError(
+                "predicted, reference and area: some have a coordinate system and some have none; write it into those files"
+            )
         table = table if plane is None else table.to_crs(plane)
         table = table.set_geometry(shapely.make_valid(geometries_of(table)))
         if inside is not None:
             table = table[shapely.contains_properly(inside, geometries_of(table.representative_point()))]
         return table.reset_index(drop=True)
 
+    if area is not None:
+        inside = shapely.union_all(geometries_of(moved(area)))
+        shapely.prepare(inside)
     return {d: moved(t) for d, t in ours.items()}, {d: moved(t) for d, t in theirs.items()}
 
 

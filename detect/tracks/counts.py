@@ -26,7 +26,7 @@ from detect.census.sites import assign
 from detect.network.weights import load_weights
 from detect.results.summary import Summary
 from detect.tracks.events import CHANGES, changes, forecast, monthly
-from detect.tracks.histories import ASSUMED_FOUND, STATES, Evidence, Histories, found_rates
+from detect.tracks.histories import ASSUMED_FOUND, COMPLETE, STATES, Evidence, Histories, found_rates
 from detect.tracks.link import Links
 from detect.tracks.series import Series, Snapshot
 
@@ -76,8 +76,9 @@ def count(found: Found, base: int) -> Tracks:
         own = (buildings["site"] == site["name"]).to_numpy(bool)
         counted = censuses[-1]["sites"][i]
         records.append(counted | _changes(buildings[own], histories.state[own], series.dates, base, site["planned_buildings"]))
-    planned = float(sites["planned_buildings"].sum(min_count=1))
     inside = buildings["site"].notna().to_numpy(bool)
+    # What remains in each site and what is complete: plans of some sites alone are no plan of all.
+    planned = float(sum(r["forecast"]["remaining"] for r in records) + (histories.state[inside, -1] == COMPLETE).sum())
     total = censuses[-1]["total"] | _changes(buildings[inside], histories.state[inside], series.dates, base, planned)
     summary = {
         "series": {"dates": series.dates, "results": _results(found)},

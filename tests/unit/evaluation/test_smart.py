@@ -89,14 +89,15 @@ def test_phases_that_are_told_late(tmp_path: Path) -> None:
     assert metrics["phases"][WORK]["temporal_iou"] == pytest.approx(123 / 184)  # July to October of May to October
 
 
-def test_tracked_sites_are_proposals(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["plot", "007", "NA"])
+def test_tracked_sites_are_proposals(tmp_path: Path, name: str) -> None:
     write_site(tmp_path / "t", "site", square(0.0), STORY)
     (tmp_path / "tracks").mkdir()
-    sites = gpd.GeoDataFrame({"name": ["plot"]}, geometry=[square(0.0)], crs=4326)
+    sites = gpd.GeoDataFrame({"name": [name]}, geometry=[square(0.0)], crs=4326)
     sites.to_crs(32632).to_file(tmp_path / "tracks" / "tracks.gpkg", layer="sites", driver="GPKG")
     counts = {"2020-01-01": (0, 0, 0), "2020-05-01": (3, 0, 0), "2020-07-01": (0, 2, 1), "2020-11-01": (0, 0, 3)}
     rows = [
-        {"site": "plot", "date": d, "observed_share": 1.0, "foundation": f, "incomplete": i, "complete": c}
+        {"site": name, "date": d, "observed_share": 1.0, "foundation": f, "incomplete": i, "complete": c}
         for d, (f, i, c) in counts.items()
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "tracks" / "timeline.csv", index=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import geopandas as gpd
@@ -57,6 +58,20 @@ def test_a_plot_may_be_called_all_sites(drawn: DrawnSeries, tmp_path: Path) -> N
     assert odd["is_total"].sum() == 3
     assert (odd.loc[odd["is_total"], "buildings"].to_numpy() > odd.loc[~odd["is_total"], "buildings"].to_numpy()[:3]).all()
     assert len(_tracked_sites(tmp_path / ALL_SITES / "out")[0].observations) == 3, "the sum is no site"
+
+
+def test_what_remains_in_all_sites_is_the_sum(drawn: DrawnSeries, tmp_path: Path) -> None:
+    """One plot has a plan, the other none; of a third with fewer planned than begun, those begun count."""
+    west, south, east, north = drawn.snapshots[0].observed.bounds
+    thirds = np.linspace(west, east, 4)
+    plots = gpd.GeoDataFrame(
+        {"name": ["a", "b", "c"], "planned_buildings": [50.0, np.nan, 1.0]},
+        geometry=[shapely.box(left, south, right, north) for left, right in itertools.pairwise(thirds)],
+        crs=PLANE,
+    )
+    results = [write_result(tmp_path / str(t), drawn.snapshots[t], sites=plots) for t in (0, 4, 8)]
+    summary = track(results).summary
+    assert summary["total"]["forecast"]["remaining"] == sum(site["forecast"]["remaining"] for site in summary["sites"])
 
 
 def test_results_are_counted_without_their_weights(drawn: DrawnSeries, tmp_path: Path) -> None:
