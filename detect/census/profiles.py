@@ -20,7 +20,7 @@ MOST = 1e9
 """More metres, rooms or beds are a mistake in the file, and products of such numbers would be infinite."""
 Amount = Annotated[float, Must("a number from 0 to 10⁹", lambda number: 0 <= number <= MOST)]
 WholeAmount = Annotated[int, Must("a whole number from 0 to 10⁹", lambda number: 0 <= number <= MOST)]
-Storeys = Annotated[int, Must("a whole number from 0 to 200", lambda number: 0 <= number <= 200)]
+Storeys = Annotated[int, Must("a whole number from 1 to 200", lambda number: 1 <= number <= 200)]
 Score = Annotated[float, Must("a number from 0 to 1", lambda number: 0 <= number <= 1)]
 Trapezoid = Annotated[
     tuple[Amount, Amount, Amount, Amount],

@@ -318,7 +318,9 @@ def _yes_or_no(value: Any, column: str, path: str | Path) -> bool | None:
     return text in _YES if text else None
 
 
-def apply_review(before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame) -> tuple[gpd.GeoDataFrame, Review]:
+def apply_review(
+    before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame, earlier: Review | None = None
+) -> tuple[gpd.GeoDataFrame, Review]:
     """The buildings as corrected, and what was corrected.
 
     Columns: ``id``, ``stage``, ``stage_score``, ``p_*``, ``score``, ``height_m`` (NaN where the outline has moved), ``touches_edge``.
@@ -328,11 +330,12 @@ def apply_review(before: gpd.GeoDataFrame, corrected: gpd.GeoDataFrame) -> tuple
     Args:
         before: buildings as predict found them.
         corrected: from ``read_corrections`` or ``detect.census.reviews.read_reviews``.
+        earlier: what was corrected in ``before``; no new building gets the ``id`` of one that was deleted then.
     """
     known = before.set_index("id")
     ids = corrected["id"].to_numpy()
     old = np.isin(ids, known.index)
-    added = np.arange(int((~old).sum())) + int(known.index.max() if len(known) else 0) + 1
+    added = np.arange(int((~old).sum())) + int(max([0, *known.index, *(earlier.deleted if earlier else ())])) + 1
     new_ids = ids.copy()
     new_ids[~old] = added
     past = known.reindex(ids)

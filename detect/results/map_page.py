@@ -78,8 +78,8 @@ def pack(table: gpd.GeoDataFrame, middle: float, scenes: Mapping[str, int], date
 
     Returns:
         ``x``, ``y``: first corner (int32, pixels of zoom ``ZOOM``); ``id``, ``area``: of the building; ``steps``: differences of the
-        following corners (int16, x and y in turn); ``corners``: how many there are (uint16); ``scene``, ``beds`` (uint16); ``kind``:
-        stage from 0, plus 4 if dormitory-like; ``date``: number of the day from 1, 0 unknown; ``score`` (0–100).
+        following corners (int16, x and y in turn); ``corners``: how many there are (uint16); ``scene``, ``beds`` (uint16); ``date``:
+        number of the day from 1, 0 unknown (uint16); ``kind``: stage from 0, plus 4 if dormitory-like; ``score`` (0–100).
     """
     shapes = beside(geometries_of(table), middle) if len(table) else np.array([], dtype=object)
     parts, row = shapely.get_parts(shapes, return_index=True)
@@ -109,8 +109,8 @@ def pack(table: gpd.GeoDataFrame, middle: float, scenes: Mapping[str, int], date
         "corners": counts.astype(np.uint16),
         "scene": columns["scene"].map(scenes).to_numpy(np.uint16),
         "beds": columns["beds"].clip(0, 65535).to_numpy(np.uint16),
+        "date": columns["date"].map(lambda date: day.get(date, 0)).to_numpy(np.uint16),
         "kind": stage + 4 * columns["dormitory_like"].to_numpy(np.uint8),
-        "date": columns["date"].map(lambda date: day.get(date, 0)).to_numpy(np.uint8),
         "score": (columns["score"] * 100).round().to_numpy(np.uint8),
     }
 

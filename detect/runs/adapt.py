@@ -196,7 +196,7 @@ def _corrections(earlier: Earlier, review: Path, options: AdaptOptions) -> _Corr
         windows = checked_ground(review, earlier.crs, layer=CHECKED)
     if windows is not None and not windows.intersects(earlier.outline).any():
         raise InputError(f"{options.checked or review}: none of its checked polygons lies on the scene; draw them on this scene")
-    corrected, said = apply_review(earlier.buildings, table)
+    corrected, said = apply_review(earlier.buildings, table, earlier.checked)
     together = earlier.checked.then(said)
     if not (together.checked or said.deleted or windows is not None):
         raise InputError(

@@ -139,7 +139,7 @@ def _reviewed(earlier: Earlier, options: CensusOptions) -> _Corrected:
                 "(detect census without --review counts the table as it is)"
             )
     reviews = read_reviews(options.reviews, earlier.buildings, earlier.crs, earlier.outline)
-    corrected, review = apply_review(earlier.buildings, reviews.table)
+    corrected, review = apply_review(earlier.buildings, reviews.table, earlier.checked)
     stage = repainted(earlier.stage, earlier.grid.transform, earlier.buildings, corrected, review)
     return _Corrected(corrected, stage, review, reviews.conflicts)
 

@@ -87,20 +87,23 @@ def walk(place: str, wanted: Wanted) -> list[tuple[dict[str, Any], str]]:
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         while todo:
             contents = list(pool.map(lambda one: read_document(one.place), todo))
-            below = []
+            below: dict[str, _Document] = {}
             for document, content in zip(todo, contents, strict=True):
                 if content.get("type") == "Feature" and "assets" in content:
                     if document.in_collection and _fits(content, wanted):
                         found.append((_signed(content, document.place, place), document.place))
                 else:
-                    below += [one for one in _below(document, content, wanted, place) if one.place not in known]
-            known.update(one.place for one in below)
+                    for one in _below(document, content, wanted, place):
+                        # Two branches may lead to it, of which one is of a collection that is wanted.
+                        if one.place not in known and (one.in_collection or one.place not in below):
+                            below[one.place] = one
+            known.update(below)
             if len(known) > MOST_DOCUMENTS:
                 raise InputError(
                     f"--stac {without_keys(place)}: more than {MOST_DOCUMENTS} of its documents lie at this place and time; give the "
                     "document of a part of it, or narrow --date or --collection"
                 )
-            todo = below
+            todo = list(below.values())
     return found
 
 

@@ -39,7 +39,6 @@ def crop(scene: Source, area: BaseGeometry, path: Path, *, overwrite: bool) -> N
         area: in longitude and latitude.
         path: the GeoTIFF.
         overwrite: replace a file that another part was read into.
-        allow_remote: let the source name addresses.
 
     Raises:
         InputError: no georeference, nothing of the area in the raster, or ``path`` holds something else.

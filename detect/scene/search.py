@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import shapely
@@ -45,18 +45,23 @@ def search(
         found = walk(url, Wanted(area, collections, during))
     else:
         found = [(item, url) for item in _asked(url, area, collections, during, most)]
-    found.sort(key=lambda one: (str(one[0]["properties"].get("datetime")), str(one[0]["id"])))
+    found.sort(key=lambda one: (_datetime(one[0]), str(one[0].get("id"))))
     if not found:
         raise InputError(
             f"--stac {place}: finds no scene there{f' in {during}' if during else ''}; try other --collection or --date"
         )
     if len(found) > most:
-        names = ", ".join(f"{item['id']} ({str(item['properties'].get('datetime'))[:10]})" for item, _ in found[:_LISTED])
+        names = ", ".join(f"{item.get('id')} ({_datetime(item)[:10]})" for item, _ in found[:_LISTED])
         raise InputError(
             f"--stac {place}: finds more than {most} scenes, such as {names}; narrow --date or --collection, or raise --max-items"
         )
     # A search names what it finds, wherever that is.
     return [source_of_item(item, here, asset, allow_remote=True) for item, here in found]
+
+
+def _datetime(item: Mapping[str, Any]) -> str:
+    """Also of an item that lacks what STAC requires, as a static catalogue may hold it."""
+    return str((item.get("properties") or {}).get("datetime"))
 
 
 def _asked(url: str, area: BaseGeometry, collections: Sequence[str], during: str | None, most: int) -> list[dict[str, Any]]:

@@ -236,6 +236,7 @@ def write_profile(folder: Path, change: dict, drop: str | None = None) -> Path:
         ({"storeys": "two"}, "'storeys' is \"two\"; it must be a whole number"),
         ({"storeys": True}, "'storeys' is true; it must be a whole number"),
         ({"storeys": 2.5}, "'storeys' is 2.5; it must be a whole number"),
+        ({"storeys": 0}, "'storeys' is 0; it must be a whole number from 1 to 200"),
         ({"min_score": [1]}, r"'min_score' is \[1\]; it must be a number"),
     ],
 )

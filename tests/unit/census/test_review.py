@@ -67,6 +67,14 @@ def test_changed_added_deleted(tmp_path: Path) -> None:
     assert sure.loc[1, "stage_score"] == 0.7 and sure.loc[5, "score"] == 1.0
 
 
+def test_a_new_building_gets_no_id_of_one_that_was_deleted_before(tmp_path: Path) -> None:
+    new = found().iloc[[3]].assign(id=0)
+    table = gpd.GeoDataFrame(pd.concat([found(3), new]), crs=CRS)
+    corrections = read_corrections(write(tmp_path / "c.gpkg", table), CRS)
+    _, review = apply_review(found(3), corrections, Review(deleted=(4, 2)))
+    assert review.added == (5,)
+
+
 def test_what_a_user_marks_as_checked_is_certain_as_it_stands(tmp_path: Path) -> None:
     table = found().assign(checked=[True, False, None, True])
     table.loc[3, "stage"] = "incomplete"

@@ -192,6 +192,12 @@ def test_the_page_holds_every_corner(table: gpd.GeoDataFrame) -> None:
     assert arrays["date"].tolist() == (table["scene"] == "b").astype(int).tolist()
 
 
+def test_a_collection_of_many_days() -> None:
+    days = [f"day {i:03d}" for i in range(300)]
+    arrays = pack(one_table([piece(day, count=1, date=day) for day in days]), 4.0, {day: i for i, day in enumerate(days)}, days)
+    assert (arrays["date"] == arrays["scene"] + 1).all()
+
+
 def test_an_empty_page() -> None:
     arrays = pack(one_table([piece(count=0)]), 4.0, {"town": 0}, [])
     assert all(len(values) == 0 for values in arrays.values())

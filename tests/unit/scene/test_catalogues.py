@@ -71,6 +71,20 @@ def test_a_file_a_collection_at_any_depth_and_a_time(folder: Path) -> None:
         search(place, HERE, during="2023-01")
 
 
+def test_an_item_to_which_two_branches_lead_is_found_once(folder: Path) -> None:
+    (folder / "old.json").write_text(json.dumps(branch("old", ["item_here.json"])))
+    (folder / "flood.json").write_text(json.dumps(branch("flood", ["item_here.json"], NEAR)))
+    for collections in ((), ("flood",), ("old",)):
+        ((found, _),) = walk(str(folder / "catalog.json"), Wanted(HERE, collections))
+        assert found["id"] == "here"
+
+
+def test_items_that_lack_what_stac_requires(folder: Path) -> None:
+    bare = {key: value for key, value in item("here", NEAR, "2024-06-03").items() if key not in ("properties", "id")}
+    (folder / "item_here.json").write_text(json.dumps(bare))
+    assert [source.date for source in search(str(folder / "catalog.json"), HERE)] == ["2010-06-01", None]
+
+
 def test_a_signature_goes_to_the_same_server_alone(folder: Path) -> None:
     elsewhere = item("here", NEAR, "2024-06-03")
     elsewhere["assets"]["data"] = {"href": "https://other.example/x.tif", "type": "image/tiff", "roles": ["thumbnail"]}
