@@ -68,6 +68,15 @@ def test_what_is_measured() -> None:
     assert found["ece_balanced"] == pytest.approx(abs(0.8 - (1 / 2 + 1 + 3 / 4) / 3))
 
 
+def test_a_place_without_a_stage_is_measured_by_the_others() -> None:
+    truth = np.repeat([1, 2], 20)
+    p = np.full((40, 3), 0.1)
+    p[np.arange(40), np.where(np.arange(40) % 10, truth, 3 - truth)] = 0.8
+    found = measured(p, truth)
+    assert found["macro_f1"] == pytest.approx(0.9)
+    assert found["macro_f1_90"][0] < found["macro_f1"] < found["macro_f1_90"][1]
+
+
 def test_scores_are_those_of_the_libraries() -> None:
     rng = np.random.default_rng(4)
     p = rng.dirichlet([1, 1, 1], 400)
