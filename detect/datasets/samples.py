@@ -136,8 +136,8 @@ def _open_ground(mask: Callable[[], NDArray[np.uint8]], stages: _Stages, image: 
     unknown = labels.footprint == UNKNOWN
     size_hw = labels.footprint.shape
     labels.footprint[unknown & (cv2.resize(clear.astype(np.uint8), size_hw[::-1], interpolation=cv2.INTER_NEAREST) == 1)] = 0
-    for polygon, code in stages.on_image(image):
-        if stages.is_mark(polygon) and code < CODES["complete"]:
+    for polygon, code, is_mark in stages.on_image(image):
+        if is_mark and code < CODES["complete"]:
             window = _window_of(polygon, to_work, size_hw) & unknown
             labels.footprint[window], labels.stage[window] = 1, code
             labels.instances[window] = labels.instances.max() + 1
@@ -192,9 +192,9 @@ def _refine(stages: _Stages, image: str, mostly_complete: bool, drawing: Drawing
         labels.stage[labels.footprint == 1] = CODES["complete"]
         for polygon in stages.unsure_on_image(image):
             labels.stage[window_of(polygon)] = 0
-    for polygon, code in stages.on_image(image):
+    for polygon, code, is_mark in stages.on_image(image):
         window = window_of(polygon)
-        if stages.is_mark(polygon):
+        if is_mark:
             labels.footprint[window & (labels.footprint != 1)] = 1 if code < 3 else UNKNOWN
         labels.stage[window & (labels.footprint == 1)] = code
     if drawing is not None:
@@ -225,15 +225,14 @@ class _Stages:
     """Construction stages of single buildings, by image; polygons in native pixels (x = column, y = row)."""
 
     def __init__(self, source: Path) -> None:
-        self._by_image: dict[str, list[tuple[BaseGeometry, int]]] = {}
+        self._by_image: dict[str, list[tuple[BaseGeometry, int, bool]]] = {}
         self._unsure: dict[str, list[BaseGeometry]] = {}
-        self._marks: set[int] = set()
         table, marks = source / "stages" / "buildings.csv", source / "stages" / "marks.jsonl"
         if table.is_file():
             for row in pd.read_csv(table).to_dict("records"):
                 polygon = shapely.from_wkt(row["polygon_px"])
                 if row["stage"] in CODES:
-                    self._add(row["image"], polygon, row["stage"])
+                    self._add(row["image"], polygon, row["stage"], is_mark=False)
                 else:
                     self._unsure.setdefault(row["image"], []).append(polygon)
         if marks.is_file():
@@ -242,26 +241,19 @@ class _Stages:
                 # Uncertain marks, rough outlines of groups, and cleared ground are not used as buildings.
                 if mark["stage"] not in CODES or mark["confidence"] < 0.7 or "group" in mark["note"]:
                     continue
-                polygon = shapely.Polygon(mark["polygon"])
-                self._add(mark["image"], polygon, mark["stage"])
-                self._marks.add(id(polygon))
+                self._add(mark["image"], shapely.Polygon(mark["polygon"]), mark["stage"], is_mark=True)
 
-    def _add(self, image: str, polygon: BaseGeometry, stage: str) -> None:
-        self._by_image.setdefault(image, []).append(
-            (shapely.make_valid(polygon) if not polygon.is_valid else polygon, CODES[stage])
-        )
+    def _add(self, image: str, polygon: BaseGeometry, stage: str, *, is_mark: bool) -> None:
+        valid = shapely.make_valid(polygon) if not polygon.is_valid else polygon
+        self._by_image.setdefault(image, []).append((valid, CODES[stage], is_mark))
 
-    def on_image(self, image: str) -> list[tuple[BaseGeometry, int]]:
-        """Polygons and stage codes of one image."""
+    def on_image(self, image: str) -> list[tuple[BaseGeometry, int, bool]]:
+        """Polygons and stage codes of one image, and whether each was drawn for its stage: it need not be an outline of the set."""
         return self._by_image.get(image, [])
 
     def unsure_on_image(self, image: str) -> list[BaseGeometry]:
         """Polygons about whose stage the annotators disagreed."""
         return self._unsure.get(image, [])
-
-    def is_mark(self, polygon: BaseGeometry) -> bool:
-        """Whether the polygon was drawn for its stage (it need not be an outline of the footprint set)."""
-        return id(polygon) in self._marks
 
 
 DATA_SET = DataSet(

@@ -115,7 +115,7 @@ def _observations(path: Path) -> list[Observation]:
         features = json.loads(path.read_text(encoding="utf-8"))["features"]
         observed = [f for f in features if f["properties"].get("observation_date") and f["geometry"]]
         return sorted((_observation(f) for f in observed), key=lambda o: o.day)
-    except (ValueError, RecursionError, KeyError, TypeError) as cause:
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as cause:
         raise InputError(f"{path}: is not a readable site model; download it again") from cause
 
 

@@ -16,6 +16,7 @@ from pyproj import Geod
 from detect.base.errors import InputError
 from detect.datasets import prepare
 from detect.datasets.chips import UNKNOWN, read_chip, read_index
+from detect.datasets.samples import _Stages
 from tests.real_data import data_path
 
 IMAGES = (
@@ -165,3 +166,11 @@ def test_windows_drawn_again_replace_looser_outlines_and_join_earlier_drawings(t
     assert (rio[1].footprint[beyond == 1] == 1).all(), "beyond the window nothing changes"
     assert after.loc["earthview", "unfinished"] == before.loc["earthview", "unfinished"] + 1
     assert after.loc["earthview", "buildings"] > 100, "the earlier drawing counts too"
+
+
+def test_a_mark_whose_ring_crosses_itself_is_a_mark(tmp_path: Path) -> None:
+    (tmp_path / "stages").mkdir()
+    mark = {"image": "a.jpg", "stage": "foundation", "confidence": 0.9, "note": "", "polygon": [[0, 0], [9, 9], [9, 0], [0, 9]]}
+    (tmp_path / "stages" / "marks.jsonl").write_text(json.dumps(mark))
+    ((polygon, code, is_mark),) = _Stages(tmp_path).on_image("a.jpg")
+    assert polygon.is_valid and code == 1 and is_mark
