@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import geopandas as gpd
@@ -10,9 +11,9 @@ import pytest
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
-from shapely import box
+from shapely import Point, box
 
-from detect.census.overlaps import counted_once, groups, overlapping
+from detect.census.overlaps import counted_once, deleted_elsewhere, groups, overlapping
 from detect.scene.scene import open_scene
 
 
@@ -36,6 +37,24 @@ def test_the_best_score_counts_and_a_whole_building_before_a_cut_one() -> None:
 def test_equals_count_in_the_first_scene() -> None:
     kept, other = counted_once([table((0, 0.5, False)), table((0, 0.5, False))], [(0, 1)])
     assert (kept.tolist(), other.tolist()) == ([-1], [0])
+
+
+def test_a_checked_building_counts_before_a_whole_one() -> None:
+    first, second = table((0, 0.5, True)).assign(checked=True), table((0, 0.9, False))
+    assert [k.tolist() for k in counted_once([first, second], [(0, 1)])] == [[-1], [0]]
+
+
+def test_of_two_that_count_instead_the_first_scene_is_named() -> None:
+    halves, whole = [table((0, 0.8, False)), table((10, 0.9, False))], table((5, 0.1, False))
+    assert counted_once([*halves, whole], [(0, 2), (1, 2)])[2].tolist() == [0]
+
+
+def test_what_was_deleted_in_another_scene_goes_unless_it_was_checked() -> None:
+    here = table((0, 0.5, False), (100, 0.5, False), (200, 0.5, False)).assign(checked=[False, True, False])
+    points = np.array([Point(5, 5), Point(105, 5), None], object)[:-1]
+    nothing = np.array([], object)
+    assert [g.tolist() for g in deleted_elsewhere([here, table()], [(0, 1)], [nothing, points])] == [[True, False, False], []]
+    assert [g.tolist() for g in deleted_elsewhere([here, table()], [], [nothing, points])] == [[False] * 3, []]
 
 
 def test_one_that_does_not_count_takes_nothing_away() -> None:
@@ -92,6 +111,11 @@ def test_scenes_overlap_where_they_share_ground_on_one_day(scenes: Any) -> None:
     assert overlapping(scenes(0, 50, 100, 400)) == [(0, 1), (1, 2)], "0 and 100 only touch"
     assert overlapping(scenes(0, 10, 20, dates=("2024-01-01", "2024-02-01", None))) == [(0, 2), (1, 2)]
     assert overlapping([]) == []
+
+
+def test_a_small_scene_within_a_large_one_overlaps_it(scenes: Any) -> None:
+    large, small = scenes(0, 0)
+    assert overlapping([replace(large, size_hw=(20_000, 20_000)), small]) == [(0, 1)], "it covers less than 10⁻⁴ of the large one"
 
 
 def test_groups_are_what_pairs_link() -> None:
