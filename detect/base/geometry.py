@@ -147,7 +147,7 @@ def to_local_metres(geometries: Sequence[BaseGeometry], crs: pyproj.CRS | None) 
 def to_degrees(geometries: NDArray[np.object_], crs: pyproj.CRS) -> NDArray[np.object_]:
     """Geometries in longitude and latitude, WGS 84; one that lies across 180° continues beyond it (see ``unwrapped``)."""
     transformer = pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
-    return unwrapped(shapely.transform(geometries, lambda x, y: transformer.transform(x, y), interleaved=False))
+    return unwrapped(shapely.transform(geometries, transformer.transform, interleaved=False))
 
 
 def unwrapped(degrees: NDArray[np.object_]) -> NDArray[np.object_]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
+from shapely.geometry.base import BaseGeometry
 
 Geometries = ArrayLike
 """Shapely geometries, as a list or an array of objects."""
@@ -19,6 +20,12 @@ def overlaps(ours: Geometries, theirs: Geometries) -> tuple[NDArray[np.int64], N
     shared = shapely.area(shapely.intersection(a[left], b[right]))
     iou = shared / np.maximum(shapely.area(a)[left] + shapely.area(b)[right] - shared, 1e-12)
     return left[shared > 0], right[shared > 0], iou[shared > 0]
+
+
+def iou_of(a: BaseGeometry, b: BaseGeometry) -> float:
+    """IoU of two polygons, 0–1."""
+    shared = a.intersection(b).area
+    return float(shared / max(a.area + b.area - shared, 1e-12))
 
 
 def match(

@@ -14,34 +14,30 @@ RECTANGLE_IOU = 0.84
 """An outline becomes a rectangle if the two overlap by this IoU: simulated rectangles reach 0.93, L shapes at most 0.75."""
 RECTILINEAR_IOU = 0.82
 """The same for the shape with edges in two directions only."""
+TOLERANCE_PX = 5.0
+"""Largest distance between the edges of an outline and those of the rectangle, or of the shape with right angles, that replaces it."""
 SIMPLIFY_PX = 0.8
 """Tolerance of the simplification (Douglas & Peucker 1973) of outlines that get no right angles."""
 MIN_HOLE_PX = 60
 """Holes of fewer square pixels are noise of the network, not courtyards; 60 px² are 7 m² at 0.35 m."""
 
 
-def square(polygon: Polygon, tolerance_px: float = 5.0) -> Polygon:
-    """Square one outline; see ``square_all``."""
-    return square_all(np.array([polygon], dtype=object), tolerance_px)[0]
-
-
-def square_all(polygons: NDArray[np.object_], tolerance_px: float = 5.0) -> NDArray[np.object_]:
+def square_all(polygons: NDArray[np.object_]) -> NDArray[np.object_]:
     """Give each outline right angles where the building has them.
 
     Three shapes are tried in turn: the rectangle with the outline's area and second moments; the outline with its edges turned to the
     dominant direction and the direction at right angles to it; the simplified outline. The first one that overlaps the outline well
-    and deviates from it by at most ``tolerance_px`` is taken. A large building may deviate by 1 % of its perimeter, because its
+    and deviates from it by at most ``TOLERANCE_PX`` is taken. A large building may deviate by 1 % of its perimeter, because its
     rounded corners are larger.
 
     Args:
         polygons: (n,) valid outlines.
-        tolerance_px: largest distance between an outline and the shape that replaces it.
 
     Returns:
         (n,) footprints, each one valid polygon.
     """
     polygons = np.array([_fill_small_holes(p) if n else p for p, n in zip(polygons, _holes(polygons), strict=True)], dtype=object)
-    tolerance = np.maximum(tolerance_px, 0.01 * shapely.length(polygons))
+    tolerance = np.maximum(TOLERANCE_PX, 0.01 * shapely.length(polygons))
     direction, agreement = dominant_directions(polygons)
     result = np.full(len(polygons), None, dtype=object)
     solid = _holes(polygons) == 0

@@ -21,6 +21,7 @@ import shapely
 from shapely import Polygon
 
 from detect.base.errors import InputError
+from detect.base.matching import iou_of
 from detect.base.vectors import geometries_of
 from detect.census.review import (
     ADDED,
@@ -260,7 +261,7 @@ class _Merge:
             return drawn[0]
         if not moved[0] and not sure[0]:
             return drawn[1]
-        if _iou(*drawn) < 0.9:
+        if iou_of(*drawn) < 0.9:
             self._note(f"building {number}", *("drawn anew" if one else "outline right" for one in moved))
         return drawn[0]
 
@@ -270,7 +271,7 @@ class _Merge:
         taken = list(mine)
         standing = shapely.union_all([row["geometry"] for row in [*rows, *mine]])
         for row in theirs:
-            same = next((one for one in mine if _iou(one["geometry"], row["geometry"]) >= _SAME_IOU), None)
+            same = next((one for one in mine if iou_of(one["geometry"], row["geometry"]) >= _SAME_IOU), None)
             if same is not None:
                 if same["stage"] != row["stage"]:
                     self._note("a building that both drew", f"stage {same['stage']}", f"stage {row['stage']}")
@@ -286,11 +287,6 @@ class _Merge:
 
 def _word(value: Any) -> str:
     return ("no", "yes")[int(value)] if isinstance(value, bool | np.bool_) else str(value)
-
-
-def _iou(a: Polygon, b: Polygon) -> float:
-    shared = a.intersection(b).area
-    return float(shared / max(a.area + b.area - shared, 1e-12))
 
 
 def _differ(a: Polygon, b: Polygon) -> bool:

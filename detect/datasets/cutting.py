@@ -12,12 +12,12 @@ from pathlib import Path
 import cv2
 import geopandas as gpd
 import numpy as np
-import pyproj
 import shapely
 from numpy.typing import NDArray
 from scipy import signal
 
 from detect.base.errors import InputError
+from detect.base.geometry import span_outline, to_degrees
 from detect.base.grid import Span
 from detect.datasets.chips import INDEX, UNKNOWN, Chip, ChipRow, read_index, write_chip, write_index
 from detect.datasets.images import DataSet, LabelledImage, Labels, inside, labels_of, with_splits
@@ -350,9 +350,4 @@ def _on_the_ground(scene: Scene, grid: WorkGrid, span: Span) -> bytes | None:
     """The chip's outline in EPSG:4326, as WKB; None without georeference."""
     if scene.crs is None:
         return None
-    corners = [
-        grid.transform * xy
-        for xy in ((span.col0, span.row0), (span.col1, span.row0), (span.col1, span.row1), (span.col0, span.row1))
-    ]
-    to_degrees = pyproj.Transformer.from_crs(scene.crs, 4326, always_xy=True)
-    return shapely.to_wkb(shapely.Polygon([to_degrees.transform(*xy) for xy in corners]))
+    return shapely.to_wkb(to_degrees(np.array([span_outline(grid.transform, span)], dtype=object), scene.crs)[0])

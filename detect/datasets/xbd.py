@@ -17,18 +17,17 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import pyproj
 import shapely
 
 from detect.base.errors import InputError
 from detect.base.files import listed
+from detect.base.geometry import GEOD
 from detect.datasets._folders import folders_named
 from detect.datasets.images import DataSet, LabelledImage, Outlines, require
 
 NAME = "xbd"
 LAYOUT = "{train,tier3,test,hold}/images/*_pre_disaster.png (or .tif) and labels/*_pre_disaster.json"
 _MULTISPECTRAL_PER_PAN = 4  # ratio of the satellites' pixels; the metadata give the coarser one, the images are pan-sharpened
-_EARTH = pyproj.Geod(ellps="WGS84")
 
 
 def images(source: Path) -> Iterator[LabelledImage]:
@@ -75,7 +74,7 @@ def _pixel_m(label: dict[str, Any]) -> float:
     """Ground size of a pixel, from buildings given in pixels and in degrees; without any, from the sensor's resolution."""
     pixels, degrees = _buildings(label, "xy"), _buildings(label, "lng_lat")
     sizes = [
-        np.sqrt(abs(_EARTH.geometry_area_perimeter(degrees[uid])[0]) / polygon.area)
+        np.sqrt(abs(GEOD.geometry_area_perimeter(degrees[uid])[0]) / polygon.area)
         for uid, polygon in pixels.items()
         if uid in degrees and polygon.area > 0
     ]

@@ -79,11 +79,11 @@ def evaluate(
         "reference": len(b),
         "matched": len(left),
         "count_error": len(a) - len(b),
-        "count_error_relative": _ratio(len(a) - len(b), len(b)),
-        "footprint_iou": _ratio(shared, sum(areas) - shared),
-        "precision": _ratio(len(left), len(a)),
-        "recall": _ratio(len(left), len(b)),
-        "f1": _ratio(2 * len(left), len(a) + len(b)),
+        "count_error_relative": ratio(len(a) - len(b), len(b)),
+        "footprint_iou": ratio(shared, sum(areas) - shared),
+        "precision": ratio(len(left), len(a)),
+        "recall": ratio(len(left), len(b)),
+        "f1": ratio(2 * len(left), len(a) + len(b)),
         "mean_iou_of_matched": float(values.mean()) if len(values) else None,
         "average_precision": _average_precision(ours, pairs, len(b)),
         "area_predicted_m2": areas[0],
@@ -217,7 +217,8 @@ def _shared_area(ours: NDArray[np.object_], theirs: NDArray[np.object_]) -> floa
     return float(shapely.area(shapely.intersection(ours[left], theirs[right])).sum())
 
 
-def _ratio(top: float, bottom: float) -> float | None:
+def ratio(top: float, bottom: float) -> float | None:
+    """A ratio; None without a denominator."""
     return float(top / bottom) if bottom else None
 
 

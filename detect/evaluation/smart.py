@@ -28,8 +28,9 @@ from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
 from detect.base.files import listed
-from detect.base.matching import best_match
+from detect.base.matching import best_match, iou_of
 from detect.base.vectors import equal_area_crs, geometries_of, read_vector
+from detect.evaluation.footprints import ratio
 
 PHASES = ("No Activity", "Site Preparation", "Active Construction", "Post Construction")
 TAU, RHO, TEMPORAL_IOT, TEMPORAL_IOP = 0.2, 0.5, 0.2, 0.1
@@ -133,9 +134,9 @@ def evaluate_sites(predicted: Path, reference: Path) -> dict[str, Any]:
     return {
         "sites": counted
         | {
-            "precision": _ratio(counted["tp"], counted["tp"] + counted["fp"]),
-            "recall": _ratio(counted["tp"], counted["tp"] + counted["fn"]),
-            "f1": _ratio(counted["tp"], counted["tp"] + (counted["fp"] + counted["fn"]) / 2),
+            "precision": ratio(counted["tp"], counted["tp"] + counted["fp"]),
+            "recall": ratio(counted["tp"], counted["tp"] + counted["fn"]),
+            "f1": ratio(counted["tp"], counted["tp"] + (counted["fp"] + counted["fn"]) / 2),
         },
         "phases": phases,
         "macro_f1": float(np.mean(scores)) if scores else None,
@@ -265,13 +266,8 @@ def _likeness(true: Site, proposed: Site) -> float:
     common = min(b, d) - max(a, c) + 1
     if common < TEMPORAL_IOT * (b - a + 1) or common < TEMPORAL_IOP * (d - c + 1) or common <= 0:
         return 0.0
-    share = float(np.mean([_iou(o.boundary, proposed.at(o.day).boundary) >= TAU for o in true.observations]))
+    share = float(np.mean([iou_of(o.boundary, proposed.at(o.day).boundary) >= TAU for o in true.observations]))
     return share if share >= RHO else 0.0
-
-
-def _iou(a: BaseGeometry, b: BaseGeometry) -> float:
-    shared = a.intersection(b).area
-    return float(shared / max(a.area + b.area - shared, 1e-9))
 
 
 def _confusion(pairs: Sequence[tuple[Site, Site]]) -> Counter[tuple[str, str]]:
@@ -291,7 +287,7 @@ def _of_phase(phase: str, confusion: Counter[tuple[str, str]], pairs: Sequence[t
     errors = [later - first for t, p in pairs if (first := t.onset(phase)) is not None and (later := p.onset(phase)) is not None]
     overlaps = [o for t, p in pairs if (o := _temporal_iou(phase, t, p)) is not None]
     return {
-        "f1": _ratio(2 * right, true + proposed) if true else None,
+        "f1": ratio(2 * right, true + proposed) if true else None,
         "temporal_iou": float(np.mean(overlaps)) if overlaps else None,
         "onset_days": {
             "absolute": float(np.mean(np.abs(errors))) if errors else None,
@@ -306,7 +302,3 @@ def _temporal_iou(phase: str, true: Site, proposed: Site) -> float | None:
     days = range(true.observations[0].day, true.observations[-1].day + 1)
     ours, theirs = (np.array([phase in s.at(d).phases for d in days]) for s in (true, proposed))
     return float((ours & theirs).sum() / (ours | theirs).sum()) if ours.any() else None
-
-
-def _ratio(top: float, bottom: float) -> float | None:
-    return float(top / bottom) if bottom else None

@@ -20,7 +20,7 @@ from rasterio.features import rasterize
 from shapely import LineString, Polygon
 from shapely.ops import substring
 
-from detect.base.geometry import north_px
+from detect.base.geometry import moved, north_px
 from detect.base.texts import shortened
 from detect.base.vectors import geometries_of
 from detect.results.styles import STAGE_COLOURS_RGB, Rgb
@@ -193,17 +193,12 @@ def _picture_grid(scene: Scene) -> WorkGrid:
 
 def _rings(table: gpd.GeoDataFrame, to_px: Affine) -> Rings:
     """Outer rings in pixels of the picture; courtyards are left out of the drawing."""
-    return [_pixels(shapely.get_coordinates(g.exterior), to_px) for g in geometries_of(table)]
+    return [shapely.get_coordinates(g.exterior) for g in moved(geometries_of(table), to_px)]
 
 
 def _site_rings(sites: gpd.GeoDataFrame, to_px: Affine) -> tuple[list[str], Rings]:
     parts = sites.explode(ignore_index=True)
     return list(parts["name"]), _rings(parts, to_px)
-
-
-def _pixels(xy: NDArray[np.float64], to_px: Affine) -> NDArray[np.float64]:
-    x, y = xy.T
-    return np.stack([to_px.a * x + to_px.b * y + to_px.c, to_px.d * x + to_px.e * y + to_px.f], axis=1)
 
 
 def _draw_north(foot: Picture, x: float, y: float) -> None:

@@ -200,8 +200,7 @@ def _packed(polygon: shapely.Polygon, to_px: Affine) -> list[list[int]]:
 def _tenths(polygon: shapely.Polygon, to_px: Affine) -> Iterator[NDArray[np.int64]]:
     """Corners (n, 2) of the outer ring and of each hole, in tenths of a pixel."""
     for ring in (polygon.exterior, *polygon.interiors):
-        x, y = shapely.get_coordinates(ring)[:-1].T
-        at = np.stack([to_px.a * x + to_px.b * y + to_px.c, to_px.d * x + to_px.e * y + to_px.f], axis=1)
+        at = np.stack(to_px * shapely.get_coordinates(ring)[:-1].T, axis=1)
         yield np.rint(10 * at).astype(np.int64)
 
 

@@ -54,6 +54,17 @@ def _outputs(given: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in OUTPUTS if name in (*wanted, BUILDINGS, SUMMARY))
 
 
+_DEVICE = flag("--device", "default: auto", "auto|cpu|cuda|cuda:N", _device)
+_WORKERS = flag(
+    "--workers",
+    "blocks computed at a time (default: 2); with a GPU, threads that read (default: one per core, at most 16)",
+    "N",
+    checks.whole_number,
+)
+_OVERWRITE = flag("--overwrite", "replace results that are there")
+_PROGRESS = flags(doc="called as (stage, done, total)")
+
+
 @dataclass(frozen=True)
 class PredictOptions(Options):
     """How scenes are predicted and counted."""
@@ -80,16 +91,8 @@ class PredictOptions(Options):
         default=None,
         metadata=flag("--structure", f"structure profile of what is counted, {STRUCTURES}; default: dormitory", "NAME|FILE"),
     )
-    device: str = field(default="auto", metadata=flag("--device", "default: auto", "auto|cpu|cuda|cuda:N", _device))
-    workers: int | None = field(
-        default=None,
-        metadata=flag(
-            "--workers",
-            "blocks computed at a time (default: 2); with a GPU, threads that read (default: one per core, at most 16)",
-            "N",
-            checks.whole_number,
-        ),
-    )
+    device: str = field(default="auto", metadata=_DEVICE)
+    workers: int | None = field(default=None, metadata=_WORKERS)
     dask: str | None = field(
         default=None,
         metadata=flag(
@@ -211,8 +214,8 @@ class PredictOptions(Options):
             checks.whole_number,
         ),
     )
-    overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace results that are there"))
-    progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))
+    overwrite: bool = field(default=False, metadata=_OVERWRITE)
+    progress: Progress | None = field(default=None, metadata=_PROGRESS)
 
     def __post_init__(self) -> None:
         """Check each value, and that the values go together.
@@ -303,18 +306,10 @@ class AdaptOptions(Options):
     weights: str | Path | None = field(
         default=None, metadata=flag("--weights", "the weights of the result, if they lie elsewhere now", "NAME|PATH")
     )
-    device: str = field(default="auto", metadata=flag("--device", "default: auto", "auto|cpu|cuda|cuda:N", _device))
-    workers: int | None = field(
-        default=None,
-        metadata=flag(
-            "--workers",
-            "blocks computed at a time (default: 2); with a GPU, threads that read (default: one per core, at most 16)",
-            "N",
-            checks.whole_number,
-        ),
-    )
+    device: str = field(default="auto", metadata=_DEVICE)
+    workers: int | None = field(default=None, metadata=_WORKERS)
     overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace an adapted result that is there"))
-    progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))
+    progress: Progress | None = field(default=None, metadata=_PROGRESS)
 
 
 @dataclass(frozen=True)
@@ -325,8 +320,8 @@ class TrackOptions(Options):
         default=None,
         metadata=flag("--since", "show what changed since this date (default: the first one)", "YYYY-MM-DD", checks.day),
     )
-    overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace results that are there"))
-    progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))
+    overwrite: bool = field(default=False, metadata=_OVERWRITE)
+    progress: Progress | None = field(default=None, metadata=_PROGRESS)
 
 
 @dataclass(frozen=True)
@@ -339,5 +334,5 @@ class CollectOptions(Options):
             "--native-geometry", "buildings.parquet with the type GEOMETRY of Parquet itself, without the metadata of GeoParquet"
         ),
     )
-    overwrite: bool = field(default=False, metadata=flag("--overwrite", "replace results that are there"))
-    progress: Progress | None = field(default=None, metadata=flags(doc="called as (stage, done, total)"))
+    overwrite: bool = field(default=False, metadata=_OVERWRITE)
+    progress: Progress | None = field(default=None, metadata=_PROGRESS)

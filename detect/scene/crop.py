@@ -88,7 +88,7 @@ def _span(dataset: rasterio.DatasetReader, area: BaseGeometry, source: str) -> S
     to_crs = pyproj.Transformer.from_crs(4326, pyproj.CRS(dataset.crs), always_xy=True)
     west, south, east, north = area.bounds
     dense = shapely.segmentize(shapely.box(west, south, east, north), max(east - west, north - south) / 50)
-    placed = moved(shapely.transform(dense, lambda x, y: to_crs.transform(x, y), interleaved=False), ~dataset.transform)
+    placed = moved(shapely.transform(dense, to_crs.transform, interleaved=False), ~dataset.transform)
     left, top, right, bottom = np.nan_to_num(placed.bounds, nan=-1, posinf=-1, neginf=-1)
     span = Span(math.floor(top), math.floor(left), math.ceil(bottom), math.ceil(right)).clip(dataset.shape)
     if span.is_empty:

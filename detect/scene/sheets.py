@@ -111,7 +111,7 @@ def _shared_width_m(first: Scene, second: Scene) -> float | None:
     if second.crs != first.crs:
         transformer = pyproj.Transformer.from_crs(second.crs, first.crs, always_xy=True)
         other = shapely.segmentize(other, max(other.length / 64, 1e-9))
-        other = shapely.transform(other, lambda x, y: transformer.transform(x, y), interleaved=False)
+        other = shapely.transform(other, transformer.transform, interleaved=False)
     reach_px = _REACH_PX * max(1.0, second.gsd_m / first.gsd_m)
     outlines_px = [moved(outline, ~first.transform) for outline in (first.outline, other)]
     shared = shapely.intersection(*(shapely.buffer(outline, reach_px, join_style="mitre") for outline in outlines_px))

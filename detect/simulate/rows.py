@@ -146,10 +146,8 @@ BUSY_SHARES = (0.3, 0.35, 0.35)
 """Of those that are watched over several dates."""
 
 
-def draw_blocks(
-    rng: np.random.Generator, rows: Rows, stages: list[str | None], site: str | None, months_between: float = 2.0
-) -> list[Structure]:
-    """A block per stage given; one that is None is begun later, one ``months_between`` after the other.
+def draw_blocks(rng: np.random.Generator, rows: Rows, stages: list[str | None], site: str | None) -> list[Structure]:
+    """A block per stage given; those that are None are begun later, one after the other.
 
     Building takes one to three months up to the slab and three to six more up to the roof (phases of the dated sites of IARPA SMART last
     from weeks to a year).
@@ -160,7 +158,7 @@ def draw_blocks(
         slab, walls = rng.uniform(1, 3), rng.uniform(3, 6)
         if stage is None:
             waiting += 1
-            begun = waiting * months_between * rng.uniform(0.2, 0.5)
+            begun = waiting * rng.uniform(0.4, 1.0)
         else:
             begun = -draw_age(rng, stage, slab, walls)
         at = rows.place(number, len(stages)) + rng.normal(0, rows.style.uneven_m, 2)

@@ -92,6 +92,11 @@ def count(found: Found, base: int) -> Tracks:
     return Tracks(buildings, _sites_layer(sites, records), timeline, summary)
 
 
+def stage_column(date: str) -> str:
+    """The column of ``tracks.gpkg`` with the stage at a date."""
+    return f"stage_{date.replace('-', '_')}"
+
+
 def _buildings(found: Found, base: int) -> gpd.GeoDataFrame:
     """The ``buildings`` layer, in the CRS of the earliest result."""
     dates, state, standing = found.series.dates, found.histories.state, found.histories.standing
@@ -112,7 +117,7 @@ def _buildings(found: Found, base: int) -> gpd.GeoDataFrame:
         "p_standing": found.histories.state_p[:, -1, 1:4].sum(axis=1).round(3),
         "dates_seen": found.evidence.found.sum(axis=1),
     }
-    columns |= {f"stage_{d.replace('-', '_')}": np.array(STATES, object)[state[:, t]] for t, d in enumerate(dates)}
+    columns |= {stage_column(d): np.array(STATES, object)[state[:, t]] for t, d in enumerate(dates)}
     columns |= {"dormitory_like": like, "dormitory_score": score, "beds": beds}
     table = gpd.GeoDataFrame(columns, geometry=outline, crs=found.series.crs)
     sizes = measure(list(geometries_of(table)), found.series.crs)

@@ -44,7 +44,7 @@ def gather(snapshots: Sequence[Snapshot], links: Links, plane: Any) -> Evidence:
 def probability_within(snapshot: Snapshot, geometries: NDArray[np.object_], plane: pyproj.CRS | None) -> NDArray[np.float64]:
     """Mean building probability of a date's maps inside footprints in the plane; NaN if no map shows them."""
     best = np.full(len(geometries), np.nan)
-    back = shapely.transform(geometries, np.array(snapshot.shift_xy_m).__rsub__)
+    back = shapely.transform(geometries, lambda xy: xy - snapshot.shift_xy_m)
     for path in (folder / "probability.tif" for folder in snapshot.folders):
         if not path.is_file():
             continue

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date as Date
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,7 @@ def smooth(evidence: Evidence, dates: Sequence[str], found_rate: float | None = 
         found_rate: share of existing buildings that a date finds, from the weights' card; the series adjusts it.
     """
     likelihood = _likelihood(evidence, found_rates(evidence, ASSUMED_FOUND if found_rate is None else found_rate))
-    steps = [transition(b - a) for a, b in zip(_days(dates), _days(dates)[1:], strict=False)]
+    steps = [transition(b - a) for a, b in pairwise(_days(dates))]
     path = _held(_viterbi(likelihood, steps), evidence.seen | evidence.found)
     return Histories(path, _forward_backward(likelihood, steps))
 

@@ -25,6 +25,7 @@ from detect.base.vectors import geometries_of
 from detect.results.again import opened_raster
 from detect.results.page import write_page as fill_template
 from detect.results.picture import TILE_PX, Picture, read_picture
+from detect.tracks.counts import stage_column
 from detect.tracks.histories import STATES
 from detect.tracks.series import Series, Snapshot
 
@@ -98,7 +99,7 @@ def write_page(
         charts=[_chart(str(name), rows) for (_, name), rows in parts],
         frame={"width": frame.size_wh[0], "height": frame.size_wh[1], "px_per_m": frame.px_per_m},
         pictures=[_picture(s, frame, series.plane) for s in snapshots],
-        counted=[{state: int((buildings[_stage_column(date)] == state).sum()) for state in STATES} for date in dates],
+        counted=[{state: int((buildings[stage_column(date)] == state).sum()) for state in STATES} for date in dates],
         buildings=_columns(buildings[shown], in_plane[shown], frame, dates),
         shown=int(shown.sum()),
         every=len(buildings),
@@ -116,11 +117,6 @@ def _to_look_at(buildings: gpd.GeoDataFrame) -> NDArray[np.bool_]:
     shown = np.zeros(len(buildings), bool)
     shown[np.argsort(rank, kind="stable")[:SHOWN]] = True
     return shown
-
-
-def _stage_column(date: str) -> str:
-    """The column of ``tracks.gpkg`` with the stage at a date."""
-    return f"stage_{date.replace('-', '_')}"
 
 
 def _to_plane(table: gpd.GeoDataFrame, plane: pyproj.CRS | None) -> gpd.GeoDataFrame:
@@ -143,7 +139,7 @@ def _frame(snapshots: Sequence[Snapshot], buildings: gpd.GeoDataFrame, dates: in
 def _columns(buildings: gpd.GeoDataFrame, in_plane: gpd.GeoDataFrame, frame: Frame, dates: Sequence[str]) -> dict[str, list[Any]]:
     """Column → list; the states of a building as one digit per date."""
     code = {state: str(k) for k, state in enumerate(STATES)}
-    states = buildings[[_stage_column(d) for d in dates]].to_numpy(object)
+    states = buildings[[stage_column(d) for d in dates]].to_numpy(object)
     plain = ("id", "site", "first_seen", "last_seen", "change", "p_standing", "area_m2", "dormitory_like", "beds")
     return {name: [None if v != v else v for v in buildings[name].tolist()] for name in plain} | {
         "states": ["".join(code[s] for s in row) for row in states],

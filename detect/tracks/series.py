@@ -66,8 +66,8 @@ class Snapshot:
             shift_xy_m=(self.shift_xy_m[0] + dx, self.shift_xy_m[1] + dy),
         )
 
-    def saw(self, geometries: NDArray[np.object_], share: float = 0.5) -> NDArray[np.bool_]:
-        """Whether at least ``share`` of the corners and centre of each footprint lies on ground that was seen."""
+    def saw(self, geometries: NDArray[np.object_]) -> NDArray[np.bool_]:
+        """Whether at least half of the corners and centre of each footprint lies on ground that was seen."""
         if not len(geometries):
             return np.zeros(0, bool)
         corners, owner = shapely.get_coordinates(geometries, return_index=True)
@@ -76,7 +76,7 @@ class Snapshot:
         shapely.prepare(self.observed)
         seen = shapely.contains_xy(self.observed, points)
         count = np.bincount(owner, minlength=len(geometries))
-        return np.asarray(np.bincount(owner, weights=seen, minlength=len(geometries)) >= share * count)
+        return np.asarray(np.bincount(owner, weights=seen, minlength=len(geometries)) >= 0.5 * count)
 
 
 @dataclass(frozen=True)

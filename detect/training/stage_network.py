@@ -24,6 +24,7 @@ from detect.training.export import store_half
 RING_PX = 9
 """Width of the ring around a footprint that is used: 2.7 m at 0.3 m per pixel, 1.4 m at 0.15 m."""
 _STRIDES = (4, 8, 16, 32)
+_BATCH = 16
 
 
 class StageNetwork(nn.Module):
@@ -71,15 +72,15 @@ class StageNetwork(nn.Module):
         return self.linear((self.pooled(crops) - self.mean) / self.sd).softmax(dim=1)
 
 
-def features_of(network: StageNetwork, crops: NDArray[np.uint8], batch: int = 16) -> NDArray[np.float32]:
+def features_of(network: StageNetwork, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Features (N, F) of crops (N, scales, S, S, 4) uint8, the last band 0 or 255; by ONNX Runtime, as in prediction."""
     scales, side = crops.shape[1:3]
     session = onnxruntime.InferenceSession(
         _traced(_Pooled(network), scales, side, "features").SerializeToString(), providers=["CPUExecutionProvider"]
     )
     parts = [
-        session.run(None, {"crops": crops[i : i + batch].transpose(0, 1, 4, 2, 3).astype(np.float32) / 255})[0]
-        for i in range(0, len(crops), batch)
+        session.run(None, {"crops": crops[i : i + _BATCH].transpose(0, 1, 4, 2, 3).astype(np.float32) / 255})[0]
+        for i in range(0, len(crops), _BATCH)
     ]
     return np.concatenate(parts)
 

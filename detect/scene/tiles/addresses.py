@@ -83,7 +83,7 @@ def open_pyramid(place: str, layer: str | None = None) -> Pyramid:
     return by_kind[kind](place)
 
 
-def open_xyz(template: str, *, highest: int = HIGHEST_ZOOM, attribution: str = "", terms: str = "") -> Pyramid:
+def open_xyz(template: str, *, highest: int = HIGHEST_ZOOM, attribution: str = "") -> Pyramid:
     """Tiles behind an address with ``{z}``, ``{x}`` and ``{y}`` (``{-y}``: rows from below, TMS; ``{q}``: quadkey).
 
     ``{s}`` becomes a, ``{switch:a,b}`` its first value, ``{r}`` nothing.
@@ -99,7 +99,6 @@ def open_xyz(template: str, *, highest: int = HIGHEST_ZOOM, attribution: str = "
         levels=web_mercator_levels(0, highest),
         read=lambda level, column, row: get(xyz_address(template, int(level.name), column, row)),
         attribution=attribution or _known_attribution(template),
-        terms=terms,
     )
 
 

@@ -25,6 +25,7 @@ HALF_WORLD_M = 20037508.342789244
 LARGEST_SIDE_PX = 65_536
 """Longest side of a raster that is made of tiles."""
 _PIECES = 100  # a straight edge in degrees is curved in another CRS
+_SOME = 5  # tiles that are read to find out whether a level exists
 
 
 @dataclass(frozen=True)
@@ -153,12 +154,12 @@ def column_read(pyramid: Pyramid, level: Level, column: int) -> int:
     return column % level.tiles_rc[1] if _wraps(pyramid, level) else column
 
 
-def some_tiles(pyramid: Pyramid, wanted: Plan, area: BaseGeometry, count: int = 5) -> list[tuple[int, int]]:
+def some_tiles(pyramid: Pyramid, wanted: Plan, area: BaseGeometry) -> list[tuple[int, int]]:
     """A few of the tiles of a plan: the one in the midst of the area, which is most likely to exist, and others from all parts."""
     shape = _in_pixels(pyramid, wanted.level, area)
     midst = shape.representative_point()
     first = (math.floor(midst.x / wanted.level.tile_hw[1]), math.floor(midst.y / wanted.level.tile_hw[0]))
-    others = sorted({round(i) for i in np.linspace(0, len(wanted.tiles) - 1, min(count, len(wanted.tiles)))})
+    others = sorted({round(i) for i in np.linspace(0, len(wanted.tiles) - 1, min(_SOME, len(wanted.tiles)))})
     return list(dict.fromkeys([*([first] if first in wanted.tiles else []), *(wanted.tiles[i] for i in others)]))
 
 
@@ -179,7 +180,7 @@ def _in_pixels(pyramid: Pyramid, level: Level, area: BaseGeometry) -> BaseGeomet
         placed = shapely.transform(dense, web_mercator)
     else:
         to_crs = pyproj.Transformer.from_crs(4326, pyramid.crs, always_xy=True)
-        placed = shapely.transform(dense, lambda x, y: to_crs.transform(x, y), interleaved=False)
+        placed = shapely.transform(dense, to_crs.transform, interleaved=False)
     if not np.isfinite(placed.bounds).all():
         raise InputError(f"{pyramid.address}: the area lies beyond its coordinate system ({pyramid.crs.name})")
     return moved(placed, ~level.transform)

@@ -15,7 +15,7 @@ from detect.base.grid import Span
 from detect.base.stages import SECOND_WEIGHT, STAGES, pool
 from detect.buildings.footprints import Reading, extract_buildings, polygonise
 from detect.buildings.instances import InstanceParams, find_groups
-from detect.buildings.squaring import square
+from detect.buildings.squaring import square_all
 
 L_SHAPE = Polygon([(0, 0), (60, 0), (60, 20), (22, 20), (22, 50), (0, 50)])
 SIZE_HW = (110, 140)
@@ -27,6 +27,10 @@ def drawn(shape: Polygon, angle: float = 0.0) -> Polygon:
     placed = affinity.rotate(affinity.translate(shape, 70 - x, 55 - y), angle, origin=(70, 55))
     mask = rasterize([placed], SIZE_HW, dtype="uint8").astype(np.int32)
     return polygonise(mask)[1]
+
+
+def square(outline: Polygon) -> Polygon:
+    return square_all(np.array([outline], dtype=object))[0]
 
 
 def corner_angles(polygon: Polygon) -> np.ndarray:
