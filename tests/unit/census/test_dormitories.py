@@ -16,7 +16,7 @@ from detect.base.errors import InputError
 from detect.base.geometry import measure
 from detect.base.resources import resource_path
 from detect.census.count import with_beds
-from detect.census.dormitories import add_dormitories, find_rows, likeness, membership, rows_layer
+from detect.census.dormitories import add_dormitories, find_rows, group_fit, likeness, membership, rows_layer
 from detect.census.profiles import DEFAULT_PROFILE, Assumed, Calibration, load_profile, profile_from, profile_text
 
 CRS = pyproj.CRS(32637)
@@ -109,6 +109,11 @@ def test_a_bigger_group_never_lowers_the_score() -> None:
     scores = [add_dormitories(buildings(*row_of(n)), PROFILE)["dormitory_score"][0] for n in range(1, 9)]
     assert scores == sorted(scores)
     assert scores[0] < 0.5 < 0.97 < scores[7], "a lone long building is in doubt, one of eight is not"
+
+
+def test_the_fit_of_a_group_is_full_from_twice_the_number_that_is_asked_for() -> None:
+    fits = group_fit(np.array([1, 2, 4, 8, 16]), dataclasses.replace(PROFILE.group, min_buildings=4))
+    assert fits == pytest.approx([0, 1 / 3, 2 / 3, 1, 1])
 
 
 def test_where_no_group_is_asked_for_one_alone_is_enough() -> None:

@@ -174,6 +174,14 @@ def test_every_site_has_a_name_of_its_own(tmp_path: Path, given: list | None, na
     assert load_sites(path, CRS, OUTLINE).table["name"].tolist() == names
 
 
+def test_a_long_edge_in_degrees_bends_on_the_map(tmp_path: Path) -> None:
+    west, south, east, north = 37.5, 55.65, 37.9, 55.75
+    path = tmp_path / "s.gpkg"
+    gpd.GeoDataFrame(geometry=[box(west, south, east, north)], crs=4326).to_file(path)
+    (middle,) = gpd.GeoSeries([Point((west + east) / 2, north)], crs=4326).to_crs(CRS)
+    assert load_sites(path, CRS, OUTLINE).table.boundary[0].distance(middle) < 0.1, "a straight edge passes 18 m from it"
+
+
 def test_plans_that_are_no_number_are_left_out(tmp_path: Path) -> None:
     wrong = ["many", "-2", "inf", "3", None, "12.0", "nan"]
     path = write_sites(tmp_path / "s.gpkg", *(box(i, 0, i + 0.9, 1) for i in range(7)), planned_buildings=wrong)
@@ -273,6 +281,7 @@ def test_clusters_of_new_construction_are_proposed() -> None:
     assert sites.table["area_km2"][0] == pytest.approx(100 * 132 / 1e6, rel=0.05), "20 m around 60 × 92 m, corners rounded"
     assert assign(buildings, sites.table).tolist() == ["new construction 1"] * 5 + [None] * 6, "the finished one among them too"
     assert len(proposed_sites(buildings.iloc[6:]).table) == 0
+    assert [len(proposed_sites(buildings.iloc[:count]).table) for count in (2, 3)] == [0, 1], "three make a cluster"
 
 
 def test_sites_that_are_no_vector_file(tmp_path: Path) -> None:
