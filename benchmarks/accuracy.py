@@ -162,14 +162,13 @@ def _reference(data: Path, stem: str) -> Path:
 
 def _banepa_north(data: Path, area: gpd.GeoDataFrame, scratch: Path) -> Path:
     """The part of the scene around the validation area; margins keep whole buildings whole."""
-    path = scratch / "banepa_north.vrt"
+    path = scratch / "banepa_north.tif"
     west, south, east, north = area.total_bounds
     with rasterio.open(data / "banepa_scene/banepa.tif") as source:
         window = source.window(west - 30, south - 30, east + 30, north + 30).round_lengths().round_offsets()
         window = window.intersection(rasterio.windows.Window(0, 0, source.width, source.height))
         profile = {"driver": "GTiff", "height": int(window.height), "width": int(window.width), "count": 3, "dtype": "uint8",
                    "crs": source.crs, "transform": source.window_transform(window), "compress": "lzw", "tiled": True}  # fmt: skip
-        path = path.with_suffix(".tif")
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as target:
             target.write(source.read([1, 2, 3], window=window))
             target.write_mask(source.dataset_mask(window=window))
@@ -233,7 +232,7 @@ def predict_one(scene: Path, out: Path, **options: Any) -> Result:
 
 
 def rates_of(place: str, folder: Path, reference: Any, area: Any, known_stages: gpd.GeoDataFrame) -> dict[str, Any]:
-    """By size and stage: what was found and missed in one image; see detect.rates."""
+    """By size and stage: what was found and missed in one image; see ``detect.census.rates``."""
     found, truth = (read_vector(t) if isinstance(t, Path) else t for t in (folder / "buildings.gpkg", reference))
     truth = polygons_only(truth)
     if found.crs is not None:

@@ -2,8 +2,8 @@
 
     python benchmarks/collect.py out/scene --copies 500
 
-Needs a result of `detect predict` in a projected coordinate system, and minutes. The copies stand in rows of 25 and overlap their
-neighbours by 2 %, as tiles do. Prints seconds of the processor, so that other work on the machine changes little.
+Needs a result of `detect predict` in a projected coordinate system, and minutes. The copies stand in rows of 25; within a row they
+overlap by 2 %, as tiles do. Prints seconds of the processor, so that other work on the machine changes little.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from detect.census.ground import survey
 from detect.census.profiles import load_profile
 from detect.census.shadows import heights, storeys
 from detect.census.sites import assign
+from detect.datasets.samples import SWAPPED
 from detect.scene.scene import open_scene
 from detect.simulate import simulate_compounds
 from detect.simulate.layout import countryside
@@ -77,7 +78,7 @@ def compound(seed: int, folder: Path) -> dict[str, Any]:
 
 
 def marked(data: Path) -> dict[str, Any] | None:
-    """Share of patches marked as site preparation at least half of which is told as cleared ground."""
+    """How many patches are marked as site preparation, and of how many at least half is told as cleared ground."""
     if not (data / "stages/marks.jsonl").is_file():
         return None
     patches = defaultdict(list)
@@ -88,7 +89,8 @@ def marked(data: Path) -> dict[str, Any] | None:
     index = {row["image"]: row for row in pyogrio.read_dataframe(data / "index.csv").to_dict("records")}
     seen = total = 0
     for image, shapes in patches.items():
-        scene = open_scene(data / image, gsd_m=float(index[image]["gsd_m"]) if image.endswith(".jpg") else None)
+        gsd_m = float(index[image]["gsd_m"]) if image.endswith(".jpg") else None
+        scene = open_scene(data / image, gsd_m=gsd_m, bands=(3, 2, 1) if image.startswith(SWAPPED) else None)
         t: Affine = scene.transform
         moved = [shapely.transform(s, lambda x, y, t=t: t * (x, y), interleaved=False) for s in shapes]
         sites = gpd.GeoDataFrame({"name": [str(i) for i in range(len(moved))]}, geometry=moved, crs=scene.crs)

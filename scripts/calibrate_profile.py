@@ -96,7 +96,7 @@ def fitted(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def reliability(rows: NDArray[np.float64], curve: NDArray[np.float64]) -> pd.DataFrame:
-    """Promised and true shares by tenths of the score."""
+    """Promised and true shares by fifths of the score."""
     p = 1 / (1 + np.exp(-(curve[0] + rows[:, :2] @ curve[1:])))
     table = pd.DataFrame({"bin": np.minimum((p * 5).astype(int), 4) / 5, "p": p, "true": rows[:, 2], "weight": rows[:, 3]})
     return table.groupby("bin").apply(

@@ -17,12 +17,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from docs_reference import replaced
+
 from detect.datasets.samples import DRAWN
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy.json"
 CENSUS = ROOT / "benchmarks" / "results" / "census.json"
-BEGIN, END = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
 
 
 def main() -> int:
@@ -44,8 +47,7 @@ def main() -> int:
     if name == (ROOT / "weights" / "default.txt").read_text(encoding="utf-8").strip():  # the pages show the default weights
         for page, write in PAGES.items():
             path = ROOT / page
-            before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-            path.write_text(f"{before}{BEGIN}\n\n{write(card['metrics'])}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+            path.write_text(replaced(path.read_text(encoding="utf-8"), "accuracy", write(card["metrics"])), encoding="utf-8")
     return 0
 
 
@@ -69,7 +71,7 @@ def add_measured(card: dict[str, Any]) -> None:
 
 
 def real_rates(measured: dict[str, Any]) -> list[dict[str, Any]]:
-    """Per real place: buildings matched at IoU 0.5, and counts by size and stage (detect.rates)."""
+    """Per real place: buildings matched at IoU 0.5, and counts by size and stage (``detect.census.rates``)."""
     found = []
     for place, counts in measured["rates"].items():
         s = measured["places"].get(place)
@@ -111,7 +113,7 @@ def summary(metrics: dict[str, Any]) -> str:
 
 
 PAGES: dict[str, Callable[[dict[str, Any]], str]] = {"README.md": summary, "docs/accuracy.md": table}
-"""Page with the marks ``BEGIN`` and ``END`` → what stands between them."""
+"""Page with the part ``accuracy`` → what stands there."""
 
 
 def _number(value: float | None) -> str:

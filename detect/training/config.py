@@ -205,7 +205,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise InputError(f"'{override}': {parent} holds no keys")
-        node[last] = yaml.load(value, _Loader)
+        try:
+            node[last] = yaml.load(value, _Loader)
+        except (yaml.YAMLError, ValueError, RecursionError) as cause:
+            raise InputError(f"'{override}': is not valid YAML ({' '.join(str(cause).split())})") from cause
     try:
         config: TrainConfig = read(TrainConfig, raw, strict=True)
     except SchemaError as cause:

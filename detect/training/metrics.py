@@ -76,7 +76,7 @@ class Tally:
 
     @property
     def f1(self) -> float:
-        """F1 of instances matched at IoU ≥ 0.5 (SpaceNet; Van Etten et al. 2018)."""
+        """F1 of instances matched at IoU > 0.5 (SpaceNet; Van Etten et al. 2018)."""
         return 2 * self.matched / (self.predicted + self.reference) if self.predicted + self.reference else float("nan")
 
 
@@ -103,7 +103,7 @@ def _stage_answers(heads: NDArray[np.uint8], chip: Chip) -> list[tuple[float, fl
 
 
 def match_labels(predicted: NDArray[np.int32], reference: NDArray[np.int_]) -> tuple[int, int, int]:
-    """(matched at IoU ≥ 0.5, predicted, reference) of two label images.
+    """(matched at IoU > 0.5, predicted, reference) of two label images; ``MIN_REFERENCE_PX`` says what is no reference.
 
     At IoU > 0.5 a reference has at most one partner, so no assignment is needed.
     """

@@ -65,6 +65,7 @@ def test_changed_added_deleted(tmp_path: Path) -> None:
     sure = result.set_index("id")
     assert sure.loc[2, [f"p_{s}" for s in STAGES]].tolist() == [1, 0, 0] and sure.loc[5, "p_incomplete"] == 1
     assert sure.loc[1, "stage_score"] == 0.7 and sure.loc[5, "score"] == 1.0
+    assert sure["height_m"].isna().tolist() == [False, False, True, True], "of another outline it was not measured"
 
 
 def test_a_new_building_gets_no_id_of_one_that_was_deleted_before(tmp_path: Path) -> None:

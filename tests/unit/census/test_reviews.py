@@ -104,6 +104,19 @@ def test_of_what_contradicts_the_first_counts_and_a_line_says_so(tmp_path: Path,
     assert both.table.set_index("id").loc[1, "stage"] == "foundation"
 
 
+def test_what_the_first_called_right_stands_against_a_correction(tmp_path: Path) -> None:
+    larger = affinity.scale(at(2), 1.5, 1)
+    a = page(tmp_path / "a.geojson", said(1, "confirmed", at(1)), said(2, "confirmed", at(2)))
+    b = page(tmp_path / "b.geojson", said(1, "changed", at(1), stage="foundation"), said(2, "changed", larger, redrawn=True))
+    both = read_reviews([a, b], found(), CRS)
+    assert [line.split("; ")[:2] for line in both.conflicts] == [
+        ["building 1: stage complete (a.geojson)", "stage foundation (b.geojson)"],
+        ["building 2: outline right (a.geojson)", "drawn anew (b.geojson)"],
+    ]
+    table = both.table.set_index("id")
+    assert table.loc[1, "stage"] == "complete" and table.geometry[2].equals(at(2))
+
+
 def test_a_building_that_both_drew_is_one(tmp_path: Path) -> None:
     a = page(tmp_path / "a.geojson", said(None, "added", NEW, redrawn=True))
     b = page(

@@ -106,7 +106,8 @@ def test_overrides_and_defaults(tmp_path: Path) -> None:
         ("name.x=1", "name"), ("data.batch=true", "batch"), ("loss.distil=1", "teachers"), ("data.mixed=2", "mixed"),
         ("network.plain_teachers=true", "teachers"),
         ("data.strong=2", "strong"), ("data.recoloured=-1", "recoloured"), ("optimizer.hold=0.95", "hold"),
-        ("data.shares={fair_oam: much}", "data.shares.fair_oam"), ("data.device=tpu", "data.device"), ("data.bank=0", "data.bank"),
+        ("data.shares={fair_oam: much}", "data.shares.fair_oam"), ("data.shares={a: [", "not valid YAML"),
+        ("data.device=tpu", "data.device"), ("data.bank=0", "data.bank"),
     ],
 )  # fmt: skip
 def test_wrong_values_are_named(tmp_path: Path, override: str, word: str) -> None:
