@@ -169,17 +169,9 @@ def split_group(
     sizes = np.bincount(markers[sure], minlength=count)
     part_of = np.zeros(count, np.int64)
     part_of[markers[sure]] = parts[sure]
-    # The largest core of each connected part of the mask stays whatever its size, so that no part is lost for being small.
     keep = sizes >= params.min_seed_px
     keep[0] = False
-    by_size = np.lexsort((np.arange(count), sizes))
-    largest = np.zeros(part_count, np.int64)
-    largest[part_of[by_size]] = by_size
-    has_large = np.zeros(part_count, bool)
-    has_large[part_of[keep]] = True
-    keep[largest[1:][~has_large[1:]]] = True
-    keep[0] = False
-    # A part with one core or none is one building; only the others are flooded.
+    # A part with one core or none that is large enough is one building; only the others are flooded.
     cores = np.bincount(part_of[keep], minlength=part_count)
     single = parts + count
     several = cores[parts] > 1

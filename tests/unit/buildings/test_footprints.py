@@ -111,6 +111,14 @@ def test_extracted_buildings_know_score_stage_and_edge() -> None:
     assert [b.touches_edge for b in again] == [False, True, True], "beside what was not observed"
 
 
+@pytest.mark.parametrize("quarters", range(4))
+def test_each_side_of_the_scene_is_an_edge(quarters: int) -> None:
+    heads, params = np.rot90(scene_heads(), quarters, axes=(1, 2)), InstanceParams()
+    groups = find_groups(lambda span: heads[0][span.slices()], heads.shape[1:], params.threshold_u8)
+    found = extract_buildings(lambda span: heads[(slice(None), *span.slices())], groups, heads.shape[1:], Reading(params))
+    assert {round(b.polygon_px.area): b.touches_edge for b in found} == {600: False, 400: True, 200: False}
+
+
 def test_a_classifier_has_a_say_in_the_stages_of_buildings_and_pixels() -> None:
     heads = scene_heads()
     heads[2:, heads[0] == 240] = np.array([[80], [80], [94]], np.uint8)
