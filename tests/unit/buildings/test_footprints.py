@@ -111,6 +111,13 @@ def test_extracted_buildings_know_score_stage_and_edge() -> None:
     assert [b.touches_edge for b in again] == [False, True, True], "beside what was not observed"
 
 
+def test_what_stands_out_too_far_is_kept_unless_the_building_is_large() -> None:
+    spike = Polygon([(0, 0), (60, 0), (60, 18), (80, 19), (80, 21), (60, 22), (60, 40), (0, 40)])
+    assert square(spike).bounds[2] > 75 and len(square(spike).exterior.coords) > 5, "a rectangle would be 20 px short of it"
+    cut = Polygon([(0, 0), (1000, 0), (1000, 980), (980, 1000), (0, 1000)])
+    assert len(square(cut).exterior.coords) == 5, "14 px are little at a perimeter of 4 km"
+
+
 @pytest.mark.parametrize("quarters", range(4))
 def test_each_side_of_the_scene_is_an_edge(quarters: int) -> None:
     heads, params = np.rot90(scene_heads(), quarters, axes=(1, 2)), InstanceParams()

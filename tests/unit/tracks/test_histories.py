@@ -42,6 +42,7 @@ def told(state: np.ndarray) -> str:
         ("cc????", "cccccc"),
         ("..ffic", "..ffic"),
         ("?.ffic", "..ffic"),
+        ("f???i??cc", "ffffiiicc"),  # under the clouds it stays as it was last seen
         ("ffcicc", "ffiicc"),  # one stage out of order
         ("cciccc", "cccccc"),  # never back
         ("cccc......", "ccccxxxxxx"),  # razed
