@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from itertools import product
 
 import numpy as np
 import pytest
 
+from detect.tracks import histories
 from detect.tracks.histories import ABSENT, COMPLETE, DEMOLISHED, FOUNDATION, INCOMPLETE, Evidence, found_rates, smooth
 
 WORDS = {"f": FOUNDATION, "i": INCOMPLETE, "c": COMPLETE, ".": ABSENT, "x": DEMOLISHED}
@@ -82,10 +84,23 @@ def test_long_gaps_allow_more_than_short_ones() -> None:
 
 
 def test_probabilities_sum_to_one_and_cover_the_path() -> None:
-    histories = smooth(seen_as("..ffic", "c.cc.c"), days(6))
-    np.testing.assert_allclose(histories.state_p.sum(axis=2), 1)
-    chosen = np.take_along_axis(histories.state_p, histories.state[..., None], axis=2)
+    smoothed = smooth(seen_as("..ffic", "c.cc.c"), days(6))
+    np.testing.assert_allclose(smoothed.state_p.sum(axis=2), 1)
+    chosen = np.take_along_axis(smoothed.state_p, smoothed.state[..., None], axis=2)
     assert chosen.min() > 0.2
+
+
+def test_probabilities_are_those_of_all_paths_together() -> None:
+    evidence, dates = seen_as("fic.", "..ic", "c?..", sure=0.6), days(4, 60)
+    rates = histories.found_rates(evidence, histories.ASSUMED_FOUND)
+    likelihood = histories._likelihood(evidence, rates)
+    paths = np.array(list(product(range(5), repeat=4)))
+    step = histories.transition(60)
+    chance = histories.START[paths[:, 0]] * np.prod([step[paths[:, t], paths[:, t + 1]] for t in range(3)], axis=0)
+    weight = chance * likelihood[:, np.arange(4), paths].prod(axis=2)  # (buildings, paths)
+    weight /= weight.sum(axis=1, keepdims=True)
+    expected = np.stack([(weight @ (paths == k)) for k in range(5)], axis=2)
+    np.testing.assert_allclose(smooth(evidence, dates).state_p, expected, atol=1e-12)
 
 
 def test_rates_are_counted_on_what_stood() -> None:
