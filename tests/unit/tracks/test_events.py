@@ -70,6 +70,13 @@ def test_forecast_at_a_steady_pace() -> None:
     assert 40 < ahead[1] < 75
 
 
+def test_the_last_building_may_take_longer_than_the_pace_says() -> None:
+    # One every 5 days, whose waiting times are exponential: one in twenty takes more than 15 days.
+    told = forecast(states(*["i" * (t + 1) + "c" * (4 - t) for t in range(4) for _ in range(6)], "iiiii"), days(5))
+    high = date.fromisoformat(told["completion"]["high"]) - date.fromisoformat(days(5)[-1])
+    assert told["remaining"] == 1 and 12 <= high.days <= 20
+
+
 def test_planned_buildings_are_left_to_finish() -> None:
     told = forecast(states("iccc", "iicc", "iiic"), days(4), planned=10)
     assert told["remaining"] == 7

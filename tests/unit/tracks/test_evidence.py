@@ -41,3 +41,15 @@ def test_footprints_laid_side_by_side_read_what_each_alone_would(tmp_path: Path,
     )
     np.testing.assert_allclose(probability_within(snapshot, shapes, None), alone)
     assert len(opened) == 1, "one call for all of them"
+
+
+def test_of_several_maps_of_a_date_the_one_that_is_surest_of_a_building_counts(tmp_path: Path) -> None:
+    for name, value, width in (("a", 51, 8), ("b", 102, 8), ("c", 204, 4)):
+        (tmp_path / name).mkdir()
+        shape = {"count": 1, "height": 8, "width": width, "transform": Affine(1, 0, 0, 0, -1, 8)}
+        with rasterio.open(tmp_path / name / "probability.tif", "w", driver="GTiff", dtype="uint8", **shape) as raster:
+            raster.write(np.full((1, 8, width), value, np.uint8))
+    folders = tuple(tmp_path / name for name in ("b", "a", "c", "none"))
+    snapshot = Snapshot("2024-06-01", draw_series(1, dates=2).snapshots[0].buildings, shapely.box(0, 0, 1, 1), folders)
+    shapes = np.array([shapely.box(1, 1, 3, 3), shapely.box(5.1, 1, 7, 3)], dtype=object)  # the other lies beyond the third map
+    np.testing.assert_allclose(probability_within(snapshot, shapes, None), [204 / TOP, 102 / TOP])

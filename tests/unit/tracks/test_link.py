@@ -55,6 +55,12 @@ def test_two_buildings_that_one_date_shows_are_not_joined() -> None:
     assert sorted(links.detection.tolist()) == [[0, 0, -1], [1, -1, 0]]
 
 
+def test_narrow_neighbours_stay_two_beside_a_wide_building() -> None:
+    wide = (50, 50, 90, 90)
+    links = link([date_with((0, 0, 4, 4), wide), date_with((6, 0, 10, 4), wide)])
+    assert sorted(links.detection.tolist()) == [[-1, 0], [0, -1], [1, 1]]
+
+
 def test_neighbours_swap_nothing_when_all_shift_half_a_gap() -> None:
     row = [(14.0 * i, 0.0, 14.0 * i + 10, 30.0) for i in range(8)]
     moved = [(a + 3, b, c + 3, d) for a, b, c, d in row]
