@@ -89,6 +89,13 @@ def test_phases_that_are_told_late(tmp_path: Path) -> None:
     assert metrics["phases"][WORK]["temporal_iou"] == pytest.approx(123 / 184)  # July to October of May to October
 
 
+def test_dates_before_a_proposal_begins_say_nothing_of_its_phases(tmp_path: Path) -> None:
+    write_site(tmp_path / "t", "site", square(0.0), STORY)
+    write_site(tmp_path / "p", "told", square(0.0), {"2020-06-01": WORK, "2020-11-01": DONE})
+    confusion = evaluate_tracks(tmp_path / "p", tmp_path / "t")["confusion"]
+    assert {true: sum(told.values()) for true, told in confusion.items()} == {NONE: 0, PREPARED: 0, WORK: 1, DONE: 1}
+
+
 @pytest.mark.parametrize("name", ["plot", "007", "NA"])
 def test_tracked_sites_are_proposals(tmp_path: Path, name: str) -> None:
     write_site(tmp_path / "t", "site", square(0.0), STORY)
