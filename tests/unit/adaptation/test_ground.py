@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import geopandas as gpd
 import numpy as np
 import shapely
@@ -58,6 +60,8 @@ def test_checked_buildings_stay_and_others_are_found_anew() -> None:
     window = gpd.GeoDataFrame(geometry=[shapely.box(500_130, 6_000_050, 500_170, 6_000_090)], crs=CRS)
     result, left_out = merged(found, before, corrected, review, window)
     assert result["id"].tolist() == [1, 2, 5, 6], "2 is found again, 6 is new"
+    again, _ = merged(found, before, corrected, dataclasses.replace(review, deleted=(3, 9)), window)
+    assert again["id"].tolist() == [1, 2, 5, 10], "9 was a building once"
     assert left_out.tolist() == [True, False, True, False, True], "checked, deleted, and in a window"
     kept = result.set_index("id").geometry
     assert kept[1].equals(corrected.geometry[0]) and kept[5].equals(corrected.geometry[3]) and kept[2].equals(found.geometry[1])

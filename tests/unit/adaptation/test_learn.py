@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from detect.adaptation.learn import Hold, _minimum, answers, learn, sample
+from detect.adaptation.learn import Hold, Pixels, _minimum, answers, learn, sample
 from detect.network.last_layer import LastLayer
 from tests.unit.adaptation.drawn_windows import draw_views, layer_of
 
@@ -23,6 +25,17 @@ def test_a_strong_hold_changes_nothing_and_a_weak_one_much() -> None:
     layer = layer_of(1)
     changes = [np.abs(learnt(layer, strength).weight[0] - layer.weight[0]).max() for strength in (1e6, 1.0, 0.01)]
     assert changes[0] < 1e-4 < 0.1 < changes[1] < changes[2]
+
+
+def test_features_may_lie_anywhere() -> None:
+    layer, rng = layer_of(1), np.random.default_rng(1)
+    size = layer.weight[0].size
+    x = rng.normal(3.0, 1.0, (500, size))
+    layer = dataclasses.replace(layer, weight=np.zeros_like(layer.weight), bias=np.zeros_like(layer.bias))
+    checked = Pixels(x, (x[:, 0] > 3).astype(float), np.zeros(500, np.int64))
+    found = learn(checked, Pixels(x[:0], np.zeros(0), np.zeros(0, np.int64)), layer, Hold(0.01, 0.0))
+    logits = x @ found.weight[0].ravel() + found.bias[0]
+    assert ((logits > 0) == (x[:, 0] > 3)).mean() > 0.95
 
 
 def test_what_is_learnt_is_the_minimum() -> None:

@@ -11,7 +11,9 @@ import pytest
 from shapely import box
 
 from detect.base.notices import Code
-from detect.census.count import storeys_notices, take_census, with_beds
+from detect.census.count import _interval, _plan, storeys_notices, take_census, with_beds
+from detect.census.draws import DRAWS, TrueNumbers
+from detect.census.ground import Capacity
 from detect.census.profiles import Assumed, StructureProfile, load_profile
 
 PROFILE = load_profile()
@@ -484,3 +486,19 @@ def test_checks_to_narrow_are_those_after_which_the_interval_is_narrow(rates: li
     assert width(after["buildings"]) < 0.4 * width(before["buildings"])
     every = census(table.assign(certain=True), rates=rates)["total"]
     assert every["checks_to_narrow"] == 0 and every["buildings"] == exactly(60)
+    few = census(table.assign(certain=np.arange(60) < 20), rates=rates)["total"]
+    assert few["checks_to_narrow"] <= 40 < 60 * (1 - 0.2 * 60 / width(few["buildings"])), "no more than are left to check"
+
+
+@pytest.mark.parametrize(("estimate", "bounds"), [(3.0, (3, 5)), (5.0, (5, 5)), (8.0, (5, 8))])
+def test_an_interval_holds_its_estimate(estimate: float, bounds: tuple[int, int]) -> None:
+    found = _interval(None, estimate, np.full(DRAWS, 5.0))
+    assert (found["low"], found["high"]) == bounds
+
+
+def test_ground_holds_its_pads_at_least_and_all_that_fits_at_most() -> None:
+    none = TrueNumbers(np.zeros((3, DRAWS)), np.zeros((3, DRAWS)))
+    plan = _plan(float("nan"), Capacity(0.01, 20, 60.0, None, None), 0, none)
+    assert plan is not None and plan.estimate == 60 and plan.draws.min() >= 20
+    low, middle, high = np.quantile(plan.draws, [0.05, 0.5, 0.95])
+    assert 20 < low < 24 < 35 < middle < 45 and 55 < high < 70
