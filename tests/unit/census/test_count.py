@@ -283,6 +283,7 @@ def test_without_a_range_of_rooms_and_beds_only_the_count_is_in_doubt() -> None:
     found = take_census(table, plots(planned=(100.0,)), fixed, RATES)["total"]
     assert found["beds"]["planned"] == exactly(25_600, None)
     assert {k: v * 256 for k, v in found["dormitory_like"].items()} == found["beds"]["when_complete"]
+    assert {k: v * 256 for k, v in found["dormitory_by_stage"]["complete"].items()} == found["beds"]["now"]
     assert width(census(table)["total"]["beds"]["when_complete"]) > width(found["beds"]["when_complete"])
 
 
