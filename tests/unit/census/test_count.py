@@ -13,6 +13,7 @@ from shapely import box
 from detect.base.notices import Code
 from detect.census.count import _interval, _plan, storeys_notices, take_census, with_beds
 from detect.census.draws import DRAWS, TrueNumbers
+from detect.census.estimates import divided
 from detect.census.ground import Capacity
 from detect.census.profiles import Assumed, StructureProfile, load_profile
 
@@ -351,6 +352,7 @@ def test_storeys_from_shadows_scale_rooms_that_grow_with_them() -> None:
     table = buildings(*[("a", "complete", 1)] * 10).assign(length_m=50.0, height_m=12.9)
     table = with_beds(table, growing)
     assert set(table["beds"]) == {round(50 * 4 * 0.6) * 4}
+    assert with_beds(table.assign(length_m=50.3), growing)["beds"][0] == 121 * 4, "rooms are whole"
     found = take_census(table, plots(planned=(10.0,)), growing, RATES)
     assumed = found["assumptions"]
     assert (assumed["storeys"], assumed["storeys_from"]) == (4, "shadows")
@@ -435,6 +437,17 @@ def missing_a_fifth(places: int = 8) -> list:
     """Rates of places where four of five buildings were found, on sites of 20 to 80."""
     sites = [[16, 20, 0], [32, 40, 0], [64, 80, 0]]
     return [{"place": str(i), "matched": 112, "predicted": 112, "reference": 140, "sites": sites} for i in range(places)]
+
+
+def test_no_more_dormitories_are_estimated_than_buildings() -> None:
+    rates = [{"place": str(i), "matched": 50, "predicted": 50, "reference": 100, "sites": [[50, 50, 0]]} for i in range(8)]
+    total = census(buildings(*[("a", "complete", 1)] * 60), rates=rates)["total"]
+    assert total["dormitory_like"]["estimate"] == total["buildings"]["estimate"] == pytest.approx(60, abs=1)
+
+
+def test_the_largest_remainders_are_rounded_up() -> None:
+    assert divided(7, np.array([5, 3, 2])).tolist() == [4, 2, 1]
+    assert divided(7, np.array([1, 1, 2])).tolist() == [2, 2, 3] and divided(3, np.zeros(3)).tolist() == [0, 0, 0]
 
 
 def test_the_estimate_makes_up_for_what_counts_miss_elsewhere() -> None:

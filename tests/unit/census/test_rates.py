@@ -138,3 +138,5 @@ def test_rarer_stages_are_found_less_often() -> None:
     relative = np.median(stage_recall([{"by_stage": stages}], np.random.default_rng(1), DRAWS), axis=1)
     assert relative == pytest.approx([0.5 / 0.99, 1, 1], abs=0.03)
     assert (stage_recall([], np.random.default_rng(1), DRAWS) == 1).all()
+    stages["complete"]["found"] = 200
+    assert stage_recall([{"by_stage": stages}], np.random.default_rng(1), DRAWS).max() == 1, "as often as complete ones"
