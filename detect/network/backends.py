@@ -42,7 +42,7 @@ class OnnxBackend:
         self._mean, self._sd = normalisation(weights)
         self._sessions: dict[int, Any] = {}
         self._lock = threading.Lock()
-        self._session(weights.lattice.halo_px)
+        self._session(0 if weights.lattice.alone else weights.lattice.halo_px)
 
     def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
         """See ``Backend.predict``."""
@@ -63,6 +63,7 @@ class OnnxBackend:
         """The session whose graph answers for the pixels inside that halo."""
         with self._lock:
             if halo_px not in self._sessions:
+                self._sessions.clear()  # a scene needs one, and it takes less time to open than a tile
                 self._sessions[halo_px] = self._open(halo_px)
             return self._sessions[halo_px]
 

@@ -11,12 +11,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from detect.base.errors import DetectError, InputError
 from detect.base.values import TOP
@@ -83,12 +84,12 @@ class TorchBackend:
         if self._cuda and (self.device.index or 0) >= torch.cuda.device_count():
             raise InputError(f"--device {device}: torch finds {torch.cuda.device_count()} CUDA devices, counted from 0")
         self._dtype = dtype or (torch.float16 if self._cuda else torch.float32)
-        self.core_px = weights.lattice.core_px
-        """Side of the square of a tile that it answers for."""
-        self.input_px = self.core_px + 2 * weights.lattice.halo_px
+        self._weights = weights
+        self.core_px, self.halo_px = weights.lattice.core_px, weights.lattice.halo_px
+        """Side of the square of a tile that it answers for, and the margin around it."""
+        self.input_px = self.core_px + 2 * self.halo_px
         """Side of a tile's input, pixels of the work grid."""
-        network: Any = core_network(weights).eval().requires_grad_(False)
-        self._network = network.to(self.device, self._dtype, memory_format=torch.channels_last)
+        self._network = self._placed(core_network(weights))
         chosen = weights.card.normalisation
         self._mean, self._sd = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (chosen.mean, chosen.std))
         self._flips: Sequence[tuple[int, ...]] = _FLIPS[:1]
@@ -101,6 +102,14 @@ class TorchBackend:
     def average_flips(self) -> None:
         """Average the answers for tiles mirrored in no, either and both directions (test-time augmentation) from now on."""
         self._flips = _FLIPS
+
+    @cached_property
+    def whole(self) -> Whole:
+        """The network for tiles without a halo."""
+        return Whole(partial(self._probabilities, self._placed(core_network(self._weights, halo_px=0))), self.device)
+
+    def _placed(self, network: Any) -> Any:
+        return network.eval().requires_grad_(False).to(self.device, self._dtype, memory_format=torch.channels_last)
 
     def native_px(self, scale_rc: tuple[float, float]) -> int:
         """Side of the square of stored pixels that holds a tile of a scene with so many native pixels per work pixel."""
@@ -206,13 +215,33 @@ class TorchBackend:
         """A batch on the device → heads (B, 5, core, core) uint8 as stored, and whether those of each tile are numbers (B,)."""
         x = resampled(resampled(pixels.float(), taps[:, 0], weights[:, 0], 2), taps[:, 1], weights[:, 1], 3)
         low, spread, gamma = (part[:, :, None, None] for part in stretch.split((3, 3, 1), dim=1))
-        x = (((x - low) / spread).clamp(0, 1).pow(gamma) - self._mean) / self._sd
+        p = self._probabilities(self._network, ((x - low) / spread).clamp(0, 1).pow(gamma))
+        return (p.clamp(0, 1) * TOP + 0.5).to(torch.uint8).contiguous(), p.isfinite().flatten(1).all(dim=1)
+
+    def _probabilities(self, network: nn.Module, values: Tensor) -> Tensor:
+        """Stretched values (B, 3, H, W) in 0–1 → (B, 5, h, w), the mean over the mirrored reads."""
+        x = (values - self._mean) / self._sd
         total = torch.zeros((), device=self.device)
         for axes in self._flips:
             turned = x.flip(axes).to(self._dtype, memory_format=torch.channels_last)
-            total = total + to_probabilities(self._network(turned).float()).flip(axes)
-        p = total / len(self._flips)
-        return (p.clamp(0, 1) * TOP + 0.5).to(torch.uint8).contiguous(), p.isfinite().flatten(1).all(dim=1)
+            total = total + to_probabilities(network(turned).float()).flip(axes)
+        return total / len(self._flips)
+
+
+class Whole:
+    """A network on a device for tiles of any size without a halo, one at a time; see ``detect.network.backends.Backend``."""
+
+    def __init__(self, probabilities: Callable[[Tensor], Tensor], device: torch.device) -> None:
+        """Take what turns stretched values on the device into probabilities."""
+        self._probabilities, self._device = probabilities, device
+
+    @torch.inference_mode()
+    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
+        """See ``Backend.predict``; there is no halo."""
+        return self._probabilities(torch.from_numpy(values)[None].to(self._device))[0].cpu().numpy()
+
+    def rest(self) -> None:
+        """See ``Backend.rest``: torch keeps its memory."""
 
 
 class _Graph:

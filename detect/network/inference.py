@@ -6,6 +6,7 @@ the graph for a CPU.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,11 +20,17 @@ from detect.network.model import STRIDE, load_network
 from detect.network.weights import Weights
 
 
-def core_network(weights: Weights) -> nn.Module:
-    """Normalised tiles (N, 3, H, W) → logits (N, 5, H − 2 halo, W − 2 halo) of their cores; float32, on the CPU."""
+def core_network(weights: Weights, halo_px: int | None = None) -> nn.Module:
+    """Normalised tiles (N, 3, H, W) → logits (N, 5, H − 2 halo, W − 2 halo) of their cores; float32, on the CPU.
+
+    Args:
+        weights: what to load.
+        halo_px: margin of the tiles, by default that of the card.
+    """
     trained: Any = load_network(weights)
     fold_norms(trained.network)
-    return CoreNetwork(trained.network, weights.lattice)
+    lattice = weights.lattice if halo_px is None else replace(weights.lattice, halo_px=halo_px)
+    return CoreNetwork(trained.network, lattice)
 
 
 def fold_norms(network: nn.Module) -> None:

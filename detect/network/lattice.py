@@ -20,6 +20,11 @@ class Tile:
     input: Span
     """The core grown by the halo, its size a multiple of the stride; may extend beyond the scene."""
 
+    @property
+    def halo_px(self) -> int:
+        """Margin of the input on each side, but for what makes its size a multiple of the stride."""
+        return self.core.row0 - self.input.row0
+
 
 @dataclass(frozen=True)
 class Block:
@@ -41,6 +46,9 @@ class Lattice:
     stride_px: int
     """Stride of the network. Core and halo are multiples of it; otherwise tile-by-tile results would differ from those of one pass
     over the whole scene, however wide the halo."""
+    alone: bool = False
+    """Whether a scene that fits into a core has no halo. Beyond its edges the network then has its own padding, as in training. A halo
+    would be no data, beside which buildings are found less well."""
 
     def __post_init__(self) -> None:
         """Refuse sizes with which tile-by-tile results would differ from those of one pass over the whole scene."""
@@ -51,21 +59,25 @@ class Lattice:
         if self.halo_px < 0 or self.halo_px % self.stride_px:
             raise ValueError("halo_px must be a multiple of the stride")
 
-    def tile(self, core: Span) -> Tile:
-        """The tile of a core; a short core at the scene's edge still gets an input whose size is a multiple of the stride.
+    def tile(self, core: Span, *, alone: bool = False) -> Tile:
+        """The tile of a core, without a halo if it is ``alone``.
+
+        A short core at the scene's edge still gets an input whose size is a multiple of the stride.
 
         Core 300 wide, stride 32, halo 64: ceil(300 / 32) × 32 = 320 → input 64 + 320 + 64 = 448 wide.
         """
         height, width = (-(-n // self.stride_px) * self.stride_px for n in core.size_hw)
         whole = Span(core.row0, core.col0, core.row0 + height, core.col0 + width)
-        return Tile(core, whole.pad(self.halo_px))
+        return Tile(core, whole if alone else whole.pad(self.halo_px))
 
     def blocks(self, size_hw: tuple[int, int], block_px: int) -> tuple[Block, ...]:
         """Blocks that partition a scene, row by row; ``block_px`` is rounded up to whole tiles."""
         side = max(1, -(-block_px // self.core_px)) * self.core_px
         spans = partition(Span(0, 0, *size_hw), side)
+        alone = self.alone and max(size_hw) <= self.core_px
         return tuple(
-            Block(i, span, tuple(self.tile(core) for core in partition(span, self.core_px))) for i, span in enumerate(spans)
+            Block(i, span, tuple(self.tile(core, alone=alone) for core in partition(span, self.core_px)))
+            for i, span in enumerate(spans)
         )
 
 

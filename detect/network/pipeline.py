@@ -25,7 +25,7 @@ from detect.base.values import NO_DATA
 from detect.network.device import GRAPH_FROM_TILES, Answers, TileInput, TorchBackend
 from detect.network.heads import HEADS
 from detect.network.lattice import Block, Tile
-from detect.network.probabilities import store_block
+from detect.network.probabilities import compute_block, store_block
 from detect.scene.reader import SceneReader
 from detect.scene.resample import no_taps
 from detect.scene.scene import Scene, WorkGrid
@@ -96,8 +96,7 @@ def read_tile(reader: SceneReader, tile: Tile, input_px: int) -> _Read | None:
     if native is not None:
         return _Read(TileInput(*native, reader.stretch_of_native), None)
     values, valid = reader.read(span)
-    halo_px = tile.core.row0 - row0
-    seen = valid[tuple(slice(halo_px, halo_px + n) for n in tile.core.size_hw)]
+    seen = valid[tuple(slice(tile.halo_px, tile.halo_px + n) for n in tile.core.size_hw)]
     if not seen.any():
         return None
     pixels = (values * np.float32(255) + np.float32(0.5)).astype(np.uint8)
@@ -125,6 +124,9 @@ class Pipeline:
         Raises:
             DeviceError: the device failed. Finished blocks are kept.
         """
+        if len(blocks) == 1 and len(blocks[0].tiles) == 1 and blocks[0].tiles[0].halo_px < self._backend.halo_px:
+            yield blocks[0], self._alone(blocks[0], scene, grid, folder)
+            return
         self._spent_s = dict.fromkeys((_FOR_READERS, _FILLING, _FOR_DEVICE, _FOR_DISK), 0.0)
         tiles = [(opened, tile) for opened in (_Open(b, len(b.tiles)) for b in blocks) for tile in opened.block.tiles]
         with ExitStack() as pools:
@@ -138,6 +140,20 @@ class Pipeline:
             while storing:
                 yield self._stored(*storing.popleft())
         _log.debug("%d tiles; %s", len(tiles), ", ".join(f"{seconds:.2f} s {what}" for what, seconds in self._spent_s.items()))
+
+    def _alone(self, block: Block, scene: Scene, grid: WorkGrid, folder: Path) -> Exception | None:
+        """Compute a scene that is one tile without a halo, which has a shape of its own."""
+        for last in (False, True):
+            try:
+                with scene.reader(grid) as reader:
+                    compute_block(block, reader, self._backend.whole, folder)
+                return None
+            except RuntimeError as cause:
+                raise self._backend.failure(cause) from cause
+            except Exception as error:
+                if last:
+                    return error
+        raise AssertionError  # for mypy
 
     @contextmanager
     def _reading(

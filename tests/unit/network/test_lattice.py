@@ -42,6 +42,13 @@ def test_a_scene_of_one_pixel_still_fills_a_stride() -> None:
     assert tile.input == Span(-32, -32, 64, 64)
 
 
+def test_a_scene_that_fits_into_a_core_is_seen_alone() -> None:
+    lattice = Lattice(64, 32, 32, alone=True)
+    (block,) = lattice.blocks((64, 40), 1024)
+    assert [(t.core, t.input, t.halo_px) for t in block.tiles] == [(Span(0, 0, 64, 40), Span(0, 0, 64, 64), 0)]
+    assert lattice.blocks((64, 65), 1024) == LATTICE.blocks((64, 65), 1024), "a larger one keeps the halo"
+
+
 @pytest.mark.parametrize(("block_px", "side"), [(1, 64), (64, 64), (65, 128), (128, 128), (130, 192)])
 def test_block_sizes_are_rounded_up_to_whole_tiles(block_px: int, side: int) -> None:
     first = LATTICE.blocks((1000, 2000), block_px)[0]

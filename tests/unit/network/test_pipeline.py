@@ -25,11 +25,11 @@ from detect.base.errors import InputError
 from detect.base.grid import Span
 from detect.base.values import NO_DATA, TOP
 from detect.network import device, pipeline
-from detect.network.backends import OnnxBackend, normalisation
+from detect.network.backends import FlipAveraged, OnnxBackend, normalisation
 from detect.network.device import DeviceError, TorchBackend, resampled
 from detect.network.lattice import Lattice
 from detect.network.pipeline import Pipeline
-from detect.network.probabilities import Probabilities, Runner, Threads, predict_probabilities
+from detect.network.probabilities import Probabilities, Runner, Threads, as_stored, predict_probabilities
 from detect.network.weights import Weights, load_weights
 from detect.scene.reader import SceneReader
 from detect.scene.resample import MOST_TAPS, Taps
@@ -341,6 +341,45 @@ def test_a_run_says_what_it_spent_its_time_on(
         run(write_scene(draw()), tmp_path / "work", fake())
     [record] = caplog.records
     assert re.fullmatch(r"15 tiles; (\d+\.\d\d s [a-z ]+(, )?){4}", record.getMessage())
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_a_scene_of_one_tile_has_nothing_around_it_on_either_device(write_scene: WriteScene, tmp_path: Path, tta: bool) -> None:
+    weights = weights_of(Lattice(core_px=256, halo_px=64, stride_px=32, alone=True))
+    path, size_hw = write_scene(draw()), (SIZE_HW[0], SIZE_HW[1])
+    gpu, cpu = TorchBackend(weights, "cpu", batch=2), OnnxBackend(weights)
+    if tta:
+        gpu.average_flips()
+    runners: dict[str, Runner] = {"gpu": Pipeline(gpu, 1), "cpu": Threads(FlipAveraged(cpu) if tta else cpu)}
+    heads = {n: heads_of(run(path, tmp_path / n, r, lattice=weights.lattice), size_hw) for n, r in runners.items()}
+    assert np.abs(heads["gpu"].astype(int) - heads["cpu"]).max() <= 1
+    scene = open_scene(path)
+    with scene.reader(scene.work_grid(0.5)) as reader:
+        values, _ = reader.read(Span(0, 0, 96, 160))
+    bare = (FlipAveraged(cpu) if tta else cpu).predict(values, 0)[:, : size_hw[0], : size_hw[1]]
+    np.testing.assert_array_equal(heads["cpu"], as_stored(bare))
+
+
+def test_a_scene_of_one_tile_that_cannot_be_read_is_tried_twice(
+    write_scene: WriteScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, calls = weights_of(Lattice(core_px=256, halo_px=64, stride_px=32, alone=True)), []
+
+    def unreadable(*_: object) -> None:
+        calls.append(1)
+        raise OSError("gone")
+
+    monkeypatch.setattr(SceneReader, "read", unreadable)
+    found = run(write_scene(draw()), tmp_path / "x", Pipeline(TorchBackend(weights, "cpu"), 1), lattice=weights.lattice)
+    assert len(calls) == 2 and "gone" in found.ledger.failed[0]["error"]
+
+
+def test_a_device_that_fails_in_a_scene_of_one_tile_ends_the_run(write_scene: WriteScene, tmp_path: Path) -> None:
+    weights = weights_of(Lattice(core_px=256, halo_px=64, stride_px=32, alone=True))
+    backend = TorchBackend(weights, "cpu")
+    backend.whole.predict = MagicMock(side_effect=RuntimeError("CUDA error: device-side assert"))  # type: ignore[method-assign]
+    with pytest.raises(DeviceError, match="the device failed"):
+        run(write_scene(draw()), tmp_path / "x", Pipeline(backend, 1), lattice=weights.lattice)
 
 
 def in_halves(network: nn.Module) -> None:
