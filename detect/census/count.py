@@ -42,6 +42,7 @@ from detect.census.ground import Capacity, capacities
 from detect.census.profiles import StructureProfile
 from detect.census.rates import Rates
 from detect.census.shadows import Storeys, storeys
+from detect.census.sites import together_km2
 
 LOW, HIGH = 0.05, 0.95
 NARROW = 0.1
@@ -77,7 +78,7 @@ def take_census(
         ground: cleared ground and pads of the sites (``detect.census.ground.survey``); None if no ground was surveyed.
 
     Returns:
-        ``total`` sums the sites; every building counts once. A count is ``{"found", "estimate", "low", "high"}`` in whole numbers;
+        ``total`` sums the sites; every building counts once, and ground that sites share once. A count is ``{"found", "estimate", "low", "high"}`` in whole numbers;
         ``found`` is None for what is planned.
         ``checks_to_narrow`` of the total and each site is how many more buildings must be checked until the interval of buildings
         is within ``NARROW`` of the estimate: its width is that of the unchecked ones, and shrinks as they do.
@@ -103,7 +104,7 @@ def take_census(
     return {
         "assumptions": _assumptions(profile, measured),
         "total": {
-            "area_km2": round(float(sites["area_km2"].sum()), 6),
+            "area_km2": round(together_km2(sites), 6),
             **_count(inside, together(estimated), true, _together(planned), place),
         },
         "sites": counted,

@@ -194,18 +194,25 @@ def _note_overlaps(sites: NDArray[np.object_], names: list[str], notes: list[lis
 
 
 def with_cut(sites: Sites, buildings: gpd.GeoDataFrame) -> Sites:
-    """Sites, with a warning where buildings lie across their edge: each counts as a whole where most of it lies."""
+    """Sites, with a warning where buildings lie across their edge: each counts as a whole where most of it lies.
+
+    An earlier warning of this kind is replaced. At the edge of the scene nothing lies beyond (``touches_edge``).
+    """
+    if sites.is_whole_scene:
+        return sites
     shapes = geometries_of(buildings)
     notes = []
     for site, old in zip(geometries_of(sites.table), sites.warnings, strict=True):
         near = shapes[shapely.STRtree(shapes).query(site, predicate="intersects")]
         share = shapely.area(shapely.intersection(near, site)) / np.maximum(shapely.area(near), 1e-12)
         cut = int(((share > CUT_SHARE) & (share < 1 - CUT_SHARE)).sum())
-        text = f"{cut} {'building lies' if cut == 1 else 'buildings lie'} across its edge; each counts where most of it lies"
-        notes.append((*old, text) if cut else old)
+        text = f"{cut} {'building lies' if cut == 1 else 'buildings lie'}{ACROSS}"
+        at = next((i for i, line in enumerate(old) if line.endswith(ACROSS)), len(old))
+        notes.append((*old[:at], *([text] if cut else []), *old[at + 1 :]))
     return replace(sites, warnings=tuple(notes))
 
 
+ACROSS = " across its edge; each counts where most of it lies"
 CUT_SHARE = 0.02
 """A building is cut if at least this share of it lies on each side of a site's edge."""
 NEAR_M = 40.0
@@ -249,6 +256,19 @@ def proposed_sites(buildings: gpd.GeoDataFrame) -> Sites:
         geometry=series,
     )
     return Sites(table, ((PROPOSED,),) * len(table), "proposed")
+
+
+def together_km2(sites: gpd.GeoDataFrame) -> float:
+    """Area of all sites on the ellipsoid, km²; ground that several of them share counts once.
+
+    Args:
+        sites: with ``area_km2``, in the scene's CRS.
+    """
+    shapes, each = geometries_of(sites), float(sites["area_km2"].sum())
+    if len(shapes) < 2:
+        return each
+    whole = shapely.union_all(shapely.make_valid(shapes))
+    return area_km2(whole, sites.crs) if whole.area < (1 - 1e-6) * shapely.area(shapes).sum() else each
 
 
 def assign(buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> NDArray[np.object_]:

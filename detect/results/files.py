@@ -186,7 +186,7 @@ class File:
         return self.media_type == COG
 
 
-BUILDINGS, SUMMARY = "buildings.gpkg", "summary.json"
+BUILDINGS, SUMMARY, TRACKS = "buildings.gpkg", "summary.json", "tracks.gpkg"
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 _METADATA, _PICTURE = ["data", "metadata"], ["overview"]
 FILES = (
@@ -214,3 +214,8 @@ FILES = (
 )  # fmt: skip
 OUTPUTS = tuple(f.name for f in FILES)
 """What predict writes."""
+
+
+def is_series(folder: Path) -> bool:
+    """Whether a folder is what ``detect track`` wrote, which has a summary.json too."""
+    return all((folder / name).is_file() for name in (TRACKS, SUMMARY)) and not (folder / BUILDINGS).is_file()

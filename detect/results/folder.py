@@ -28,7 +28,7 @@ from detect.base.errors import DetectError, InputError, full_disk, of_system, sa
 from detect.base.files import exchange, take_over
 from detect.base.vectors import is_vector_folder
 from detect.results.files import BUILDINGS as BUILDINGS
-from detect.results.files import OUTPUTS
+from detect.results.files import OUTPUTS, is_series
 from detect.results.files import SUMMARY as SUMMARY
 
 NOTICE_AFTER_S = 1.0
@@ -73,7 +73,7 @@ class ResultFolder:
     def find(
         cls, path: str | Path, files: Sequence[str] = (SUMMARY,), *, allow_none: bool = False, wait_for: str | None = None
     ) -> list[ResultFolder]:
-        """The result at a folder, or those in the folders directly below it, sorted by name.
+        """The result at a folder, or those in the folders directly below it, sorted by name; results of ``detect track`` are none.
 
         A result whose replacement was interrupted is restored first.
 
@@ -92,8 +92,10 @@ class ResultFolder:
                 pass
         if not path.is_dir():
             raise InputError(f"{path}: no such folder; give one that detect predict wrote")
+        if is_series(path):
+            raise InputError(f"{path}: is a result of detect track; give those of detect predict from which it was made (detect evaluate takes it with --track)")
         candidates = [path] if all((path / name).is_file() for name in files) else sorted(path.glob("[!.]*"))
-        found = [cls(folder) for folder in candidates if all((folder / name).is_file() for name in files)]
+        found = [cls(f) for f in candidates if all((f / name).is_file() for name in files) and not is_series(f)]
         if not found and not allow_none:
             raise InputError(
                 f"{path}: holds no result of detect predict ({' and '.join(files)}), neither itself nor in a folder below; "

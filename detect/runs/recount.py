@@ -145,9 +145,9 @@ def _reviewed(earlier: Earlier, options: CensusOptions) -> _Corrected:
 
 
 def _sites(earlier: Earlier, buildings: gpd.GeoDataFrame, stage: NDArray[np.uint8], options: CensusOptions) -> Sites:
-    """The plots that are given, with their warnings, or the sites of the result."""
+    """The plots that are given, with their warnings, or the sites of the result, whose buildings may be others now."""
     if options.sites is None:
-        return earlier.sites
+        return with_cut(earlier.sites, buildings)
     given = load_sites(options.sites, earlier.crs, earlier.outline)
     return with_gaps(with_cut(given, buildings), earlier.grid, stage != NO_DATA)
 

@@ -47,7 +47,7 @@ def buildings(*kinds: tuple[str | None, str, float], sure: float = 1.0) -> gpd.G
 def plots(names: tuple[str, ...] = ("a",), planned: tuple[float, ...] = (np.nan,), area_km2: float = 0.4) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(
         {"name": names, "planned_buildings": planned, "area_km2": [area_km2] * len(names)},
-        geometry=gpd.GeoSeries([box(0, 0, 1, 1)] * len(names), crs=32631),
+        geometry=gpd.GeoSeries([box(2 * i, 0, 2 * i + 1, 1) for i in range(len(names))], crs=32631),
         crs=32631,
     )
 

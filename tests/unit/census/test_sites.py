@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,7 +15,7 @@ import shapely
 from shapely import LineString, MultiPolygon, Point, Polygon, affinity, box
 
 from detect.base.errors import InputError
-from detect.census.sites import WHOLE_SCENE, assign, load_sites, proposed_sites, with_cut
+from detect.census.sites import WHOLE_SCENE, assign, load_sites, proposed_sites, together_km2, with_cut
 
 CRS = pyproj.CRS(32637)
 X, Y = 414_000, 6_170_000
@@ -262,7 +263,27 @@ def test_buildings_across_an_edge_are_warned_of(tmp_path: Path) -> None:
     inside, across = box(10, 10, 30, 20), box(90, 40, 110, 50)
     assert with_cut(sites, polygons(inside)).warnings == ((),)
     text = "1 building lies across its edge; each counts where most of it lies"
-    assert with_cut(sites, polygons(inside, across)).warnings == ((text,),)
+    cut = with_cut(sites, polygons(inside, across))
+    assert cut.warnings == ((text,),)
+    other = replace(cut, warnings=(("first", *cut.warnings[0], "last"),))
+    assert with_cut(other, polygons(across, across)).warnings == (("first", text.replace("1 building lies", "2 buildings lie"), "last"),)
+    assert with_cut(other, polygons(inside)).warnings == (("first", "last"),), "the building was deleted since"
+
+
+def test_at_the_edge_of_the_scene_no_building_lies_across(tmp_path: Path) -> None:
+    whole = load_sites(None, CRS, OUTLINE)
+    west = OUTLINE.bounds[0]
+    assert with_cut(whole, polygons(box(west - 2, 10, west + 20, 20))).warnings == ((),)
+
+
+def test_ground_of_two_sites_counts_once_in_their_area(tmp_path: Path) -> None:
+    def area(*shapes: shapely.Polygon) -> float:
+        names = [str(i) for i in range(len(shapes))]
+        return together_km2(load_sites(write_sites(tmp_path / "s.gpkg", *shapes, name=names), CRS, OUTLINE).table)
+
+    one = area(box(0, 0, 100, 100))
+    assert area(box(0, 0, 100, 100), box(50, 0, 150, 100)) == pytest.approx(1.5 * one, rel=1e-4)
+    assert area(box(0, 0, 100, 100), box(100, 0, 200, 100)) == pytest.approx(2 * one, rel=1e-4)
 
 
 def test_a_site_of_several_parts_keeps_its_area(tmp_path: Path) -> None:

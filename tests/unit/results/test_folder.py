@@ -67,6 +67,20 @@ def test_a_folder_is_a_result_or_holds_some(tmp_path: Path) -> None:
     assert [f.path.name for f in ResultFolder.find(tmp_path / "out" / "a")] == ["a"], "what lies in a result is the user's own"
 
 
+def test_a_series_beside_the_results_is_not_one_of_them(tmp_path: Path) -> None:
+    for name in ("june", "tracked"):
+        write(tmp_path / name)
+    (tmp_path / "tracked" / "tracks.gpkg").touch()
+    assert [f.path.name for f in ResultFolder.find(tmp_path)] == ["june"]
+    for allow_none in (False, True):
+        with pytest.raises(InputError, match=r"tracked: is a result of detect track; give those of detect predict"):
+            ResultFolder.find(tmp_path / "tracked", allow_none=allow_none)
+    (tmp_path / "tracked" / "buildings.gpkg").touch()
+    (tmp_path / "june" / "tracks.gpkg").touch()
+    (tmp_path / "june" / "buildings.gpkg").touch()
+    assert [f.path.name for f in ResultFolder.find(tmp_path)] == ["june", "tracked"], "a file of your own makes no series"
+
+
 def test_what_is_no_result_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere: no such folder"):
         ResultFolder.find(tmp_path / "nowhere")
