@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import math
 import unicodedata
 import zlib
 from pathlib import Path
@@ -22,6 +23,16 @@ def plain_text(text: str) -> str:
 def shortened(text: str, most: int = 60) -> str:
     """A text of at most so many letters, its end replaced by … if there are more."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def number_of(number: int, noun: str) -> str:
+    """A number and what it counts, such as ``1 building`` and ``1,200 buildings``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def in_km2(area: float) -> str:
+    """An area in km² to a thousandth, a small one to two digits; without the unit."""
+    return f"{area:.{max(3, 1 - math.floor(math.log10(area)))}f}" if area > 0 else "0"
 
 
 def read_text(path: str | Path) -> str:

@@ -36,10 +36,11 @@ import numpy as np
 
 from detect.base.notices import Code, Notice
 from detect.base.stages import STAGES
+from detect.base.texts import number_of
 from detect.census.draws import DRAWS, SEED, Draws, Place, TrueNumbers, true_numbers
 from detect.census.estimates import Numbers, Whole, estimate, found_on, together
 from detect.census.ground import Capacity, capacities
-from detect.census.profiles import StructureProfile
+from detect.census.profiles import Assumed, StructureProfile
 from detect.census.rates import Rates
 from detect.census.shadows import Storeys, storeys
 from detect.census.sites import together_km2
@@ -47,6 +48,7 @@ from detect.census.sites import together_km2
 LOW, HIGH = 0.05, 0.95
 NARROW = 0.1
 """An interval this share of the estimate to either side is narrow: ``checks_to_narrow`` says how many buildings to check for it."""
+BEYOND_PLAN = " estimated to be there already; planned_buildings is the number in the end, with those"
 PACKING_SD = 0.1
 """Relative standard deviation of the density at which cleared ground will be built up."""
 # For weights without measured rates: half of the detections may be wrong, and half of the buildings may be missed.
@@ -78,8 +80,8 @@ def take_census(
         ground: cleared ground and pads of the sites (``detect.census.ground.survey``); None if no ground was surveyed.
 
     Returns:
-        ``total`` sums the sites; every building counts once, and ground that sites share once. A count is ``{"found", "estimate", "low", "high"}`` in whole numbers;
-        ``found`` is None for what is planned.
+        ``total`` sums the sites; every building counts once, and ground that sites share once. A count is ``{"found", "estimate",
+        "low", "high"}`` in whole numbers; ``found`` is None for what is planned.
         ``checks_to_narrow`` of the total and each site is how many more buildings must be checked until the interval of buildings
         is within ``NARROW`` of the estimate: its width is that of the unchecked ones, and shrinks as they do.
     """
@@ -96,7 +98,7 @@ def take_census(
         estimated.append(here)
         record = {"name": site["name"], "area_km2": round(site["area_km2"], 6), **_count(own, here, true, plan, place)}
         record["ground"] = None if capacity_here is None else asdict(capacity_here)
-        record["warnings"] = list(site_warnings[i]) if site_warnings else []
+        record["warnings"] = _warnings(site_warnings[i] if site_warnings else (), site["planned_buildings"], here, profile)
         counted.append(record)
     inside = buildings[buildings["site"].notna()]
     if len(sites) != 1 or len(own) != len(inside):  # else they are those of the one site
@@ -110,6 +112,17 @@ def take_census(
         "sites": counted,
         "outside_sites": len(buildings) - len(inside),
     }
+
+
+def _warnings(others: Sequence[str], planned: float, here: Numbers, profile: StructureProfile) -> list[str]:
+    """The warnings of a site, with one that more stands there than is planned; an earlier one of this kind is replaced."""
+    kept, there = [line for line in others if not line.endswith(BEYOND_PLAN)], int(here.dormitories.sum())
+    if there <= planned or math.isnan(planned):
+        return kept
+    return [
+        *kept,
+        f"planned_buildings is {planned:g}, fewer than the {number_of(there, f'{profile.name}-like building')}{BEYOND_PLAN}",
+    ]
 
 
 def place_of(buildings: gpd.GeoDataFrame, profile: StructureProfile, rates: Rates | None) -> Place:
@@ -145,8 +158,8 @@ def storeys_notices(counted: Mapping[str, Any]) -> list[Notice]:
     if measured is None or measured["low"] <= assumed <= measured["high"]:
         return []
     text = (
-        f"shadows of {measured['buildings']} buildings say {measured['estimate']} storeys ({measured['low']}–{measured['high']}), "
-        f"the profile says {assumed}; beds follow the profile's rooms per building"
+        f"shadows of {measured['buildings']} buildings say {number_of(measured['estimate'], 'storey')} "
+        f"({measured['low']}–{measured['high']}), the profile says {assumed}; beds follow the profile's rooms per building"
     )
     return [Notice(Code.STOREYS_DIFFER, text)]
 
@@ -156,12 +169,12 @@ def _assumptions(profile: StructureProfile, measured: Storeys | None) -> dict[st
     scales_with_storeys = measured is not None and scaled is not None
     floors = measured.estimate if measured is not None and scales_with_storeys else profile.storeys
     each = (
-        f"{rooms_each.likely:g} rooms ({rooms_each.low:g}–{rooms_each.high:g})"
+        _some(rooms_each, "room")
         if scaled is None
-        else f"{scaled.likely:g} rooms ({scaled.low:g}–{scaled.high:g}) per metre of length on each of {floors} storeys"
+        else f"{_some(scaled, 'room')} per metre of length on each of {number_of(floors, 'storey')}"
     )
-    per_room = f"{beds.likely:g} beds ({beds.low:g}–{beds.high:g})"
-    usual = f"{rooms_each.likely:g} rooms ({rooms_each.low:g}–{rooms_each.high:g}) × {per_room}"
+    per_room = _some(beds, "bed")
+    usual = f"{_some(rooms_each, 'room')} × {per_room}"
     if scales_with_storeys and floors != profile.storeys:
         usual += f" × {floors}/{profile.storeys} storeys"
     return {
@@ -176,13 +189,17 @@ def _assumptions(profile: StructureProfile, measured: Storeys | None) -> dict[st
         "beds_per_room_range": [beds.low, beds.high],
         "beds_per_building": profile.beds_per_building,
         "interval": 0.9,
-        "beds_now": f"every complete dormitory-like building is in use and holds {each} × {per_room}",
-        "beds_when_complete": "every dormitory-like building that is seen, at whatever stage, is finished and holds "
+        "beds_now": f"every complete {profile.name}-like building is in use and holds {each} × {per_room}",
+        "beds_when_complete": f"every {profile.name}-like building that is seen, at whatever stage, is finished and holds "
         f"{each} × {per_room}",
         "beds_planned": "as many buildings as planned_buildings says stand on the site; where it says nothing, those that are seen and as "
         "many more as fit on the site's cleared ground, packed as densely as its finished part (at the low end, on its pads alone); "
         f"all of the profile's usual size: {usual}",
     }
+
+
+def _some(assumed: Assumed, noun: str) -> str:
+    return f"{assumed.likely:g} {noun}{'' if assumed.likely == 1 else 's'} ({assumed.low:g}–{assumed.high:g})"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from detect.base.errors import InputError
 from detect.base.files import write_whole
 from detect.base.geometry import measure
+from detect.base.texts import number_of
 from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.census.dormitories import find_rows, mean_width_m, shape_fits
 from detect.census.profiles import StructureProfile, Trapezoid, load_profile, profile_text
@@ -51,7 +52,9 @@ def learn(
     table = _read(Path(buildings))
     missing = sorted(set(ids) - set(table["id"]))
     if missing:
-        raise InputError(f"{buildings}: has no building with id {', '.join(map(str, missing))}; it has {len(table)} buildings")
+        raise InputError(
+            f"{buildings}: has no building with id {', '.join(map(str, missing))}; it has {number_of(len(table), 'building')}"
+        )
     chosen = table["id"].isin(ids).to_numpy()
     alone = learn_profile(table[chosen], np.ones(int(chosen.sum()), np.int64), name or out.stem, base)
     # Group sizes depend on which buildings look like the examples, so shapes come first.

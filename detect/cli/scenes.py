@@ -67,6 +67,7 @@ def _track(arguments: argparse.Namespace) -> int:
 
 
 def _collect(arguments: argparse.Namespace) -> int:
+    from detect.base.texts import number_of
     from detect.runs.collect import collect
 
     with Progress(sys.stderr, quiet=arguments.quiet) as progress:
@@ -75,15 +76,18 @@ def _collect(arguments: argparse.Namespace) -> int:
     for line in collected.left_out:
         print(f"left out: {line}")
     count = len(collected.scenes)
-    print(f"{len(collected.buildings):,} buildings of {count:,} scene{'' if count == 1 else 's'}")
-    for column, why in (
-        ("shown_elsewhere", "that several scenes show are counted once"),
-        ("deleted_elsewhere", "of one scene are left out: they were deleted in another one"),
-    ):
-        if number := int(collected.scenes[column].sum()):
-            print(f"on overlaps: {number:,} buildings {why}")
+    print(f"{number_of(len(collected.buildings), 'building')} of {number_of(count, 'scene')}")
+    if again := int(collected.scenes["shown_elsewhere"].sum()):
+        print(
+            f"on overlaps: {number_of(again, 'building')} that several scenes show {'is' if again == 1 else 'are'} counted once"
+        )
+    if gone := int(collected.scenes["deleted_elsewhere"].sum()):
+        where = f"{'is' if gone == 1 else 'are'} left out: deleted in another one"
+        print(f"on overlaps: {number_of(gone, 'building')} of one scene {where}")
     if (dates := collected.scenes["date"].dropna().nunique()) > 1:
         print(f"of {dates} dates: a building that several dates show is there once for each")
+    for line in collected.notes:
+        print(f"warning: {line}")
     print(f"map:       {collected.folder}/map.html")
     print(f"table:     {collected.folder}/buildings.parquet")
     print(f"catalogue: {collected.folder}/collection.json")

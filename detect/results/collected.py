@@ -21,7 +21,7 @@ from shapely import Polygon
 
 from detect.base.geometry import beside
 from detect.base.vectors import geometries_of
-from detect.results.summary import found_of
+from detect.results.summary import every_warning, found_of
 from detect.results.tables import BUILDING_COLUMNS
 
 ROWS_AT_A_TIME = 10_000
@@ -143,7 +143,7 @@ def scene_table(pieces: Sequence[Piece]) -> pd.DataFrame:
                 "shown": len(piece.buildings),
                 "shown_elsewhere": piece.elsewhere,
                 "deleted_elsewhere": piece.deleted,
-                "warnings": len(piece.summary["warnings"]),
+                "warnings": len(every_warning(piece.summary)),
             }
         )
     return pd.DataFrame(rows)

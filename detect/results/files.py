@@ -152,6 +152,7 @@ def _overview(content: Content, folder: Path) -> None:
         content.buildings,
         sites.table,
         draw_sites=not sites.is_whole_scene,
+        structure=content.summary["assumptions"]["structure"],
     )
 
 

@@ -93,7 +93,9 @@ class ResultFolder:
         if not path.is_dir():
             raise InputError(f"{path}: no such folder; give one that detect predict wrote")
         if is_series(path):
-            raise InputError(f"{path}: is a result of detect track; give those of detect predict from which it was made (detect evaluate takes it with --track)")
+            raise InputError(
+                f"{path}: is a result of detect track (detect evaluate --track); give those of detect predict behind it"
+            )
         candidates = [path] if all((path / name).is_file() for name in files) else sorted(path.glob("[!.]*"))
         found = [cls(f) for f in candidates if all((f / name).is_file() for name in files) and not is_series(f)]
         if not found and not allow_none:

@@ -18,6 +18,7 @@ import numpy as np
 import shapely
 
 from detect.base.geometry import to_degrees
+from detect.base.texts import number_of
 from detect.base.vectors import geometries_of
 from detect.results.report import to_look_at
 from detect.results.styles import STAGE_COLOURS_RGB
@@ -99,8 +100,8 @@ def _count(site: Mapping[str, Any] | None) -> str:
 
     stages = ", ".join(f"{interval(count)} {stage}" for stage, count in site["by_stage"].items())
     return (
-        f"{found_of(site['buildings']):,} buildings found. Estimates, with intervals of 90 %: {interval(site['buildings'])} buildings, "
-        f"{stages}; beds now: {interval(site['beds']['now'])}."
+        f"{number_of(found_of(site['buildings']), 'building')} found. Estimates, with intervals of 90 %: "
+        f"{interval(site['buildings'])} buildings, {stages}; beds now: {interval(site['beds']['now'])}."
     )
 
 

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 from detect.base.errors import InputError, said
 from detect.base.secrets import without_keys
 from detect.base.stages import STAGES
+from detect.base.texts import number_of
 from detect.base.vectors import read_vector
 from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.styles import STAGE_COLOURS_RGB
+from detect.results.summary import every_warning, likeness
 
 if TYPE_CHECKING:
     from detect.results.result import Result
@@ -75,10 +77,10 @@ def _bytes(url: str) -> bytes:
 def as_html(result: Result) -> str:
     """Picture and counts; no script, so that a notebook shows it without trust."""
     rows = [*result.summary["sites"], *([{**result.summary["total"], "name": "all sites"}] if len(result.sites) > 1 else [])]
-    titles = ["site", "buildings", *STAGES, "dormitory-like", "beds now", "beds when complete"]
+    titles = ["site", "buildings", *STAGES, html.escape(likeness(result.summary)), "beds now", "beds when complete"]
     body = "".join(f"<tr><th>{html.escape(str(row['name']))}</th>{''.join(map(_cell, _counts(row)))}</tr>" for row in rows)
-    warnings = result.summary.get("warnings", [])
-    noted = f"<p>{len(warnings)} warning{'s' if len(warnings) != 1 else ''}; see summary['warnings'].</p>" if warnings else ""
+    warnings = every_warning(result.summary)
+    noted = f"<p>{number_of(len(warnings), 'warning')}; see summary['warnings'] and those of each site.</p>" if warnings else ""
     scene = result.summary["scene"]
     return (
         f"<h4>{html.escape(scene['name'])}, {scene.get('date') or 'date unknown'}</h4>{_thumbnail(result.folder / OVERVIEW)}"
@@ -132,7 +134,7 @@ def plot(result: Result, axes: Any = None) -> Any:
         handles.append(Patch(facecolor=colour, edgecolor="black", label=f"{stage} ({len(own):,})"))
     if len(result.sites):
         result.sites.boundary.plot(ax=axes, color="black", linewidth=1, linestyle="--")
-    axes.legend(handles=handles, title=f"{result.summary['scene']['name']}; thick: dormitory-like")
+    axes.legend(handles=handles, title=f"{result.summary['scene']['name']}; thick: {likeness(result.summary)}")
     axes.set_aspect("equal")
     return axes
 

@@ -21,7 +21,7 @@ from shapely import LineString, Polygon
 from shapely.ops import substring
 
 from detect.base.geometry import moved, north_px
-from detect.base.texts import shortened
+from detect.base.texts import number_of, shortened
 from detect.base.vectors import geometries_of
 from detect.results.styles import STAGE_COLOURS_RGB, Rgb
 from detect.scene.scene import Scene, WorkGrid
@@ -58,8 +58,9 @@ def write_overview(
     sites: gpd.GeoDataFrame,
     *,
     draw_sites: bool,
+    structure: str = "dormitory",
 ) -> None:
-    """The scene, footprints coloured by stage, dormitory-like ones filled, legend, scale bar, and an arrow where north is known.
+    """The scene, footprints coloured by stage, those like the structure filled, legend, scale bar, and an arrow where north is known.
 
     Args:
         path: PNG to write.
@@ -68,6 +69,7 @@ def write_overview(
         buildings: in the scene's CRS.
         sites: in the scene's CRS.
         draw_sites: False where the whole scene is the one site.
+        structure: name of the structure profile, for the legend.
     """
     grid = _picture_grid(scene)
     height, width = grid.size_hw
@@ -97,7 +99,8 @@ def write_overview(
     for name, ring in zip(names, rings, strict=True):
         x, y = np.clip(_below_top(ring), (0.1 * width, max(0.02 * height, 10)), (0.9 * width, 0.95 * height))
         pen.text((left + x, y), shortened(name, 40), font=_font(15), fill=_WHITE, anchor="mm", stroke_width=2, stroke_fill=_BLACK)
-    _write_foot(pen, scene, buildings, height, sites=len(sites) if draw_sites else 0)
+    title = _counted(buildings, len(sites) if draw_sites else 0)
+    _write_foot(pen, scene, title, _legend(buildings, structure), height)
     length = f"{metres:g} m" if metres < 1000 else f"{metres / 1000:g} km"
     pen.text((bar, height + 38), length, font=_font(14), fill=_BLACK, anchor="ms")
     if knows_north:
@@ -220,20 +223,16 @@ def _draw_scale_bar(foot: Picture, length_px: float) -> float:
 def _counted(buildings: gpd.GeoDataFrame, sites: int) -> str:
     """What is in the picture, which is not the estimate of the true number; where sites are drawn, what is in them first."""
     if not sites:
-        return f"{_some(len(buildings), 'building')} found"
+        return f"{number_of(len(buildings), 'building')} found"
     inside = int(buildings["site"].notna().sum())
-    outside = f", {len(buildings) - inside} outside" if inside < len(buildings) else ""
-    return f"{_some(inside, 'building')} found in {_some(sites, 'site')}{outside}"
+    outside = f", {len(buildings) - inside:,} outside" if inside < len(buildings) else ""
+    return f"{number_of(inside, 'building')} found in {number_of(sites, 'site')}{outside}"
 
 
-def _some(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _legend(buildings: gpd.GeoDataFrame) -> list[str]:
+def _legend(buildings: gpd.GeoDataFrame, structure: str) -> list[str]:
     stages = buildings["stage"].to_numpy(object)
-    counts = [f"{stage} ({int((stages == stage).sum())})" for stage in STAGE_COLOURS_RGB]
-    return [*counts, f"filled: dormitory-like ({int(buildings['dormitory_like'].sum())})"]
+    counts = [f"{stage} ({int((stages == stage).sum()):,})" for stage in STAGE_COLOURS_RGB]
+    return [*counts, f"filled: {shortened(structure, 24)}-like ({int(buildings['dormitory_like'].sum()):,})"]
 
 
 _BOX_AT, _BOX_WIDTH = (14, 160, 310, 450), 26
@@ -248,14 +247,14 @@ def _draw_legend_boxes(foot: Picture) -> None:
         _lines(foot, [corners], 2, _BLACK if rgb == _GREY else rgb)
 
 
-def _write_foot(pen: ImageDraw.ImageDraw, scene: Scene, buildings: gpd.GeoDataFrame, top: int, *, sites: int) -> None:
+def _write_foot(pen: ImageDraw.ImageDraw, scene: Scene, title: str, legend: list[str], top: int) -> None:
     """Below the picture: what it shows, credit, legend; ``top`` is the first row of the foot."""
     simulated = " – SIMULATED" if scene.simulated else ""
-    title = f"{shortened(scene.name, 40)}{simulated}, {scene.date or 'date unknown'}: {_counted(buildings, sites)}"
-    pen.text((14, top + 22), title, font=_font(17), fill=_BLACK, anchor="lm")
+    named = f"{shortened(scene.name, 40)}{simulated}, {scene.date or 'date unknown'}: {title}"
+    pen.text((14, top + 22), named, font=_font(17), fill=_BLACK, anchor="lm")
     if scene.provenance is not None and scene.provenance.attribution:
         pen.text((14, top + 42), scene.provenance.attribution[:MOST_LETTERS], font=_font(10), fill=_GREY, anchor="lm")
-    for left, text in zip(_BOX_AT, _legend(buildings), strict=True):
+    for left, text in zip(_BOX_AT, legend, strict=True):
         pen.text((left + _BOX_WIDTH + 6, top + 91), text, font=_font(13), fill=_BLACK, anchor="lm")
 
 

@@ -19,7 +19,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from detect.base.resources import package_version
+from detect.base.texts import in_km2, number_of
 from detect.results.styles import STAGE_COLOURS_RGB
+from detect.results.summary import left_outside
 
 _STYLES, _SCRIPTS = "detect-style-hashes", "detect-script-hashes"
 """Stand for the hashes until the page is whole."""
@@ -52,8 +54,13 @@ def _environment() -> Environment:
     )
     # NaN is not valid JSON.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False, "allow_nan": False}
-    environment.filters |= {"number": _number, "joined": _joined}
-    environment.globals |= {"source": _source, "stage_colours": _stage_colours(), "detect_version": package_version()}
+    environment.filters |= {"number": _number, "joined": _joined, "number_of": number_of, "km2": in_km2}
+    environment.globals |= {
+        "source": _source,
+        "stage_colours": _stage_colours(),
+        "detect_version": package_version(),
+        "left_outside": left_outside,
+    }
     return environment
 
 

@@ -23,7 +23,7 @@ from detect.census.review import Review
 from detect.results.folder import is_simulated
 from detect.results.page import write_page
 from detect.results.picture import Picture
-from detect.results.summary import found_of
+from detect.results.summary import every_warning, found_of
 from detect.results.tables import BUILDING_COLUMNS
 
 CHECK_ME = 24
@@ -60,7 +60,7 @@ def write_report(
     """
     whole = summary["scene"].get("whole_scene_is_the_site", False)
     checked = buildings["id"].isin(Review.from_json(summary.get("review"), path.parent).checked)
-    worst = doubt(buildings[~checked]).head(CHECK_ME)
+    worst = doubt(buildings[~checked], summary["assumptions"]["structure"]).head(CHECK_ME)
     shown, note = buildings, picture.note
     if len(buildings) > SHOWN:
         shown = to_look_at(buildings)
@@ -69,7 +69,7 @@ def write_report(
         path,
         "report.html",
         summary=summary,
-        warnings=[f"{s['name']}: {w}" for s in summary["sites"] for w in s["warnings"]] + list(summary["warnings"]),
+        warnings=every_warning(summary),
         simulated=is_simulated(summary),
         picture=picture.as_json(),
         picture_note=note,
@@ -90,10 +90,10 @@ def write_report(
     )
 
 
-def doubt(buildings: gpd.GeoDataFrame) -> pd.DataFrame:
+def doubt(buildings: gpd.GeoDataFrame, structure: str = "dormitory") -> pd.DataFrame:
     """Rank buildings by how likely one of three claims about each is wrong, the most doubtful first.
 
-    The claims: it is a building, it is of its stage, it is (or is not) dormitory-like. ``doubt`` is 1 − the product of their
+    The claims: it is a building, it is of its stage, it is (or is not) like the ``structure``. ``doubt`` is 1 − the product of their
     probabilities, as if they were independent.
 
     Returns:
@@ -102,7 +102,7 @@ def doubt(buildings: gpd.GeoDataFrame) -> pd.DataFrame:
     likeness, like = buildings["dormitory_score"].to_numpy(float), buildings["dormitory_like"].to_numpy(bool)
     claims = (buildings["score"], buildings["stage_score"], np.where(like, likeness, 1 - likeness))
     sure = np.stack(claims).astype(float)  # (3, N)
-    said = ("it is a building", "of the stage", "it is not dormitory-like", "it is dormitory-like")
+    said = ("it is a building", "of the stage", f"it is not {structure}-like", f"it is {structure}-like")
     weakest = sure.argmin(axis=0)
     why = [f"{p:.0%} sure {said[w + (w == 2 and yes)]}" for w, p, yes in zip(weakest, sure.min(axis=0), like, strict=True)]
     result = pd.DataFrame({"doubt": 1 - sure.prod(axis=0), "why": np.array(why, dtype=object)}, index=buildings.index)

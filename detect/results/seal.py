@@ -23,6 +23,7 @@ from rasterio.errors import RasterioError
 
 from detect.base.errors import InputError, said
 from detect.base.files import sha256_of
+from detect.base.texts import number_of
 from detect.results.contents import content_hash, is_unchanged
 from detect.results.files import FILES, OUTPUTS
 from detect.results.folder import SUMMARY, ResultFolder
@@ -105,7 +106,7 @@ def _table_findings(gpkg: Path, parquet: Path) -> Iterator[str]:
         yield f"{gpkg.parent}: its buildings cannot be read ({' '.join(str(cause).split())})"
         return
     if first != second:
-        yield f"{gpkg}: holds {first} buildings, {parquet.name} {second}"
+        yield f"{gpkg}: holds {number_of(first, 'building')}, {parquet.name} {second}"
 
 
 def _own_hash(summary: Mapping[str, Any]) -> str:

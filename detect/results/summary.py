@@ -20,6 +20,7 @@ from detect.base.notices import Code, Notice, as_json, notices_of
 from detect.base.resources import package_version
 from detect.base.schema import Must, SchemaError, read
 from detect.base.secrets import without_keys
+from detect.base.texts import number_of, shortened
 from detect.census.count import storeys_notices
 from detect.census.profiles import StructureProfile, plain
 from detect.census.sites import PROPOSED, Kind, Sites
@@ -94,6 +95,22 @@ def found_of(count: Mapping[str, Any]) -> int:
     """What was found, of a ``Count`` in JSON; results of earlier versions have just an estimate, which was that."""
     found = count.get("found")
     return int(count["estimate"] if found is None else found)
+
+
+def every_warning(summary: Mapping[str, Any]) -> list[str]:
+    """A line for each warning: those of the sites, which begin with the site's name, then those of the whole scene."""
+    of_sites = [f"{shortened(site['name'])}: {line}" for site in summary.get("sites", []) for line in site.get("warnings", [])]
+    return [*of_sites, *summary.get("warnings", [])]
+
+
+def likeness(summary: Mapping[str, Any]) -> str:
+    """What buildings of the profile's type are called: "dormitory-like", or with the name of another profile."""
+    return f"{summary['assumptions'].get('structure', 'dormitory')}-like"
+
+
+def left_outside(number: int) -> str:
+    """How many buildings lie in no site, in words."""
+    return f"{number_of(number, 'more building')} {'stands' if number == 1 else 'stand'} outside the sites"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,13 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from detect.base.stages import STAGES
-from detect.base.texts import shortened
-from detect.results.summary import found_of
+from detect.base.texts import in_km2, number_of, shortened
+from detect.results.summary import every_warning, found_of, left_outside, likeness
 
 
 def format_table(summary: Mapping[str, Any]) -> str:
     """Counts per site as a table for the terminal, estimates with their 90 % interval."""
-    head = ["site", "km²", "found", "buildings", *STAGES, "dormitory-like", "beds now", "beds when complete", "beds planned"]
+    head = [
+        "site",
+        "km²",
+        "found",
+        "buildings",
+        *STAGES,
+        likeness(summary),
+        "beds now",
+        "beds when complete",
+        "beds planned",
+    ]
     lines = [head] + [_line(site["name"], site) for site in summary["sites"]]
     if len(summary["sites"]) > 1:
         lines.append(_line("all sites", summary["total"]))
@@ -30,8 +40,7 @@ def format_table(summary: Mapping[str, Any]) -> str:
     )
     text.append(
         "found: buildings on the map; all other numbers: estimate (90 % interval) of the true one; beds: "
-        f"{assumed['rooms_per_building']:g} rooms × {assumed['beds_per_room']:g} beds in {assumed['storeys']} storeys for each "
-        "dormitory-like building, assumed"
+        + _beds_in_words(assumed, likeness(summary))
     )
     filled = [site["name"] for site in summary["sites"] if site["planned_from"] == "ground"]
     if filled:
@@ -40,11 +49,22 @@ def format_table(summary: Mapping[str, Any]) -> str:
             "alone; the field planned_buildings says better"
         )
     if summary["outside_sites"]:
-        text.append(f"{summary['outside_sites']} more buildings stand outside the sites")
-    for site in summary["sites"]:
-        text += [f"warning: {shortened(site['name'])}: {warning}" for warning in site["warnings"]]
-    text += [f"warning: {warning}" for warning in summary["warnings"]]
+        text.append(left_outside(summary["outside_sites"]))
+    text += [f"warning: {warning}" for warning in every_warning(summary)]
     return "\n".join(text)
+
+
+def _beds_in_words(assumed: Mapping[str, Any], like: str) -> str:
+    """How many beds a building of the type has, by the profile."""
+    if not assumed["rooms_per_building"] * assumed["beds_per_room"] and not assumed.get("rooms_per_metre"):
+        return "none, as the structure profile says"
+    rooms, beds, storeys = (assumed[key] for key in ("rooms_per_building", "beds_per_room", "storeys"))
+    each = (
+        f"{rooms:g} room{'' if rooms == 1 else 's'}"
+        if not assumed.get("rooms_per_metre")
+        else f"{assumed['rooms_per_metre']:g} rooms per metre of length and storey"
+    )
+    return f"{each} × {beds:g} bed{'' if beds == 1 else 's'} in {number_of(storeys, 'storey')} for each {like} building, assumed"
 
 
 def _line(name: str, counts: Mapping[str, Any]) -> list[str]:
@@ -52,7 +72,7 @@ def _line(name: str, counts: Mapping[str, Any]) -> list[str]:
     cells += [counts["beds"][k] for k in ("now", "when_complete", "planned")]
     return [
         shortened(name),
-        f"{counts['area_km2']:.3f}",
+        in_km2(counts["area_km2"]),
         f"{found_of(counts['buildings']):,}",
         *("–" if c is None else f"{c['estimate']:,} ({c['low']:,}–{c['high']:,})" for c in cells),
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from detect.base.errors import InputError
 from detect.base.geometry import span_outline, to_degrees
 from detect.base.grid import Span
 from detect.base.options import takes
+from detect.base.texts import number_of
 from detect.base.vectors import read_vector
 from detect.census.overlaps import counted_once, deleted_elsewhere, overlapping
 from detect.census.review import CHECKED, Review
@@ -57,6 +60,8 @@ class Collected:
     """A row for each scene."""
     left_out: tuple[str, ...]
     """A line for each result that has no place on Earth, or that an adapted one replaces."""
+    notes: tuple[str, ...] = ()
+    """Lines on what to keep in mind about the whole."""
 
 
 @takes(CollectOptions)
@@ -105,13 +110,15 @@ def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> C
                 report("files", done, len(writers))
                 write(new / name)
             report("files", len(writers), len(writers))
-    return Collected(target, table, scenes, tuple(left_out))
+    return Collected(target, table, scenes, tuple(left_out), tuple(_notes(pieces)))
 
 
 def _read(folders: Sequence[Path], report: Any) -> tuple[list[Piece], list[str]]:
     pieces, left_out, taken = [], [], set()
     for done, folder in enumerate(folders, start=1):
-        summary = ResultFolder(folder).summary("scene.date", "total.buildings", "total.beds", "run.work_gsd_m", "warnings")
+        summary = ResultFolder(folder).summary(
+            "scene.date", "total.buildings", "total.beds", "run.work_gsd_m", "assumptions.structure", "warnings"
+        )
         ResultFolder(folder).require(_NEEDED)
         outline = _outline(folder / "mask.tif")
         if outline is None:
@@ -125,6 +132,18 @@ def _read(folders: Sequence[Path], report: Any) -> tuple[list[Piece], list[str]]
             pieces.append(Piece(folder, name, outline, summary["scene"]["date"], summary, table))
         report("results", done, len(folders))
     return pieces, left_out
+
+
+def _notes(pieces: Sequence[Piece]) -> Iterator[str]:
+    """A line if the results were counted with different profiles: what ``dormitory_like`` and ``beds`` mean differs then."""
+    profiles = Counter(json.dumps(piece.summary["run"].get("structure"), sort_keys=True) for piece in pieces)
+    names = Counter(piece.summary["assumptions"]["structure"] for piece in pieces)
+    if len(profiles) > 1:
+        counts = ", ".join(f"{name} in {number_of(count, 'scene')}" for name, count in names.items())
+        yield (
+            f"the scenes were counted with {len(profiles)} different structure profiles ({counts}), so dormitory_like and beds do not mean "
+            "the same in all; detect census --structure counts a result again with another one"
+        )
 
 
 def _outline(raster: Path) -> Polygon | None:

@@ -17,6 +17,7 @@ from detect.base.errors import DetectError
 from detect.base.geometry import span_outline
 from detect.base.grid import Span
 from detect.base.notices import Code, Notice
+from detect.base.texts import number_of
 from detect.census.profiles import StructureProfile, profile_from
 from detect.census.review import Review
 from detect.census.sites import Sites
@@ -81,8 +82,8 @@ class Earlier:
             return None
         counted = self.summary["total"]["buildings"]
         text = (
-            f"{TABLE} was edited where it lies: it holds {len(self.buildings)} buildings, {found_of(counted)} were counted before; they "
-            "count as they are, not as corrections; edit a copy and give it as --review, so that corrections are recorded"
+            f"{TABLE} was edited where it lies: it holds {number_of(len(self.buildings), 'building')}, {found_of(counted):,} were counted "
+            "before; all count as they are, not as corrections; edit a copy and give it as --review, so that corrections are recorded"
         )
         return Notice(Code.EDITED, text)
 

@@ -22,6 +22,7 @@ from detect.base.geometry import measure, span_outline
 from detect.base.grid import Span
 from detect.base.notices import Code, Notice, as_json, notices_of
 from detect.base.options import takes
+from detect.base.texts import number_of
 from detect.base.values import NO_DATA
 from detect.base.vectors import geometries_of, read_vector
 from detect.census.count import storeys_notices, take_census, with_beds
@@ -232,9 +233,8 @@ def _notices(before: dict[str, Any], review: Review) -> list[Notice]:
     kept = [notice for notice in notices_of(before) if notice.code not in REPLACED]
     if review.checked or review.deleted:
         text = (
-            f"corrected by a reviewer: {len(review.changed)} buildings changed, {len(review.added)} added, {len(review.deleted)} deleted, "
-            f"{len(review.confirmed)} confirmed; "
-            "those that stand count as certain"
+            f"corrected by a reviewer: {number_of(len(review.changed), 'building')} changed, {len(review.added)} added, "
+            f"{len(review.deleted)} deleted, {len(review.confirmed)} confirmed; those that stand count as certain"
         )
         kept.append(Notice(Code.REVIEWED, text))
     return kept

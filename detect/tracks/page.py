@@ -21,10 +21,12 @@ from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
 from detect.base.stages import STAGES
+from detect.base.texts import number_of
 from detect.base.vectors import geometries_of
 from detect.results.again import opened_raster
 from detect.results.page import write_page as fill_template
 from detect.results.picture import TILE_PX, Picture, read_picture
+from detect.results.summary import every_warning
 from detect.tracks.counts import stage_column
 from detect.tracks.histories import STATES
 from detect.tracks.series import Series, Snapshot
@@ -93,7 +95,7 @@ def write_page(
         summary=summary,
         dates=dates,
         sites=summary["sites"],
-        warnings=list(summary["warnings"]) + [f"{s['name']}: {w}" for s in summary["sites"] for w in s["warnings"]],
+        warnings=every_warning(summary),
         simulated=any(s.scene.simulated for s in series.summaries),
         timeline=timeline.to_dict("records"),
         charts=[_chart(str(name), rows) for (_, name), rows in parts],
@@ -246,8 +248,8 @@ def _chart(name: str, rows: pd.DataFrame) -> dict[str, Any]:
     labels = _date_labels(list(rows["date"]), x)
     first, last = rows.iloc[0], rows.iloc[-1]
     text = (
-        f"{name}: {first['buildings']} buildings on {first['date']}, {last['buildings']} on {last['date']}, "
-        f"of which {last['complete']} complete, {last['incomplete']} incomplete, {last['foundation']} foundations"
+        f"{name}: {number_of(first['buildings'], 'building')} on {first['date']}, {last['buildings']:,} on {last['date']}, "
+        f"of which {last['complete']:,} complete, {last['incomplete']:,} incomplete, {number_of(last['foundation'], 'foundation')}"
     )
     return {
         "name": name, "width": width, "height": height, "areas": areas, "whiskers": whiskers, "ticks": ticks, "labels": labels,

@@ -19,6 +19,7 @@ from detect.base.errors import InputError
 from detect.base.geometry import span_outline
 from detect.base.grid import Span
 from detect.base.matching import connected, covered_by
+from detect.base.texts import number_of
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only
 from detect.census.overlaps import counted_once, deleted_elsewhere
 from detect.census.review import CHECKED, Review
@@ -252,7 +253,7 @@ def _one_per_date(snapshots: Sequence[Snapshot], deleted: Sequence[NDArray[np.ob
         seen = shapely.union(first.observed, snapshot.observed)
         merged[-1] = replace(first, buildings=together, observed=seen, folders=first.folders + snapshot.folders)
         gone[-1] = np.concatenate([gone[-1], points])
-        note = f"{first.date} has several results, which were taken as one; {twice} buildings stand in both"
+        note = f"{first.date} has several results, which were taken as one; {number_of(twice, 'building')} in both, counted once"
         if left_out:
             note += f"; {left_out} do not count, since they were deleted in one of them"
         if cut:

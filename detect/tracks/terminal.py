@@ -6,6 +6,7 @@ from typing import Any
 
 from detect.base.stages import STAGES
 from detect.base.texts import shortened
+from detect.results.summary import every_warning, left_outside
 from detect.tracks.counts import ALL_SITES
 from detect.tracks.events import CHANGES
 
@@ -23,8 +24,8 @@ def format_table(summary: dict[str, Any]) -> str:
         cells = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
         text.append("  ".join(cells).rstrip())
     if summary["outside_sites"]:
-        text.append(f"{summary['outside_sites']} more buildings stand outside the sites")
-    return "\n".join([*text, *(f"warning: {warning}" for warning in summary["warnings"])])
+        text.append(left_outside(summary["outside_sites"]))
+    return "\n".join([*text, *(f"warning: {warning}" for warning in every_warning(summary))])
 
 
 def _line(name: str, site: dict[str, Any]) -> list[str]:

@@ -96,7 +96,7 @@ const actions = {
   f: () => correct(() => ({ stage: "foundation", gone: false }), () => "foundation"),
   i: () => correct(() => ({ stage: "incomplete", gone: false }), () => "incomplete"),
   c: () => correct(() => ({ stage: "complete", gone: false }), () => "complete"),
-  d: () => correct(({ like }) => ({ like: !like, gone: false }), ({ like }) => (like ? "not dormitory-like" : "dormitory-like")),
+  d: () => correct(({ like }) => ({ like: !like, gone: false }), ({ like }) => (like ? `not ${LIKE}` : LIKE)),
   x: () => correct(({ gone }) => ({ gone: !gone }), ({ gone }) => (gone ? "a building again" : "not a building")),
   r: () => correct(({ right }) => ({ right: !right, gone: false }), ({ right }) => (right ? "not checked" : "right as it is")),
   s: () => startSplit(),
@@ -116,7 +116,7 @@ function nextToCheck() {
   const after = all.indexOf(chosen);
   const next = left.find((id) => all.indexOf(id) > after) ?? left[0];
   select(next, true);
-  say(`Building ${next}. ${left.length} of ${all.length} are left to check.`);
+  say(`Building ${next}. ${left.length} of ${all.length} ${left.length === 1 ? "is" : "are"} left to check.`);
 }
 
 /* Drawing and splitting. */
@@ -173,7 +173,7 @@ function startDraw() {
     show();
     say(`${corners.length} corner${corners.length > 1 ? "s" : ""}.`);
   };
-  const back = () => (corners.pop(), show(), say(`${corners.length} corners.`));
+  const back = () => (corners.pop(), show(), say(`${corners.length} corner${corners.length === 1 ? "" : "s"}.`));
   const finish = () => {
     if (corners.length < 3) return say("A building needs three corners.");
     if (crossesItself(corners)) return say("The outline crosses itself; take corners back.");

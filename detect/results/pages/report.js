@@ -11,6 +11,7 @@ const index = new Map(found.id.map((id, i) => [id, i]));
 const css = getComputedStyle(document.documentElement);
 const stageColour = Object.fromEntries(["foundation", "incomplete", "complete"].map((s) => [s, css.getPropertyValue(`--${s}`).trim()]));
 const byId = (id) => document.getElementById(id);
+const LIKE = `${assumed.structure ?? "dormitory"}-like`;
 const number = (value) => Math.round(value).toLocaleString("en");
 
 /* The map. */
@@ -84,7 +85,7 @@ function facts(i) {
     ["stage", state.stage],
     ["probability", drawn ? "" : ["foundation", "incomplete", "complete"].map((name) => `${name} ${percent(of(`p_${name}`))}`).join(", ")],
     ["a building", known("score", (score) => `${percent(score)} sure`)],
-    ["dormitory-like", `${said ? "" : `${of("dormitory_score")}, `}${state.like ? "counted as dormitory-like" : "not counted"}`],
+    [LIKE, `${said ? "" : `${of("dormitory_score")}, `}${state.like ? `counted as ${LIKE}` : "not counted"}`],
     ["reasons", said ? "said on this page" : of("dormitory_reasons")],
     ["beds", beds ? number(beds * factor()) : "none counted"],
     ["size", `${size[0].toFixed(1)} × ${size[1].toFixed(1)} m`],
@@ -183,11 +184,13 @@ function showBeds() {
   }
   byId("beds-bars").style.setProperty("--by", Math.min(1, by)); // more beds change the scale, fewer shorten the bars
   byId("per-building").textContent = number(likely * by);
+  byId("per-building-unit").textContent = Math.round(likely * by) === 1 ? "bed" : "beds";
   byId("edited").hidden = Math.abs(by - 1) < 1e-9;
   if (chosen !== null) select(chosen);
 }
 fields.storeys.addEventListener("input", () => {
-  fields.rooms.value = Math.round((assumed.rooms_per_building * value(fields.storeys, assumed.storeys)) / assumed.storeys);
+  const rooms = (assumed.rooms_per_building * value(fields.storeys, assumed.storeys)) / assumed.storeys;
+  fields.rooms.value = assumed.storeys ? Math.round(100 * rooms) / 100 : assumed.rooms_per_building;
   showBeds();
 });
 fields.rooms.addEventListener("input", showBeds);

@@ -1,7 +1,7 @@
 "use strict";
 /* The page of a series: a slider over the dates moves the map and the charts; one building's history in the panel. */
 
-const { dates, frame, states, unseenShare, counted } = readData("series");
+const { dates, frame, states, unseenShare, counted, structure } = readData("series");
 const found = readData("buildings"); // column → list; `states` has one digit a date
 const pictures = readData("pictures"); // JPEG in base64 a date, or null
 const unseen = readData("unseen");
@@ -10,6 +10,8 @@ const css = getComputedStyle(document.documentElement);
 const colour = Object.fromEntries(["foundation", "incomplete", "complete"].map((s) => [s, css.getPropertyValue(`--${s}`).trim()]));
 const accent = css.getPropertyValue("--accent").trim();
 const byId = (id) => document.getElementById(id);
+const number = (value) => Math.round(value).toLocaleString("en");
+const numberOf = (value, noun) => `${number(value)} ${noun}${Math.round(value) === 1 ? "" : "s"}`;
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 let shown = dates.length - 1;
 
@@ -65,8 +67,8 @@ function showDate(at) {
     polygon.setStyle(style(i)).addTo(layers.buildings);
   });
   byId("at-date").textContent =
-    `${dates[at]}: ${counts.foundation + counts.incomplete + counts.complete} buildings, of which ${counts.complete} complete, ` +
-    `${counts.incomplete} incomplete, ${counts.foundation} foundations; ${counts.demolished} gone.` +
+    `${dates[at]}: ${numberOf(counts.foundation + counts.incomplete + counts.complete, "building")}, of which ${number(counts.complete)} complete, ` +
+    `${number(counts.incomplete)} incomplete, ${numberOf(counts.foundation, "foundation")}; ${number(counts.demolished)} gone.` +
     (unseenShare[at] >= 0.01 ? ` ${Math.round(100 * unseenShare[at])} % of the ground was not seen.` : "");
   for (const chart of document.querySelectorAll(".timeline")) {
     const x = chart.querySelectorAll(".interval")[at].getAttribute("x1");
@@ -106,8 +108,8 @@ function select(id) {
   const facts = [
     ["change", found.change[i]], ["first seen", found.first_seen[i]], ["last seen", found.last_seen[i]],
     ...turns.map(([date, state]) => [state === "demolished" ? "gone" : state, `from ${date}`]),
-    ["stands now", `${Math.round(100 * found.p_standing[i])} % sure`], ["area", `${Math.round(found.area_m2[i])} m²`],
-    ["dormitory-like", found.dormitory_like[i] ? `yes, ${found.beds[i]} beds` : "no"], ["site", found.site[i] ?? "–"],
+    ["stands now", `${Math.round(100 * found.p_standing[i])} % sure`], ["area", `${number(found.area_m2[i])} m²`],
+    [`${structure}-like`, found.dormitory_like[i] ? `yes, ${numberOf(found.beds[i], "bed")}` : "no"], ["site", found.site[i] ?? "–"],
   ];
   byId("facts").replaceChildren(...facts.flatMap(([term, text]) => {
     const [dt, dd] = [document.createElement("dt"), document.createElement("dd")];

@@ -164,6 +164,22 @@ def test_areas_and_warnings_are_handed_on() -> None:
     assert all(site["warnings"] == [] for site in census(buildings(), sites)["sites"])
 
 
+def test_a_plan_of_less_than_stands_there_is_warned_of_once() -> None:
+    table = buildings()
+    there = census(table)["sites"][0]["dormitory_like"]["estimate"]
+    given = [["odd"]]
+    for _ in range(2):
+        (site,) = census(table, plots(planned=(there - 1.0,)), site_warnings=given)["sites"]
+        given = [site["warnings"]]
+        assert site["warnings"] == [
+            "odd",
+            f"planned_buildings is {there - 1}, fewer than the {there} dormitory-like buildings estimated to be there already; "
+            "planned_buildings is the number in the end, with those",
+        ]
+    (site,) = census(table, plots(planned=(float(there),)), site_warnings=given)["sites"]
+    assert site["warnings"] == ["odd"]
+
+
 # Intervals.
 
 

@@ -266,7 +266,9 @@ def test_buildings_across_an_edge_are_warned_of(tmp_path: Path) -> None:
     cut = with_cut(sites, polygons(inside, across))
     assert cut.warnings == ((text,),)
     other = replace(cut, warnings=(("first", *cut.warnings[0], "last"),))
-    assert with_cut(other, polygons(across, across)).warnings == (("first", text.replace("1 building lies", "2 buildings lie"), "last"),)
+    assert with_cut(other, polygons(across, across)).warnings == (
+        ("first", text.replace("1 building lies", "2 buildings lie"), "last"),
+    )
     assert with_cut(other, polygons(inside)).warnings == (("first", "last"),), "the building was deleted since"
 
 

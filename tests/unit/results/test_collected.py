@@ -175,6 +175,10 @@ def test_the_collection_is_valid_and_leads_to_the_results(tmp_path: Path) -> Non
 def test_scenes() -> None:
     (row,) = scene_table([replace(piece(), elsewhere=2)]).to_dict("records")
     assert (row["buildings"], row["buildings_low"], row["shown"], row["shown_elsewhere"]) == (4, 2, 3, 2)
+    assert row["warnings"] == 1
+    noted = piece()
+    noted.summary["sites"] = [{"name": "plot", "warnings": ["half of it lies outside", "has a hole"]}]
+    assert scene_table([noted])["warnings"].tolist() == [3], "those of its sites count too"
 
 
 def test_the_page_holds_every_corner(table: gpd.GeoDataFrame) -> None:

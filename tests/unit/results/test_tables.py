@@ -20,6 +20,7 @@ from rio_cogeo.cogeo import cog_validate
 from shapely import box
 
 from detect.base.geometry import north_px
+from detect.base.texts import in_km2
 from detect.census.dormitories import rows_layer
 from detect.network.probabilities import calibrated
 from detect.results.contents import content_hash
@@ -162,6 +163,20 @@ def test_table_names_sites_intervals_and_assumptions() -> None:
     ):
         assert words in text
     assert len({len(line) for line in text.splitlines()[2:5]}) == 1, "columns line up"
+    assumed = {"structure": "hall", "storeys": 1, "rooms_per_building": 1, "beds_per_room": 1, "rooms_per_metre": None}
+    text = format_table({**summary, "outside_sites": 1, "assumptions": assumed})
+    assert "1 room × 1 bed in 1 storey for each hall-like building" in text
+    assert "1 more building stands outside" in text
+    assert "0.5 rooms per metre of length and storey × 1 bed in" in format_table(
+        {**summary, "assumptions": {**assumed, "rooms_per_metre": 0.5}}
+    )
+    assert "beds: none" in format_table({**summary, "assumptions": {**assumed, "rooms_per_building": 0}})
+
+
+def test_small_areas_are_not_nothing() -> None:
+    assert [in_km2(area) for area in (1234.5678, 1.39, 0.031, 0.0023, 0.0004, 0.000001, 0)] == [
+        "1234.568", "1.390", "0.031", "0.0023", "0.00040", "0.0000010", "0",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
