@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import geopandas as gpd
 
@@ -33,15 +35,26 @@ def done_already(folder: ResultFolder, key: str, job: Job) -> Result | None:
         summary = folder.summary("run.key", "blocks.failed")
         same = summary["run"]["key"] == key
     except InputError:
-        same = False
+        summary, same = {}, False
     if not same:
-        raise InputError(f"{path}: holds something else already; give --overwrite to replace it, or another --out")
+        raise InputError(
+            f"{path}: holds something else already{_what(summary)}; give --overwrite to replace it, or another --out"
+        )
     folder.refuse_others(wanted)
     if summary["blocks"]["failed"] or not all((path / name).exists() for name in wanted):
         refuse_to_lose(path)
         return None
     buildings, sites = (gpd.read_file(path / "buildings.gpkg", layer=layer) for layer in ("buildings", "sites"))
     return Result(path, buildings, sites, summary)
+
+
+def _what(summary: Mapping[str, Any]) -> str:
+    """What a folder holds that belongs to another run, as far as its summary says it."""
+    if summary.get("recounted"):
+        return ", a result that detect census has counted again"
+    if summary:
+        return " (the result of another scene, or of other options; detect census counts again with other --sites or --structure)"
+    return ""
 
 
 def keeping(job: Job, folder: ResultFolder) -> Job:

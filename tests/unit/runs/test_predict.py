@@ -458,7 +458,7 @@ def test_a_temperature_changes_what_probabilities_say_and_nothing_else(compound:
 
 def test_averaging_mirrored_reads_is_another_result_with_a_key_of_its_own(compound: Path, tmp_path: Path) -> None:
     plain = detect.predict(compound, tmp_path)
-    with pytest.raises(InputError, match="holds something else"):
+    with pytest.raises(InputError, match=r"holds something else already \(the result of another scene, or of other options"):
         detect.predict(compound, tmp_path, tta=True)
     averaged = detect.predict(compound, tmp_path / "tta", tta=True)
     assert averaged.summary["run"]["options"]["tta"] is True
