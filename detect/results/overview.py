@@ -6,6 +6,7 @@ OpenCV draws the lines and Pillow the letters; Matplotlib, which could do both, 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -96,9 +97,8 @@ def write_overview(
     bar = _draw_scale_bar(foot, metres / grid.gsd_m)
     drawing = Image.fromarray(page)
     pen = ImageDraw.Draw(drawing)
-    for name, ring in zip(names, rings, strict=True):
-        x, y = np.clip(_below_top(ring), (0.1 * width, max(0.02 * height, 10)), (0.9 * width, 0.95 * height))
-        pen.text((left + x, y), shortened(name, 40), font=_font(15), fill=_WHITE, anchor="mm", stroke_width=2, stroke_fill=_BLACK)
+    for name, x, y in _named(names, rings, (height, width)):
+        pen.text((left + x, y), name, font=_font(15), fill=_WHITE, anchor="mm", stroke_width=2, stroke_fill=_BLACK)
     title = _counted(buildings, len(sites) if draw_sites else 0)
     _write_foot(pen, scene, title, _legend(buildings, structure), height)
     length = f"{metres:g} m" if metres < 1000 else f"{metres / 1000:g} km"
@@ -108,6 +108,32 @@ def write_overview(
     done, encoded = cv2.imencode(".png", np.asarray(drawing)[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
     assert done, "OpenCV encodes every 8-bit picture"
     path.write_bytes(bytes(encoded))
+
+
+def _named(
+    names: Sequence[str], rings: Sequence[NDArray[np.float64]], size_hw: tuple[int, int]
+) -> Iterator[tuple[str, float, float]]:
+    """Name and middle (x, y in pixels) of each site of which the picture shows a part."""
+    height, width = size_hw
+    picture = shapely.box(0, 0, width, height)
+    shown = [i for i, ring in enumerate(rings) if picture.intersects(shapely.make_valid(Polygon(ring)))]
+    places = [_below_top(rings[i]) for i in shown]
+    texts = _apart([names[i] for i in shown], places, [float(np.ptp(rings[i][:, 0])) for i in shown])
+    for text, (x, y) in zip(texts, places, strict=True):
+        half = min(_font(15).getlength(text) / 2 + 4, width / 2)
+        yield text, float(np.clip(x, half, width - half)), float(np.clip(y, max(0.02 * height, 10), 0.95 * height))
+
+
+def _apart(names: Sequence[str], places: Sequence[tuple[float, float]], widths: Sequence[float]) -> list[str]:
+    """Names as they are written with their middles at ``places`` (pixels): one that would cover another is cut to its site's width."""
+    font, texts = _font(15), [shortened(name, 40) for name in names]
+    lengths = np.array([font.getlength(text) for text in texts])
+    x, y = np.array(places, float).reshape(-1, 2).T
+    boxes = shapely.box(x - lengths / 2, y - 8, x + lengths / 2, y + 8)
+    one, other = shapely.STRtree(boxes).query(boxes, predicate="intersects")
+    for i in np.unique(one[one != other]).tolist():
+        texts[i] = shortened(texts[i], max(3, int(len(texts[i]) * min(1.0, widths[i] / lengths[i]))))
+    return texts
 
 
 def _below_top(ring: NDArray[np.float64]) -> tuple[float, float]:

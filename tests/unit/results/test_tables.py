@@ -24,7 +24,7 @@ from detect.base.texts import in_km2
 from detect.census.dormitories import rows_layer
 from detect.network.probabilities import calibrated
 from detect.results.contents import content_hash
-from detect.results.overview import _NAME_PX, _below_top, _counted, write_overview
+from detect.results.overview import _NAME_PX, _apart, _below_top, _counted, _named, write_overview
 from detect.results.picture import read_whole
 from detect.results.rasters import write_rasters
 from detect.results.styles import STAGE_COLOURS_RGB
@@ -246,3 +246,21 @@ def test_the_foot_counts_what_is_in_the_sites() -> None:
 def test_names_of_sites_stand_below_their_upper_edge() -> None:
     slanted = np.array([(0, 100), (200, 0), (300, 200), (100, 300)], float)  # at x = 150 the edge is at y = 25
     assert _below_top(slanted) == pytest.approx((150, 25 + _NAME_PX))
+
+
+def test_names_of_sites_beside_each_other_do_not_cover_each_other() -> None:
+    name = "Plot 1 of the northern extension zone"
+    assert _apart([name, "b"], [(200, 20), (900, 20)], [40, 40]) == [name, "b"], "there is room beside a small site"
+    first, second, far = _apart([name] * 3, [(100, 20), (160, 25), (160, 90)], [60, 60, 60])
+    assert first == second == "Plot 1…" and far == name
+    assert _apart([], [], []) == []
+
+
+def test_only_sites_in_the_picture_are_named_and_within_it() -> None:
+    def square(x: float, side: float = 50) -> np.ndarray:
+        return np.array([[x, 10], [x + side, 10], [x + side, 60], [x, 60]], float)
+
+    around = np.array([[-500, -500], [900, -500], [900, 900], [-500, 900]], float)
+    named = list(_named(["at the edge", "beyond", "around"], [square(-40), square(700), around], (200, 400)))
+    assert [name for name, _, _ in named] == ["at the edge", "around"]
+    assert all(20 < x < 380 and 0 < y < 200 for _, x, y in named)
