@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -29,10 +29,10 @@ _IN_ARCHIVES = (".shp", ".gpkg", ".geojson", ".json", ".kml", ".gml", ".fgb", ".
 _NO_POLYGONS = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 
-def read_vector(path: str | Path, layer: str | None = None, preferred: str | None = None) -> gpd.GeoDataFrame:
+def read_vector(path: str | Path, layer: str | None = None, preferred: str | Sequence[str] = ()) -> gpd.GeoDataFrame:
     """Read a layer of a vector file with all columns.
 
-    It is ``layer`` if given, else ``preferred`` if the file has it, else the first that may hold polygons, else the first.
+    It is ``layer`` if given, else the first of ``preferred`` that the file has, else the first that may hold polygons, else the first.
 
     Warns:
         UserWarning: several layers may hold polygons and none was named; those that are not read are listed.
@@ -52,9 +52,10 @@ def read_vector(path: str | Path, layer: str | None = None, preferred: str | Non
         if layer is not None and layer not in kinds:
             raise InputError(f"{path}: has no layer '{layer}'; it holds {', '.join(kinds)}")
         candidates = [name for name, kind in kinds.items() if _may_hold_polygons(kind)] or list(kinds)
-        chosen = layer or (preferred if preferred in kinds else candidates[0])
+        wanted = (preferred,) if isinstance(preferred, str) else preferred
+        chosen = layer or next((name for name in wanted if name in kinds), candidates[0])
         table = gpd.read_file(source, layer=chosen, on_invalid="fix")  # closes rings that are not closed
-    if layer is None and chosen != preferred and len(candidates) > 1:
+    if layer is None and chosen not in wanted and len(candidates) > 1:
         others = ", ".join(name for name in candidates if name != chosen)
         warnings.warn(f"{path}: read from its layer '{chosen}'; left out: {others}", stacklevel=2)
     if not isinstance(table, gpd.GeoDataFrame):

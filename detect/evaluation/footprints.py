@@ -22,7 +22,7 @@ from detect.base.matching import match, overlaps
 from detect.base.placement import elsewhere
 from detect.base.stages import STAGES
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only, read_vector
-from detect.results.folder import buildings_file
+from detect.results.folder import SUMMARY, ResultFolder, buildings_file
 from detect.results.observed import observed_ground
 
 FAR_DEG = 0.2
@@ -57,7 +57,7 @@ def evaluate(
             another place (the metrics without them are the error's ``results``).
     """
     check_out(out, predicted, reference, area)
-    ours, theirs, observed = _load(predicted), _once(_load(reference), reference), observed_ground(predicted)
+    ours, theirs, observed = _load(predicted), _once(_load(reference, _dated(predicted)), reference), observed_ground(predicted)
     area_table = None if area is None else _load_area(area, ours, observed)
     if away := apart(theirs, ours, observed):
         theirs = theirs.iloc[:0]
@@ -128,10 +128,19 @@ def format_table(metrics: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _load(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def _dated(predicted: str | Path | gpd.GeoDataFrame) -> tuple[str, ...]:
+    """The layer of a reference with one layer per date that belongs to a result of predict."""
+    if isinstance(predicted, gpd.GeoDataFrame) or (table := buildings_file(predicted)) == Path(predicted):
+        return ()
+    is_result = table.with_name(SUMMARY).is_file()
+    date = ResultFolder(table.parent).summary().get("scene", {}).get("date") if is_result else None
+    return (f"buildings_{date}",) if date else ()
+
+
+def _load(source: str | Path | gpd.GeoDataFrame, first: Sequence[str] = ()) -> gpd.GeoDataFrame:
     if isinstance(source, gpd.GeoDataFrame):
         return polygons_only(source)
-    raw = read_vector(buildings_file(source), preferred="buildings")
+    raw = read_vector(buildings_file(source), preferred=(*first, "buildings"))
     table = polygons_only(raw)
     if len(raw) and not len(table):
         raise InputError(f"{source}: none of its {len(raw)} rows has a polygon; outlines are needed")

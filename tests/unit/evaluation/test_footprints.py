@@ -184,6 +184,23 @@ def test_a_folder_of_one_prediction_is_a_side(tmp_path: Path) -> None:
         evaluate(tmp_path, STREET)
 
 
+def test_a_reference_of_several_dates_is_read_at_the_date_of_the_scene(tmp_path: Path) -> None:
+    STREET.to_file(tmp_path / "buildings.gpkg", layer="buildings")
+    truth = tmp_path / "truth.gpkg"
+    STREET.iloc[:1].to_file(truth, layer="buildings_2024-01-05")
+    STREET.to_file(truth, layer="buildings_2024-06-02")
+    with rasterio.open(
+        tmp_path / "mask.tif", "w", driver="GTiff", width=40, height=20, count=1, dtype="uint8", crs=STREET.crs,
+        transform=Affine(10, 0, X - 50, 0, -10, Y + 100),
+    ) as mask:  # fmt: skip
+        mask.write(np.zeros((1, 20, 40), np.uint8))
+    (tmp_path / "summary.json").write_text(json.dumps({"files": {"mask.tif": ""}, "scene": {"date": "2024-06-02"}}))
+    assert evaluate(tmp_path, truth)["reference"] == 4
+    (tmp_path / "summary.json").write_text(json.dumps({"files": {"mask.tif": ""}, "scene": {"date": "2024-02-02"}}))
+    with pytest.warns(UserWarning, match="read from its layer 'buildings_2024-01-05'; left out: buildings_2024-06-02"):
+        assert evaluate(tmp_path, truth)["reference"] == 1
+
+
 def test_errors_are_one_line_and_leave_no_file(tmp_path: Path) -> None:
     (tmp_path / "empty.geojson").write_text('{"type": "FeatureCollection", "features": []}', encoding="utf-8")
     (tmp_path / "folder").mkdir()
