@@ -116,9 +116,7 @@ def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> C
 def _read(folders: Sequence[Path], report: Any) -> tuple[list[Piece], list[str]]:
     pieces, left_out, taken = [], [], set()
     for done, folder in enumerate(folders, start=1):
-        summary = ResultFolder(folder).summary(
-            "scene.date", "total.buildings", "total.beds", "run.work_gsd_m", "assumptions.structure", "warnings"
-        )
+        summary = ResultFolder(folder).summary("scene.date", "total.buildings", "total.beds", "run.work_gsd_m", "warnings")
         ResultFolder(folder).require(_NEEDED)
         outline = _outline(folder / "mask.tif")
         if outline is None:
@@ -136,8 +134,8 @@ def _read(folders: Sequence[Path], report: Any) -> tuple[list[Piece], list[str]]
 
 def _notes(pieces: Sequence[Piece]) -> Iterator[str]:
     """A line if the results were counted with different profiles: what ``dormitory_like`` and ``beds`` mean differs then."""
-    profiles = Counter(json.dumps(piece.summary["run"].get("structure"), sort_keys=True) for piece in pieces)
-    names = Counter(piece.summary["assumptions"]["structure"] for piece in pieces)
+    profiles = {json.dumps(piece.summary["run"].get("structure"), sort_keys=True) for piece in pieces}
+    names = Counter((piece.summary["run"].get("structure") or {}).get("name", "unknown") for piece in pieces)
     if len(profiles) > 1:
         counts = ", ".join(f"{name} in {number_of(count, 'scene')}" for name, count in names.items())
         yield (

@@ -110,6 +110,14 @@ def test_results_of_one_name_and_results_named_twice(tmp_path: Path) -> None:
     assert found.scenes["scene"].tolist() == ["scene", "second-scene"]
 
 
+def test_results_of_different_profiles_are_named(tmp_path: Path) -> None:
+    for i, name in enumerate(("dormitory", "house", "house")):
+        write_result(tmp_path / "out" / f"scene{i}", [A], x=1000 * i, run={"work_gsd_m": 1.0, "structure": {"name": name}})
+    (note,) = collect([tmp_path / "out"], tmp_path / "all").notes
+    assert "2 different structure profiles (dormitory in 1 scene, house in 2 scenes)" in note
+    assert collect([tmp_path / "out" / "scene1", tmp_path / "out" / "scene2"], tmp_path / "alike").notes == ()
+
+
 def test_results_without_a_place_are_named(tmp_path: Path) -> None:
     write_result(tmp_path / "out" / "shot", [A], crs=None)
     with pytest.raises(InputError, match="shot has no place on Earth: nothing is left"):
