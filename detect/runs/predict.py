@@ -24,7 +24,6 @@ from detect.base.errors import DetectError, InputError, full_disk, of_system
 from detect.base.notices import Code, Notice
 from detect.base.options import takes
 from detect.base.processes import in_processes
-from detect.base.texts import number_of
 from detect.census.overlaps import counted_once, groups, overlapping
 from detect.census.profiles import StructureProfile
 from detect.census.sites import load_sites, refuse_elsewhere
@@ -359,7 +358,12 @@ def _without(buildings: gpd.GeoDataFrame, instead: NDArray[np.int64], group: _Gr
     """Buildings less those that another scene counts ``instead`` (its number, else −1), and the notes on it."""
     others, counts = np.unique(instead[instead >= 0], return_counts=True)
     notes = [
-        Notice(Code.COUNTED_ELSEWHERE, f"{number_of(n, 'building')} in {group.scenes[i].name} too, counted there")
+        Notice(
+            Code.COUNTED_ELSEWHERE,
+            f"1 building stands in {group.scenes[i].name} too and is counted there"
+            if n == 1
+            else f"{n:,} buildings stand in {group.scenes[i].name} too and are counted there",
+        )
         for i, n in zip(others, counts, strict=True)
     ]
     return buildings[instead < 0].reset_index(drop=True), notes
