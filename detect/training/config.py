@@ -8,15 +8,27 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
 
 from detect.base.errors import InputError
 from detect.base.grid import reading_gsd_m
-from detect.base.schema import SchemaError, read
+from detect.base.schema import Must, SchemaError, read
 from detect.base.yamls import Loader
 from detect.datasets.licences import CHOICES
+
+Share = Annotated[float, Must("a share from 0 to 1", lambda number: 0 <= number <= 1)]
+Positive = Annotated[float, Must("a number above 0", lambda number: number > 0)]
+NotNegative = Annotated[float, Must("0 or a number above it", lambda number: number >= 0)]
+Count = Annotated[int, Must("a whole number, at least 1", lambda number: number >= 1)]
+Pixel = Annotated[float, Must("the ground size of a pixel, 0.05 to 3 m", lambda metres: 0.05 <= metres <= 3)]
+Sample = Annotated[int, Must("a multiple of 32, which the network needs", lambda side: side >= 32 and side % 32 == 0)]
+Seed = Annotated[int, Must("a whole number from 0 to 2³² − 1", lambda number: 0 <= number < 2**32)]
+Name = Annotated[
+    str, Must("the name of a file, without a folder", lambda text: bool(text.strip()) and not set(text) & set("/\\\0"))
+]
+Channels = Annotated[tuple[int, ...], Must("a list of whole numbers above 0", lambda widths: bool(widths) and min(widths) > 0)]
 
 
 @dataclass(frozen=True)
@@ -25,54 +37,54 @@ class DataConfig:
 
     chips: str = "chips"
     """Folder of the chip store (``detect prepare`` writes it)."""
-    gsd_m: float = 0.35
+    gsd_m: Pixel = 0.35
     """Ground size of the network's pixel, metres; images whose own pixel is coarser are enlarged to it."""
-    finest_gsd_m: float = 0.0
+    finest_gsd_m: NotNegative = 0.0
     """If finer than ``gsd_m``: images with still finer pixels are reduced to this one, and those between are read at about their
     own."""
-    chip_px: int = 256
+    chip_px: Sample = 256
     """Side of a training sample, a multiple of 32."""
-    batch: int = 12
+    batch: Count = 12
     """Samples per optimizer step and device."""
-    samples: int = 12000
+    samples: Count = 12000
     """Number of samples that the run draws (steps = samples / batch); the seed determines each of them, wherever a run is
     resumed."""
-    workers: int = 0
+    workers: Annotated[int, Must("a number of processes, 0 or more", lambda number: number >= 0)] = 0
     """Number of loader processes."""
-    device: str = "cpu"
+    device: Literal["cpu", "gpu"] = "cpu"
     """Where samples are drawn: cpu, by loader processes; or gpu, on the device that trains, where the chips stay as uint8. The samples
     follow the same shares and limits, but are others."""
-    bank: int = 512
+    bank: Count = 512
     """With ``device: gpu``: number of samples with simulated rows or drawn ground, which only a CPU can paint (by ``workers`` processes
     while training begins). They stay on the device and are used many times, each time turned and in other colours."""
     licences: str = "any"
     """Licences of the chips that may train: any, open (no use forbidden), permissive (open and not share-alike); see
     ``detect.datasets.licences``."""
-    shares: dict[str, float] = field(default_factory=dict)
+    shares: dict[str, Share] = field(default_factory=dict)
     """Data set → share of the samples; sets without a share get the rest in proportion to their area."""
-    tinted: float = 0.0
+    tinted: Share = 0.0
     """Share of samples whose roofs get another, mostly darker tone; only where outlines are known."""
-    recoloured: float = 0.0
+    recoloured: Share = 0.0
     """Share of samples whose roofs get colours of any hue; only where outlines are known."""
-    simulated: float = 0.3
+    simulated: Share = 0.3
     """Share of samples on which rows of simulated blocks are painted."""
-    built: float = 0.6
+    built: Share = 0.6
     """Share of samples that are drawn until they show a building; with 0, samples show how much of the ground is really built
     up."""
-    unfinished: float = 0.0
+    unfinished: Share = 0.0
     """Share of samples that show a building known to be unfinished."""
-    mixed: float = 0.0
+    mixed: Share = 0.0
     """Share of samples in which a rectangle is copied from another sample of the batch (CutMix; Yun et al. 2019)."""
-    turned: float = 0.0
+    turned: Share = 0.0
     """Share of samples turned by any angle; the others turn by right angles only."""
-    coloured: float = 1.0
+    coloured: Share = 1.0
     """Share of samples whose colours, contrast, noise and sharpness are changed."""
-    strong: float = 0.0
+    strong: Share = 0.0
     """Share of the samples with changed colours that are changed far more, like archives of other sensors, tints and
     exposures."""
-    drawn: float = 0.0
+    drawn: Share = 0.0
     """Share of samples that are drawn completely, ground and a few houses."""
-    max_gsd_m: float = 1.2
+    max_gsd_m: Positive = 1.2
     """Coarsest image that a sample imitates, metres."""
 
     def read_gsd_m(self, seen_m: float) -> float:
@@ -85,8 +97,8 @@ class NetworkConfig:
     """The network; see ``detect.network.model.build_network``."""
 
     encoder: str = "tu-efficientnet_lite0"
-    decoder_channels: tuple[int, ...] = (128, 64, 48, 32, 16)
-    batch_norm_eps: float = 1e-3
+    decoder_channels: Channels = (128, 64, 48, 32, 16)
+    batch_norm_eps: Positive = 1e-3
     pretrained: bool = True
     """Start from ImageNet weights."""
     start: str = ""
@@ -97,11 +109,11 @@ class NetworkConfig:
     plain_teachers: bool = False
     """Teachers see a sample before its colours are changed, and each batch in one of eight orientations, drawn anew, so that over the
     steps the mean of all is learnt: the pupil learns to say of a tinted, blurred picture what they say of a clear one."""
-    freeze: float = 0.0
+    freeze: Share = 0.0
     """Share of the steps, from the first one, in which the encoder is frozen; for fine-tuning on few chips."""
     norms_at_rest: bool = False
     """Batch norms keep their initial statistics, which small batches of one place would replace."""
-    keep: float = 0.0
+    keep: Share = 0.0
     """Share of the starting weights in the final ones: an average of both is good on the new data and on the old (Wortsman et al.
     2022, arXiv:2109.01903). Needs ``start``."""
 
@@ -110,16 +122,16 @@ class NetworkConfig:
 class OptimizerConfig:
     """AdamW, one cycle of cosine with warm-up, and an average of the weights."""
 
-    encoder_lr: float = 6e-4
-    decoder_lr: float = 2e-3
-    weight_decay: float = 1e-2
-    warmup: float = 0.08
+    encoder_lr: NotNegative = 6e-4
+    decoder_lr: NotNegative = 2e-3
+    weight_decay: NotNegative = 1e-2
+    warmup: Share = 0.08
     """Share of the steps in which the learning rate rises."""
-    hold: float = 0.0
+    hold: Share = 0.0
     """Share of the steps after the warm-up in which the learning rate is constant before it falls."""
-    ema: float = 0.99
+    ema: Share = 0.99
     """Decay of the exponential moving average of the weights, per step; the average is what is kept."""
-    clip: float = 5.0
+    clip: NotNegative = 5.0
     """Largest gradient norm."""
 
 
@@ -127,17 +139,17 @@ class OptimizerConfig:
 class LossConfig:
     """Weights of the parts of the loss."""
 
-    gap_weight: float = 4.0
+    gap_weight: NotNegative = 4.0
     """Weight of background pixels near a building in the cross entropy, where outlines are known."""
-    gap_m: float = 1.4
+    gap_m: NotNegative = 1.4
     """Distance to a building that counts as near, metres."""
-    boundary: float = 0.5
+    boundary: NotNegative = 0.5
     """Weight of the boundary head."""
-    stage: float = 0.2
+    stage: NotNegative = 0.2
     """Weight of the stage heads."""
-    distil: float = 0.0
+    distil: NotNegative = 0.0
     """Weight of the distance to the mean answer of ``network.teachers``."""
-    consistency: float = 0.0
+    consistency: NotNegative = 0.0
     """Weight of the disagreement between a sample and the same sample resampled by a fraction of a pixel; doubles the work of a
     step."""
 
@@ -146,14 +158,14 @@ class LossConfig:
 class TrainConfig:
     """One run."""
 
-    name: str
+    name: Name
     """Name of the weights that the run writes."""
     out: str
     """Folder for logs, checkpoints and weights."""
-    seed: int = 0
-    validate_every: int = 200
+    seed: Seed = 0
+    validate_every: Count = 200
     """Optimizer steps between two validations (and checkpoints)."""
-    minutes: float = 0.0
+    minutes: NotNegative = 0.0
     """Time for the steps of the run: their number follows from the speed measured on the device at hand, ``data.samples`` being the most;
     0 sets no limit."""
     trainer: dict[str, Any] = field(default_factory=dict)
@@ -218,36 +230,23 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
 
 
 def _check(config: TrainConfig, path: Path) -> None:
-    data = config.data
-    if data.chip_px < 32 or data.chip_px % 32:
-        raise InputError(f"{path}: data.chip_px is {data.chip_px}; the network needs a multiple of 32")
-    if data.batch < 1 or data.samples < data.batch:
+    """What a value must be in the light of others; what it must be by itself stands with its type."""
+    data, network = config.data, config.network
+    if data.samples < data.batch:
         raise InputError(f"{path}: data.samples ({data.samples}) is less than one batch (data.batch {data.batch})")
-    if data.device not in ("cpu", "gpu"):
-        raise InputError(f"{path}: data.device is '{data.device}'; it can be cpu or gpu")
-    if data.bank < 1:
-        raise InputError(f"{path}: data.bank is {data.bank}; it is a number of samples, at least 1")
-    if config.minutes < 0:
-        raise InputError(f"{path}: minutes is {config.minutes}; it is a time, or 0 for no limit")
-    if not 0.05 <= data.gsd_m <= 3:
-        raise InputError(f"{path}: data.gsd_m is {data.gsd_m}; the network's pixel is 0.05 to 3 m")
     if data.finest_gsd_m and not 0.05 <= data.finest_gsd_m <= data.gsd_m:
         raise InputError(f"{path}: data.finest_gsd_m is {data.finest_gsd_m}; it lies between 0.05 m and data.gsd_m, or is 0")
+    if data.max_gsd_m < data.gsd_m:
+        raise InputError(f"{path}: data.max_gsd_m is {data.max_gsd_m}; it is no finer than data.gsd_m, {data.gsd_m}")
     if data.licences not in CHOICES:
         raise InputError(f"{path}: data.licences is '{data.licences}'; it can be {', '.join(CHOICES)}")
-    if bool(config.network.teachers) != (config.loss.distil > 0):
+    if bool(network.teachers) != (config.loss.distil > 0):
         raise InputError(f"{path}: network.teachers and loss.distil belong together; give both or neither")
-    if config.network.plain_teachers and not config.network.teachers:
+    if network.plain_teachers and not network.teachers:
         raise InputError(f"{path}: network.plain_teachers tells what teachers see; name them in network.teachers")
-    for name in ("freeze", "keep"):
-        if not 0 <= getattr(config.network, name) <= 1:
-            raise InputError(f"{path}: network.{name} is a share between 0 and 1, not {getattr(config.network, name)}")
-    if config.network.keep and not config.network.start:
+    if network.keep and not network.start:
         raise InputError(f"{path}: network.keep is a share of the starting weights; name them in network.start")
-    for name in ("built", "unfinished", "mixed", "tinted", "recoloured", "turned", "coloured", "strong", "drawn"):
-        if not 0 <= getattr(data, name) <= 1:
-            raise InputError(f"{path}: data.{name} is a share between 0 and 1, not {getattr(data, name)}")
-    if not 0 <= config.optimizer.hold <= 1 - config.optimizer.warmup:
+    if config.optimizer.warmup + config.optimizer.hold > 1:
         raise InputError(f"{path}: optimizer.warmup and optimizer.hold are shares of the steps, together 1 at most")
-    if not 0 <= data.simulated <= 1 or sum(data.shares.values()) > 1 + 1e-9:
-        raise InputError(f"{path}: data.simulated and the sum of data.shares lie between 0 and 1")
+    if sum(data.shares.values()) > 1 + 1e-9:
+        raise InputError(f"{path}: data.shares are shares of the samples, together 1 at most")

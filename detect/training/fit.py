@@ -32,6 +32,10 @@ from detect.training.heads import METRICS
 from detect.training.task import SegmentationTask
 
 CHECKPOINT = "last.ckpt"
+SETTINGS = "config.json"
+"""All settings of a run; ``--config`` takes it too."""
+HASHES = "hashes.json"
+"""What a run that goes on must share with the run that began: hashes of the settings and of the chips."""
 
 
 def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[str] = ()) -> Path:
@@ -46,8 +50,8 @@ def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[st
         overrides: ``key.key=value`` each.
 
     Raises:
-        InputError: broken configuration, settings that Lightning refuses, no chips, a checkpoint of another configuration or with code in
-            it, or an output folder in use.
+        InputError: broken configuration, settings that Lightning refuses, no chips, a checkpoint of another configuration, of other chips
+            or with code in it, or an output folder in use.
     """
     settings = load_config(config, overrides)
     out = Path(settings.out)
@@ -56,11 +60,14 @@ def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[st
         raise InputError(f"{out}: holds a run already; continue it with --resume last, or choose another out")
     keep_memory()
     data = ChipData(settings)
+    if checkpoint is not None:
+        _refuse_other_chips(checkpoint, data.index, settings.data.chips)
     trainer = _trainer(settings, out)
     out.mkdir(parents=True, exist_ok=True)
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
     task = SegmentationTask(settings, data.index)
-    (out / "config.json").write_text(json.dumps({"sha256": settings.sha256(), **asdict(settings)}, indent=1))
+    (out / SETTINGS).write_text(json.dumps(asdict(settings), indent=1))
+    (out / HASHES).write_text(json.dumps({"config": settings.sha256(), "chips": _chips_sha256(data.index)}, indent=1))
     began = time.time()
     try:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -124,7 +131,7 @@ def recipe_of(settings: TrainConfig, index: pd.DataFrame, *, seconds: float, ste
     return {
         "config": asdict(settings),
         "config_sha256": settings.sha256(),
-        "chips_sha256": hashlib.sha256("".join(sorted(index["sha256"])).encode()).hexdigest(),
+        "chips_sha256": _chips_sha256(index),
         "seed": settings.seed,
         "steps": steps,
         "seconds_of_last_run": round(seconds),
@@ -152,15 +159,40 @@ def _checkpoint(settings: TrainConfig, resume: str | None) -> Path | None:
     if resume is None:
         return None
     path = Path(settings.out) / CHECKPOINT if resume == "last" else Path(resume)
-    known = path.parent / "config.json"
-    if known.is_file() and json.loads(known.read_text())["sha256"] != settings.sha256():
-        raise InputError(f"{path}: belongs to another configuration than the one given; use {known}, or choose another out")
+    known = path.parent / HASHES
+    if known.is_file() and json.loads(known.read_text())["config"] != settings.sha256():
+        raise InputError(
+            f"{path}: belongs to another configuration than the one given; "
+            f"use --config {path.parent / SETTINGS} without KEY=VALUE, or choose another out"
+        )
     if path.is_file():
         _refuse_code(path)
         return path.resolve()
     if resume == "last" and known.is_file():
         return None  # stopped before its first checkpoint: it starts again and gives the same result
     raise InputError(f"{path}: no such checkpoint; leave --resume out to start anew")
+
+
+def _refuse_other_chips(checkpoint: Path, index: pd.DataFrame, store: str) -> None:
+    """Refuse to go on with other chips: half of a run on each repeats neither, and held-out places may have trained."""
+    known = checkpoint.parent / HASHES
+    if known.is_file() and json.loads(known.read_text())["chips"] != _chips_sha256(index):
+        raise InputError(
+            f"{store}: holds other chips than those that {checkpoint} began with; restore them, or choose another out"
+        )
+
+
+def _chips_sha256(index: pd.DataFrame) -> str:
+    """Hash of all chips of an index, whatever their order."""
+    return hashlib.sha256("".join(sorted(index["sha256"])).encode()).hexdigest()
+
+
+class _Average(EMAWeightAveraging):
+    """The average of the weights, also where a run that has ended is continued: Lightning then skips the hook that copies it."""
+
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Copy the average into the network, as after training."""
+        self._copy_average_to_current(pl_module)
 
 
 def _refuse_code(path: Path) -> None:
@@ -199,7 +231,7 @@ def _trainer(settings: TrainConfig, out: Path) -> lightning.Trainer:
         **settings.trainer,
     }
     callbacks: list[lightning.Callback] = [
-        EMAWeightAveraging(decay=settings.optimizer.ema, use_buffers=True),
+        _Average(decay=settings.optimizer.ema, use_buffers=True),
         ModelCheckpoint(out, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True),
         LearningRateMonitor("step"),
     ]
@@ -208,5 +240,5 @@ def _trainer(settings: TrainConfig, out: Path) -> lightning.Trainer:
     logger = [CSVLogger(out, name="", version="csv"), TensorBoardLogger(out, name="", version="tensorboard")]
     try:
         return lightning.Trainer(**options, default_root_dir=out, logger=logger, callbacks=callbacks)
-    except (TypeError, ValueError, MisconfigurationException) as cause:
+    except (TypeError, ValueError, MisconfigurationException, ModuleNotFoundError) as cause:  # the last: no package for a TPU
         raise InputError(f"trainer: Lightning refuses these settings ({' '.join(str(cause).split())})") from cause

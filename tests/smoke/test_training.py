@@ -137,6 +137,29 @@ def test_resumed_training_ends_as_if_it_had_not_been_interrupted(
     assert all((one[k] == two[k]).all() for k in one)
 
 
+def test_a_run_that_has_ended_goes_on_to_the_same_weights_but_not_with_other_chips(
+    chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, store = tmp_path / "run", tmp_path / "chips"
+    shutil.copytree(chips, store)
+    index = read_index(store)
+    index[index["split"] == "train"].iloc[:2].to_parquet(
+        store / "index.parquet"
+    )  # without places to measure on, which takes long
+    small = ("data.samples=4", "data.chip_px=32", "network.pretrained=false", "trainer.enable_progress_bar=false")
+    assert fit(store, run, *small) == 0
+    weights = (run / "weights" / "smoke.onnx").read_bytes()
+    again = ("fit", "--config", str(run / "config.json"), "--resume", "last")
+    assert cli.main([*again]) == 0
+    assert (run / "weights" / "smoke.onnx").read_bytes() == weights
+    read_index(store).iloc[1:].to_parquet(store / "index.parquet")
+    capsys.readouterr()
+    assert cli.main([*again]) == 2
+    assert "other chips" in capsys.readouterr().err
+    assert fit(store, run, "--resume", "last", *small, "seed=5") == 2
+    assert f"use --config {run / 'config.json'}" in capsys.readouterr().err
+
+
 def test_a_checkpoint_runs_nothing(chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import torch
 
@@ -215,8 +238,9 @@ def test_wrong_recipe_is_one_line(chips: Path, tmp_path: Path, capsys: pytest.Ca
     assert fit(chips, tmp_path / "run", "data.batch=big") == 2
     assert fit(chips, tmp_path / "run", "trainer.epochs=3") == 2
     assert fit(chips, tmp_path / "run", "trainer.precision=7") == 2
+    assert fit(chips, tmp_path / "run", "trainer.accelerator=tpu") == 2
     lines = capsys.readouterr().err.splitlines()
-    assert [line.startswith("detect: error: ") for line in lines] == [True] * 5
+    assert [line.startswith("detect: error: ") for line in lines] == [True] * 6
     assert not (tmp_path / "run").exists()
 
 

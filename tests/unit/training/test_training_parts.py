@@ -108,6 +108,11 @@ def test_overrides_and_defaults(tmp_path: Path) -> None:
         ("data.strong=2", "strong"), ("data.recoloured=-1", "recoloured"), ("optimizer.hold=0.95", "hold"),
         ("data.shares={fair_oam: much}", "data.shares.fair_oam"), ("data.shares={a: [", "not valid YAML"),
         ("data.device=tpu", "data.device"), ("data.bank=0", "data.bank"),
+        ("data.workers=-1", "data.workers"), ("data.max_gsd_m=0.1", "data.max_gsd_m"),
+        ("validate_every=0", "validate_every"), ("seed=-1", "seed"), ("optimizer.ema=2", "optimizer.ema"),
+        ("optimizer.encoder_lr=-1", "encoder_lr"), ("optimizer.warmup=-1", "warmup"), ("loss.boundary=-1", "loss.boundary"),
+        ("network.decoder_channels=[0]", "decoder_channels"), ("network.batch_norm_eps=-1", "batch_norm_eps"),
+        ("name=../elsewhere", "name"), ("data.shares={fair_oam: -1}", "data.shares.fair_oam"),
     ],
 )  # fmt: skip
 def test_wrong_values_are_named(tmp_path: Path, override: str, word: str) -> None:
