@@ -1,11 +1,12 @@
 """Any scene with any building outlines: your own, OpenStreetMap's, Overture's, Google's, Microsoft's.
 
 Layout: georeferenced rasters (.tif, .tiff, .vrt, .jp2) in one folder, each with a vector file of its own name
-(``town.tif``, ``town.gpkg``), or one vector file of any name for all of them. ``labelled_area.geojson`` bounds the ground
-where every visible building is outlined; without it each scene counts as completely mapped, and every gap in the map teaches that
-a building is background. Vector files: GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or Parquet with native geometries, KML,
-File Geodatabase (a folder ``.gdb``), ``.osm.pbf``, ``.osm``, GeoJSON lines (``.geojsonl``, ``.jsonl``) and CSV with WKT in ``geometry``
-or ``WKT``, the last two also as ``.gz``. Put the parts of a ``.vrt`` into another folder.
+(``town.tif``, ``town.gpkg``), or one vector file of any name for all of them. ``labelled_area.geojson``, or another vector
+file of that name, bounds the ground where every visible building is outlined; without it each scene counts as completely mapped,
+and every gap in the map teaches that a building is background. Vector files: GeoPackage, GeoJSON, Shapefile, FlatGeobuf,
+GeoParquet or Parquet with native geometries, KML, File Geodatabase (a folder ``.gdb``), ``.osm.pbf``, ``.osm``, GeoJSON lines
+(``.geojsonl``, ``.jsonl``) and CSV with WKT in ``geometry`` or ``WKT``, the last two also as ``.gz``. Put the parts of a ``.vrt``
+into another folder.
 
 Of several rasters, a fifth validate; of a single one, the eastern fifth of its labelled ground.
 
@@ -28,13 +29,14 @@ read from columns with their names, else from ``other_tags`` or ``tags``:
 Detected outlines: if ``confidence`` (Google, Microsoft), or that of ``sources`` (Overture), is below 0.7, the ground is unknown;
 Microsoft's -1 means no confidence given. Overture's ``is_underground`` are dropped.
 
-Your own outlines: a column ``stage`` (foundation, incomplete, complete), and ``unknown`` (true) for ground that must not train.
+Your own outlines: a column ``stage`` (foundation, incomplete, complete, or empty), and ``unknown`` (true) for ground that must not train.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -47,11 +49,12 @@ import pyogrio
 from detect.base import parquet, text_tables
 from detect.base.errors import InputError
 from detect.base.files import listed
+from detect.base.stages import CODES
 from detect.base.texts import read_text
 from detect.base.vectors import read_vector
 from detect.datasets.images import VAL_SHARE, DataSet, LabelledImage, Outlines, vector
 
-AREA = "labelled_area.geojson"
+AREA = "labelled_area"
 RASTERS = (".tif", ".tiff", ".vrt", ".jp2")
 VECTORS = (
     *(".gpkg", ".geojson", ".json", ".geojson.gz", ".shp", ".fgb", ".gdb", ".kml", ".kmz", ".osm.pbf", ".osm"),
@@ -74,8 +77,14 @@ def images(source: Path) -> Iterator[LabelledImage]:
     stems = [p.stem for p in rasters]
     if twice := next((s for s in stems if stems.count(s) > 1), None):
         raise InputError(f"{source / twice}: is the name of two rasters; rename one")
-    own, shared = _vectors(source, stems)
-    area = vector(source / AREA) if (source / AREA).is_file() else None
+    own, shared, areas = _vectors(source, stems)
+    if len(areas) > 1:
+        raise InputError(f"{areas[1]}: is the second labelled area beside {areas[0].name}; leave one")
+    if shared and own.keys() >= set(stems):
+        warnings.warn(
+            f"{source}: not read, since each raster has a vector file of its own name: {', '.join(shared)}", stacklevel=2
+        )
+    area = vector(areas[0]) if areas else None
     for path in rasters:
         yield LabelledImage(
             path=path,
@@ -91,15 +100,19 @@ def images(source: Path) -> Iterator[LabelledImage]:
 Read = Callable[[], gpd.GeoDataFrame]
 
 
-def _vectors(source: Path, stems: list[str]) -> tuple[dict[str, Read], dict[str, Read]]:
-    """The folder's vector files by name: those of single rasters, and shared ones, which stay in memory."""
+def _vectors(source: Path, stems: list[str]) -> tuple[dict[str, Read], dict[str, Read], list[Path]]:
+    """The folder's vector files by name: those of single rasters, and shared ones, which stay in memory; and labelled areas."""
     own: dict[str, Read] = {}
     shared: dict[str, Read] = {}
-    for path in (p for p in listed(source) if p.name.lower().endswith(VECTORS) and p.name != AREA):
+    areas: list[Path] = []
+    for path in (p for p in listed(source) if p.name.lower().endswith(VECTORS)):
         if path.suffix.lower() == ".json" and (path.stem not in stems or '"stac_version"' in read_text(path)):
             continue  # about an image, or about something else
         suffix = max((s for s in VECTORS if path.name.lower().endswith(s)), key=len)
         stem = path.name[: -len(suffix)]
+        if stem.lower() == AREA:
+            areas.append(path)
+            continue
         if stem in own:
             raise InputError(f"{path}: is the second vector file of {stem}; leave one")
         read = partial(_buildings, path)
@@ -107,7 +120,7 @@ def _vectors(source: Path, stems: list[str]) -> tuple[dict[str, Read], dict[str,
             own[stem] = read
         else:
             shared[path.name] = cache(read)
-    return own, shared
+    return own, shared, areas
 
 
 def _only(shared: dict[str, Read], raster: Path) -> Read:
@@ -126,7 +139,7 @@ def _buildings(path: Path) -> gpd.GeoDataFrame:
     if table.crs is None:
         raise InputError(f"{path}: names no coordinate system; assign it (ogr2ogr -a_srs EPSG:4326)")
     building, site = _tag(table, "building"), _tag(table, "landuse") == "construction"
-    stage = table["stage"] if "stage" in table else pd.Series(None, table.index, object)
+    stage = _stages(table, path)
     unknown = _true(table, "unknown") | site | (_confidence(table) < SURE)
     kept = (_tag(table, "location") != "underground") & ~_true(table, "is_underground")
     if (
@@ -137,6 +150,20 @@ def _buildings(path: Path) -> gpd.GeoDataFrame:
         unknown &= ~(built & site)  # a building that is also tagged as a site is a building
     stage = stage.mask(building == "construction", "incomplete")
     return gpd.GeoDataFrame({"stage": stage, "unknown": unknown}, geometry=table.geometry)[kept]
+
+
+def _stages(table: gpd.GeoDataFrame, path: Path) -> pd.Series:
+    """The column ``stage``, however it is capitalised; missing values where it is missing or empty.
+
+    Raises:
+        InputError: a value that is no stage, which would else train as unknown.
+    """
+    if "stage" not in table:
+        return pd.Series(None, table.index, object)
+    said = table["stage"].map(lambda v: "" if pd.isna(v) else str(v).strip().lower()).astype(object)
+    if wrong := sorted(set(said) - {"", *CODES}):
+        raise InputError(f"{path}: stage is '{wrong[0]}'; it can be {', '.join(CODES)}, or be empty where it is not known")
+    return said.where(said != "", None)
 
 
 def _tag(table: gpd.GeoDataFrame, key: str) -> pd.Series:

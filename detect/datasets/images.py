@@ -7,6 +7,7 @@ An adapter is one module with ``DATA_SET`` (a ``DataSet``) whose ``images`` walk
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from detect.datasets.chips import UNKNOWN
 from detect.scene.scene import Scene, WorkGrid
 
 COARSE_INSIDE_M, COARSE_OUTSIDE_M = 0.8, 1.6  # distance from a coarse edge beyond which a label is trusted
+_NO_FEATURES = re.compile(rb'"features"\s*:\s*\[\s*\]')
 VAL_SHARE = 0.2
 """Share of a data set's places that validate, if the publisher gives no split or one that divides places."""
 
@@ -148,8 +150,10 @@ def vector(path: Path, layer: str | None = None) -> Callable[[], gpd.GeoDataFram
     """A function that reads a vector file; one without any feature, which GDAL may refuse, gives an empty table."""
 
     def read() -> gpd.GeoDataFrame:
-        if path.suffix.lower() in (".geojson", ".json") and '"features": []' in path.read_text(encoding="utf-8")[:2000]:
-            return gpd.GeoDataFrame(geometry=[], crs=4326)
+        if path.suffix.lower() in (".geojson", ".json") and path.is_file():
+            with path.open("rb") as file:
+                if _NO_FEATURES.search(file.read(2000)):
+                    return gpd.GeoDataFrame(geometry=[], crs=4326)
         return read_vector(path, layer)
 
     return read

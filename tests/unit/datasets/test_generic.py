@@ -217,6 +217,51 @@ def test_ones_own_stages(tmp_path: Path) -> None:
     assert values(chip.footprint, HOUSES[3]) == {UNKNOWN}
 
 
+def test_stages_are_read_in_any_capitals_and_others_are_refused(tmp_path: Path) -> None:
+    scene(tmp_path / "source")
+    for stages, wrong in (
+        (["Foundation", " COMPLETE", "", None], ""),
+        (["Foundation", "finished", None, None], "finished"),
+        ([1, 2, 3, 3], "1"),
+    ):
+        write_geojson(tmp_path / "source" / "town.geojson", outlines(HOUSES, PLACE, CRS, stage=stages))
+        if wrong:
+            with pytest.raises(InputError, match=f"town.geojson: stage is '{wrong}'; it can be foundation"):
+                prepare("generic", tmp_path / "source", tmp_path / "more")
+        else:
+            _, chip = prepared(tmp_path / "source", tmp_path / "chips")
+            assert [values(chip.stage, house) for house in HOUSES] == [{1}, {3}, {0}, {0}]
+
+
+@pytest.mark.parametrize("name", ["labelled_area.gpkg", "Labelled_Area.geojson"])
+def test_a_labelled_area_may_be_any_vector_file(tmp_path: Path, name: str) -> None:
+    scene(tmp_path / "source")
+    outlines(HOUSES, PLACE, CRS).to_file(tmp_path / "source" / "town.gpkg")
+    outlines([(0, 0, 128, 120)], PLACE, CRS).to_file(tmp_path / "source" / name)
+    _, chip = prepared(tmp_path / "source", tmp_path / "chips")
+    assert values(chip.footprint, (0, 130, 128, 190)) == {UNKNOWN}
+    outlines([(0, 0, 128, 120)], PLACE, CRS).to_file(tmp_path / "source" / "labelled_area.fgb")
+    with pytest.raises(InputError, match="second labelled area"):
+        prepare("generic", tmp_path / "source", tmp_path / "more")
+
+
+def test_outlines_that_belong_to_no_raster_are_named(tmp_path: Path) -> None:
+    scene(tmp_path / "source")
+    for name in ("town.gpkg", "village.gpkg"):
+        outlines(HOUSES, PLACE, CRS).to_file(tmp_path / "source" / name)
+    with pytest.warns(UserWarning, match=r"of its own name: village\.gpkg"):
+        prepare("generic", tmp_path / "source", tmp_path / "chips")
+
+
+def test_outlines_in_another_encoding_are_refused_in_one_line(tmp_path: Path) -> None:
+    scene(tmp_path / "source")
+    write_geojson(tmp_path / "source" / "town.geojson", outlines(HOUSES, PLACE, CRS, name=["Straße"] * 4))
+    text = (tmp_path / "source" / "town.geojson").read_text(encoding="utf-8")
+    (tmp_path / "source" / "town.geojson").write_bytes(json.dumps(json.loads(text), ensure_ascii=False).encode("latin-1"))
+    with pytest.raises(InputError, match=r"town\.geojson: its text is not UTF-8"):
+        prepare("generic", tmp_path / "source", tmp_path / "chips")
+
+
 def test_a_scene_without_buildings(tmp_path: Path) -> None:
     scene(tmp_path / "source")
     write_geojson(tmp_path / "source" / "town.geojson", outlines([], PLACE, CRS))
@@ -242,6 +287,8 @@ def test_what_is_missing_or_unclear_is_named(tmp_path: Path) -> None:
     for name in ("a.geojson", "b.geojson"):
         write_geojson(source / name, table)
     refused(r"which of a\.geojson, b\.geojson")
+    for name in ("a.geojson", "b.geojson"):
+        (source / name).unlink()
     table.to_file(source / "town.shp")
     (source / "town.prj").unlink()
     refused(r"town\.shp: names no coordinate system")
