@@ -18,7 +18,7 @@ import shapely
 from detect.base.errors import InputError
 
 SUFFIXES = (".parquet", ".geoparquet", ".parq", ".pq")
-_NATIVE = ("GEOMETRY", "GEOGRAPHY")
+_NATIVE = ("Geometry", "Geography")
 _USUAL = ("geometry", "geom", "wkb_geometry")
 _DEFAULT_CRS = "OGC:CRS84"
 _AS_GEOPARQUET = "write it as GeoParquet (GeoPandas: to_parquet; DuckDB: LOAD spatial, then COPY a column of type GEOMETRY)"
@@ -48,7 +48,8 @@ def read_parquet(path: Path) -> gpd.GeoDataFrame:
     if b"geo" in metadata:
         return gpd.read_parquet(path)
     columns = [file.schema.column(i) for i in range(len(file.schema))]
-    types = {c.path: json.loads(c.logical_type.to_json()) for c in columns if c.logical_type.type in _NATIVE}
+    logical = {c.path: json.loads(c.logical_type.to_json()) for c in columns}  # before version 26, its `type` is UNKNOWN
+    types = {name: said for name, said in logical.items() if said["Type"] in _NATIVE}
     if not types:
         raise InputError(
             f"{path}: is a Parquet table without geometries: no GeoParquet metadata, no column of type GEOMETRY; {_AS_GEOPARQUET}"

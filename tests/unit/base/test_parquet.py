@@ -51,7 +51,7 @@ def native(tmp_path: Path) -> Write:
         columns[column] = pa.ExtensionArray.from_storage(_Wkb(crs), stored)
         pq.write_table(pa.table(columns), tmp_path / name)
         file = pq.ParquetFile(tmp_path / name)
-        assert file.schema.column(len(columns) - 1).logical_type.type == "GEOMETRY"
+        assert json.loads(file.schema.column(len(columns) - 1).logical_type.to_json())["Type"] == "Geometry"
         assert b"geo" not in (file.metadata.metadata or {})
         return tmp_path / name
 

@@ -79,8 +79,9 @@ def test_parquet_with_its_own_geometry(table: gpd.GeoDataFrame, tmp_path: Path) 
     path = tmp_path / "n.parquet"
     write_native(path, table)
     file = pq.ParquetFile(path)
-    types = {file.schema.column(i).path: file.schema.column(i).logical_type.type for i in range(len(file.schema))}
-    assert types["geometry"] == "GEOMETRY" and "bbox.xmin" in types and b"geo" not in (file.metadata.metadata or {})
+    columns = [file.schema.column(i) for i in range(len(file.schema))]
+    types = {column.path: json.loads(column.logical_type.to_json())["Type"] for column in columns}
+    assert types["geometry"] == "Geometry" and "bbox.xmin" in types and b"geo" not in (file.metadata.metadata or {})
     back = read_vector(path)
     assert back.crs.equals("OGC:CRS84") and back["id"].tolist() == table["id"].tolist()
     assert back.geometry.geom_equals(table.geometry.set_crs("OGC:CRS84", allow_override=True)).all()
