@@ -122,7 +122,7 @@ def _look(
         else rasterize(near, size_hw, transform=transform, all_touched=True, dtype="uint8") == 1
     )
     bare = (cv2.blur(excess, (3, 3)) < EXCESS_GREEN) & (light > DARKEST) & inside & ~built
-    wide_px = max(1, round(_usual_width_m(profile) / metres))
+    wide_px = round(_usual_width_m(profile) / metres) | 1  # OpenCV's opening with an even width moves what it keeps by a pixel
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide_px, wide_px))
     # A car, a heap or a tuft does not end cleared ground.
     closed = cv2.morphologyEx(bare.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))

@@ -339,7 +339,8 @@ def resampled(image: Tensor, seed: tuple[int, ...]) -> Tensor:
     shift = rng.uniform(-0.5, 0.5, (count, 2)) * 2 / [width, height]  # in units of half the picture
     theta = np.zeros((count, 2, 3), np.float32)
     theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = scale[:, 0], scale[:, 1], shift
-    grid = F.affine_grid(torch.from_numpy(theta).to(image), list(image.shape), align_corners=False)
+    with torch.autocast(image.device.type, enabled=False):  # in bfloat16, the grid would have steps of half a pixel
+        grid = F.affine_grid(torch.from_numpy(theta).to(image), list(image.shape), align_corners=False)
     moved = torch.empty_like(image)
     cubic = torch.from_numpy(rng.random(count) < 0.5)
     for mode, chosen in (("bicubic", cubic), ("bilinear", ~cubic)):

@@ -79,6 +79,18 @@ def test_cleared_ground_is_what_is_bare_and_not_built(write_scene: WriteScene) -
     assert set(ground["site"]) == {"all"} and (ground["kind"] == "cleared").all(), "no pad was drawn"
 
 
+@pytest.mark.parametrize("width_m", [10.0, 12.0])
+def test_cleared_ground_keeps_its_place_whatever_the_usual_width(
+    write_scene: WriteScene, monkeypatch: pytest.MonkeyPatch, width_m: float
+) -> None:
+    monkeypatch.setattr("detect.census.ground._usual_width_m", lambda profile: width_m)
+    picture = np.full((3, 320, 480), np.array(GREEN)[:, None, None])
+    picture[:, 60:260, 80:400] = np.array(EARTH)[:, None, None]
+    ground = surveyed(write_scene(picture.astype(np.uint8), gsd_m=0.5), plots(all=at(0, 0, 240, 160)), standing().iloc[:0])
+    gaps_m = np.array(at(40, 30, 160, 100).bounds) - ground.union_all().bounds
+    assert np.abs(gaps_m[:2] + gaps_m[2:]).max() <= 1.0, "as far from its edge on one side as on the other"
+
+
 @pytest.mark.parametrize("pads", [[(132, 20)], [(132, 20), (132, 44), (20, 92)]])
 def test_pads_that_continue_rows_are_counted(write_scene: WriteScene, pads: list[tuple[float, float]]) -> None:
     ground = surveyed(painted(write_scene, pads), plots(all=at(0, 0, 240, 160)), standing())

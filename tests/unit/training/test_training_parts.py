@@ -577,6 +577,13 @@ def test_resampling_moves_a_picture_by_less_than_a_pixel_and_is_repeatable() -> 
     assert 0 < float((moved - smooth)[..., 8:-8, 8:-8].abs().max()) < 3 * steepest
 
 
+def test_resampling_is_as_exact_inside_autocast() -> None:
+    smooth = torch.nn.functional.avg_pool2d(torch.rand(4, 3, 264, 264), 9, 1)
+    expected = augment.resampled(smooth, (1, 2, 3))
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(augment.resampled(smooth, (1, 2, 3)), expected, atol=1e-5, rtol=0)
+
+
 def test_disagreement_is_nothing_between_equals() -> None:
     logits = torch.randn(3, 5, 8, 8)
     assert disagreement(torch.cat([logits, logits])) == 0
