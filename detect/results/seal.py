@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyogrio
 import rasterio
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from detect.base.errors import InputError, said
 from detect.base.files import sha256_of
@@ -50,7 +51,9 @@ def verify(folder: str | Path) -> list[str]:
     folder = Path(folder)
     half_done = ResultFolder.unfinished(folder)
     results = ResultFolder.find(folder, allow_none=bool(half_done))
-    findings = [finding for result in results for finding in _findings(result)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a damaged raster may have lost its place
+        findings = [finding for result in results for finding in _findings(result)]
     missing = [f"{p}: a run that was cut off, or is still at work; give its command again" for p in half_done]
     return findings + missing
 

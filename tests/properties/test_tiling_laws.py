@@ -106,11 +106,12 @@ def drawn_scene(size_hw: tuple[int, int], seed: int, gsd_m: float = 0.5) -> Iter
 
 
 def whole(scene: Scene, grid: WorkGrid, network: Network, lattice: Lattice) -> NDArray[np.uint8]:
-    """The heads from a single pass over the whole scene."""
+    """The heads from a single pass over the whole scene, with nothing around it if it is alone."""
     everything = Span(0, 0, *grid.size_hw)
+    tile = lattice.tile(everything, alone=lattice.alone and max(grid.size_hw) <= lattice.core_px)
     with scene.reader(grid) as reader:
-        values, valid = reader.read(lattice.tile(everything).input)
-    kept = everything.shift(lattice.halo_px, lattice.halo_px).slices()
+        values, valid = reader.read(tile.input)
+    kept = everything.shift(tile.halo_px, tile.halo_px).slices()
     heads = np.floor(Toy(network).predict(values)[(slice(None), *kept)] * TOP + 0.5).astype(np.uint8)
     heads[:, ~valid[kept]] = NO_DATA
     return heads
@@ -145,7 +146,9 @@ def test_cores_partition_any_scene(size_hw: tuple[int, int], core: int, halo: in
 def pixelwise(draw: st.DrawFn) -> tuple[Network, Lattice, tuple[int, int]]:
     """A convolution (or, of radius 0, none) that the halo covers, and a scene."""
     radius = draw(st.integers(0, 4))
-    lattice = Shuffled(draw(st.integers(5, 40)), draw(st.integers(radius, 9)), 1, draw(st.integers(0, 9)))
+    lattice = Shuffled(
+        draw(st.integers(5, 40)), draw(st.integers(radius, 9)), 1, alone=draw(st.booleans()), seed=draw(st.integers(0, 9))
+    )
     return convolution(radius) if radius else identity, lattice, draw(oblong(1, 60))
 
 
@@ -154,7 +157,8 @@ def in_strides(draw: st.DrawFn) -> tuple[Network, Lattice, tuple[int, int]]:
     """A strided network, which looks less than ``reach`` + 1 strides away, a halo that covers it, and a scene."""
     reach = draw(st.integers(0, 1))
     halo = STRIDE * draw(st.integers(reach + 1, 2))
-    return strided(reach), Shuffled(STRIDE * draw(st.integers(1, 3)), halo, STRIDE, draw(st.integers(0, 9))), draw(oblong(1, 170))
+    core, alone, seed = STRIDE * draw(st.integers(1, 3)), draw(st.booleans()), draw(st.integers(0, 9))
+    return strided(reach), Shuffled(core, halo, STRIDE, alone=alone, seed=seed), draw(oblong(1, 170))
 
 
 @law

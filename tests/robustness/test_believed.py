@@ -293,7 +293,7 @@ def test_an_archive_under_another_name_is_an_archive(tiny_scene: Path, tmp_path:
     ("change", "words"),
     [
         (lambda text: text + "\nstoreys: 7\n", "its key 'storeys' stands twice"),
-        (lambda text: text.replace("storeys: 2", "storeys: 5000"), "'storeys' is 5000; it must be a whole number from 0 to 200"),
+        (lambda text: text.replace("storeys: 2", "storeys: 5000"), "'storeys' is 5000; it must be a whole number from 1 to 200"),
         (lambda text: text.replace("min_score: 0.5", "min_score: 50"), "'min_score' is 50"),
     ],
 )
