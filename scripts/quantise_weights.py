@@ -71,7 +71,8 @@ def run(options: argparse.Namespace) -> None:
         files["stage"] = weights.card["files"]["stage"]
         if not (options.out / weights.stage_onnx.name).exists():
             shutil.copyfile(weights.stage_onnx, options.out / weights.stage_onnx.name)
-    card = weights.card | {"name": name, "files": files, "quantised": told}
+    tile = weights.card["tile"] | {"alone": False}  # the graph is made for the halo
+    card = weights.card | {"name": name, "files": files, "quantised": told, "tile": tile}
     target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 

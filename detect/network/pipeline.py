@@ -143,7 +143,8 @@ class Pipeline:
 
     def _alone(self, block: Block, scene: Scene, grid: WorkGrid, folder: Path) -> Exception | None:
         """Compute a scene that is one tile without a halo, which has a shape of its own."""
-        for last in (False, True):
+        failed: Exception | None = None
+        for _ in range(2):  # as for other tiles, a second try costs little
             try:
                 with scene.reader(grid) as reader:
                     compute_block(block, reader, self._backend.whole, folder)
@@ -151,9 +152,8 @@ class Pipeline:
             except RuntimeError as cause:
                 raise self._backend.failure(cause) from cause
             except Exception as error:
-                if last:
-                    return error
-        raise AssertionError  # for mypy
+                failed = error
+        return failed
 
     @contextmanager
     def _reading(
