@@ -40,7 +40,7 @@ from detect.adaptation.scores import COLUMNS, scores, tally
 from detect.adaptation.ways import tuner_for
 from detect.adaptation.windows import Views, Window, at, burnt, numbered, read_views
 from detect.base.geometry import moved
-from detect.base.grid import Span
+from detect.base.grid import Margins, Span
 from detect.base.vectors import geometries_of, polygons_only, read_vector
 from detect.buildings.instances import InstanceParams
 from detect.buildings.thresholds import instance_params
@@ -143,7 +143,6 @@ def cropped(window: Window) -> Window:
         Span(int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1).pad(views_of.CONTEXT_PX).clip(window.known.shape)
     )
     rim = window.features.shape[1] - window.known.shape[0]
-    halo = window.values.shape[1] - window.known.shape[0]
     around = (slice(part.row0, part.row1 + rim), slice(part.col0, part.col1 + rim))
     return Window(
         span=part.shift(window.span.row0, window.span.col0),
@@ -152,7 +151,8 @@ def cropped(window: Window) -> Window:
         known=window.known[part.slices()],
         instances=window.instances[part.slices()],
         outlines=shapely.transform(window.outlines, lambda xy: xy - (part.col0, part.row0)),
-        values=window.values[:, part.row0 : part.row1 + halo, part.col0 : part.col1 + halo],
+        values=window.values,
+        margins=Margins(window.margins.top + part.row0, window.margins.left + part.col0, 0, 0),
     )
 
 

@@ -30,7 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 HERE = Path(__file__).resolve().parent
 CHILD = "--child"
@@ -173,7 +173,8 @@ def processor(fake: bool, folder: str, **_: Any) -> Report:
     scene = open_scene(Path(folder) / ("large.tif" if fake else "small.tif"))
     grid = scene.work_grid(weights.read_gsd_m(scene.gsd_m))
     blocks = weights.lattice.blocks(grid.size_hw, backend.core_px)
-    whole = [b for b in blocks if b.span.size_hw == (backend.core_px,) * 2][: backend.batch]
+    inside = [b for b in blocks if all(b.tiles[0].margins)]
+    whole = (inside or [b for b in blocks if b.span.size_hw == (backend.core_px,) * 2][:1])[: backend.batch]
     spent: Report = {}
 
     def timed(what: str, work: Callable[[], Any]) -> Any:
@@ -183,9 +184,11 @@ def processor(fake: bool, folder: str, **_: Any) -> Report:
         return done
 
     with scene.reader(grid) as reader:
-        reads: Any = timed("read and decode", lambda: [read_tile(reader, b.tiles[0], backend.input_px) for b in whole])
+        reads: Any = timed("read and decode", lambda: [read_tile(reader, b.tiles[0]) for b in whole])
         timed("read, decode and resample, as for a CPU", lambda: [reader.read(b.tiles[0].input) for b in whole])
-    timed("fill a batch", lambda: backend._staged([read.input for read in reads], backend.native_px(grid.scale_rc)))
+    timed(
+        "fill a batch", lambda: backend._staged([read.input for read in reads], backend.native_px(grid.scale_rc), backend.batch)
+    )
     pixels = [read.input.pixels[0, : backend.core_px, : backend.core_px] for read in reads]
     opened = [_Open(b, 0, [(b.tiles[0], np.stack([one] * 5), None)]) for b, one in zip(whole, pixels, strict=True)]
     work = Path(folder) / "work"
@@ -198,6 +201,7 @@ def network(fake: bool, folder: str, **_: Any) -> Report:
     """Rates of the network in batches that lie on the device."""
     import torch
 
+    from detect.base.grid import Margins
     from detect.network.device import TorchBackend
     from detect.network.inference import core_network
     from detect.network.model import load_network
@@ -207,7 +211,9 @@ def network(fake: bool, folder: str, **_: Any) -> Report:
     trained: Any = load_network(weights)
     backend = TorchBackend(weights, "cpu" if fake else "cuda", batch=1 if fake else 8)
     rate = _Rate(fake, backend.core_px, backend.batch)
-    images = torch.rand(backend.batch, 3, backend.input_px, backend.input_px)
+    halo = Margins(*[weights.lattice.halo_px] * 4)
+    side = backend.core_px + 2 * weights.lattice.halo_px
+    images = torch.rand(backend.batch, 3, side, side)
     found: Report = {}
     dtypes = (
         {"float32": torch.float32} if fake else {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -215,13 +221,14 @@ def network(fake: bool, folder: str, **_: Any) -> Report:
     for name, dtype in dtypes.items():
         placed: Any = {"dtype": dtype, "device": backend.device, "memory_format": torch.channels_last}
         batch = images.to(**placed)
-        plain, core = trained.network.to(**placed), core_network(weights).to(**placed)
+        plain, core = trained.network.to(**placed), partial(cast(Any, core_network(weights)).to(**placed), margins=halo)
         found[f"trained, {name}"] = rate(partial(plain, batch))
         found[f"folded, halo dropped, {name}"] = rate(partial(core, batch))
         if not fake:
             found[f"… as a CUDA graph, {name}"] = rate(_graphed(core, batch))
-    staged = [t.to(backend.device) for t in backend._staged([_noise(backend)] * backend.batch, backend.native_px((1.0, 1.0)))]
-    found["all on the device: resampling to bytes"] = rate(lambda: backend._computed(*staged))
+    noise = [_noise(side, halo)] * backend.batch
+    staged = [t.to(backend.device) for t in backend._staged(noise, backend.native_px((1.0, 1.0)), backend.batch)]
+    found["all on the device: resampling to bytes"] = rate(lambda: backend._computed(halo, *staged))
     return found
 
 
@@ -229,6 +236,7 @@ def compiled(fake: bool, folder: str, **_: Any) -> Report:
     """Rates of the network compiled by Inductor, and how long that takes."""
     import torch
 
+    from detect.base.grid import Margins
     from detect.network.inference import core_network
     from detect.network.model import load_network
     from detect.network.weights import load_weights
@@ -240,10 +248,11 @@ def compiled(fake: bool, folder: str, **_: Any) -> Report:
     lattice, batch = weights.lattice, 8
     side, rate = lattice.core_px + 2 * lattice.halo_px, _Rate(fake, lattice.core_px, batch)
     found: Report = {}
-    for name, plain in (("trained", trained.network), ("folded, halo dropped", core_network(weights))):
+    halo = {"margins": Margins(*[lattice.halo_px] * 4)}
+    for name, plain, more in (("trained", trained.network, {}), ("folded, halo dropped", core_network(weights), halo)):
         placed: Any = {"dtype": torch.float16, "device": "cuda", "memory_format": torch.channels_last}
         ready, images = plain.to(**placed), torch.rand(batch, 3, side, side).to(**placed)
-        fast: Any = torch.compile(ready)
+        fast: Any = partial(torch.compile(ready), **more)
         began_s = time.monotonic()
         with torch.inference_mode():
             fast(images)
@@ -335,16 +344,16 @@ def _graphed(network: Any, batch: Any) -> Callable[[], Any]:
     return lambda: graph([batch])
 
 
-def _noise(backend: Any) -> Any:
+def _noise(side_px: int, margins: Any) -> Any:
     """A tile of noise, as the pipeline hands it to a device."""
     import numpy as np
 
     from detect.network.device import TileInput
     from detect.scene.resample import no_taps
 
-    pixels = np.random.default_rng(0).integers(0, 255, (3, backend.input_px, backend.input_px), np.uint8)
-    taps = no_taps(backend.input_px)
-    return TileInput(pixels, taps, taps, np.array([0, 0, 0, 255, 255, 255, 1], np.float32))
+    pixels = np.random.default_rng(0).integers(0, 255, (3, side_px, side_px), np.uint8)
+    taps = no_taps(side_px)
+    return TileInput(pixels, taps, taps, np.array([0, 0, 0, 255, 255, 255, 1], np.float32), margins)
 
 
 def _megapixels(path: Path) -> float:

@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.base.grid import Span
 from detect.network.backends import OnnxBackend
-from detect.network.lattice import Lattice
 from detect.network.weights import load_weights
 from detect.scene.scene import open_scene
 from detect.simulate import simulate_compounds
@@ -48,12 +47,10 @@ def main() -> int:
             def tiled(core_px: int, halo_px: int) -> NDArray[np.float32]:
                 """Footprint probabilities (H, W)."""
                 whole = np.empty(grid.size_hw, np.float32)
-                for block in Lattice(core_px, halo_px, weights.lattice.stride_px).blocks(grid.size_hw, core_px):
+                for block in replace(weights.lattice, core_px=core_px, halo_px=halo_px).blocks(grid.size_hw, core_px):
                     for tile in block.tiles:
-                        top, left = tile.core.row0 - tile.input.row0, tile.core.col0 - tile.input.col0
-                        answer = backend.predict(reader.read(tile.input)[0])[0]
-                        kept = Span(top, left, top + tile.core.height, left + tile.core.width)
-                        whole[tile.core.slices()] = answer[kept.slices()]
+                        answer = backend.predict(reader.read(tile.input)[0], tile.margins)[0]
+                        whole[tile.core.slices()] = answer[: tile.core.height, : tile.core.width]
                 return whole
 
             stride = weights.lattice.stride_px

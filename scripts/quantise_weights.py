@@ -4,8 +4,7 @@
 
 Ranges of the activations are calibrated on tiles of the scenes, which should be places that trained the weights. The first and the last
 convolution, and what follows it, stay float32. Matrices get 7 bits, so that processors without VNNI, whose 8-bit sums would overflow,
-give the same. The graph is made for the halo of the card, and answers for the core of a tile alone. Writes ``<name>-int8.onnx`` and its
-card.
+give the same. Writes ``<name>-int8.onnx`` and its card.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from detect.base.errors import DetectError
 from detect.base.files import sha256_of
 from detect.base.grid import Span
-from detect.network.graphs import HALO_KEY, without_halo
+from detect.network.graphs import plain_graph
 from detect.network.weights import Weights, load_weights
 from detect.scene.scene import open_scene
 
@@ -71,8 +70,7 @@ def run(options: argparse.Namespace) -> None:
         files["stage"] = weights.card["files"]["stage"]
         if not (options.out / weights.stage_onnx.name).exists():
             shutil.copyfile(weights.stage_onnx, options.out / weights.stage_onnx.name)
-    tile = weights.card["tile"] | {"alone": False}  # the graph is made for the halo
-    card = weights.card | {"name": name, "files": files, "quantised": told, "tile": tile}
+    card = weights.card | {"name": name, "files": files, "quantised": told}
     target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
@@ -103,15 +101,14 @@ class Tiles(CalibrationDataReader):
 
 
 def quantise(weights: Weights, tiles: list[NDArray[np.float32]], target: Path) -> None:
-    """Write the quantised graph, made for the halo of the card."""
+    """Write the quantised graph."""
     assert weights.onnx is not None
-    lattice = weights.lattice
     with tempfile.TemporaryDirectory() as temporary:
         folded = Path(temporary) / "folded.onnx"
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC  # widens and folds constants
         options.optimized_model_filepath = str(folded)
-        graph = without_halo(weights.onnx, lattice.halo_px, lattice.stride_px)
+        graph = plain_graph(weights.onnx)
         onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         nodes = onnx.load(folded).graph.node
         convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
@@ -131,7 +128,7 @@ def quantise(weights: Weights, tiles: list[NDArray[np.float32]], target: Path) -
         )
     model = onnx.load(target)
     known = {p.key: p.value for p in onnx.load(weights.onnx).metadata_props}
-    helper.set_model_props(model, known | {"detect_weights": f"{weights.name}-int8", HALO_KEY: str(lattice.halo_px)})
+    helper.set_model_props(model, known | {"detect_weights": f"{weights.name}-int8"})
     onnx.save(model, target)
 
 

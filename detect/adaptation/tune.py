@@ -25,7 +25,7 @@ from detect.adaptation.windows import Window
 from detect.base.values import NO_DATA, TOP
 from detect.network.backends import normalisation
 from detect.network.heads import BOUNDARY, FOOTPRINT, STAGE_HEADS
-from detect.network.model import STRIDE, load_network, to_probabilities
+from detect.network.model import load_network, to_probabilities
 from detect.network.truth import BOUNDARY_WEIGHT, binary_loss, boundaries, gap_weights
 from detect.network.weights import Weights
 
@@ -120,14 +120,11 @@ class Tuner:
     def answers(self, window: Window, tensors: Tensors) -> NDArray[np.uint8]:
         """Heads (5, H, W) of a window as stored, by a network that was fitted."""
         height, width = window.known.shape
-        halo_px = (window.values.shape[1] - height) // 2
-        fill = [-(side + 2 * halo_px) % STRIDE for side in (height, width)]
-        values = np.pad(window.values, ((0, 0), (0, fill[0]), (0, fill[1])), mode="edge")
         with _steady(), torch.no_grad():
             network = copy.deepcopy(self._start)
             network.load_state_dict({name: torch.from_numpy(v) for name, v in tensors.items()}, strict=False)
-            seen = to_probabilities(network(self._image(values[None])))[0]
-        inner = seen[:, halo_px : halo_px + height, halo_px : halo_px + width].numpy()
+            seen = to_probabilities(network(self._image(window.values[None])))[0].numpy()
+        inner = seen[(slice(None), *window.margins.inside(seen.shape[1:]))][:, :height, :width]
         heads = (TOP * inner + 0.5).astype(np.uint8)
         heads[:, window.heads[FOOTPRINT] == NO_DATA] = NO_DATA
         return heads
@@ -178,13 +175,12 @@ class Tuner:
         weight = gap_weights(built.astype(np.uint8), self._gsd_m, GAP_M, GAP_WEIGHT)
         truth = np.stack([built, edges, none if known is None else known, held, weight]).astype(np.float32)
         old = np.where(seen, window.heads / np.float32(TOP), 0)
-        halo_px = (window.values.shape[1] - seen.shape[0]) // 2
         reach = SIDE_PX // 2 + RIM_PX
         for row, col in ((r, c) for r in _centres(np.any(where, axis=1)) for c in _centres(np.any(where, axis=0))):
             inner = (row - SIDE_PX // 2, col - SIDE_PX // 2, SIDE_PX)
             known_here = _cut(truth, *inner)
             if known is None or known_here[2].any():
-                outer = (row + halo_px - reach, col + halo_px - reach, 2 * reach)
+                outer = (row + window.margins.top - reach, col + window.margins.left - reach, 2 * reach)
                 yield _Crop(_cut(window.values, *outer, repeat=True), known_here, _cut(old, *inner))
 
 

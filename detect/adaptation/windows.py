@@ -16,10 +16,10 @@ from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
 from detect.adaptation.ground import Ground
-from detect.base.grid import Span
+from detect.base.grid import Margins, Span
 from detect.base.values import NO_DATA
 from detect.network.last_layer import FeatureReader
-from detect.network.lattice import Lattice
+from detect.network.lattice import Lattice, Tile
 from detect.network.probabilities import as_stored
 from detect.scene.reader import SceneReader
 from detect.scene.scene import Scene, WorkGrid
@@ -52,7 +52,9 @@ class Window:
     outlines: NDArray[np.object_]
     """(n,) true buildings on ``known``, in pixels of the window."""
     values: NDArray[np.float32]
-    """(3, H + 2 halo, W + 2 halo) what the network saw, stretched to 0–1."""
+    """(3, h, w) what the network saw, stretched to 0–1."""
+    margins: Margins
+    """Of ``values``; the window begins inside them."""
 
     @property
     def built(self) -> NDArray[np.bool_]:
@@ -88,7 +90,7 @@ def read_views(
         for done, (core, known) in enumerate([*pieces, *((span, None) for span in others)]):
             report(done, len(pieces) + len(others))
             span = _aligned(core, grid.size_hw, lattice.stride_px)
-            windows.append(_read(reader, features, lattice, span, known, ground))
+            windows.append(_read(reader, features, lattice.tile(span, grid.size_hw), known, ground))
     report(len(windows), len(windows))
     return Views(windows[: len(pieces)], windows[len(pieces) :], left_out_px)
 
@@ -131,14 +133,13 @@ def _elsewhere(size_hw: tuple[int, int], ground: Ground) -> list[Span]:
     return spans
 
 
-def _read(
-    reader: SceneReader, features: FeatureReader, lattice: Lattice, span: Span, checked: BaseGeometry | None, ground: Ground
-) -> Window:
+def _read(reader: SceneReader, features: FeatureReader, tile: Tile, checked: BaseGeometry | None, ground: Ground) -> Window:
     """One window; without ``checked``, what counts is the ground that nobody has checked."""
-    values, valid = reader.read(lattice.tile(span).input)
-    heads, before = features.read(values)
-    (height, width), halo_px, reach_px = span.size_hw, lattice.halo_px, features.layer.reach_px
-    seen = valid[halo_px : halo_px + height, halo_px : halo_px + width]
+    span = tile.core
+    values, valid = reader.read(tile.input)
+    heads, before = features.read(values, tile.margins, None if reader.is_whole(tile.input, valid) else valid)
+    (height, width), reach_px = span.size_hw, features.layer.reach_px
+    seen = valid[tile.margins.inside(valid.shape)][:height, :width]
     stored = as_stored(heads[:, :height, :width])
     stored[:, ~seen] = NO_DATA
     known = seen & (burnt([checked], span) if checked is not None else ~burnt([ground.checked], span))
@@ -151,7 +152,8 @@ def _read(
         known=known,
         instances=numbered(outlines, span.size_hw),
         outlines=outlines[at(known, outlines)],
-        values=values[:, : height + 2 * halo_px, : width + 2 * halo_px].copy(),
+        values=values,
+        margins=tile.margins,
     )
 
 

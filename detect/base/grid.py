@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 READ_COARSER = 1.1
 """The network's pixel is coarser than the scene's own by this factor, within the network's range; this hides artefacts of
@@ -15,6 +16,29 @@ def reading_gsd_m(seen_m: float, finest_m: float, coarsest_m: float) -> float:
     It is a little coarser than the scene's own pixel, within the range that the network was trained for.
     """
     return min(max(seen_m * READ_COARSER, finest_m), coarsest_m)
+
+
+class Margins(NamedTuple):
+    """Pixels around a rectangle, on each side."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def inside(self, size_hw: tuple[int, int]) -> tuple[slice, slice]:
+        """Index of what lies inside the margins of an array of that size."""
+        return slice(self.top, size_hw[0] - self.bottom), slice(self.left, size_hw[1] - self.right)
+
+    def mirrored(self, *, rows: bool, cols: bool) -> Margins:
+        """Those of the mirrored array."""
+        top, left, bottom, right = self
+        if rows:
+            top, bottom = bottom, top
+        return Margins(top, right, bottom, left) if cols else Margins(top, left, bottom, right)
+
+
+NO_MARGINS = Margins(0, 0, 0, 0)
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -59,6 +83,10 @@ class Span:
     def clip(self, size_hw: tuple[int, int]) -> Span:
         """The pixels inside a scene of that size; may be empty."""
         return self.intersect(Span(0, 0, *size_hw))
+
+    def margins_in(self, outer: Span) -> Margins:
+        """What a span that holds this one has around it."""
+        return Margins(self.row0 - outer.row0, self.col0 - outer.col0, outer.row1 - self.row1, outer.col1 - self.col1)
 
     def shift(self, rows: int, cols: int) -> Span:
         """The span moved; ``inner.shift(-outer.row0, -outer.col0)`` is ``inner`` in the coordinates of ``outer``."""

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.base.errors import InputError
-from detect.network.sessions import cpu_session, give_back, loading
+from detect.base.grid import NO_MARGINS, Margins
+from detect.network.sessions import MARGINS, SEEN, cpu_session, give_back, loading
 from detect.network.weights import Weights
 
 if TYPE_CHECKING:
@@ -24,8 +25,17 @@ if TYPE_CHECKING:
 class Backend(Protocol):
     """Something that runs the network tile by tile; thread-safe."""
 
-    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
-        """Stretched values (3, H, W) in 0–1, H and W multiples of the stride → probabilities (5, H − 2 halo, W − 2 halo) of the core."""
+    def predict(
+        self, values: NDArray[np.float32], margins: Margins = NO_MARGINS, seen: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """Probabilities of what lies inside the margins, (5, h, w).
+
+        Args:
+            values: stretched, (3, H, W) in 0–1; H and W multiples of the stride.
+            margins: multiples of the stride.
+            seen: (H, W) where the scene was observed, None: everywhere. Elsewhere the values do not matter: the network sees nothing
+                there, as beyond the edges of ``values``.
+        """
 
     def rest(self) -> None:
         """Give back memory until the next call."""
@@ -40,40 +50,40 @@ class OnnxBackend:
             raise InputError(f"weights {weights.name}: there is no .onnx beside the card; make one with detect export")
         self._path, self._stride_px, self._threads = weights.onnx, weights.lattice.stride_px, threads
         self._mean, self._sd = normalisation(weights)
-        self._sessions: dict[int, Any] = {}
+        self._opened: dict[bool, Any] = {}
         self._lock = threading.Lock()
-        self._session(0 if weights.lattice.alone else weights.lattice.halo_px)
+        self._session(with_holes=False)
 
-    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
+    def predict(
+        self, values: NDArray[np.float32], margins: Margins = NO_MARGINS, seen: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
         """See ``Backend.predict``."""
         batch = np.subtract(values, self._mean, dtype=np.float32)[None]  # (1, 3, H, W)
         batch /= self._sd
-        return self._session(halo_px).run(None, {"image": batch})[0][0]
+        given = {"image": batch, MARGINS: np.array(margins)}
+        if seen is not None:
+            given[SEEN] = seen[None, None].astype(np.float32)
+        return self._session(with_holes=seen is not None).run(None, given)[0][0]
 
     def rest(self) -> None:
         """See ``Backend.rest``: a session keeps as much memory as its largest tile needed."""
         with self._lock:
-            for halo_px, session in self._sessions.items():
-                side_px = 2 * halo_px + self._stride_px
+            for with_holes, session in self._opened.items():
+                least = np.zeros((1, 3, self._stride_px, self._stride_px), np.float32)
+                holes = {SEEN: least[:, :1]} if with_holes else {}
                 with suppress(Exception):  # a network for tiles of one size keeps its memory
-                    give_back(session, {"image": np.zeros((1, 3, side_px, side_px), np.float32)})
-            self._sessions.clear()
+                    give_back(session, {"image": least, MARGINS: np.array(NO_MARGINS)} | holes)
+            self._opened.clear()  # it takes less time to open one than a tile
 
-    def _session(self, halo_px: int) -> Any:
-        """The session whose graph answers for the pixels inside that halo."""
-        with self._lock:
-            if halo_px not in self._sessions:
-                self._sessions.clear()  # a scene needs one, and it takes less time to open than a tile
-                self._sessions[halo_px] = self._open(halo_px)
-            return self._sessions[halo_px]
+    def _session(self, *, with_holes: bool) -> Any:
+        from detect.network.graphs import core_graph
 
-    def _open(self, halo_px: int) -> Any:
-        from detect.network.graphs import without_halo
-
-        with loading(self._path):
-            graph = without_halo(self._path, halo_px, self._stride_px)
-            # A memory pattern plans for one size of tile and needs a quarter more memory.
-            return cpu_session(graph, self._threads, tight=True, enable_mem_pattern=False)
+        with self._lock, loading(self._path):
+            if with_holes not in self._opened:
+                graph = core_graph(self._path, self._stride_px, with_holes=with_holes)
+                # A memory pattern plans for one size of tile and needs a quarter more memory.
+                self._opened[with_holes] = cpu_session(graph, self._threads, tight=True, enable_mem_pattern=False)
+            return self._opened[with_holes]
 
 
 class FlipAveraged:
@@ -83,12 +93,16 @@ class FlipAveraged:
         """Wrap a backend."""
         self._backend = backend
 
-    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
+    def predict(
+        self, values: NDArray[np.float32], margins: Margins = NO_MARGINS, seen: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
         """See ``Backend.predict``; sides of tiles are multiples of the stride, so a mirrored tile has the same grid."""
         total = np.zeros((1, 1, 1), np.float32)
         for axes in ((), (1,), (2,), (1, 2)):
             turned = np.ascontiguousarray(np.flip(values, axes))
-            total = total + np.flip(self._backend.predict(turned, halo_px), axes)
+            around = margins.mirrored(rows=1 in axes, cols=2 in axes)
+            there = None if seen is None else np.flip(seen, tuple(axis - 1 for axis in axes))
+            total = total + np.flip(self._backend.predict(turned, around, there), axes)
         return total / np.float32(4)
 
     def rest(self) -> None:

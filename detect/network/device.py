@@ -1,7 +1,7 @@
 """Run the network on a GPU: batches of tiles go up as bytes, and the bytes of their cores come down, while the next batch computes.
 
-Resampling, stretch, network, activations and rounding run on the device. A batch always has the same shape, whose unused places are
-zeros, so the bytes of a tile depend neither on the tiles beside it nor on which worker read it.
+Resampling, stretch, network, activations and rounding run on the device. All tiles of a batch have one shape, and it always has the same
+number of places, of which unused ones are zeros. So the bytes of a tile depend neither on the tiles beside it nor on which worker read it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from detect.base.errors import DetectError, InputError
+from detect.base.grid import Margins
 from detect.base.values import TOP
 from detect.network.inference import core_network
 from detect.network.model import to_probabilities
@@ -49,6 +50,15 @@ class TileInput:
     cols: Taps
     stretch: NDArray[np.float32]
     """(7,), see ``SceneReader.stretch_of_native``."""
+    margins: Margins
+    """Around the core of the tile."""
+    seen: NDArray[np.bool_] | None = None
+    """(H, W) of the tile, where the scene was observed; None: everywhere."""
+
+    @property
+    def shape(self) -> tuple[int, int, Margins, bool]:
+        """Height, width and margins in pixels of the work grid, and whether it has holes: tiles of one batch have the same."""
+        return len(self.rows.pixels), len(self.cols.pixels), self.margins, self.seen is not None
 
 
 class Answers:
@@ -59,7 +69,7 @@ class Answers:
         self._heads, self._finite, self._wait, self._kept = heads, finite, wait, kept
 
     def get(self) -> list[NDArray[np.uint8] | None]:
-        """Wait; for each tile its heads (5, core, core) as stored, None where the network gave values that are not numbers."""
+        """Wait; for each tile its heads (5, h, w) as stored, None where the network gave values that are not numbers."""
         self._wait()
         self._kept = None
         heads, finite = self._heads.numpy(), self._finite.tolist()
@@ -84,16 +94,17 @@ class TorchBackend:
         if self._cuda and (self.device.index or 0) >= torch.cuda.device_count():
             raise InputError(f"--device {device}: torch finds {torch.cuda.device_count()} CUDA devices, counted from 0")
         self._dtype = dtype or (torch.float16 if self._cuda else torch.float32)
-        self._weights = weights
-        self.core_px, self.halo_px = weights.lattice.core_px, weights.lattice.halo_px
-        """Side of the square of a tile that it answers for, and the margin around it."""
-        self.input_px = self.core_px + 2 * self.halo_px
-        """Side of a tile's input, pixels of the work grid."""
-        self._network = self._placed(core_network(weights))
+        lattice = weights.lattice
+        self.core_px = lattice.core_px
+        """Side of the square of a tile that it answers for."""
+        self.input_px = lattice.core_px + 2 * lattice.halo_px
+        """Side of the input of a tile that has a halo on each side."""
+        network: Any = core_network(weights)
+        self._network = network.eval().requires_grad_(False).to(self.device, self._dtype, memory_format=torch.channels_last)
         chosen = weights.card.normalisation
         self._mean, self._sd = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (chosen.mean, chosen.std))
         self._flips: Sequence[tuple[int, ...]] = _FLIPS[:1]
-        self._graphs: dict[tuple[int, int, int], _Graph] = {}
+        self._graphs: dict[tuple[object, ...], _Graph] = {}
         self._halved = False
         torch.backends.cudnn.deterministic = True
         streams: list[Any] = [torch.cuda.Stream(self.device) if self._cuda else None for _ in range(3)]
@@ -103,32 +114,27 @@ class TorchBackend:
         """Average the answers for tiles mirrored in no, either and both directions (test-time augmentation) from now on."""
         self._flips = _FLIPS
 
-    @cached_property
-    def whole(self) -> Whole:
-        """The network for tiles without a halo."""
-        return Whole(partial(self._probabilities, self._placed(core_network(self._weights, halo_px=0))), self.device)
-
-    def _placed(self, network: Any) -> Any:
-        return network.eval().requires_grad_(False).to(self.device, self._dtype, memory_format=torch.channels_last)
-
     def native_px(self, scale_rc: tuple[float, float]) -> int:
         """Side of the square of stored pixels that holds a tile of a scene with so many native pixels per work pixel."""
         most = max(self.input_px, math.ceil(self.input_px * max(scale_rc)) + MOST_TAPS)
         return -(-most // _ROUND_PX) * _ROUND_PX
 
-    def submit(self, tiles: Sequence[TileInput], native_px: int, *, graph: bool = False) -> list[Answers]:
+    def submit(
+        self, tiles: Sequence[TileInput], native_px: int, *, places: int | None = None, graph: bool = False
+    ) -> list[Answers]:
         """Begin to compute tiles; returns before it is done.
 
         Args:
-            tiles: at most ``batch``.
+            tiles: at most ``batch``, of one shape.
             native_px: side of a square that holds the pixels of each, the same for all tiles of a scene.
+            places: of the batch; by default ``batch``. The bytes of a tile may depend on it.
             graph: whether a CUDA graph computes them.
 
         Raises:
             DeviceError: the device failed, or has too little memory for half a batch.
         """
         try:
-            return self._launched(tiles, native_px, graph)
+            return self._launched(tiles, native_px, places, graph)
         except torch.cuda.OutOfMemoryError as cause:
             if self._halved or self.batch == 1:
                 raise self._out_of_memory(cause) from cause
@@ -136,7 +142,7 @@ class TorchBackend:
             raise self.failure(cause) from cause
         self._halve()
         try:
-            return self._launched(tiles, native_px, graph)
+            return self._launched(tiles, native_px, places, graph)
         except torch.cuda.OutOfMemoryError as cause:
             raise self._out_of_memory(cause) from cause
 
@@ -164,45 +170,53 @@ class TorchBackend:
             stacklevel=2,
         )
 
-    def _launched(self, tiles: Sequence[TileInput], native_px: int, graph: bool) -> list[Answers]:
-        parts = [tiles[i : i + self.batch] for i in range(0, len(tiles), self.batch)]
+    def _launched(self, tiles: Sequence[TileInput], native_px: int, places: int | None, graph: bool) -> list[Answers]:
+        places = min(places or self.batch, self.batch)
+        parts = [tiles[i : i + places] for i in range(0, len(tiles), places)]
         with torch.cuda.device(self.device) if self._cuda else nullcontext():
-            return [self._launch(self._staged(part, native_px), len(part), graph) for part in parts]
+            staged = ((self._staged(part, native_px, places), part) for part in parts)
+            return [self._launch(there, part[0].shape, len(part), graph) for there, part in staged]
 
-    def _staged(self, tiles: Sequence[TileInput], native_px: int) -> list[Tensor]:
+    def _staged(self, tiles: Sequence[TileInput], native_px: int, places: int) -> list[Tensor]:
         """A batch in page-locked memory, which torch takes again when the batch is done."""
+        sides = tiles[0].shape[:2]
         shapes: list[tuple[tuple[int, ...], torch.dtype]] = [
-            ((self.batch, 3, native_px, native_px), torch.uint8),
-            ((self.batch, 2, self.input_px, MOST_TAPS), torch.int32),
-            ((self.batch, 2, self.input_px, MOST_TAPS), torch.float32),
-            ((self.batch, 7), torch.float32),
+            ((places, 3, native_px, native_px), torch.uint8),
+            *(((places, side, MOST_TAPS), torch.int32) for side in sides),
+            *(((places, side, MOST_TAPS), torch.float32) for side in sides),
+            ((places, 7), torch.float32),
         ]
+        if tiles[0].seen is not None:
+            shapes.append(((places, 1, *sides), torch.bool))
         staged = [torch.empty(shape, dtype=dtype, pin_memory=self._cuda) for shape, dtype in shapes]
-        pixels, taps, weights, stretch = (tensor.numpy() for tensor in staged)
+        pixels, rows, cols, row_weights, col_weights, stretch, *seen = (tensor.numpy() for tensor in staged)
         for i, tile in enumerate(tiles):
             _, height, width = tile.pixels.shape
             pixels[i, :, :height, :width] = tile.pixels  # the rest is never looked at
-            for axis, along in enumerate((tile.rows, tile.cols)):
-                taps[i, axis], weights[i, axis] = along.pixels, along.weights
+            rows[i], row_weights[i] = tile.rows.pixels, tile.rows.weights
+            cols[i], col_weights[i] = tile.cols.pixels, tile.cols.weights
             stretch[i] = tile.stretch
-        if len(tiles) < self.batch:
-            for array in (pixels, taps, weights):
+            for mask in seen:
+                mask[i] = tile.seen
+        if len(tiles) < places:
+            for array in (pixels, rows, cols, row_weights, col_weights, *seen):
                 array[len(tiles) :] = 0
             stretch[len(tiles) :] = 1
         return staged
 
-    def _launch(self, staged: list[Tensor], count: int, graph: bool) -> Answers:
+    def _launch(self, staged: list[Tensor], shape: tuple[int, int, Margins, bool], count: int, graph: bool) -> Answers:
+        computed = partial(self._computed, shape[2])
         if not self._cuda:
-            heads, finite = self._computed(*staged)
+            heads, finite = computed(*staged)
             return Answers(heads[:count], finite[:count], lambda: None, None)
-        key = (staged[0].shape[0], staged[0].shape[-1], len(self._flips))
+        key = (*shape, *staged[0].shape, len(self._flips))
         if graph and key not in self._graphs:
-            self._graphs[key] = _Graph(self._computed, [tensor.to(self.device) for tensor in staged])
+            self._graphs[key] = _Graph(computed, [tensor.to(self.device) for tensor in staged])
         with torch.cuda.stream(self._up):
             there = [tensor.to(self.device, non_blocking=True) for tensor in staged]
         self._work.wait_stream(self._up)
         with torch.cuda.stream(self._work):
-            answers = self._graphs[key](there) if graph else self._computed(*there)
+            answers = self._graphs[key](there) if graph else computed(*there)
         self._down.wait_stream(self._work)
         with torch.cuda.stream(self._down):
             here = [torch.empty(a.shape, dtype=a.dtype, pin_memory=True).copy_(a, non_blocking=True) for a in answers]
@@ -211,37 +225,29 @@ class TorchBackend:
         return Answers(here[0][:count], here[1][:count], done.synchronize, (staged, there, answers))
 
     @torch.inference_mode()
-    def _computed(self, pixels: Tensor, taps: Tensor, weights: Tensor, stretch: Tensor) -> tuple[Tensor, Tensor]:
-        """A batch on the device → heads (B, 5, core, core) uint8 as stored, and whether those of each tile are numbers (B,)."""
-        x = resampled(resampled(pixels.float(), taps[:, 0], weights[:, 0], 2), taps[:, 1], weights[:, 1], 3)
+    def _computed(
+        self,
+        margins: Margins,
+        pixels: Tensor,
+        rows: Tensor,
+        cols: Tensor,
+        row_weights: Tensor,
+        col_weights: Tensor,
+        stretch: Tensor,
+        seen: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """A batch on the device → heads (B, 5, h, w) uint8 as stored, and whether those of each tile are numbers (B,)."""
+        x = resampled(resampled(pixels.float(), rows, row_weights, 2), cols, col_weights, 3)
         low, spread, gamma = (part[:, :, None, None] for part in stretch.split((3, 3, 1), dim=1))
-        p = self._probabilities(self._network, ((x - low) / spread).clamp(0, 1).pow(gamma))
-        return (p.clamp(0, 1) * TOP + 0.5).to(torch.uint8).contiguous(), p.isfinite().flatten(1).all(dim=1)
-
-    def _probabilities(self, network: nn.Module, values: Tensor) -> Tensor:
-        """Stretched values (B, 3, H, W) in 0–1 → (B, 5, h, w), the mean over the mirrored reads."""
-        x = (values - self._mean) / self._sd
+        x = (((x - low) / spread).clamp(0, 1).pow(gamma) - self._mean) / self._sd
         total = torch.zeros((), device=self.device)
         for axes in self._flips:
             turned = x.flip(axes).to(self._dtype, memory_format=torch.channels_last)
-            total = total + to_probabilities(network(turned).float()).flip(axes)
-        return total / len(self._flips)
-
-
-class Whole:
-    """A network on a device for tiles of any size without a halo, one at a time; see ``detect.network.backends.Backend``."""
-
-    def __init__(self, probabilities: Callable[[Tensor], Tensor], device: torch.device) -> None:
-        """Take what turns stretched values on the device into probabilities."""
-        self._probabilities, self._device = probabilities, device
-
-    @torch.inference_mode()
-    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
-        """See ``Backend.predict``; there is no halo."""
-        return self._probabilities(torch.from_numpy(values)[None].to(self._device))[0].cpu().numpy()
-
-    def rest(self) -> None:
-        """See ``Backend.rest``: torch keeps its memory."""
+            around = margins.mirrored(rows=2 in axes, cols=3 in axes)
+            there = None if seen is None else seen.flip(axes)
+            total = total + to_probabilities(self._network(turned, around, there).float()).flip(axes)
+        p = total / len(self._flips)
+        return (p.clamp(0, 1) * TOP + 0.5).to(torch.uint8).contiguous(), p.isfinite().flatten(1).all(dim=1)
 
 
 class _Graph:

@@ -1,99 +1,203 @@
-"""Rewrite an ONNX graph so that a tile with a halo costs less; the output for the tile's core stays the same.
+"""Rewrite an ONNX graph so that a tile with margins costs less; the output inside the margins stays the same.
 
-A tile has a wide halo because the deepest layers see far. The fine layers of the decoder, which take most of the time, see only a
-few pixels. So the halo is removed step by step: before each enlargement, only those pixels are kept that later layers still need.
-ONNX Runtime's softmax over channels is slow on large images, so it is written as exponentials and a sum. So is its enlargement of
-8-bit tensors, which is written as copies. What follows the last of those takes most of the memory, so it is computed in strips.
+A tile has wide margins because the deepest layers see far. The fine layers of the decoder, which take most of the time, see only a
+few pixels. So the margins are removed step by step: before each enlargement, only those pixels are kept that later layers still need.
+How wide they are on each side is an input of the graph, since tiles at the edges of a scene have none there.
+
+Beside ground that was not observed, whatever its pixels hold, buildings are found less well. So a graph may treat it as what lies beyond a
+picture: each convolution sees zeros there. (Liu et al. 2018, arXiv:1811.11718, treat padding as holes; here holes are treated as padding.)
+
+ONNX Runtime's softmax over channels is slow on large images, so it is written as exponentials and a sum.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-HALO_KEY = "halo_px"
-"""Key in a graph's metadata with its halo, if the graph's output already covers only the core of a tile."""
+from detect.network.eight_bits import channels_of, divide_end, enlarge_by_copies
+from detect.network.nodes import add_constant, drop_unused, is_doubling, kept_margins, maker_of, place_after, reach_px, users_of
+from detect.network.sessions import MARGINS, SEEN
+
+LEFT = "margins_left"
+"""Name of a tensor of such a graph: (4,), how much of the margins the last convolution still has around it."""
 
 
-def without_halo(path: Path, halo_px: int, stride_px: int, *, strips: int = 4) -> bytes:
-    """The graph with a cheaper softmax, whose output covers only the core of its tile: (N, 5, H − 2 halo, W − 2 halo).
+def core_graph(path: Path, stride_px: int, *, with_holes: bool = False, strips: int = 4) -> bytes:
+    """The graph with a cheaper softmax, whose output covers only what lies inside the margins of its tile: (N, 5, h, w).
 
     Args:
         path: ONNX file. If it is not a U-Net that doubles its features log2(stride) times, only the output is cropped.
-        halo_px: margin on each side, a multiple of the stride.
         stride_px: stride of the network.
+        with_holes: whether a further input says where the scene was observed.
         strips: in how many the end of an 8-bit network is computed; with 1, its last convolution is one node.
 
     Raises:
-        ValueError: the graph was made for another halo.
+        ValueError: the graph was made for tiles with margins of one width, as detect 0.1.0 did at first.
     """
     model = onnx.load(path)
-    made_for = next((p.value for p in model.metadata_props if p.key == HALO_KEY), None)
-    if made_for is not None:
-        if made_for != str(halo_px):
-            raise ValueError(f"it was made for tiles with a halo of {made_for} px, not {halo_px}")
-    else:
-        _cheapen_softmax(model.graph)
-        _crop(model.graph, halo_px, stride_px)
-    _drop_unused(model.graph)
-    enlarged = _cheapen_enlargement(model)
-    if enlarged and strips > 1:
-        _divide_end(model.graph, enlarged[-1], strips)
+    if any(p.key == "halo_px" for p in model.metadata_props):
+        raise ValueError("it is of an earlier version, made for one width of margins; quantise the weights again")
+    _cheapen_softmax(model.graph)
+    channels = channels_of(model)
+    if with_holes:
+        _mask(model, stride_px)
+        drop_unused(model.graph)
+    whole = _crop(model.graph, stride_px)
+    drop_unused(model.graph)
+    enlarged = enlarge_by_copies(model.graph, channels)
+    if enlarged and strips > 1 and not with_holes:
+        divide_end(model.graph, enlarged[-1], whole, strips)
     onnx.checker.check_model(model)
     return model.SerializeToString()
 
 
-def kept_margins(reach_px: list[int]) -> list[int]:
-    """The margin that each enlargement of a decoder must see, in pixels of its input.
-
-    Args:
-        reach_px: how far the layers after each enlargement see, deepest first, in pixels of its output.
-
-    Example: a 3 × 3 convolution reaches 1 px. With two of them after each enlargement and one more in the head, the last needs 3 px of its
-    output, so 2 of its input; the one before 2 + 2, so 2 of its input: (2, 2, 3) → (2, 2, 2).
-    """
-    margins: list[int] = []
-    for reach in reversed(reach_px):
-        needed = reach + (margins[-1] if margins else 0)
-        margins.append(-(-needed // 2))
-    return margins[::-1]
+def plain_graph(path: Path) -> bytes:
+    """The graph of a file as ``core_graph`` begins: with a cheaper softmax, and enlargements by a factor."""
+    model = onnx.load(path)
+    _cheapen_softmax(model.graph)
+    for node in model.graph.node:
+        if node.op_type == "Resize":
+            _double(model.graph, node)
+    drop_unused(model.graph)
+    return model.SerializeToString()
 
 
-def _crop(graph: onnx.GraphProto, halo_px: int, stride_px: int) -> None:
-    """Remove the padding of the decoder's convolutions, and crop the rest of the margin before each enlargement."""
+def _crop(graph: onnx.GraphProto, stride_px: int) -> str:
+    """Crop the margins before each enlargement, to what later layers see, and at the end; returns the name of what is cropped there."""
     enlargements = [n for n in graph.node if n.op_type == "Resize"]
-    followers = [_convolutions(graph, n, enlargements) for n in enlargements]
-    reaches = [sum(reach_px(n) for n in nodes) for nodes in followers]
-    margins = kept_margins(reaches)
-    available = halo_px // stride_px
-    if margins and 2 ** len(margins) == stride_px and margins[0] <= available:
+    convolutions = [_convolutions(graph, start, enlargements) for start in enlargements]
+    margins = kept_margins([sum(reach_px(n) for n in part) for part in convolutions])
+    steps = _Steps()
+    if margins and 2 ** len(margins) == stride_px:
+        available = steps.add("Div", [MARGINS, steps.constant([stride_px])])
         for level, (node, margin) in enumerate(zip(enlargements, margins, strict=True), start=1):
-            node.input[0] = _sliced(graph, node, node.input[0], available - margin)
+            kept = steps.add("Min", [available, steps.constant([margin])])
+            node.input[0] = _cut(graph, node.input[0], steps.add("Sub", [available, kept]), steps)
             _double(graph, node)
-            for joined in (n for n in _users(graph, node.output[0]) if n.op_type == "Concat"):
-                surplus = halo_px * 2**level // stride_px - 2 * margin
-                for i, name in enumerate(joined.input):
-                    if name != node.output[0]:
-                        joined.input[i] = _sliced(graph, joined, name, surplus)
-            for convolution in followers[level - 1]:
-                next(a for a in convolution.attribute if a.name == "pads").ints[:] = [0, 0, 0, 0]
-            available = 2 * margin - reaches[level - 1]
+            available = steps.add("Mul", [kept, steps.constant([2])])
+            beside = [(n, i) for n in _joins(graph, node) for i, name in enumerate(n.input) if not _comes_from(graph, name, node)]
+            beside += [(n, 0) for n in map(partial(_mask_of, graph), convolutions[level - 1]) if n is not None]
+            if beside:
+                here = steps.add("Div", [MARGINS, steps.constant([stride_px // 2**level])])
+                surplus = steps.add("Sub", [here, available])
+            for reader, i in beside:
+                reader.input[i] = _cut(graph, reader.input[i], surplus, steps)
     else:
-        available = halo_px
+        available = MARGINS
     output = graph.output[0].name
     last = next(n for n in graph.node if output in n.output)
     last.output[0] = f"{output}_with_margin"
-    graph.node.append(helper.make_node("Identity", [_sliced(graph, None, last.output[0], available)], [output]))
+    steps.nodes.append(helper.make_node("Identity", [available], [LEFT]))
+    graph.node.append(helper.make_node("Identity", [_cut(graph, last.output[0], LEFT, steps)], [output]))
+    for place, step in enumerate(steps.nodes):  # they depend on the margins alone
+        graph.node.insert(place, step)
+    graph.initializer.extend(steps.constants)
+    graph.input.append(helper.make_tensor_value_info(MARGINS, onnx.TensorProto.INT64, [4]))
+    return last.output[0]
+
+
+def _mask(model: onnx.ModelProto, stride_px: int) -> None:
+    """Let convolutions that look at neighbours see zeros where less than half of a pixel, at their scale, was observed."""
+    graph = model.graph
+    sides = _sides(model, stride_px)
+    masks: dict[int, str] = {}
+    half = add_constant(graph, f"{SEEN}_half", np.array(0.5, np.float32))
+    for convolution in [n for n in graph.node if n.op_type == "Conv" and reach_px(n)]:
+        side = sides.get(convolution.input[0])
+        if not side or stride_px % side:  # of another kind than those that detect trains
+            continue
+        scale = stride_px // side
+        if scale not in masks:
+            share, masks[scale], factor = f"{SEEN}_share{scale}", f"{SEEN}_by{scale}", f"{SEEN}_factor{scale}"
+            pooled = helper.make_node("AveragePool", [SEEN], [share], kernel_shape=[scale] * 2, strides=[scale] * 2)
+            chosen = helper.make_node("GreaterOrEqual", [share, half], [masks[scale]])
+            for i, node in enumerate(
+                (pooled, chosen, helper.make_node("Cast", [masks[scale]], [factor], to=onnx.TensorProto.FLOAT))
+            ):
+                graph.node.insert(i, node)
+        source = maker_of(graph, convolution.input[0])
+        name = f"{convolution.output[0]}_seen"
+        if source is not None and source.op_type == "DequantizeLinear":  # zero in 8 bits is the zero point
+            again = deepcopy(source)
+            again.input[0], again.output[0], again.name = f"{name}_8bit", name, name
+            masked = [helper.make_node("Where", [masks[scale], source.input[0], source.input[2]], [f"{name}_8bit"]), again]
+        else:
+            masked = [helper.make_node("Mul", [f"{SEEN}_factor{scale}", convolution.input[0]], [name], name=name)]
+        where = list(graph.node).index(convolution)
+        for i, node in enumerate(masked):
+            graph.node.insert(where + i, node)
+        convolution.input[0] = name
+    graph.input.append(helper.make_tensor_value_info(SEEN, onnx.TensorProto.FLOAT, [1, 1, "height", "width"]))
+
+
+def _sides(model: onnx.ModelProto, px: int) -> dict[str, int]:
+    """How many pixels wide each tensor is, for an image that is ``px`` wide."""
+    fixed = deepcopy(model)
+    for dim in fixed.graph.input[0].type.tensor_type.shape.dim[2:]:
+        dim.dim_value = px
+    del fixed.graph.value_info[:]
+    shaped = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
+    known = [*shaped.value_info, *shaped.input]
+    return {v.name: v.type.tensor_type.shape.dim[3].dim_value for v in known if len(v.type.tensor_type.shape.dim) == 4}
+
+
+def _mask_of(graph: onnx.GraphProto, convolution: onnx.NodeProto) -> onnx.NodeProto | None:
+    """The node that masks what a convolution sees."""
+    node = maker_of(graph, convolution.input[0])
+    if node is not None and node.op_type == "DequantizeLinear":
+        node = maker_of(graph, node.input[0])
+    return node if node is not None and node.input[0].startswith(SEEN) else None
+
+
+class _Steps:
+    """Arithmetic with margins."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, values: Sequence[int]) -> str:
+        name = f"margins_constant{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.array(values, np.int64), name))
+        return name
+
+    def add(self, kind: str, inputs: list[str]) -> str:
+        name = f"margins_step{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [name], name=name))
+        return name
+
+
+def _joins(graph: onnx.GraphProto, enlargement: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """The nodes that join an enlarged tensor with others; in an 8-bit network, behind a change of its scale."""
+    found, waiting = [], [enlargement]
+    while waiting:
+        users = users_of(graph, waiting.pop().output[0])
+        found += [n for n in users if n.op_type == "Concat"]
+        waiting += [n for n in users if n.op_type in _SCALE]
+    return found
+
+
+def _comes_from(graph: onnx.GraphProto, name: str, enlargement: onnx.NodeProto) -> bool:
+    node = maker_of(graph, name)
+    while node is not None and node.op_type in _SCALE:
+        node = maker_of(graph, node.input[0])
+    return node is enlargement
+
+
+_SCALE = ("QuantizeLinear", "DequantizeLinear")
 
 
 def _convolutions(graph: onnx.GraphProto, start: onnx.NodeProto, stops: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
     """The convolutions between an enlargement and the next, or the end."""
     found, node = [], start
-    while users := [n for n in _users(graph, node.output[0]) if n.op_type not in ("Shape", "Slice")]:
+    while users := [n for n in users_of(graph, node.output[0]) if n.op_type not in ("Shape", "Slice")]:
         node = users[0]
         if node in stops:
             break
@@ -102,43 +206,42 @@ def _convolutions(graph: onnx.GraphProto, start: onnx.NodeProto, stops: list[onn
     return found
 
 
-def reach_px(convolution: onnx.NodeProto) -> int:
-    """How many pixels a convolution sees to each side."""
-    attributes = {a.name: a.ints for a in convolution.attribute}
-    return (attributes["kernel_shape"][0] - 1) // 2 * attributes["dilations"][0]
-
-
-def _users(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
-    return [n for n in graph.node if name in n.input]
-
-
-def _sliced(graph: onnx.GraphProto, before: onnx.NodeProto | None, name: str, px: int) -> str:
-    """The name of a tensor (N, C, H, W) cropped by ``px`` on each side; the cropping node is put before another node."""
-    if px == 0:
-        return name
-    cut = f"{name}_cut{px}"
-    if not _users(graph, cut) and all(cut not in n.output for n in graph.node):
-        inputs = [name] + [
-            _constant(graph, f"{cut}_{what}", values)
-            for what, values in (("from", [px] * 2), ("to", [-px] * 2), ("axes", [2, 3]))
+def _cut(graph: onnx.GraphProto, name: str, px: str, steps: _Steps) -> str:
+    """The name of a tensor (N, C, H, W) without ``px``, the name of (4,) margins; what is kept in 8 bits is cut as such."""
+    maker = maker_of(graph, name)
+    if maker is not None and maker.op_type == "DequantizeLinear":
+        again = deepcopy(maker)
+        again.input[0], again.output[0] = _cut(graph, maker.input[0], px, steps), f"{name}_without_{px}"
+        again.name = again.output[0]
+        if maker_of(graph, again.output[0]) is None:
+            graph.node.insert(place_after(graph, again.input[0]), again)
+        return again.output[0]
+    cut = f"{name}_without_{px}"
+    if maker_of(graph, cut) is None:
+        size, stop = f"{cut}_size", f"{cut}_stop"
+        if maker_of(graph, f"{px}_first") is None and all(f"{px}_first" not in n.output for n in steps.nodes):
+            start, middle, end, axis = (steps.constant([value]) for value in (0, 2, 4, 0))
+            steps.nodes.append(helper.make_node("Slice", [px, start, middle, axis], [f"{px}_first"]))
+            steps.nodes.append(helper.make_node("Slice", [px, middle, end, axis], [f"{px}_last"]))
+        axes = steps.constant([2, 3])
+        nodes = [
+            helper.make_node("Shape", [name], [size], start=2, end=4, name=size),
+            helper.make_node("Sub", [size, f"{px}_last"], [stop], name=stop),
+            helper.make_node("Slice", [name, f"{px}_first", stop, axes], [cut], name=cut),
         ]
-        node = helper.make_node("Slice", inputs, [cut], name=cut)
-        place = len(graph.node) if before is None else list(graph.node).index(before)
-        graph.node.insert(place, node)
+        place = place_after(graph, name)
+        for i, node in enumerate(nodes):
+            graph.node.insert(place + i, node)
     return cut
 
 
 def _double(graph: onnx.GraphProto, enlargement: onnx.NodeProto) -> None:
     """Enlarge by a factor, not to the size of another tensor."""
+    if is_doubling(graph, enlargement):
+        return
     del enlargement.input[1:]
-    scales = _constant(graph, f"{enlargement.output[0]}_scales", np.array([1, 1, 2, 2], np.float32))
+    scales = add_constant(graph, f"{enlargement.output[0]}_scales", np.array([1, 1, 2, 2], np.float32))
     enlargement.input.extend(["", scales])
-
-
-def _constant(graph: onnx.GraphProto, name: str, values: object) -> str:
-    array = np.asarray(values)
-    graph.initializer.append(numpy_helper.from_array(array if array.dtype == np.float32 else array.astype(np.int64), name))
-    return name
 
 
 def _cheapen_softmax(graph: onnx.GraphProto) -> None:
@@ -147,7 +250,7 @@ def _cheapen_softmax(graph: onnx.GraphProto) -> None:
         x, y = node.input[0], node.output[0]
         place = list(graph.node).index(node)
         graph.node.remove(node)
-        axes = _constant(graph, f"{y}_axes", [1])
+        axes = add_constant(graph, f"{y}_axes", [1])
         steps = [
             helper.make_node("ReduceMax", [x], [f"{y}_max"], axes=[1], keepdims=1),
             helper.make_node("Sub", [x, f"{y}_max"], [f"{y}_below"]),
@@ -157,133 +260,3 @@ def _cheapen_softmax(graph: onnx.GraphProto) -> None:
         ]
         for i, step in enumerate(steps):
             graph.node.insert(place + i, step)
-
-
-def _drop_unused(graph: onnx.GraphProto) -> None:
-    """Remove nodes whose output nobody needs: ONNX Runtime computes them, such as the sizes of tensors, and tensors for their sizes."""
-    needed, kept = {o.name for o in graph.output}, []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            kept.append(node)
-            needed.update(node.input)
-    del graph.node[:]
-    graph.node.extend(reversed(kept))
-
-
-def _cheapen_enlargement(model: onnx.ModelProto) -> list[str]:
-    """Double 8-bit tensors by copies: with channels last, each pixel, and then each row, is put beside itself. Same values, faster.
-
-    Returns:
-        The names of the tensors, in their order.
-    """
-    graph, enlarged = model.graph, []
-    inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
-    channels = {v.name: v.type.tensor_type.shape.dim[1].dim_value for v in inferred if len(v.type.tensor_type.shape.dim) == 4}
-    makers = {name: node for node in graph.node for name in node.output}
-    for node in [n for n in graph.node if n.op_type == "Resize" and _doubles(graph, n)]:
-        before, after = makers.get(node.input[0]), _users(graph, node.output[0])
-        if before is None or before.op_type != "DequantizeLinear" or [n.op_type for n in after] != ["QuantizeLinear"]:
-            continue
-        if before.input[1:] != after[0].input[1:] or not channels.get(node.input[0]):
-            continue
-        small, large = before.input[0], after[0].output[0]
-        shape = _constant(graph, f"{large}_shape", [0, -1, 0, channels[node.input[0]]])
-        last, pixels, rows, whole = (f"{large}_{step}" for step in ("last", "pixels", "rows", "whole"))
-        steps = [
-            helper.make_node("Transpose", [small], [last], perm=[0, 2, 3, 1]),
-            helper.make_node("Concat", [last, last], [pixels], axis=3),  # (N, H, W, 2 C), which is (N, H, 2 W, C)
-            helper.make_node("Concat", [pixels, pixels], [rows], axis=2),
-            helper.make_node("Reshape", [rows, shape], [whole]),
-            helper.make_node("Transpose", [whole], [large], perm=[0, 3, 1, 2]),
-        ]
-        place = list(graph.node).index(node)
-        graph.node.remove(node)
-        graph.node.remove(after[0])
-        for i, step in enumerate(steps):
-            graph.node.insert(place + i, step)
-        enlarged.append(small)
-    _drop_unused(graph)
-    return enlarged
-
-
-def _divide_end(graph: onnx.GraphProto, start: str, strips: int) -> None:
-    """Compute what follows a tensor strip by strip, which takes a fraction of the memory; the same values, since each row sees few others.
-
-    With the head of ``deep-int8``, which computes in float32, a tile of 1280 px then holds 0.10 GB in place of 0.24.
-
-    Args:
-        graph: without padding after ``start``; otherwise nothing is changed.
-        start: name of the tensor that is enlarged last, (N, C, H, W).
-        strips: their number.
-    """
-    end = _following(graph, start)
-    convolutions = [n for n in end if n.op_type == "Conv"]
-    from_image = _following(graph, graph.input[0].name)
-    others = {name for node in from_image if node not in end for name in node.output} - {start}
-    alone = not any(others.intersection(node.input) for node in end)
-    if not alone or {n.op_type for n in end} - _ROW_BY_ROW or any(any(_ints(n, "pads")) for n in convolutions):
-        return
-    # Rows of ``start`` that its first and its last row in the answer see beyond them.
-    (margin,) = kept_margins([sum(reach_px(n) for n in convolutions)])
-    around, axis, count = (
-        _constant(graph, f"{start}_{what}", [value]) for what, value in (("around", 2 * margin), ("axis", 2), ("strips", strips))
-    )
-    for node in end:
-        graph.node.remove(node)
-    size, rows = f"{start}_size", f"{start}_rows"
-    graph.node.append(helper.make_node("Shape", [start], [size], start=2, end=3))
-    graph.node.append(helper.make_node("Sub", [size, around], [rows]))
-    for i in range(strips):
-        first, last, stop, strip = (f"{start}_{what}{i}" for what in ("first", "last", "stop", "strip"))
-        for bound, part in ((first, i), (last, i + 1)):
-            share = _constant(graph, f"{bound}_of_{count}", [part])
-            graph.node.append(helper.make_node("Mul", [rows, share], [f"{bound}_times"]))
-            graph.node.append(helper.make_node("Div", [f"{bound}_times", count], [bound]))
-        graph.node.append(helper.make_node("Add", [last, around], [stop]))
-        graph.node.append(helper.make_node("Slice", [start, first, stop, axis], [strip]))
-        graph.node.extend(_renamed(end, start, strip, f"_strip{i}"))
-    answer = graph.output[0].name
-    graph.node.append(helper.make_node("Concat", [f"{answer}_strip{i}" for i in range(strips)], [answer], axis=2))
-
-
-_ROW_BY_ROW = {
-    "Add", "Clip", "Concat", "Conv", "DequantizeLinear", "Div", "Exp", "Identity", "Mul", "QuantizeLinear", "ReduceMax", "ReduceSum",
-    "Relu", "Reshape", "Sigmoid", "Slice", "Sub", "Transpose",
-}  # fmt: skip
-"""Operators of ``build_network``'s decoder and head, of which only convolutions look at other rows."""
-
-
-def _following(graph: onnx.GraphProto, start: str) -> list[onnx.NodeProto]:
-    """The nodes that depend on a tensor, in their order."""
-    found, names = [], {start}
-    for node in graph.node:
-        if names.intersection(node.input):
-            found.append(node)
-            names.update(node.output)
-    return found
-
-
-def _renamed(nodes: list[onnx.NodeProto], start: str, new: str, suffix: str) -> list[onnx.NodeProto]:
-    """Copies of nodes that read ``new`` in place of ``start``, and whose outputs have other names."""
-    names = {start: new} | {name: name + suffix for node in nodes for name in node.output}
-    copies = [deepcopy(node) for node in nodes]
-    for node in copies:
-        node.name = node.name and node.name + suffix
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names[name] for name in node.output]
-    return copies
-
-
-def _ints(node: onnx.NodeProto, name: str) -> list[int]:
-    return next((list(a.ints) for a in node.attribute if a.name == name), [])
-
-
-def _doubles(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
-    """Whether a Resize puts each pixel beside and below itself."""
-    how = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    values = {i.name: i for i in graph.initializer}
-    if how.get("mode", b"nearest") != b"nearest" or how.get("nearest_mode") != b"floor" or len(node.input) != 3:
-        return False
-    scales = values.get(node.input[2])
-    asymmetric = how.get("coordinate_transformation_mode") == b"asymmetric"
-    return asymmetric and scales is not None and numpy_helper.to_array(scales).tolist() == [1, 1, 2, 2]

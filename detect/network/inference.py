@@ -1,12 +1,12 @@
 """The network as a GPU runs it: the same answers for the core of a tile, with less work.
 
-Batch norms are folded into the convolutions before them, and the decoder drops the halo step by step, as ``detect.network.graphs`` does in
-the graph for a CPU.
+Batch norms are folded into the convolutions before them, and the decoder drops the margins step by step, as ``detect.network.graphs`` does
+in the graph for a CPU.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,23 +14,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from detect.network.graphs import kept_margins
-from detect.network.lattice import Lattice
+from detect.base.grid import Margins
 from detect.network.model import STRIDE, load_network
+from detect.network.nodes import kept_margins
 from detect.network.weights import Weights
 
 
-def core_network(weights: Weights, halo_px: int | None = None) -> nn.Module:
-    """Normalised tiles (N, 3, H, W) → logits (N, 5, H − 2 halo, W − 2 halo) of their cores; float32, on the CPU.
-
-    Args:
-        weights: what to load.
-        halo_px: margin of the tiles, by default that of the card.
-    """
+def core_network(weights: Weights) -> CoreNetwork:
+    """Normalised tiles (N, 3, H, W) and their margins → logits (N, 5, h, w) of what lies inside; float32, on the CPU."""
     trained: Any = load_network(weights)
     fold_norms(trained.network)
-    lattice = weights.lattice if halo_px is None else replace(weights.lattice, halo_px=halo_px)
-    return CoreNetwork(trained.network, lattice)
+    return CoreNetwork(trained.network, weights.lattice.stride_px)
 
 
 def fold_norms(network: nn.Module) -> None:
@@ -67,44 +61,68 @@ def fold_norms(network: nn.Module) -> None:
 
 
 class CoreNetwork(nn.Module):
-    """A U-Net of ``build_network`` that answers for the core of a tile."""
+    """A U-Net of ``build_network`` that answers for what lies inside the margins of a tile."""
 
-    def __init__(self, network: Any, lattice: Lattice) -> None:
-        """Take a network, whose decoder loses its padding if the halo is wide enough for that."""
+    def __init__(self, network: Any, stride_px: int) -> None:
+        """Take a network."""
         super().__init__()
         self.network = network
-        self._halo_px, self._stride_px = lattice.halo_px, lattice.stride_px
+        self._stride_px = stride_px
         stages = [*network.decoder.blocks]
         followers = [_convolutions(block) for block in stages]
         followers[-1] += _convolutions(network.segmentation_head)
-        self._reaches = [sum((c.kernel_size[0] - 1) // 2 * c.dilation[0] for c in part) for part in followers]
-        self._margins = kept_margins(self._reaches)
-        self._drops = 2 ** len(stages) == lattice.stride_px and self._margins[0] <= lattice.halo_px // lattice.stride_px
-        if self._drops:
-            for convolution in (c for part in followers for c in part):
-                convolution.padding = (0, 0)
+        for convolution in (c for c in _convolutions(network) if c.kernel_size != (1, 1)):
+            convolution.register_forward_pre_hook(self._masked)
+        self._masks: dict[tuple[int, ...], Tensor] = {}  # by the size of what they mask
+        reaches = [sum((c.kernel_size[0] - 1) // 2 * c.dilation[0] for c in part) for part in followers]
+        self._kept = kept_margins(reaches) if 2 ** len(stages) == stride_px else []
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Normalised tiles (N, 3, H, W) → logits (N, 5, H − 2 halo, W − 2 halo)."""
-        if not self._drops:
-            return _cut(self.network(image), self._halo_px)
+    def forward(self, image: Tensor, margins: Margins, seen: Tensor | None = None) -> Tensor:
+        """Normalised tiles (N, 3, H, W), margins in multiples of the stride → logits (N, 5, h, w).
+
+        ``seen`` (N, 1, H, W), 1 where the scene was observed and 0 elsewhere, is what ``detect.network.graphs`` describes.
+        """
+        scales = [2**level for level in range(self._stride_px.bit_length())]
+        masks = [] if seen is None else [(functional.avg_pool2d(seen.float(), s) >= 0.5).to(image.dtype) for s in scales]
+        self._masks = {tuple(mask.shape[-2:]): mask for mask in masks}
+        try:
+            return self._inside(image, margins, masks)
+        finally:
+            self._masks = {}
+
+    def _inside(self, image: Tensor, margins: Margins, masks: Sequence[Tensor]) -> Tensor:
+        if not self._kept:
+            return _cut(self.network(image), margins)
         x, *skips = self.network.encoder(image)[:0:-1]
         x = self.network.decoder.center(x)
-        available = self._halo_px // self._stride_px
-        for level, (block, margin) in enumerate(zip(self.network.decoder.blocks, self._margins, strict=True)):
-            x = functional.interpolate(_cut(x, available - margin), scale_factor=2, mode=block.interpolation_mode)
+        available = [px // self._stride_px for px in margins]
+        for level, (block, most) in enumerate(zip(self.network.decoder.blocks, self._kept, strict=True)):
+            kept = [min(px, most) for px in available]
+            x = functional.interpolate(_cut(x, _less(available, kept)), scale_factor=2, mode=block.interpolation_mode)
+            available = [2 * px for px in kept]
+            here = [px * 2 ** (level + 1) // self._stride_px for px in margins]
+            if masks:
+                mask = _cut(masks[len(self._kept) - 1 - level], _less(here, available))
+                self._masks = {tuple(mask.shape[-2:]): mask}
             if level < len(skips):
-                surplus = self._halo_px * 2 ** (level + 1) // self._stride_px - 2 * margin
-                x = block.attention1(torch.cat([x, _cut(skips[level], surplus)], dim=1))
+                x = block.attention1(torch.cat([x, _cut(skips[level], _less(here, available))], dim=1))
             x = block.attention2(block.conv2(block.conv1(x)))
-            available = 2 * margin - self._reaches[level]
         return _cut(self.network.segmentation_head(x), available)
+
+    def _masked(self, _module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
+        """What a convolution sees of its input; None: all of it."""
+        mask = self._masks.get(tuple(inputs[0].shape[-2:]))
+        return None if mask is None else (inputs[0] * mask,)
+
+
+def _less(margins: Sequence[int], kept: Sequence[int]) -> list[int]:
+    return [px - less for px, less in zip(margins, kept, strict=True)]
 
 
 def _convolutions(part: nn.Module) -> list[nn.Conv2d]:
     return [m for m in part.modules() if isinstance(m, nn.Conv2d)]
 
 
-def _cut(x: Tensor, px: int) -> Tensor:
-    """(…, H, W) without a margin on each side."""
-    return x[..., px : x.shape[-2] - px, px : x.shape[-1] - px]
+def _cut(x: Tensor, margins: Sequence[int]) -> Tensor:
+    """(…, H, W) without its margins."""
+    return x[(..., *Margins(*margins).inside((x.shape[-2], x.shape[-1])))]

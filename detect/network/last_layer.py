@@ -1,7 +1,7 @@
 """The last convolution of the network, which turns features into heads: its input, its weights, and other weights in its place.
 
 It is found from the graph's output backwards, so nothing depends on names or numbers of nodes, and any graph of this architecture will do,
-also one that ``without_halo`` has rewritten or that computes in 8-bit integers before this layer.
+also one that ``core_graph`` has rewritten or that computes in 8-bit integers before this layer.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from detect.base.errors import InputError
+from detect.base.grid import Margins
 from detect.network.backends import normalisation
-from detect.network.graphs import reach_px, without_halo
-from detect.network.sessions import cpu_session, loading
+from detect.network.graphs import LEFT, core_graph
+from detect.network.nodes import reach_px
+from detect.network.sessions import MARGINS, SEEN, cpu_session, loading
 from detect.network.weights import Weights
 
 
@@ -66,30 +68,36 @@ class FeatureReader:
             InputError: see ``last_layer``.
         """
         self.layer = last_layer(weights)
-        self._halo_px = weights.lattice.halo_px
         self._mean, self._sd = normalisation(weights)
         assert weights.onnx is not None, "last_layer refuses weights without an ONNX file"
-        model = onnx.load_from_string(without_halo(weights.onnx, self._halo_px, weights.lattice.stride_px, strips=1))
+        model = onnx.load_from_string(core_graph(weights.onnx, weights.lattice.stride_px, with_holes=True, strips=1))
         features = _last_convolution(model.graph, weights.name).input[0]
         model.graph.output.append(onnx.helper.make_tensor_value_info(features, onnx.TensorProto.FLOAT, None))
+        model.graph.output.append(onnx.helper.make_tensor_value_info(LEFT, onnx.TensorProto.INT64, [4]))
         with loading(weights.onnx):  # windows differ in size, and each would keep its memory
             self._session = cpu_session(model.SerializeToString(), threads, enable_mem_pattern=False, enable_cpu_mem_arena=False)
 
-    def read(self, values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def read(
+        self, values: NDArray[np.float32], margins: Margins, seen: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Heads and features of a tile.
 
         Args:
-            values: stretched (3, H, W) in 0–1 of a tile with its halo; H and W multiples of the stride.
+            values: stretched (3, H, W) in 0–1; H and W multiples of the stride.
+            margins: of the tile; multiples of the stride.
+            seen: (H, W) where the scene was observed, None: everywhere.
 
         Returns:
-            Probabilities (5, h, w) of the tile's core, and features (channels, h + 2 reach, w + 2 reach), from which the last
-            convolution computes them.
+            Probabilities (5, h, w) of what lies inside the margins, and features (channels, h + 2 reach, w + 2 reach), from which the last
+            convolution computes them; zeros where the scene was not observed and where the tile has no margin, as the convolution sees it.
         """
         image = ((values - self._mean) / self._sd)[None].astype(np.float32)
-        heads, features = (output[0] for output in self._session.run(None, {"image": image}))
-        margin = (features.shape[-1] - heads.shape[-1]) // 2 - self.layer.reach_px
-        height, width = features.shape[-2:]
-        return heads, features[:, margin : height - margin, margin : width - margin]
+        holes = (np.ones(values.shape[1:], bool) if seen is None else seen)[None, None].astype(np.float32)
+        heads, features, left = self._session.run(None, {"image": image, MARGINS: np.array(margins), SEEN: holes})
+        top, before, bottom, after = (int(px) - self.layer.reach_px for px in left)
+        features = np.pad(features[0], ((0, 0), (max(0, -top), max(0, -bottom)), (max(0, -before), max(0, -after))))
+        _, height, width = features.shape
+        return heads[0], features[:, max(0, top) : height - max(0, bottom), max(0, before) : width - max(0, after)]
 
 
 def _model(weights: Weights) -> onnx.ModelProto:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from detect.base.grid import Span
+from detect.base.grid import Margins, Span
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,9 @@ class Tile:
     core: Span
     """Inside the scene; the cores of all tiles partition it."""
     input: Span
-    """The core grown by the halo, its size a multiple of the stride; may extend beyond the scene."""
-
-    @property
-    def halo_px(self) -> int:
-        """Margin of the input on each side, but for what makes its size a multiple of the stride."""
-        return self.core.row0 - self.input.row0
+    """The core in whole strides with its margins."""
+    margins: Margins
+    """What the network reads on each side but does not answer for; multiples of the stride."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +43,6 @@ class Lattice:
     stride_px: int
     """Stride of the network. Core and halo are multiples of it; otherwise tile-by-tile results would differ from those of one pass
     over the whole scene, however wide the halo."""
-    alone: bool = False
-    """Whether a scene that fits into a core has no halo. Beyond its edges the network then has its own padding, as in training. A halo
-    would be no data, beside which buildings are found less well."""
 
     def __post_init__(self) -> None:
         """Refuse sizes with which tile-by-tile results would differ from those of one pass over the whole scene."""
@@ -59,24 +53,28 @@ class Lattice:
         if self.halo_px < 0 or self.halo_px % self.stride_px:
             raise ValueError("halo_px must be a multiple of the stride")
 
-    def tile(self, core: Span, *, alone: bool = False) -> Tile:
-        """The tile of a core, without a halo if it is ``alone``.
+    def tile(self, core: Span, scene_hw: tuple[int, int]) -> Tile:
+        """The tile of a core that lies inside a scene of that size.
 
-        A short core at the scene's edge still gets an input whose size is a multiple of the stride.
+        Its input ends where the scene does, so that the network has its own padding there, as in training: beside a mirror image of the
+        scene, or one grey, buildings are found less well. A short core at the scene's edge still gets an input in whole strides.
 
-        Core 300 wide, stride 32, halo 64: ceil(300 / 32) × 32 = 320 → input 64 + 320 + 64 = 448 wide.
+        Core 300 wide at the right edge, stride 32, halo 64: ceil(300 / 32) × 32 = 320 → input 64 + 320 = 384 wide.
         """
-        height, width = (-(-n // self.stride_px) * self.stride_px for n in core.size_hw)
-        whole = Span(core.row0, core.col0, core.row0 + height, core.col0 + width)
-        return Tile(core, whole if alone else whole.pad(self.halo_px))
+        whole = Span(core.row0, core.col0, core.row0 + self._strides(core.height), core.col0 + self._strides(core.width))
+        seen = whole.pad(self.halo_px).clip((self._strides(scene_hw[0]), self._strides(scene_hw[1])))
+        return Tile(core, seen, whole.margins_in(seen))
+
+    def _strides(self, px: int) -> int:
+        """The next multiple of the stride."""
+        return -(-px // self.stride_px) * self.stride_px
 
     def blocks(self, size_hw: tuple[int, int], block_px: int) -> tuple[Block, ...]:
         """Blocks that partition a scene, row by row; ``block_px`` is rounded up to whole tiles."""
         side = max(1, -(-block_px // self.core_px)) * self.core_px
         spans = partition(Span(0, 0, *size_hw), side)
-        alone = self.alone and max(size_hw) <= self.core_px
         return tuple(
-            Block(i, span, tuple(self.tile(core, alone=alone) for core in partition(span, self.core_px)))
+            Block(i, span, tuple(self.tile(core, size_hw) for core in partition(span, self.core_px)))
             for i, span in enumerate(spans)
         )
 

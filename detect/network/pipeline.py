@@ -1,16 +1,18 @@
 """Blocks on a GPU: threads read ahead, this one hands batches of tiles to the device, and other threads store finished blocks.
 
 A block on a CPU is one task from reading to its file (``detect.network.probabilities.Threads``). A GPU is so fast that it must not wait for
-any of that, so its batches hold tiles of several blocks, in their order.
+any of that, so its batches hold tiles of several blocks. Tiles at the edges of a scene have other shapes than those inside, and batches of
+their own.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -20,12 +22,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.base.grid import Span
 from detect.base.values import NO_DATA
 from detect.network.device import GRAPH_FROM_TILES, Answers, TileInput, TorchBackend
 from detect.network.heads import HEADS
 from detect.network.lattice import Block, Tile
-from detect.network.probabilities import compute_block, store_block
+from detect.network.probabilities import store_block
 from detect.scene.reader import SceneReader
 from detect.scene.resample import no_taps
 from detect.scene.scene import Scene, WorkGrid
@@ -82,27 +83,26 @@ class _Read:
 _Item = tuple[_Open, Tile, _Read]
 
 
-def read_tile(reader: SceneReader, tile: Tile, input_px: int) -> _Read | None:
-    """A tile whose input is ``input_px`` square, as the scene stores it; None if no pixel of its core was observed.
+def read_tile(reader: SceneReader, tile: Tile) -> _Read | None:
+    """A tile as the scene stores it; None if no pixel of its core was observed.
 
     What cannot be resampled on the device (see ``SceneReader.unresampled``) is resampled here and rounded to 8 bits, as the pictures were
     that the network learnt from.
     """
     if reader.is_unstored(tile.core):
         return None
-    row0, col0 = tile.input.row0, tile.input.col0
-    span = Span(row0, col0, row0 + input_px, col0 + input_px)  # at the scene's edge wider than on a CPU: the shape is fixed
-    native = reader.unresampled(span)
+    native = reader.unresampled(tile.input)
     if native is not None:
-        return _Read(TileInput(*native, reader.stretch_of_native), None)
-    values, valid = reader.read(span)
-    seen = valid[tuple(slice(tile.halo_px, tile.halo_px + n) for n in tile.core.size_hw)]
+        return _Read(TileInput(*native, reader.stretch_of_native, tile.margins), None)
+    values, valid = reader.read(tile.input)
+    seen = valid[tile.margins.inside(valid.shape)][: tile.core.height, : tile.core.width]
     if not seen.any():
         return None
     pixels = (values * np.float32(255) + np.float32(0.5)).astype(np.uint8)
-    taps = no_taps(input_px)
+    rows, cols = (no_taps(px) for px in tile.input.size_hw)
     stretch = np.array([0, 0, 0, 255, 255, 255, 1], np.float32)
-    return _Read(TileInput(pixels, taps, taps, stretch), None if seen.all() else seen)
+    holes = None if reader.is_whole(tile.input, valid) else valid
+    return _Read(TileInput(pixels, rows, cols, stretch, tile.margins, holes), None if seen.all() else seen)
 
 
 class Pipeline:
@@ -124,9 +124,6 @@ class Pipeline:
         Raises:
             DeviceError: the device failed. Finished blocks are kept.
         """
-        if len(blocks) == 1 and len(blocks[0].tiles) == 1 and blocks[0].tiles[0].halo_px < self._backend.halo_px:
-            yield blocks[0], self._alone(blocks[0], scene, grid, folder)
-            return
         self._spent_s = dict.fromkeys((_FOR_READERS, _FILLING, _FOR_DEVICE, _FOR_DISK), 0.0)
         tiles = [(opened, tile) for opened in (_Open(b, len(b.tiles)) for b in blocks) for tile in opened.block.tiles]
         with ExitStack() as pools:
@@ -141,26 +138,12 @@ class Pipeline:
                 yield self._stored(*storing.popleft())
         _log.debug("%d tiles; %s", len(tiles), ", ".join(f"{seconds:.2f} s {what}" for what, seconds in self._spent_s.items()))
 
-    def _alone(self, block: Block, scene: Scene, grid: WorkGrid, folder: Path) -> Exception | None:
-        """Compute a scene that is one tile without a halo, which has a shape of its own."""
-        failed: Exception | None = None
-        for _ in range(2):  # as for other tiles, a second try costs little
-            try:
-                with scene.reader(grid) as reader:
-                    compute_block(block, reader, self._backend.whole, folder)
-                return None
-            except RuntimeError as cause:
-                raise self._backend.failure(cause) from cause
-            except Exception as error:
-                failed = error
-        return failed
-
     @contextmanager
     def _reading(
         self, tiles: Sequence[tuple[_Open, Tile]], scene: Scene, grid: WorkGrid
     ) -> Iterator[Iterator[tuple[_Open, Tile, _Read | Exception | None]]]:
         """Threads that read tiles ahead; an iterator over what they read, in the order of the tiles."""
-        own, input_px = threading.local(), self._backend.input_px
+        own = threading.local()
 
         def read(run: Sequence[tuple[_Open, Tile]]) -> list[_Read | Exception | None]:
             if not hasattr(own, "reader"):
@@ -169,11 +152,11 @@ class Pipeline:
 
         def tried_twice(tile: Tile) -> _Read | Exception | None:
             try:
-                return read_tile(own.reader, tile, input_px)
+                return read_tile(own.reader, tile)
             except Exception:  # whatever the error: a second try costs little, a missing block falsifies counts
                 try:
                     with scene.reader(grid) as again:
-                        return read_tile(again, tile, input_px)
+                        return read_tile(again, tile)
                 except Exception as error:
                     return error
 
@@ -203,32 +186,35 @@ class Pipeline:
 
     def _computed(self, reads: Iterator[tuple[_Open, Tile, _Read | Exception | None]], grid: WorkGrid) -> Iterator[_Open]:
         """Blocks whose tiles all have an answer."""
-        core_px = self._backend.core_px
-        graph = -(-grid.size_hw[0] // core_px) * -(-grid.size_hw[1] // core_px) >= GRAPH_FROM_TILES
+        count = math.prod(-(-px // self._backend.core_px) for px in grid.size_hw)
+        places = 1 if count == 1 else self._backend.batch
         native_px = self._backend.native_px(grid.scale_rc)
-        batch: list[_Item] = []
+        filling: defaultdict[object, list[_Item]] = defaultdict(list)  # by the shape of their tiles
         flying: deque[tuple[list[_Item], list[Answers]]] = deque()
 
-        def launch() -> None:
+        def launch(batch: list[_Item]) -> None:
+            inputs = [read.input for _, _, read in batch]
+            height, width, _, has_holes = inputs[0].shape
+            usual = height == width == self._backend.input_px and not has_holes
             with self._timed(_FILLING):
-                answers = self._backend.submit([read.input for _, _, read in batch], native_px, graph=graph)
-            flying.append((batch.copy(), answers))
-            batch.clear()
+                answers = self._backend.submit(inputs, native_px, places=places, graph=usual and count >= GRAPH_FROM_TILES)
+            flying.append((batch, answers))
 
         for opened, tile, read in reads:
             if isinstance(read, _Read):
+                batch = filling[read.input.shape]
                 batch.append((opened, tile, read))
+                if len(batch) >= places:
+                    launch(filling.pop(read.input.shape))
             else:
                 opened.error = read or opened.error
                 opened.waiting -= 1
                 if not opened.waiting:
                     yield opened
-            if len(batch) >= self._backend.batch:
-                launch()
             if len(flying) > _FLYING:
                 yield from self._landed(*flying.popleft())
-        if batch:
-            launch()
+        for batch in filling.values():
+            launch(batch)
         while flying:
             yield from self._landed(*flying.popleft())
 

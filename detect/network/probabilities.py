@@ -201,13 +201,13 @@ def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArra
         if reader.is_unstored(tile.core):
             continue
         values, valid = reader.read(tile.input)
-        kept = tuple(slice(tile.halo_px, tile.halo_px + n) for n in tile.core.size_hw)
-        seen = valid[kept]
+        seen = valid[tile.margins.inside(valid.shape)][: tile.core.height, : tile.core.width]
         if not seen.any():
             continue
         if heads is None:
             heads = np.full((len(HEADS), *block.span.size_hw), NO_DATA, np.uint8)
-        probabilities = backend.predict(values, tile.halo_px)[:, : tile.core.height, : tile.core.width]
+        holes = None if reader.is_whole(tile.input, valid) else valid
+        probabilities = backend.predict(values, tile.margins, holes)[:, : tile.core.height, : tile.core.width]
         stored = heads[(slice(None), *tile.core.shift(-block.span.row0, -block.span.col0).slices())]
         for head, p in zip(stored, probabilities, strict=True):  # one head at a time stays in the cache
             if not np.isfinite(p).all():

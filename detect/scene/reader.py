@@ -67,6 +67,11 @@ class SceneReader:
             valid = np.pad(valid, margins)
         return values, valid
 
+    def is_whole(self, span: Span, valid: NDArray[np.bool_]) -> bool:
+        """Whether all pixels of a span that lie inside the scene were observed; ``valid`` (H, W) as ``read`` gives it."""
+        inside = span.clip(self._grid.size_hw).shift(-span.row0, -span.col0)
+        return bool(valid[inside.slices()].all())
+
     def unresampled(self, span: Span) -> tuple[NDArray[np.uint8], Taps, Taps] | None:
         """The stored pixels (3, h, w) under a span of the work grid, and the taps of its rows and columns, for a device that resamples.
 

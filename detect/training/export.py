@@ -98,7 +98,7 @@ def _card(
         "gsd_m": data.gsd_m,
         "finest_gsd_m": data.read_gsd_m(0),
         "gsd_range_m": [FINEST_GSD_M, data.max_gsd_m],
-        "tile": {"core_px": CORE_PX, "halo_px": HALO_PX, "stride_px": STRIDE, "alone": True},
+        "tile": {"core_px": CORE_PX, "halo_px": HALO_PX, "stride_px": STRIDE},
         "normalisation": {"mean": [MEAN] * 3, "std": [SD] * 3},
         "bands": ["red", "green", "blue"],
         "architecture": {

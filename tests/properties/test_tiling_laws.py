@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import correlate
 
-from detect.base.grid import Span
+from detect.base.grid import NO_MARGINS, Margins, Span
 from detect.base.values import NO_DATA, TOP
 from detect.network.lattice import Block, Lattice
 from detect.network.probabilities import Probabilities, Threads, predict_probabilities
@@ -35,14 +35,15 @@ class Toy:
         self.calls = 0
         self._network, self._breaks_after, self._error, self._lock = network, breaks_after, error, threading.Lock()
 
-    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
+    def predict(
+        self, values: NDArray[np.float32], margins: Margins = NO_MARGINS, seen: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
         with self._lock:
             self.calls += 1
             if self._breaks_after is not None and self.calls > self._breaks_after:
                 raise self._error("cut off")
         shown = self._network(np.rint(values * TOP).astype(np.int64))
-        height, width = (n - halo_px for n in values.shape[1:])
-        return (shown[[0, 1, 2, 1, 0], halo_px:height, halo_px:width] / TOP).astype(np.float32)
+        return (shown[([0, 1, 2, 1, 0], *margins.inside(values.shape[1:]))] / TOP).astype(np.float32)
 
     def rest(self) -> None:
         pass
@@ -106,12 +107,12 @@ def drawn_scene(size_hw: tuple[int, int], seed: int, gsd_m: float = 0.5) -> Iter
 
 
 def whole(scene: Scene, grid: WorkGrid, network: Network, lattice: Lattice) -> NDArray[np.uint8]:
-    """The heads from a single pass over the whole scene, with nothing around it if it is alone."""
+    """The heads from a single pass over the whole scene, with nothing around it."""
     everything = Span(0, 0, *grid.size_hw)
-    tile = lattice.tile(everything, alone=lattice.alone and max(grid.size_hw) <= lattice.core_px)
+    tile = lattice.tile(everything, grid.size_hw)
     with scene.reader(grid) as reader:
         values, valid = reader.read(tile.input)
-    kept = everything.shift(tile.halo_px, tile.halo_px).slices()
+    kept = everything.shift(tile.margins.top, tile.margins.left).slices()
     heads = np.floor(Toy(network).predict(values)[(slice(None), *kept)] * TOP + 0.5).astype(np.uint8)
     heads[:, ~valid[kept]] = NO_DATA
     return heads
@@ -130,13 +131,16 @@ def oblong(least: int, most: int) -> st.SearchStrategy[tuple[int, int]]:
 @given(size_hw=oblong(0, 400), core=st.integers(1, 4), halo=st.integers(0, 3), block_px=st.integers(1, 500))
 def test_cores_partition_any_scene(size_hw: tuple[int, int], core: int, halo: int, block_px: int) -> None:
     lattice = Lattice(core * STRIDE, halo * STRIDE, STRIDE)
+    around = Span(0, 0, *(-(-n // STRIDE) * STRIDE for n in size_hw))
     count = np.zeros(size_hw, int)
     for number, block in enumerate(lattice.blocks(size_hw, block_px)):
         assert block.index == number
         for tile in block.tiles:
             assert not tile.core.is_empty
             assert tile.core.intersect(block.span) == tile.core
-            assert tile.core.pad(lattice.halo_px).intersect(tile.input) == tile.core.pad(lattice.halo_px)
+            wanted = tile.core.pad(lattice.halo_px)
+            assert wanted.intersect(tile.input) == wanted.intersect(around)
+            assert tile.input.intersect(around) == tile.input
             assert all(n % STRIDE == 0 for n in (*tile.input.size_hw, tile.input.row0, tile.input.col0))
             count[tile.core.slices()] += 1
     assert (count == 1).all()
@@ -146,9 +150,7 @@ def test_cores_partition_any_scene(size_hw: tuple[int, int], core: int, halo: in
 def pixelwise(draw: st.DrawFn) -> tuple[Network, Lattice, tuple[int, int]]:
     """A convolution (or, of radius 0, none) that the halo covers, and a scene."""
     radius = draw(st.integers(0, 4))
-    lattice = Shuffled(
-        draw(st.integers(5, 40)), draw(st.integers(radius, 9)), 1, alone=draw(st.booleans()), seed=draw(st.integers(0, 9))
-    )
+    lattice = Shuffled(draw(st.integers(5, 40)), draw(st.integers(radius, 9)), 1, seed=draw(st.integers(0, 9)))
     return convolution(radius) if radius else identity, lattice, draw(oblong(1, 60))
 
 
@@ -157,8 +159,8 @@ def in_strides(draw: st.DrawFn) -> tuple[Network, Lattice, tuple[int, int]]:
     """A strided network, which looks less than ``reach`` + 1 strides away, a halo that covers it, and a scene."""
     reach = draw(st.integers(0, 1))
     halo = STRIDE * draw(st.integers(reach + 1, 2))
-    core, alone, seed = STRIDE * draw(st.integers(1, 3)), draw(st.booleans()), draw(st.integers(0, 9))
-    return strided(reach), Shuffled(core, halo, STRIDE, alone=alone, seed=seed), draw(oblong(1, 170))
+    core, seed = STRIDE * draw(st.integers(1, 3)), draw(st.integers(0, 9))
+    return strided(reach), Shuffled(core, halo, STRIDE, seed=seed), draw(oblong(1, 170))
 
 
 @law

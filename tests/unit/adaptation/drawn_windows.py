@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 
 from detect.adaptation.windows import Views, Window, burnt, numbered
-from detect.base.grid import Span
+from detect.base.grid import Margins, Span
 from detect.base.values import TOP
 from detect.network.last_layer import LastLayer
 
@@ -40,7 +40,7 @@ def draw_window(number: int, layer: LastLayer, rng: np.random.Generator, *, bare
     heads = (TOP / (1 + np.exp(-centre)) + 0.5).astype(np.uint8)
     known, instances = np.ones((SIDE_PX, SIDE_PX), bool), numbered(outlines, local.size_hw)
     values = np.repeat(np.pad(0.3 + 0.5 * (instances > 0), HALO_PX)[None], 3, axis=0).astype(np.float32)
-    return Window(span, heads, features, known, instances, outlines, values)
+    return Window(span, heads, features, known, instances, outlines, values, Margins(*[HALO_PX] * 4))
 
 
 def draw_views(layer: LastLayer, checked: int = 3, elsewhere: int = 2) -> Views:

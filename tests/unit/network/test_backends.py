@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from detect.base.errors import InputError
+from detect.base.grid import NO_MARGINS, Margins
 from detect.network.backends import BACKENDS, FlipAveraged, OnnxBackend, open_backend
 from detect.network.heads import HEADS
 from detect.network.weights import load_weights
@@ -47,8 +48,8 @@ def test_a_backend_is_a_class_and_a_row(monkeypatch: pytest.MonkeyPatch) -> None
         def __init__(self, device: str) -> None:
             self.device = device
 
-        def predict(self, values: np.ndarray, halo_px: int = 0) -> np.ndarray:
-            return np.full((len(HEADS), *(n - 2 * halo_px for n in values.shape[1:])), 0.5, np.float32)
+        def predict(self, values: np.ndarray, margins: Margins = NO_MARGINS, seen: object = None) -> np.ndarray:
+            return np.full((len(HEADS), *values[(0, *margins.inside(values.shape[1:]))].shape), 0.5, np.float32)
 
         def rest(self) -> None:
             pass
@@ -57,7 +58,7 @@ def test_a_backend_is_a_class_and_a_row(monkeypatch: pytest.MonkeyPatch) -> None
     opened = open_backend(load_weights(), "flat:3")
     assert isinstance(opened, Flat) and opened.device == "flat:3"
     assert PredictOptions(device="flat:3").device == "flat:3"
-    assert FlipAveraged(opened).predict(values(), 32).shape == (5, 32, 64)
+    assert FlipAveraged(opened).predict(values(), Margins(32, 32, 32, 32)).shape == (5, 32, 64)
 
 
 @pytest.mark.parametrize("device", ["cpu:0", "cuda:", "cuda:one"])
@@ -70,7 +71,7 @@ def test_a_device_that_is_no_number_of_its_kind_is_refused(device: str) -> None:
 def test_threads_and_rest_change_no_bit(name: str) -> None:
     one, two = (OnnxBackend(load_weights(name), threads) for threads in (1, 2))
     picture = np.random.default_rng(2).random((3, 320, 352), np.float32)
-    before = one.predict(picture, 128)
-    assert (two.predict(picture, 128) == before).all()
+    before = one.predict(picture, Margins(128, 128, 128, 128))
+    assert (two.predict(picture, Margins(128, 128, 128, 128)) == before).all()
     one.rest()
-    assert (one.predict(picture, 128) == before).all()
+    assert (one.predict(picture, Margins(128, 128, 128, 128)) == before).all()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from detect.base.grid import Margins
 from detect.network import cluster
 from detect.network.cluster import one_gpu_each
 from detect.network.lattice import Block, Lattice
@@ -52,7 +53,7 @@ def test_a_worker_with_a_gpu_says_how_each_block_ended(tiny_scene: Path, tmp_pat
 
 
 def test_a_worker_on_a_cpu_leaves_its_errors_to_dask(tiny_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(values: NDArray[np.float32], halo_px: int) -> NDArray[np.float32]:
+    def answer(values: NDArray[np.float32], margins: Margins, seen: object) -> NDArray[np.float32]:
         return np.full((5, 32, 32), 0.5, np.float32)
 
     def fail(*_: object) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from detect.base.errors import InputError
+from detect.base.grid import NO_MARGINS, Margins
 from detect.network.adapted import Adaptation, write_adapted
 from detect.network.backends import OnnxBackend
 from detect.network.last_layer import FeatureReader, LastLayer, last_layer, with_last_layer
@@ -30,10 +31,12 @@ def logits(features: np.ndarray, layer: LastLayer) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_features_and_layer_give_the_heads(name: str) -> None:
+@pytest.mark.parametrize("margins", [Margins(128, 128, 128, 128), Margins(0, 32, 64, 0), NO_MARGINS])
+def test_features_and_layer_give_the_heads(name: str, margins: Margins) -> None:
     reader = FeatureReader(load_weights(name))
-    values = np.random.default_rng(0).random((3, 256 + 64, 256 + 96), np.float32)
-    heads, features = reader.read(values)
+    size_hw = 64 + margins.top + margins.bottom, 96 + margins.left + margins.right
+    values = np.random.default_rng(0).random((3, *size_hw), np.float32)
+    heads, features = reader.read(values, margins)
     assert heads.shape == (5, 64, 96) and features.shape[1:] == (66, 98)
     assert np.abs(1 / (1 + np.exp(-logits(features, reader.layer)[:2])) - heads[:2]).max() < 1e-5
 
@@ -57,7 +60,7 @@ def test_adapted_weights_answer_with_the_new_layer(tmp_path: Path) -> None:
     assert adapted.card.thresholds == replace(weights.card.thresholds, footprint=0.4)
     assert adapted.stage_sha256 == weights.stage_sha256 and adapted.sha256 != weights.sha256
     values = np.random.default_rng(1).random((3, 320, 320), np.float32)
-    old, new = (OnnxBackend(w).predict(values, 128) for w in (weights, adapted))
+    old, new = (OnnxBackend(w).predict(values, Margins(128, 128, 128, 128)) for w in (weights, adapted))
     odds = new[0] / (1 - new[0]) / (old[0] / (1 - old[0]))
     assert np.allclose(odds, np.e, rtol=0.01) and np.array_equal(new[1:], old[1:])
     assert tensors_of(adapted).keys() == tensors_of(weights).keys(), "PyTorch reads them too"

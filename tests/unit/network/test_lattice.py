@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from detect.base.grid import Span
-from detect.network.lattice import Lattice, partition
+from detect.base.grid import NO_MARGINS, Margins, Span
+from detect.network.lattice import Lattice, Tile, partition
 
 LATTICE = Lattice(core_px=64, halo_px=32, stride_px=32)
 
@@ -23,30 +23,40 @@ def test_partition_starts_at_the_origin_of_the_span() -> None:
 
 
 def test_a_whole_core_is_seen_with_the_halo_around_it() -> None:
-    tile = LATTICE.tile(Span(64, 128, 128, 192))
+    tile = LATTICE.tile(Span(64, 128, 128, 192), (500, 500))
     assert tile.core == Span(64, 128, 128, 192)
     assert tile.input == Span(32, 96, 160, 224)
 
 
 def test_a_short_core_is_seen_in_whole_strides() -> None:
-    # 300 columns are 10 strides of 32 = 320, and 70 rows are 3 of them = 96; the halo of 64 comes on both sides.
-    tile = Lattice(512, 64, 32).tile(Span(0, 512, 70, 812))
-    assert tile.input == Span(-64, 448, 160, 896)
-    assert tile.input.size_hw == (64 + 96 + 64, 64 + 320 + 64)
+    # 300 columns are 10 strides of 32 = 320, and 70 rows are 3 of them = 96; the halo of 64 is to the left alone.
+    tile = Lattice(512, 64, 32).tile(Span(0, 512, 70, 812), (70, 812))
+    assert tile.input == Span(0, 448, 96, 832)
+    assert tile.input.size_hw == (96, 64 + 320)
 
 
 def test_a_scene_of_one_pixel_still_fills_a_stride() -> None:
     (block,) = LATTICE.blocks((1, 2), 2048)
     (tile,) = block.tiles
     assert tile.core == block.span == Span(0, 0, 1, 2)
-    assert tile.input == Span(-32, -32, 64, 64)
+    assert tile.input == Span(0, 0, 32, 32)
 
 
-def test_a_scene_that_fits_into_a_core_is_seen_alone() -> None:
-    lattice = Lattice(64, 32, 32, alone=True)
+def test_tiles_have_margins_towards_other_tiles_only() -> None:
+    lattice = Lattice(64, 32, 32)
     (block,) = lattice.blocks((64, 40), 1024)
-    assert [(t.core, t.input, t.halo_px) for t in block.tiles] == [(Span(0, 0, 64, 40), Span(0, 0, 64, 64), 0)]
-    assert lattice.blocks((64, 65), 1024) == LATTICE.blocks((64, 65), 1024), "a larger one keeps the halo"
+    assert block.tiles == (Tile(Span(0, 0, 64, 40), Span(0, 0, 64, 64), NO_MARGINS),)
+    # 100 × 70 pixels are 4 × 3 strides; the last core, of 36 × 6 pixels, is 2 × 1 strides.
+    corner, right, below, last = (tile for block in lattice.blocks((100, 70), 64) for tile in block.tiles)
+    assert corner == Tile(Span(0, 0, 64, 64), Span(0, 0, 96, 96), Margins(0, 0, 32, 32))
+    assert right == Tile(Span(0, 64, 64, 70), Span(0, 32, 96, 96), Margins(0, 32, 32, 0))
+    assert below == Tile(Span(64, 0, 100, 64), Span(32, 0, 128, 96), Margins(32, 0, 0, 32))
+    assert last == Tile(Span(64, 64, 100, 70), Span(32, 32, 128, 96), Margins(32, 32, 0, 0))
+
+
+def test_a_margin_ends_with_the_scene_also_within_a_short_neighbour() -> None:
+    first, _ = Lattice(64, 64, 32).blocks((64, 70), 64)
+    assert first.tiles[0].margins == Margins(0, 0, 0, 32), "of the 64 px halo, the scene fills one stride"
 
 
 @pytest.mark.parametrize(("block_px", "side"), [(1, 64), (64, 64), (65, 128), (128, 128), (130, 192)])
@@ -83,4 +93,4 @@ def test_lattices_on_which_tiles_and_whole_would_disagree_are_refused(core_px: i
 
 
 def test_a_lattice_may_do_without_a_halo() -> None:
-    assert Lattice(32, 0, 32).tile(Span(0, 32, 32, 64)).input == Span(0, 32, 32, 64)
+    assert Lattice(32, 0, 32).tile(Span(0, 32, 32, 64), (99, 99)).input == Span(0, 32, 32, 64)

@@ -22,7 +22,7 @@ from rasterio.features import rasterize
 from torch import Tensor, nn
 
 from detect.base.errors import InputError
-from detect.base.grid import Span
+from detect.base.grid import NO_MARGINS, Margins, Span
 from detect.base.values import NO_DATA, TOP
 from detect.network import device, pipeline
 from detect.network.backends import FlipAveraged, OnnxBackend, normalisation
@@ -39,7 +39,8 @@ from detect.simulate import simulate_compounds
 WriteScene = Callable[..., Path]
 SIZE_HW = (70, 150)  # 3 × 5 tiles of 32 px
 TILES = 15
-LATTICE = Lattice(core_px=32, halo_px=32, stride_px=32)
+LATTICE = Lattice(core_px=32, halo_px=0, stride_px=32)
+WIDE = replace(LATTICE, halo_px=32)
 
 
 class Toy(nn.Module):
@@ -49,19 +50,20 @@ class Toy(nn.Module):
         super().__init__()
         self.passes, self.fail = 0, fail
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, margins: Margins, seen: Tensor | None = None) -> Tensor:
         self.passes += 1
         self.fail(image)
-        return 2 * image[:, [0, 1, 2, 0, 1], 32:-32, 32:-32]
+        return 2 * image[:, [0, 1, 2, 0, 1]][(..., *margins.inside((image.shape[2], image.shape[3])))]
 
 
 class ToyOnCpu:
     """The same network, tile by tile."""
 
-    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
+    def predict(
+        self, values: NDArray[np.float32], margins: Margins = NO_MARGINS, seen: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
         mean, sd = normalisation(load_weights())
-        height, width = (n - halo_px for n in values.shape[1:])
-        logits = 2 * ((values - mean) / sd)[[0, 1, 2, 0, 1], halo_px:height, halo_px:width]
+        logits = 2 * ((values - mean) / sd)[([0, 1, 2, 0, 1], *margins.inside(values.shape[1:]))]
         odds = np.exp(logits[2:])
         return np.concatenate([1 / (1 + np.exp(-logits[:2])), odds / odds.sum(axis=0)])
 
@@ -76,9 +78,9 @@ def weights_of(tile: Lattice) -> Weights:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pipeline]:
-    def open_fake(batch: int = 4, readers: int = 2, toy: Toy | None = None) -> Pipeline:
+    def open_fake(batch: int = 4, readers: int = 2, toy: Toy | None = None, lattice: Lattice = LATTICE) -> Pipeline:
         monkeypatch.setattr(device, "core_network", lambda weights: toy or Toy())
-        return Pipeline(TorchBackend(weights_of(LATTICE), "cpu", batch=batch), readers)
+        return Pipeline(TorchBackend(weights_of(lattice), "cpu", batch=batch), readers)
 
     return open_fake
 
@@ -165,9 +167,10 @@ def test_what_the_device_cannot_resample_comes_in_8_bits(
 
 def test_a_batch_that_is_not_full_has_its_shape_and_answers_for_its_tiles_alone(fake: Callable[..., Pipeline]) -> None:
     shapes: list[tuple[int, ...]] = []
-    backend = fake(4, toy=Toy(lambda image: shapes.append(tuple(image.shape))))._backend
+    backend = fake(4, toy=Toy(lambda image: shapes.append(tuple(image.shape))), lattice=WIDE)._backend
     taps = Taps(0, 96, np.zeros((96, MOST_TAPS), np.int32), np.full((96, MOST_TAPS), 1 / MOST_TAPS, np.float32))
-    tile = device.TileInput(np.full((3, 96, 96), 200, np.uint8), taps, taps, np.array([0, 0, 0, 255, 255, 255, 1], np.float32))
+    stretch = np.array([0, 0, 0, 255, 255, 255, 1], np.float32)
+    tile = device.TileInput(np.full((3, 96, 96), 200, np.uint8), taps, taps, stretch, Margins(32, 32, 32, 32))
     [answers] = backend.submit([tile], backend.native_px((1.0, 1.0)))
     [heads] = answers.get()
     assert heads is not None and heads.shape == (5, 32, 32) and heads.dtype == np.uint8
@@ -180,17 +183,17 @@ def test_averaging_flips_is_done_on_the_device(write_scene: WriteScene, tmp_path
     class Leaning(Toy):
         """What it answers for a pixel depends on the pixel to the left, so a mirrored tile has another answer."""
 
-        def forward(self, image: Tensor) -> Tensor:
-            return super().forward(image.roll(1, dims=3))
+        def forward(self, image: Tensor, margins: Margins, seen: Tensor | None = None) -> Tensor:
+            return super().forward(image.roll(1, dims=3), margins)
 
     path = write_scene(draw())
-    plain = heads_of(run(path, tmp_path / "plain", fake())).astype(int)
-    averaged = fake(toy=(toy := Leaning()))
+    plain = heads_of(run(path, tmp_path / "plain", fake(lattice=WIDE), lattice=WIDE)).astype(int)
+    averaged = fake(toy=(toy := Leaning()), lattice=WIDE)
     averaged._backend.average_flips()
-    found = heads_of(run(path, tmp_path / "flips", averaged)).astype(int)
+    found = heads_of(run(path, tmp_path / "flips", averaged, lattice=WIDE)).astype(int)
     left, right = (np.roll(plain, by, axis=2)[:, :, 40:110] for by in (1, -1))
     assert np.abs(found[:, :, 40:110] - (left + right) / 2).max() <= 1
-    assert toy.passes == 4 * 4
+    assert toy.passes == 4 * 9, "tiles in corners, at sides and inside have batches of their own"
 
 
 @pytest.mark.parametrize("graph_from", [1, 99])
@@ -222,7 +225,7 @@ def test_streams_and_a_graph_change_no_byte(
         yield
         capturing.pop()
 
-    def recorded(self: TorchBackend, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def recorded(self: TorchBackend, *inputs: Any) -> tuple[Tensor, Tensor]:
         outputs = computed(self, *inputs)
         for graph in capturing:
             graph.recorded = (self, inputs, outputs)
@@ -285,7 +288,7 @@ def test_answers_that_are_no_numbers_fail_their_block_alone(
 ) -> None:
     def fail(image: Tensor) -> None:
         if toy.passes == 2:
-            image[1, :, 40, 40] = torch.nan
+            image[1, :, 8, 8] = torch.nan
 
     toy = Toy(fail)
     result = run(write_scene(draw()), tmp_path / "work", fake(toy=toy))
@@ -302,12 +305,12 @@ def test_a_tile_is_read_twice_before_its_block_fails(
 ) -> None:
     read, tried = pipeline.read_tile, []
 
-    def broken(reader: SceneReader, tile: Any, input_px: int) -> Any:
+    def broken(reader: SceneReader, tile: Any) -> Any:
         if (tile.core.row0, tile.core.col0) == (32, 64):
             tried.append(reader)
             if len(tried) <= times:
                 raise RuntimeError("a cosmic ray")
-        return read(reader, tile, input_px)
+        return read(reader, tile)
 
     monkeypatch.setattr(pipeline, "read_tile", broken)
     ledger = run(write_scene(draw()), tmp_path / "work", fake()).ledger
@@ -344,49 +347,71 @@ def test_a_run_says_what_it_spent_its_time_on(
 
 
 @pytest.mark.parametrize("tta", [False, True])
-def test_a_scene_of_one_tile_has_nothing_around_it_on_either_device(write_scene: WriteScene, tmp_path: Path, tta: bool) -> None:
-    weights = weights_of(Lattice(core_px=256, halo_px=64, stride_px=32, alone=True))
-    path, size_hw = write_scene(draw()), (SIZE_HW[0], SIZE_HW[1])
+@pytest.mark.parametrize("core_px", [256, 64])
+def test_a_scene_has_nothing_around_it_on_either_device(write_scene: WriteScene, tmp_path: Path, core_px: int, tta: bool) -> None:
+    weights = weights_of(Lattice(core_px=core_px, halo_px=160, stride_px=32))  # the halo reaches the scene's edges
+    path = write_scene(draw())
     gpu, cpu = TorchBackend(weights, "cpu", batch=2), OnnxBackend(weights)
     if tta:
         gpu.average_flips()
     runners: dict[str, Runner] = {"gpu": Pipeline(gpu, 1), "cpu": Threads(FlipAveraged(cpu) if tta else cpu)}
-    heads = {n: heads_of(run(path, tmp_path / n, r, lattice=weights.lattice), size_hw) for n, r in runners.items()}
+    heads = {n: heads_of(run(path, tmp_path / n, r, lattice=weights.lattice)) for n, r in runners.items()}
     assert np.abs(heads["gpu"].astype(int) - heads["cpu"]).max() <= 1
     scene = open_scene(path)
     with scene.reader(scene.work_grid(0.5)) as reader:
         values, _ = reader.read(Span(0, 0, 96, 160))
-    bare = (FlipAveraged(cpu) if tta else cpu).predict(values, 0)[:, : size_hw[0], : size_hw[1]]
-    np.testing.assert_array_equal(heads["cpu"], as_stored(bare))
+    bare = as_stored((FlipAveraged(cpu) if tta else cpu).predict(values)[:, : SIZE_HW[0], : SIZE_HW[1]])
+    apart = np.abs(heads["cpu"].astype(int) - bare)
+    assert apart.max() <= (core_px < 256), "one pass over the whole scene"
 
 
-def test_a_scene_of_one_tile_that_cannot_be_read_is_tried_twice(
-    write_scene: WriteScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_tiles_of_one_shape_share_batches_whatever_the_readers(
+    write_scene: WriteScene, tmp_path: Path, fake: Callable[..., Pipeline]
 ) -> None:
-    weights, calls = weights_of(Lattice(core_px=256, halo_px=64, stride_px=32, alone=True)), []
+    """5 × 3 tiles: 4 in corners, 6 above and below, 2 at the sides, 3 inside; the last row and column are as wide as the others."""
+    shapes: list[tuple[int, ...]] = []
+    path = write_scene(draw())
+    toy = Toy(lambda image: shapes.append(tuple(image.shape)))
+    found = heads_of(run(path, tmp_path / "gpu", fake(2, readers=3, toy=toy, lattice=WIDE), lattice=WIDE))
+    corners, ends, sides, inside = [(2, 3, 64, 64)] * 4, [(2, 3, 64, 96)] * 4, [(2, 3, 96, 64)] * 2, [(2, 3, 96, 96)] * 2
+    assert sorted(shapes) == corners + ends + sides + inside
+    again = heads_of(run(path, tmp_path / "again", fake(2, readers=1, lattice=WIDE), lattice=WIDE, block_px=96))
+    np.testing.assert_array_equal(found, again)
+    theirs = heads_of(run(path, tmp_path / "cpu", Threads(ToyOnCpu()), lattice=WIDE)).astype(int)
+    assert np.abs(found - theirs).max() <= 1
 
-    def unreadable(*_: object) -> None:
-        calls.append(1)
-        raise OSError("gone")
 
-    monkeypatch.setattr(SceneReader, "read", unreadable)
-    found = run(write_scene(draw()), tmp_path / "x", Pipeline(TorchBackend(weights, "cpu"), 1), lattice=weights.lattice)
-    assert len(calls) == 2 and "gone" in found.ledger.failed[0]["error"]
+@pytest.mark.parametrize("core_px", [256, 64])
+def test_holes_are_seen_by_neither_device_whatever_they_hold(write_scene: WriteScene, tmp_path: Path, core_px: int) -> None:
+    """The right part of a scene has no data, and the network answers for the left one as if the scene ended there."""
+    weights, picture = weights_of(Lattice(core_px=core_px, halo_px=160, stride_px=32)), draw()
+    rows, cols = 64, 96  # in whole strides, which both devices see at any scale
+    cut = write_scene(picture[:, :rows, :cols], name="cut.tif")
+    hole = picture.copy()
+    hole[:, :, cols:] = hole[:, rows:] = 0
+    runners: dict[str, Runner] = {"gpu": Pipeline(TorchBackend(weights, "cpu", batch=2), 1), "cpu": Threads(OnnxBackend(weights))}
+    wholes = {n: heads_of(run(cut, tmp_path / f"{n}_cut", r, lattice=weights.lattice), (rows, cols)) for n, r in runners.items()}
+    scene = write_scene(hole, name="hole.tif", nodata=0)
+    for name, runner in runners.items():
+        found = heads_of(run(scene, tmp_path / name, runner, lattice=weights.lattice))
+        assert (found[:, rows:] == NO_DATA).all() and (found[:, :, cols:] == NO_DATA).all()
+        apart = np.abs(found[:, :rows, :cols].astype(int) - wholes[name])
+        assert apart.max() <= 5 and wholes[name].std() > 20, "the scene's last pixels are read a little otherwise"
 
 
-def test_a_device_that_fails_in_a_scene_of_one_tile_ends_the_run(write_scene: WriteScene, tmp_path: Path) -> None:
-    weights = weights_of(Lattice(core_px=256, halo_px=64, stride_px=32, alone=True))
-    backend = TorchBackend(weights, "cpu")
-    backend.whole.predict = MagicMock(side_effect=RuntimeError("CUDA error: device-side assert"))  # type: ignore[method-assign]
-    with pytest.raises(DeviceError, match="the device failed"):
-        run(write_scene(draw()), tmp_path / "x", Pipeline(backend, 1), lattice=weights.lattice)
+def test_a_scene_of_one_tile_is_a_batch_of_one(write_scene: WriteScene, tmp_path: Path, fake: Callable[..., Pipeline]) -> None:
+    shapes: list[tuple[int, ...]] = []
+    lattice = Lattice(160, 32, 32)
+    gpu = fake(8, toy=Toy(lambda image: shapes.append(tuple(image.shape))), lattice=lattice)
+    run(write_scene(draw()), tmp_path / "gpu", gpu, lattice=lattice)
+    assert shapes == [(1, 3, 96, 160)]
 
 
 def in_halves(network: nn.Module) -> None:
     """Round weights and the results of all layers to float16, as a GPU does that sums in float32; a CPU is slow in float16."""
     for parameter in network.parameters():
         parameter.data = parameter.data.half().float()
-    network.register_forward_pre_hook(lambda module, given: (given[0].half().float(),))
+    network.register_forward_pre_hook(lambda module, given: (given[0].half().float(), *given[1:]))
     for module in network.modules():
         if not list(module.children()):
             module.register_forward_hook(lambda module, given, result: result.half().float())

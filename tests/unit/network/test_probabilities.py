@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detect.base.grid import Span
+from detect.base.grid import NO_MARGINS, Margins, Span
 from detect.base.values import NO_DATA
 from detect.network.heads import HEADS
 from detect.network.lattice import Lattice
@@ -41,14 +41,15 @@ class Toy:
         self.calls = 0
         self._fail_at, self._error, self._lock = fail_at, error, threading.Lock()
 
-    def predict(self, values: NDArray[np.float32], halo_px: int = 0) -> NDArray[np.float32]:
+    def predict(
+        self, values: NDArray[np.float32], margins: Margins = NO_MARGINS, seen: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
         with self._lock:
             number, self.calls = self.calls, self.calls + 1
         if number in self._fail_at:
             raise self._error("out of memory")
         assert all(n % LATTICE.stride_px == 0 for n in values.shape[1:])
-        height, width = (n - halo_px for n in values.shape[1:])
-        return values[[0, 1, 2, 0, 1], halo_px:height, halo_px:width]
+        return values[([0, 1, 2, 0, 1], *margins.inside(values.shape[1:]))]
 
     def rest(self) -> None:
         pass
@@ -67,6 +68,9 @@ class FlatReader:
     def read(self, span: Span) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         seen = np.arange(span.col0, span.col1) < self._stop
         return np.full((3, *span.size_hw), self._value, np.float32), np.broadcast_to(seen, span.size_hw)
+
+    def is_whole(self, span: Span, valid: NDArray[np.bool_]) -> bool:
+        return bool(valid.all())
 
     def is_unstored(self, span: Span) -> bool:
         return False
