@@ -78,10 +78,14 @@ def _crop(graph: onnx.GraphProto, stride_px: int) -> str:
     if margins and 2 ** len(margins) == stride_px:
         available = steps.add("Div", [MARGINS, steps.constant([stride_px])])
         for level, (node, margin) in enumerate(zip(enlargements, margins, strict=True), start=1):
-            kept = steps.add("Min", [available, steps.constant([margin])])
-            node.input[0] = _cut(graph, node.input[0], steps.add("Sub", [available, kept]), steps)
+            if level < len(margins):
+                kept = steps.add("Min", [available, steps.constant([margin])])
+                node.input[0] = _cut(graph, node.input[0], steps.add("Sub", [available, kept]), steps)
+                available = kept
+            # Before the last one, a few pixels are left; not to cut them leaves the largest tensors in ONNX Runtime's own layout (8 % of
+            # the time).
             _double(graph, node)
-            available = steps.add("Mul", [kept, steps.constant([2])])
+            available = steps.add("Mul", [available, steps.constant([2])])
             beside = [(n, i) for n in _joins(graph, node) for i, name in enumerate(n.input) if not _comes_from(graph, name, node)]
             beside += [(n, 0) for n in map(partial(_mask_of, graph), convolutions[level - 1]) if n is not None]
             if beside:
