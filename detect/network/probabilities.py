@@ -8,9 +8,10 @@ repeated without the network.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
@@ -258,7 +259,7 @@ class Threads:
                         compute_block(block, reader, self.backend, folder)
 
             flying: dict[Future[None], Block] = {}
-            queue = iter(blocks)
+            queue = iter(largest_first(blocks, self.workers))
             while True:
                 while len(flying) <= self.workers and (block := next(queue, None)) is not None:
                     flying[pool.submit(work, block)] = block
@@ -269,6 +270,16 @@ class Threads:
                     if cause is not None and not isinstance(cause, Exception):
                         raise cause
                     yield flying.pop(ended), cause
+
+
+def largest_first(blocks: Sequence[Block], count: int) -> list[Block]:
+    """The blocks in their order, but for ``count`` of those with the largest tiles, which come before all others.
+
+    Memory that ONNX Runtime keeps from them is large enough for all that follow. After smaller ones, from the edges of a scene, it would
+    take more beside: 0.86 GB in place of 0.49 with one worker.
+    """
+    front = sorted(blocks, key=lambda block: -max(math.prod(tile.input.size_hw) for tile in block.tiles))[:count]
+    return [*front, *(block for block in blocks if block not in front)]
 
 
 def compute_block(block: Block, reader: SceneReader, backend: Backend, folder: Path) -> None:

@@ -22,6 +22,7 @@ from detect.network.probabilities import (
     Threads,
     calibrated,
     drop_blocks,
+    largest_first,
     predict_block,
     predict_probabilities,
     store_block,
@@ -252,3 +253,12 @@ def test_two_threads_read_through_one_file(scene_path: Path, tmp_path: Path, mon
         grid = scene.work_grid(0.5)
         predict_probabilities(scene, grid, LATTICE, Threads(Toy(), workers), tmp_path / str(workers), run_key="key", block_px=32)
         assert 1 <= len(opened) <= most
+
+
+def test_blocks_with_the_largest_tiles_come_first() -> None:
+    """4 × 4 tiles of which 4 are inside the scene; those have a halo on each side."""
+    blocks = Lattice(64, 32, 32).blocks((256, 256), 64)
+    inside = [5, 6, 9, 10]
+    assert [b.index for b in largest_first(blocks, 2)] == [5, 6, *(i for i in range(16) if i not in inside[:2])]
+    assert [b.index for b in largest_first(blocks, 0)] == list(range(16))
+    assert [b.index for b in largest_first(blocks[:1], 8)] == [0]
