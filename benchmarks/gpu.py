@@ -173,8 +173,7 @@ def processor(fake: bool, folder: str, **_: Any) -> Report:
     scene = open_scene(Path(folder) / ("large.tif" if fake else "small.tif"))
     grid = scene.work_grid(weights.read_gsd_m(scene.gsd_m))
     blocks = weights.lattice.blocks(grid.size_hw, backend.core_px)
-    inside = [b for b in blocks if all(b.tiles[0].margins)]
-    whole = (inside or [b for b in blocks if b.span.size_hw == (backend.core_px,) * 2][:1])[: backend.batch]
+    whole = [b for b in blocks if b.tiles[0].input.size_hw == (backend.input_px,) * 2][: backend.batch]
     spent: Report = {}
 
     def timed(what: str, work: Callable[[], Any]) -> Any:
