@@ -95,9 +95,8 @@ def divide_end(graph: onnx.GraphProto, start: str, whole: str, strips: int) -> N
 
     rows = add("Shape", "rows", start, start=2, end=3)
     kept = []
-    for i in range(
-        strips
-    ):  # each with the rows around it that it sees; beyond the first and the last are zeros, as without strips
+    for i in range(strips):
+        # Each with the rows around it that it sees; beyond the first and the last are zeros, as without strips.
         part, next_part = (add_constant(graph, f"{start}_part{i}_{j}", [j]) for j in (i, i + 1))
         first = add("Div", f"first{i}", add("Mul", f"first{i}_times", rows, part), count)
         stop = add("Div", f"stop{i}", add("Mul", f"stop{i}_times", rows, next_part), count)

@@ -215,6 +215,8 @@ class Pipeline:
                 yield from self._landed(*flying.popleft())
         for batch in filling.values():
             launch(batch)
+            if len(flying) > _FLYING:
+                yield from self._landed(*flying.popleft())
         while flying:
             yield from self._landed(*flying.popleft())
 
