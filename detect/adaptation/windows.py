@@ -137,7 +137,7 @@ def _read(reader: SceneReader, features: FeatureReader, tile: Tile, checked: Bas
     """One window; without ``checked``, what counts is the ground that nobody has checked."""
     span = tile.core
     values, valid = reader.read(tile.input)
-    heads, before = features.read(values, tile.margins, None if reader.is_whole(tile.input, valid) else valid)
+    heads, before = features.read(values, tile.margins, reader.shown(tile.input, valid))
     (height, width), reach_px = span.size_hw, features.layer.reach_px
     seen = valid[tile.margins.inside(valid.shape)][:height, :width]
     stored = as_stored(heads[:, :height, :width])

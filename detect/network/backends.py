@@ -33,8 +33,8 @@ class Backend(Protocol):
         Args:
             values: stretched, (3, H, W) in 0–1; H and W multiples of the stride.
             margins: multiples of the stride.
-            seen: (H, W) where the scene was observed, None: everywhere. Elsewhere the values do not matter: the network sees nothing
-                there, as beyond the edges of ``values``.
+            seen: (H, W) where the scene is shown (``SceneReader.shown``), None: everywhere. Elsewhere the values do not matter: the
+                network sees nothing there, as beyond the edges of ``values``.
         """
 
     def rest(self) -> None:

@@ -53,7 +53,7 @@ class TileInput:
     margins: Margins
     """Around the core of the tile."""
     seen: NDArray[np.bool_] | None = None
-    """(H, W) of the tile, where the scene was observed; None: everywhere."""
+    """(H, W) of the tile, where the scene is shown; None: everywhere."""
 
     @property
     def shape(self) -> tuple[int, int, Margins, bool]:
@@ -94,7 +94,7 @@ class TorchBackend:
         if self._cuda and (self.device.index or 0) >= torch.cuda.device_count():
             raise InputError(f"--device {device}: torch finds {torch.cuda.device_count()} CUDA devices, counted from 0")
         self._dtype = dtype or (torch.float16 if self._cuda else torch.float32)
-        lattice = weights.lattice
+        self.lattice = lattice = weights.lattice
         self.core_px = lattice.core_px
         """Side of the square of a tile that it answers for."""
         self.input_px = lattice.core_px + 2 * lattice.halo_px

@@ -35,7 +35,7 @@ def core_graph(path: Path, stride_px: int, *, with_holes: bool = False, strips: 
     Args:
         path: ONNX file. If it is not a U-Net that doubles its features log2(stride) times, only the output is cropped.
         stride_px: stride of the network.
-        with_holes: whether a further input says where the scene was observed.
+        with_holes: whether a further input says where the scene is shown.
         strips: in how many the end of an 8-bit network is computed; with 1, its last convolution is one node.
 
     Raises:
@@ -108,11 +108,11 @@ def _crop(graph: onnx.GraphProto, stride_px: int) -> str:
 
 
 def _mask(model: onnx.ModelProto, stride_px: int) -> None:
-    """Let convolutions that look at neighbours see zeros where less than half of a pixel, at their scale, was observed."""
+    """Let convolutions that look at neighbours see zeros where nothing of a pixel, at their scale, is shown."""
     graph = model.graph
     sides = _sides(model, stride_px)
     masks: dict[int, str] = {}
-    half = add_constant(graph, f"{SEEN}_half", np.array(0.5, np.float32))
+    zero = add_constant(graph, f"{SEEN}_zero", np.array(0, np.float32))
     for convolution in [n for n in graph.node if n.op_type == "Conv" and reach_px(n)]:
         side = sides.get(convolution.input[0])
         if not side or stride_px % side:  # of another kind than those that detect trains
@@ -121,7 +121,7 @@ def _mask(model: onnx.ModelProto, stride_px: int) -> None:
         if scale not in masks:
             share, masks[scale], factor = f"{SEEN}_share{scale}", f"{SEEN}_by{scale}", f"{SEEN}_factor{scale}"
             pooled = helper.make_node("AveragePool", [SEEN], [share], kernel_shape=[scale] * 2, strides=[scale] * 2)
-            chosen = helper.make_node("GreaterOrEqual", [share, half], [masks[scale]])
+            chosen = helper.make_node("Greater", [share, zero], [masks[scale]])
             for i, node in enumerate(
                 (pooled, chosen, helper.make_node("Cast", [masks[scale]], [factor], to=onnx.TensorProto.FLOAT))
             ):

@@ -80,10 +80,10 @@ class CoreNetwork(nn.Module):
     def forward(self, image: Tensor, margins: Margins, seen: Tensor | None = None) -> Tensor:
         """Normalised tiles (N, 3, H, W), margins in multiples of the stride → logits (N, 5, h, w).
 
-        ``seen`` (N, 1, H, W), 1 where the scene was observed and 0 elsewhere, is what ``detect.network.graphs`` describes.
+        ``seen`` (N, 1, H, W), 1 where the scene is shown and 0 elsewhere, is what ``detect.network.graphs`` describes.
         """
         scales = [2**level for level in range(self._stride_px.bit_length())]
-        masks = [] if seen is None else [(functional.avg_pool2d(seen.float(), s) >= 0.5).to(image.dtype) for s in scales]
+        masks = [] if seen is None else [(functional.avg_pool2d(seen.float(), s) > 0).to(image.dtype) for s in scales]
         self._masks = {tuple(mask.shape[-2:]): mask for mask in masks}
         try:
             return self._inside(image, margins, masks)

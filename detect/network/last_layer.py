@@ -70,7 +70,8 @@ class FeatureReader:
         self.layer = last_layer(weights)
         self._mean, self._sd = normalisation(weights)
         assert weights.onnx is not None, "last_layer refuses weights without an ONNX file"
-        model = onnx.load_from_string(core_graph(weights.onnx, weights.lattice.stride_px, with_holes=True, strips=1))
+        with loading(weights.onnx):
+            model = onnx.load_from_string(core_graph(weights.onnx, weights.lattice.stride_px, with_holes=True, strips=1))
         features = _last_convolution(model.graph, weights.name).input[0]
         model.graph.output.append(onnx.helper.make_tensor_value_info(features, onnx.TensorProto.FLOAT, None))
         model.graph.output.append(onnx.helper.make_tensor_value_info(LEFT, onnx.TensorProto.INT64, [4]))
@@ -85,11 +86,11 @@ class FeatureReader:
         Args:
             values: stretched (3, H, W) in 0–1; H and W multiples of the stride.
             margins: of the tile; multiples of the stride.
-            seen: (H, W) where the scene was observed, None: everywhere.
+            seen: (H, W) where the scene is shown, None: everywhere.
 
         Returns:
             Probabilities (5, h, w) of what lies inside the margins, and features (channels, h + 2 reach, w + 2 reach), from which the last
-            convolution computes them; zeros where the scene was not observed and where the tile has no margin, as the convolution sees it.
+            convolution computes them; zeros where the scene is not shown and where the tile has no margin, as the convolution sees it.
         """
         image = ((values - self._mean) / self._sd)[None].astype(np.float32)
         holes = (np.ones(values.shape[1:], bool) if seen is None else seen)[None, None].astype(np.float32)

@@ -8,11 +8,10 @@ their own.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -101,8 +100,8 @@ def read_tile(reader: SceneReader, tile: Tile) -> _Read | None:
     pixels = (values * np.float32(255) + np.float32(0.5)).astype(np.uint8)
     rows, cols = (no_taps(px) for px in tile.input.size_hw)
     stretch = np.array([0, 0, 0, 255, 255, 255, 1], np.float32)
-    holes = None if reader.is_whole(tile.input, valid) else valid
-    return _Read(TileInput(pixels, rows, cols, stretch, tile.margins, holes), None if seen.all() else seen)
+    shown = reader.shown(tile.input, valid)
+    return _Read(TileInput(pixels, rows, cols, stretch, tile.margins, shown), None if seen.all() else seen)
 
 
 class Pipeline:
@@ -186,15 +185,17 @@ class Pipeline:
 
     def _computed(self, reads: Iterator[tuple[_Open, Tile, _Read | Exception | None]], grid: WorkGrid) -> Iterator[_Open]:
         """Blocks whose tiles all have an answer."""
-        count = math.prod(-(-px // self._backend.core_px) for px in grid.size_hw)
-        places = 1 if count == 1 else self._backend.batch
+        whole = self._backend.lattice.blocks(grid.size_hw, self._backend.core_px)
+        counts = Counter((*tile.input.size_hw, tile.margins) for block in whole for tile in block.tiles)
+        count = counts.total()
         native_px = self._backend.native_px(grid.scale_rc)
         filling: defaultdict[object, list[_Item]] = defaultdict(list)  # by the shape of their tiles
         flying: deque[tuple[list[_Item], list[Answers]]] = deque()
 
         def launch(batch: list[_Item]) -> None:
             inputs = [read.input for _, _, read in batch]
-            height, width, _, has_holes = inputs[0].shape
+            height, width, margins, has_holes = inputs[0].shape
+            places = min(self._backend.batch, counts[height, width, margins])
             usual = height == width == self._backend.input_px and not has_holes
             with self._timed(_FILLING):
                 answers = self._backend.submit(inputs, native_px, places=places, graph=usual and count >= GRAPH_FROM_TILES)
@@ -204,7 +205,7 @@ class Pipeline:
             if isinstance(read, _Read):
                 batch = filling[read.input.shape]
                 batch.append((opened, tile, read))
-                if len(batch) >= places:
+                if len(batch) >= self._backend.batch:
                     launch(filling.pop(read.input.shape))
             else:
                 opened.error = read or opened.error

@@ -207,8 +207,8 @@ def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArra
             continue
         if heads is None:
             heads = np.full((len(HEADS), *block.span.size_hw), NO_DATA, np.uint8)
-        holes = None if reader.is_whole(tile.input, valid) else valid
-        probabilities = backend.predict(values, tile.margins, holes)[:, : tile.core.height, : tile.core.width]
+        shown = reader.shown(tile.input, valid)
+        probabilities = backend.predict(values, tile.margins, shown)[:, : tile.core.height, : tile.core.width]
         stored = heads[(slice(None), *tile.core.shift(-block.span.row0, -block.span.col0).slices())]
         for head, p in zip(stored, probabilities, strict=True):  # one head at a time stays in the cache
             if not np.isfinite(p).all():

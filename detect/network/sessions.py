@@ -12,7 +12,7 @@ from detect.base.errors import InputError
 MARGINS = "margins"
 """Name of the input of a ``core_graph`` for the margins of a tile: (4,) int64, top, left, bottom, right, pixels; in whole strides."""
 SEEN = "seen"
-"""Name of a further input of one ``with_holes``: (1, 1, H, W) float32, 1 where the scene was observed and 0 elsewhere."""
+"""Name of a further input of one ``with_holes``: (1, 1, H, W) float32, 1 where the scene is shown and 0 elsewhere."""
 
 
 @contextmanager

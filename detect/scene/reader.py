@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BLANK = 64
 """Grey value, of 255, that a person sees where nothing was observed."""
+_HOLE_PX = 9  # odd, so that opening moves nothing
 _CHUNK_PX = 500_000  # native pixels resampled at a time; they stay in the cache, and memory is used again rather than asked for
 
 
@@ -67,10 +68,23 @@ class SceneReader:
             valid = np.pad(valid, margins)
         return values, valid
 
-    def is_whole(self, span: Span, valid: NDArray[np.bool_]) -> bool:
-        """Whether all pixels of a span that lie inside the scene were observed; ``valid`` (H, W) as ``read`` gives it."""
-        inside = span.clip(self._grid.size_hw).shift(-span.row0, -span.col0)
-        return bool(valid[inside.slices()].all())
+    def shown(self, span: Span, valid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """Where the network is to see a span, (H, W); None: everywhere.
+
+        Hidden are holes, at least ``_HOLE_PX`` wide and high. A network that sees nothing in finer ones, such as speckle, loses the
+        buildings around them; mid grey serves there. What is reflected beyond the scene is shown.
+
+        Args:
+            span: of the work grid.
+            valid: (H, W), as ``read`` gives it.
+        """
+        inside = span.clip(self._grid.size_hw).shift(-span.row0, -span.col0).slices()
+        if valid[inside].all():
+            return None
+        missing = np.zeros(valid.shape, np.uint8)
+        missing[inside] = ~valid[inside]
+        holes = cv2.morphologyEx(missing, cv2.MORPH_OPEN, np.ones((_HOLE_PX, _HOLE_PX), np.uint8))
+        return holes == 0 if holes.any() else None
 
     def unresampled(self, span: Span) -> tuple[NDArray[np.uint8], Taps, Taps] | None:
         """The stored pixels (3, h, w) under a span of the work grid, and the taps of its rows and columns, for a device that resamples.

@@ -373,8 +373,8 @@ def test_tiles_of_one_shape_share_batches_whatever_the_readers(
     path = write_scene(draw())
     toy = Toy(lambda image: shapes.append(tuple(image.shape)))
     found = heads_of(run(path, tmp_path / "gpu", fake(2, readers=3, toy=toy, lattice=WIDE), lattice=WIDE))
-    corners, ends, sides, inside = [(2, 3, 64, 64)] * 4, [(2, 3, 64, 96)] * 4, [(2, 3, 96, 64)] * 2, [(2, 3, 96, 96)] * 2
-    assert sorted(shapes) == corners + ends + sides + inside
+    corners, ends, sides, inside = [(1, 3, 64, 64)] * 4, [(2, 3, 64, 96)] * 4, [(1, 3, 96, 64)] * 2, [(2, 3, 96, 96)] * 2
+    assert sorted(shapes) == sorted(corners + ends + sides + inside), "no more places than the scene has tiles of a shape"
     again = heads_of(run(path, tmp_path / "again", fake(2, readers=1, lattice=WIDE), lattice=WIDE, block_px=96))
     np.testing.assert_array_equal(found, again)
     theirs = heads_of(run(path, tmp_path / "cpu", Threads(ToyOnCpu()), lattice=WIDE)).astype(int)

@@ -70,8 +70,8 @@ class FlatReader:
         seen = np.arange(span.col0, span.col1) < self._stop
         return np.full((3, *span.size_hw), self._value, np.float32), np.broadcast_to(seen, span.size_hw)
 
-    def is_whole(self, span: Span, valid: NDArray[np.bool_]) -> bool:
-        return bool(valid.all())
+    def shown(self, span: Span, valid: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        return None
 
     def is_unstored(self, span: Span) -> bool:
         return False

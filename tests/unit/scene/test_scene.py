@@ -292,3 +292,30 @@ def test_what_cannot_be_told_without_reading_is_read(write_scene: WriteScene, tm
     scene = open_scene(tmp_path / "p.vrt")
     with scene.reader(scene.work_grid(0.5)) as reader:
         assert not reader.is_unstored(whole), "no GeoTIFF"
+
+
+@pytest.mark.parametrize(
+    ("hole", "hidden"),
+    [
+        ((slice(0), slice(0)), None),
+        ((slice(10, 30), slice(10, 18)), None),  # 8 px wide: it stays grey
+        ((slice(10, 30), slice(10, 19)), (slice(10, 30), slice(10, 19))),
+        ((slice(50, 61), slice(0, 71)), (slice(50, 61), slice(0, 71))),  # at the scene's edge
+        ((slice(None, None, 2), slice(None)), None),  # every second row
+    ],
+)
+def test_wide_holes_are_hidden_from_the_network_and_what_lies_beyond_the_scene_is_not(
+    write_scene: WriteScene, hole: tuple[slice, slice], hidden: tuple[slice, slice] | None
+) -> None:
+    values = np.full((3, 61, 71), 90, np.uint8)
+    values[:, *hole] = 0
+    scene = open_scene(write_scene(values, nodata=0))
+    span = Span(0, 0, 64, 96)  # in whole strides, wider than the scene
+    with scene.reader(scene.work_grid(scene.gsd_m)) as reader:
+        shown = reader.shown(span, reader.read(span)[1])
+    if hidden is None:
+        assert shown is None
+    else:
+        expected = np.ones(span.size_hw, bool)
+        expected[hidden] = False
+        np.testing.assert_array_equal(shown, expected)
