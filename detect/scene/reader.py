@@ -72,17 +72,18 @@ class SceneReader:
         """Where the network is to see a span, (H, W); None: everywhere.
 
         Hidden are holes, at least ``_HOLE_PX`` wide and high. A network that sees nothing in finer ones, such as speckle, loses the
-        buildings around them; mid grey serves there. What is reflected beyond the scene is shown.
+        buildings around them; mid grey serves there. Beyond the scene, where ``read`` reflects it, its holes are reflected too.
 
         Args:
             span: of the work grid.
             valid: (H, W), as ``read`` gives it.
         """
-        inside = span.clip(self._grid.size_hw).shift(-span.row0, -span.col0).slices()
-        if valid[inside].all():
+        inside = span.clip(self._grid.size_hw)
+        observed = valid[inside.shift(-span.row0, -span.col0).slices()]
+        if observed.all():
             return None
-        missing = np.zeros(valid.shape, np.uint8)
-        missing[inside] = ~valid[inside]
+        top, left, bottom, right = inside.margins_in(span)
+        missing = cv2.copyMakeBorder((~observed).astype(np.uint8), top, bottom, left, right, cv2.BORDER_REFLECT_101)
         holes = cv2.morphologyEx(missing, cv2.MORPH_OPEN, np.ones((_HOLE_PX, _HOLE_PX), np.uint8))
         return holes == 0 if holes.any() else None
 

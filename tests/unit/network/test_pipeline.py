@@ -385,7 +385,7 @@ def test_tiles_of_one_shape_share_batches_whatever_the_readers(
 def test_holes_are_seen_by_neither_device_whatever_they_hold(write_scene: WriteScene, tmp_path: Path, core_px: int) -> None:
     """The right part of a scene has no data, and the network answers for the left one as if the scene ended there."""
     weights, picture = weights_of(Lattice(core_px=core_px, halo_px=160, stride_px=32)), draw()
-    rows, cols = 64, 96  # in whole strides, which both devices see at any scale
+    rows, cols = 32, 96  # in whole strides, which both devices see at any scale
     cut = write_scene(picture[:, :rows, :cols], name="cut.tif")
     hole = picture.copy()
     hole[:, :, cols:] = hole[:, rows:] = 0
@@ -396,7 +396,7 @@ def test_holes_are_seen_by_neither_device_whatever_they_hold(write_scene: WriteS
         found = heads_of(run(scene, tmp_path / name, runner, lattice=weights.lattice))
         assert (found[:, rows:] == NO_DATA).all() and (found[:, :, cols:] == NO_DATA).all()
         apart = np.abs(found[:, :rows, :cols].astype(int) - wholes[name])
-        assert apart.max() <= 5 and wholes[name].std() > 20, "the scene's last pixels are read a little otherwise"
+        assert apart.max() <= 10 and wholes[name].std() > 20, "the scene's last pixels are read a little otherwise"
 
 
 def test_a_scene_of_one_tile_is_a_batch_of_one(write_scene: WriteScene, tmp_path: Path, fake: Callable[..., Pipeline]) -> None:
