@@ -139,8 +139,8 @@ def _read(reader: SceneReader, features: FeatureReader, tile: Tile, checked: Bas
     values, valid = reader.read(tile.input)
     heads, before = features.read(values, tile.margins, reader.shown(tile.input, valid))
     (height, width), reach_px = span.size_hw, features.layer.reach_px
-    seen = valid[tile.margins.inside(valid.shape)][:height, :width]
-    stored = as_stored(heads[:, :height, :width])
+    seen = tile.of_core(valid)
+    stored = as_stored(tile.of_answer(heads))
     stored[:, ~seen] = NO_DATA
     known = seen & (burnt([checked], span) if checked is not None else ~burnt([ground.checked], span))
     near = ground.buildings[shapely.intersects(ground.buildings, shapely.box(span.col0, span.row0, span.col1, span.row1))]

@@ -4,8 +4,8 @@ A tile has wide margins because the deepest layers see far. The fine layers of t
 few pixels. So the margins are removed step by step: before each enlargement, only those pixels are kept that later layers still need.
 How wide they are on each side is an input of the graph, since tiles at the edges of a scene have none there.
 
-Beside ground that was not observed, whatever its pixels hold, buildings are found less well. So a graph may treat it as what lies beyond a
-picture: each convolution sees zeros there. (Liu et al. 2018, arXiv:1811.11718, treat padding as holes; here holes are treated as padding.)
+A graph may treat ground that was not observed as what lies beyond a picture: each convolution sees zeros there. (Liu et al. 2018,
+arXiv:1811.11718, treat padding as holes; here holes are treated as padding.)
 
 ONNX Runtime's softmax over channels is slow on large images, so it is written as exponentials and a sum.
 """
@@ -36,7 +36,7 @@ def core_graph(path: Path, stride_px: int, *, with_holes: bool = False, strips: 
         path: ONNX file. If it is not a U-Net that doubles its features log2(stride) times, only the output is cropped.
         stride_px: stride of the network.
         with_holes: whether a further input says where the scene is shown.
-        strips: in how many the end of an 8-bit network is computed; with 1, its last convolution is one node.
+        strips: in how many the end of an 8-bit network is computed; with 1, and with holes, its last convolution is one node.
 
     Raises:
         ValueError: the graph was made for tiles with margins of one width, as detect 0.1.0 did at first.

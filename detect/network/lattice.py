@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from numpy.typing import NDArray
+
 from detect.base.grid import Margins, Span
 
 
@@ -21,6 +23,14 @@ class Tile:
     """The core in whole strides with its margins."""
     margins: Margins
     """What the network reads on each side but does not answer for; multiples of the stride."""
+
+    def of_core(self, read: NDArray) -> NDArray:
+        """The part of an array (…, H, W) over the input that lies in the core."""
+        return self.of_answer(read[(..., *self.margins.inside((read.shape[-2], read.shape[-1])))])
+
+    def of_answer(self, answer: NDArray) -> NDArray:
+        """The part of an array (…, h, w) inside the margins that lies in the core, which may be shorter."""
+        return answer[..., : self.core.height, : self.core.width]
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ class Lattice:
         """The tile of a core that lies inside a scene of that size.
 
         Its input ends where the scene does, so that the network has its own padding there, as in training: beside a mirror image of the
-        scene, or one grey, buildings are found less well. A short core at the scene's edge still gets an input in whole strides.
+        scene, or beside grey, buildings are found less well. A short core at the scene's edge still gets an input in whole strides.
 
         Core 300 wide at the right edge, stride 32, halo 64: ceil(300 / 32) × 32 = 320 → input 64 + 320 = 384 wide.
         """

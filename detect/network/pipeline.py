@@ -67,7 +67,7 @@ class _Open:
         heads = np.full((len(HEADS), *self.block.span.size_hw), NO_DATA, np.uint8)
         for tile, answer, seen in self.parts:
             stored = heads[(slice(None), *tile.core.shift(-self.block.span.row0, -self.block.span.col0).slices())]
-            np.copyto(stored, answer[:, : tile.core.height, : tile.core.width], where=True if seen is None else seen)
+            np.copyto(stored, tile.of_answer(answer), where=True if seen is None else seen)
         return heads
 
 
@@ -94,7 +94,7 @@ def read_tile(reader: SceneReader, tile: Tile) -> _Read | None:
     if native is not None:
         return _Read(TileInput(*native, reader.stretch_of_native, tile.margins), None)
     values, valid = reader.read(tile.input)
-    seen = valid[tile.margins.inside(valid.shape)][: tile.core.height, : tile.core.width]
+    seen = tile.of_core(valid)
     if not seen.any():
         return None
     pixels = (values * np.float32(255) + np.float32(0.5)).astype(np.uint8)

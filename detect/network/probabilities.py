@@ -202,13 +202,13 @@ def predict_block(reader: SceneReader, backend: Backend, block: Block) -> NDArra
         if reader.is_unstored(tile.core):
             continue
         values, valid = reader.read(tile.input)
-        seen = valid[tile.margins.inside(valid.shape)][: tile.core.height, : tile.core.width]
+        seen = tile.of_core(valid)
         if not seen.any():
             continue
         if heads is None:
             heads = np.full((len(HEADS), *block.span.size_hw), NO_DATA, np.uint8)
         shown = reader.shown(tile.input, valid)
-        probabilities = backend.predict(values, tile.margins, shown)[:, : tile.core.height, : tile.core.width]
+        probabilities = tile.of_answer(backend.predict(values, tile.margins, shown))
         stored = heads[(slice(None), *tile.core.shift(-block.span.row0, -block.span.col0).slices())]
         for head, p in zip(stored, probabilities, strict=True):  # one head at a time stays in the cache
             if not np.isfinite(p).all():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detect.base.grid import Span, reading_gsd_m
+from detect.base.grid import Margins, Span, reading_gsd_m
 
 
 def test_a_span_knows_its_size_rows_first() -> None:
@@ -75,3 +75,15 @@ def test_fine_scenes_are_read_a_little_coarser_than_they_are_within_bounds() -> 
     assert reading_gsd_m(0.271, 0.2, 0.3) == pytest.approx(0.298, abs=5e-4)
     assert reading_gsd_m(0.5, 0.2, 0.3) == 0.3
     assert reading_gsd_m(0.07, 0.3, 0.3) == reading_gsd_m(0.9, 0.3, 0.3) == 0.3, "one size where both bounds are one"
+
+
+def test_margins_lie_around_a_span_and_follow_a_mirrored_array() -> None:
+    margins = Span(3, 10, 5, 16).margins_in(Span(2, 7, 9, 18))
+    assert margins == Margins(top=1, left=3, bottom=4, right=2)
+    picture = np.arange(7 * 11).reshape(7, 11)
+    inner = picture[margins.inside(picture.shape)]
+    assert inner.shape == (2, 6) and inner[0, 0] == picture[1, 3]
+    for rows, cols in ((True, False), (False, True), (True, True)):
+        axes = [axis for axis, turned in enumerate((rows, cols)) if turned]
+        mirrored = np.flip(picture, axes)
+        assert (mirrored[margins.mirrored(rows=rows, cols=cols).inside(picture.shape)] == np.flip(inner, axes)).all()

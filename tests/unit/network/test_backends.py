@@ -35,6 +35,15 @@ def test_averaging_flips_makes_the_answer_follow_a_mirrored_scene(backend: OnnxB
     assert once[2:].sum(axis=0) == pytest.approx(1, abs=1e-4)
 
 
+def test_averaging_flips_mirrors_margins_and_holes_too(backend: OnnxBackend) -> None:
+    picture = np.random.default_rng(1).random((3, 96, 160), np.float32)
+    seen = np.ones((96, 160), bool)
+    seen[64:, :] = seen[:, 128:] = False
+    averaged = FlipAveraged(backend)
+    whole = averaged.predict(picture[:, :64, :128])
+    assert np.abs(averaged.predict(picture, Margins(32, 64, 0, 0), seen)[:, :32, :64] - whole[:, 32:, 64:]).max() < 1e-5
+
+
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "mps"])
 def test_an_unknown_device_is_refused(device: str) -> None:
     with pytest.raises(InputError, match="is not one of auto, cpu, cuda"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -11,7 +9,7 @@ import pytest
 
 from detect.base.grid import Margins
 from detect.network.backends import OnnxBackend
-from detect.network.graphs import core_graph
+from detect.network.graphs import core_graph, plain_graph
 from detect.network.nodes import is_doubling, kept_margins
 from detect.network.sessions import MARGINS, SEEN
 from detect.network.weights import load_weights
@@ -86,14 +84,18 @@ def test_eight_bits_answer_much_like_thirty_two() -> None:
     assert rough[2:].sum(axis=0) == pytest.approx(1, abs=1e-4)
 
 
-def test_a_graph_made_for_one_width_of_margins_is_refused(tmp_path: Path) -> None:
-    weights = load_weights("deep-int8")
+def test_the_graph_that_is_quantised_answers_as_the_original() -> None:
+    weights = load_weights("deep")
     assert weights.onnx is not None
-    model = onnx.load(weights.onnx)
-    onnx.helper.set_model_props(model, {"halo_px": "128"})
-    onnx.save(model, tmp_path / "old.onnx")
-    with pytest.raises(ValueError, match=r"earlier version.*quantise the weights again"):
-        core_graph(tmp_path / "old.onnx", 32)
+    plain = plain_graph(weights.onnx)
+    kinds = {node.op_type for node in onnx.load_from_string(plain).graph.node}
+    assert "Softmax" not in kinds and MARGINS not in {i.name for i in onnx.load_from_string(plain).graph.input}
+    image = np.random.default_rng(0).normal(size=(1, 3, 96, 64)).astype(np.float32)
+    before, now = (
+        onnxruntime.InferenceSession(g, providers=["CPUExecutionProvider"]).run(None, {"image": image})[0]
+        for g in (weights.onnx, plain)
+    )
+    assert np.abs(before - now).max() < 1e-6
 
 
 def test_eight_bits_are_enlarged_by_copies_and_end_in_strips() -> None:

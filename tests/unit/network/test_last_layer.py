@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from detect.base.errors import InputError
@@ -39,6 +40,30 @@ def test_features_and_layer_give_the_heads(name: str, margins: Margins) -> None:
     heads, features = reader.read(values, margins)
     assert heads.shape == (5, 64, 96) and features.shape[1:] == (66, 98)
     assert np.abs(1 / (1 + np.exp(-logits(features, reader.layer)[:2])) - heads[:2]).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_features_and_layer_give_the_heads_that_predict_gives_beside_a_hole(name: str) -> None:
+    weights, margins = load_weights(name), Margins(32, 0, 0, 64)
+    reader = FeatureReader(weights)
+    values = np.random.default_rng(0).random((3, 96, 160), np.float32)
+    seen = np.ones((96, 160), bool)
+    seen[20:, :50] = False
+    heads, features = reader.read(values, margins, seen)
+    assert np.abs(heads - OnnxBackend(weights).predict(values, margins, seen)).max() < 1e-5
+    assert np.abs(heads - reader.read(values, margins)[0]).max() > 0.05, "the hole makes a difference"
+    assert np.abs(1 / (1 + np.exp(-logits(features, reader.layer)[:2])) - heads[:2]).max() < 1e-5
+
+
+def test_weights_made_for_one_width_of_margins_are_refused_in_one_line(tmp_path: Path) -> None:
+    weights = load_weights("deep-int8")
+    assert weights.onnx is not None
+    model = onnx.load(weights.onnx)
+    onnx.helper.set_model_props(model, {"halo_px": "128"})
+    onnx.save(model, tmp_path / "old.onnx")
+    for opens in (OnnxBackend, FeatureReader):
+        with pytest.raises(InputError, match=r"old\.onnx: .*earlier version.*quantise the weights again"):
+            opens(replace(weights, onnx=tmp_path / "old.onnx"))
 
 
 @pytest.mark.parametrize("name", SHIPPED)

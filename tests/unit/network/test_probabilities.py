@@ -262,3 +262,18 @@ def test_blocks_with_the_largest_tiles_come_first() -> None:
     assert [b.index for b in largest_first(blocks, 2)] == [5, 6, *(i for i in range(16) if i not in inside[:2])]
     assert [b.index for b in largest_first(blocks, 0)] == list(range(16))
     assert [b.index for b in largest_first(blocks[:1], 8)] == [0]
+
+
+def test_threads_compute_the_largest_tiles_first(tmp_path: Path, write_scene: WriteScene) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    class Noting(Toy):
+        def predict(
+            self, values: NDArray[np.float32], margins: Margins = NO_MARGINS, seen: NDArray[np.bool_] | None = None
+        ) -> NDArray[np.float32]:
+            shapes.append(values.shape[1:])
+            return super().predict(values, margins, seen)
+
+    scene = open_scene(write_scene(np.full((3, 128, 128), 90, np.uint8)))
+    predict_probabilities(scene, scene.work_grid(0.5), LATTICE, Threads(Noting()), tmp_path / "work", run_key="key", block_px=32)
+    assert shapes[:2] == [(96, 96), (64, 64)], "one inside the scene, then that in the first corner"
