@@ -49,8 +49,7 @@ def main() -> int:
                 whole = np.empty(grid.size_hw, np.float32)
                 for block in replace(weights.lattice, core_px=core_px, halo_px=halo_px).blocks(grid.size_hw, core_px):
                     for tile in block.tiles:
-                        answer = backend.predict(reader.read(tile.input)[0], tile.margins)[0]
-                        whole[tile.core.slices()] = answer[: tile.core.height, : tile.core.width]
+                        whole[tile.core.slices()] = tile.of_answer(backend.predict(reader.read(tile.input)[0], tile.margins)[0])
                 return whole
 
             stride = weights.lattice.stride_px

@@ -43,7 +43,7 @@ def test_the_core_stays_the_same(name: str, margins: Margins, strips: int) -> No
         answers.append(session.run(None, {"image": image} | given)[0])
     whole, core = answers
     assert core.shape == (1, 5, 64, 96)
-    assert np.abs(whole[(..., *margins.inside(size_hw))] - core).max() < 1e-6
+    assert np.abs(whole[(..., *margins.inside(size_hw))] - core).max() <= (1e-6 if name == "deep" else 0)
 
 
 @pytest.mark.parametrize("name", ["deep", "deep-int8"])
