@@ -31,6 +31,9 @@ from detect.buildings.instances import Group, InstanceParams, batches, groups_ma
 from detect.buildings.squaring import square_all
 from detect.network.heads import BOUNDARY, FOOTPRINT, STAGE_HEADS
 
+WINDOWS_AT_ONCE = 4
+"""Most threads that outline buildings; each holds a window in memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class RawBuilding:
@@ -104,7 +107,7 @@ def extract_buildings(
     """
     groups = [g for g in groups if g.area_px >= reading.params.min_area_px]
     windows = _Windows(read_heads, groups, size_hw, reading, paint)
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:  # each holds a window in memory
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(WINDOWS_AT_ONCE, os.cpu_count() or 1)) as threads:
         # rasterio hides this warning while it outlines labels, but shapely may restore the filters meanwhile, in another thread.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         found = [building for part in threads.map(windows.buildings, batches(groups)) for building in part]

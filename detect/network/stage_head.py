@@ -8,6 +8,7 @@ Weights without such a network keep the stages of the main network (``stages.poo
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ _BRIGHT = 0.98
 
 
 class CropReader:
-    """Reads the crops of footprints; holds file handles, so use it under one lock."""
+    """Reads the crops of footprints; several threads may call it, but one at a time reads."""
 
     def __init__(self, readers: Sequence[tuple[SceneReader, Affine]], crop_px: int, wide: float) -> None:
         """Take for each scale a reader, and the affine transform from pixels of footprints to its pixels.
@@ -49,6 +50,7 @@ class CropReader:
         The readers' stretch reaches ``wide`` times as high as that of the scene.
         """
         self._readers, self._px, self._wide = readers, crop_px, wide
+        self._lock = threading.Lock()  # rasterio changes warning filters for all threads
 
     def read(self, polygon: Any, *, along: bool = True) -> NDArray[np.float32]:
         """(places, scales, 4, S, S) of 0–1: red, green, blue as the network sees them, and the footprint; at least one place.
@@ -60,8 +62,9 @@ class CropReader:
             along: read as many places as it takes to cover a long footprint; otherwise its middle alone.
         """
         centres = self._centres(polygon) if along else np.array([_middle(polygon)])
-        places = [self._at(polygon, centre) for centre in centres]
-        return np.stack([place for place in places if place is not None] or [self._required(polygon)])
+        with self._lock:
+            places = [self._at(polygon, centre) for centre in centres]
+            return np.stack([place for place in places if place is not None] or [self._required(polygon)])
 
     def _centres(self, polygon: Any) -> NDArray[np.float64]:
         """(places, 2) along the longer axis of a footprint: as many as it takes for the widest crops to cover it, within limits."""
@@ -139,29 +142,27 @@ def _middle(polygon: Any) -> NDArray[np.float64]:
 class StageHead:
     """The small network; thread-safe."""
 
-    def __init__(self, weights: Weights, reader: CropReader, threads: int | None = None) -> None:
+    def __init__(self, weights: Weights, reader: CropReader, callers: int = 1) -> None:
         """Open the network.
 
         Args:
             weights: weights with a stage head.
             reader: reads the scene's crops.
-            threads: threads per pass, default all cores.
+            callers: threads that ask at the same time, which share the cores.
 
         Raises:
             InputError: ONNX Runtime cannot load the file.
         """
         with loading(weights.stage_onnx):
-            self._session = _session(weights.stage_onnx, weights.stage_sha256, threads)
+            self._session = _session(weights.stage_onnx, weights.stage_sha256, max(1, (os.cpu_count() or 1) // callers))
         self._reader = reader
-        self._lock = threading.Lock()
 
     def __call__(self, footprints: NDArray[np.object_]) -> NDArray[np.float64]:
         """Stage probabilities (n, 3) of footprints (n,) in pixels of the reader's grid, rows summing to one.
 
         Of several places along a footprint, the geometric mean: that of their features, since the last layer is linear.
         """
-        with self._lock:
-            parts = [self._pass(footprints[i : i + _BATCH]) for i in range(0, len(footprints), _BATCH)]
+        parts = [self._pass(footprints[i : i + _BATCH]) for i in range(0, len(footprints), _BATCH)]
         return np.concatenate(parts) if parts else np.zeros((0, len(STAGES)))
 
     def _pass(self, footprints: NDArray[np.object_]) -> NDArray[np.float64]:
@@ -178,17 +179,17 @@ class StageHead:
 
 
 @lru_cache(maxsize=1)
-def _session(path: Any, _sha256: str | None, threads: int | None) -> Any:
+def _session(path: Any, _sha256: str | None, threads: int) -> Any:
     """One for all scenes of a call; it runs only at times, between other work."""
     return cpu_session(path, threads, spins=False)
 
 
 @contextmanager
-def open_stage_head(weights: Weights, scene: Scene, grid: WorkGrid) -> Iterator[StageHead | None]:
-    """The stage head for a scene; None if the weights have none."""
+def open_stage_head(weights: Weights, scene: Scene, grid: WorkGrid, callers: int = 1) -> Iterator[StageHead | None]:
+    """The stage head for a scene, and for so many threads at once; None if the weights have none."""
     look = weights.card.stage_head
     if look is None or weights.stage_onnx is None:
         yield None
         return
     with crop_reader(scene, grid, look.gsds_m, look.crop_px) as reader:
-        yield StageHead(weights, reader)
+        yield StageHead(weights, reader, callers)

@@ -18,7 +18,7 @@ from detect.census.gaps import GAPS_PX, with_gaps
 from detect.census.ground import survey
 from detect.census.rates import of_kind
 from detect.census.review import Review
-from detect.census.shadows import as_slabs, casts_none, heights, slab_notices
+from detect.census.shadows import as_slabs, open_shadows, slab_notices
 from detect.census.sites import Sites, load_sites, proposed_sites, with_cut
 from detect.network.probabilities import calibrated
 from detect.results.files import Content
@@ -106,8 +106,9 @@ def count(
 
 def _by_shadows(table: gpd.GeoDataFrame, carried: Carried, scene: Scene, grid: WorkGrid) -> tuple[gpd.GeoDataFrame, list[Notice]]:
     """Buildings with their heights; roofs that cast no shadow are slabs, also in the stage codes, unless a reviewer has checked them."""
-    height_m = heights(scene, grid, table)
-    flat = casts_none(scene, grid, table, height_m) & ~table["id"].isin(carried.review.checked).to_numpy()
+    with open_shadows(scene, grid, table) as shadows:
+        height_m = shadows.heights()
+        flat = shadows.none_cast(height_m) & ~table["id"].isin(carried.review.checked).to_numpy()
     if not flat.any():
         return table.assign(height_m=height_m), []
     restaged = as_slabs(table, flat).assign(height_m=np.where(flat, np.nan, height_m))

@@ -15,7 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from detect.base.grid import Span
 from detect.base.memory import trim
-from detect.buildings.footprints import RawBuilding, Reading, extract_buildings
+from detect.buildings.footprints import WINDOWS_AT_ONCE, RawBuilding, Reading, extract_buildings
 from detect.buildings.instances import find_groups
 from detect.buildings.table import building_table
 from detect.buildings.thresholds import instance_params
@@ -96,7 +96,7 @@ def _outline(heads: Probabilities, scene: Scene, grid: WorkGrid, job: Job) -> tu
 
     report("buildings", 0, 1)
     reader = heads.reader()
-    with open_stage_head(weights, scene, grid) as stage_head:
+    with open_stage_head(weights, scene, grid, WINDOWS_AT_ONCE) as stage_head:
         raw = extract_buildings(
             reader.read,
             find_groups(reader.footprint, grid.size_hw, params.threshold_u8),

@@ -11,6 +11,7 @@ import shapely
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from detect.base.geometry import measure
 from detect.base.notices import Code
@@ -18,8 +19,8 @@ from detect.base.stages import STAGES
 from detect.census import shadows
 from detect.census.dormitories import add_dormitories
 from detect.census.profiles import load_profile
-from detect.census.shadows import FEWEST, as_slabs, casts_none, heights, slab_notices, storeys
-from detect.scene.scene import open_scene
+from detect.census.shadows import FEWEST, as_slabs, open_shadows, slab_notices, storeys
+from detect.scene.scene import Scene, WorkGrid, open_scene
 from detect.simulate import simulate_compounds
 from tests.conftest import WriteScene
 
@@ -53,6 +54,16 @@ def drawn(
         index=range(count),
     ).set_geometry(gpd.GeoSeries(list(moved), crs=32631))
     return scene, table
+
+
+def heights(scene: Scene, grid: WorkGrid, table: gpd.GeoDataFrame) -> NDArray[np.float64]:
+    with open_shadows(scene, grid, table) as shadows:
+        return shadows.heights()
+
+
+def casts_none(scene: Scene, grid: WorkGrid, table: gpd.GeoDataFrame, height_m: NDArray[np.float64]) -> NDArray[np.bool_]:
+    with open_shadows(scene, grid, table) as shadows:
+        return shadows.none_cast(height_m)
 
 
 @pytest.mark.parametrize(("shadow_px", "height_m"), [(14, 7.0), (26, 13.0)])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -28,8 +30,8 @@ def test_no_missing_shadow_restages_what_a_reviewer_has_checked(tiny_scene: Path
     )
     codes = np.zeros(grid.size_hw, np.uint8)
     codes[10:40, 10:110] = CODES["complete"]
-    monkeypatch.setattr(counting, "heights", lambda *_: np.full(3, 6.0))
-    monkeypatch.setattr(counting, "casts_none", lambda *_: np.array([True, True, False]))
+    told = SimpleNamespace(heights=lambda: np.full(3, 6.0), none_cast=lambda _: np.array([True, True, False]))
+    monkeypatch.setattr(counting, "open_shadows", lambda *_: nullcontext(told))
     carried = Carried(load_sites(None, scene.crs, scene.outline), Review(confirmed=(4,)), codes)
     after, (notice,) = counting._by_shadows(table, carried, scene, grid)
     assert after["stage"].tolist() == ["complete", "foundation", "complete"]

@@ -25,7 +25,6 @@ from detect.census import shadows
 from detect.network.weights import load_weights
 from detect.results.files import OUTPUTS
 from detect.results.seal import verify
-from detect.runs import count as counting
 from detect.runs.collect import collect
 from detect.runs.recount import recount
 from tests.conftest import HOUSES, ORIGIN_XY, WriteScene, draw_houses
@@ -88,7 +87,7 @@ def test_a_slab_is_one_in_every_file(compound: Path, tmp_path: Path, monkeypatch
     roofs = plain["dormitory_like"] & (plain["stage"] == "complete")
     assert roofs.any() and plain.loc[roofs, "height_m"].notna().any(), "the sun is known"
     flat = (plain["id"] == plain.loc[roofs, "id"].iloc[0]).to_numpy()
-    monkeypatch.setattr(counting, "casts_none", lambda *_: flat)
+    monkeypatch.setattr(shadows.Shadows, "none_cast", lambda *_: flat)
     monkeypatch.setattr(shadows, "SHADOW_UNSEEN", 1e-9)
     result = detect.predict(compound, tmp_path / "slab")
     slab = result.buildings[flat].iloc[0]
