@@ -25,7 +25,7 @@ from rasterio.features import rasterize
 from detect.base.geometry import moved
 from detect.base.grid import Span
 from detect.base.stages import STAGES
-from detect.network.sessions import cpu_session, loading
+from detect.network.sessions import cpu_session, give_back, loading
 from detect.network.weights import Weights
 from detect.scene.reader import SceneReader
 from detect.scene.scene import Scene, WorkGrid
@@ -65,6 +65,11 @@ class CropReader:
         with self._lock:
             places = [self._at(polygon, centre) for centre in centres]
             return np.stack([place for place in places if place is not None] or [self._required(polygon)])
+
+    @property
+    def least(self) -> NDArray[np.float32]:
+        """(1, scales, 4, S, S) of zeros, what ``read`` gives at least."""
+        return np.zeros((1, len(self._readers), 4, self._px, self._px), np.float32)
 
     def _centres(self, polygon: Any) -> NDArray[np.float64]:
         """(places, 2) along the longer axis of a footprint: as many as it takes for the widest crops to cover it, within limits."""
@@ -165,6 +170,10 @@ class StageHead:
         parts = [self._pass(footprints[i : i + _BATCH]) for i in range(0, len(footprints), _BATCH)]
         return np.concatenate(parts) if parts else np.zeros((0, len(STAGES)))
 
+    def rest(self) -> None:
+        """Give back memory until the next call."""
+        give_back(self._session, {"crops": self._reader.least})
+
     def _pass(self, footprints: NDArray[np.object_]) -> NDArray[np.float64]:
         places = [self._reader.read(polygon) for polygon in footprints]
         crops = np.concatenate(places)
@@ -181,7 +190,7 @@ class StageHead:
 @lru_cache(maxsize=1)
 def _session(path: Any, _sha256: str | None, threads: int) -> Any:
     """One for all scenes of a call; it runs only at times, between other work."""
-    return cpu_session(path, threads, spins=False)
+    return cpu_session(path, threads, spins=False, tight=True, enable_mem_pattern=False)
 
 
 @contextmanager
@@ -192,4 +201,6 @@ def open_stage_head(weights: Weights, scene: Scene, grid: WorkGrid, callers: int
         yield None
         return
     with crop_reader(scene, grid, look.gsds_m, look.crop_px) as reader:
-        yield StageHead(weights, reader, callers)
+        stage_head = StageHead(weights, reader, callers)
+        yield stage_head
+        stage_head.rest()

@@ -74,13 +74,13 @@ def write_files(content: Content, folder: Path) -> None:
     from detect.base.memory import trim
 
     writers = list(dict.fromkeys(f.write for f in FILES if f.write and _is_wanted(f, content)))
-    with ThreadPoolExecutor(1) as aside:  # compressing rasters takes as long as all the rest
-        rasters = [aside.submit(write, content, folder) for write in writers if write is _rasters]
+    with ThreadPoolExecutor(len(_ASIDE)) as pool:
+        aside = [pool.submit(write, content, folder) for write in writers if write in _ASIDE]
         for write in writers:
-            if write is not _rasters:
+            if write not in _ASIDE:
                 write(content, folder)
                 trim()
-        for one in rasters:
+        for one in aside:
             one.result()
     if content.outputs:  # of files that are written together, some may be wanted
         for name in set(OUTPUTS) - content.outputs:
@@ -163,6 +163,10 @@ def _item(content: Content, folder: Path) -> None:
     adapted = content.summary.get("adapted")
     before = None if adapted is None else adapted["from"]["result"]
     write_item(folder / "item.json", content.scene, content.grid, content.weights, before, content.outputs or OUTPUTS)
+
+
+_ASIDE = (_rasters, _overview)
+"""Written beside the others; they take as long as all the rest."""
 
 
 @dataclass(frozen=True)

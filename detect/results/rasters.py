@@ -6,9 +6,11 @@ Each function writes into the given folder; the caller makes outputs appear whol
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -95,15 +97,16 @@ def _write_cogs(folder: Path, names: Sequence[str], grid: WorkGrid, crs: pyproj.
         for window, layers in strips:
             for target, values in zip(targets, layers, strict=True):
                 target.write(values.astype(np.uint8), 1, window=window)
-    with ThreadPoolExecutor(len(names)) as threads:  # GDAL compresses on all cores, but makes overviews on one
-        list(threads.map(_to_cog, plain, [folder / f"{name}.tif" for name in names]))
+    cores = max(1, (os.cpu_count() or 1) // len(names))  # each thread of GDAL's holds blocks in memory
+    with ThreadPoolExecutor(len(names)) as threads:  # GDAL compresses on several cores, but makes overviews on one
+        list(threads.map(partial(_to_cog, cores=cores), plain, [folder / f"{name}.tif" for name in names]))
 
 
-def _to_cog(plain: Path, target: Path) -> None:
+def _to_cog(plain: Path, target: Path, *, cores: int) -> None:
     # Class codes have no mean, so overviews take the nearest pixel.
     raster_shutil.copy(
         plain, target, driver="COG", compress="DEFLATE", blocksize=512, resampling="nearest",
-        overview_resampling="nearest" if target.stem == "stage" else "average", num_threads="ALL_CPUS", sparse_ok=True,
+        overview_resampling="nearest" if target.stem == "stage" else "average", num_threads=str(cores), sparse_ok=True,
     )  # fmt: skip
     plain.unlink()
 
