@@ -28,7 +28,7 @@ from detect.census.count import take_census, with_beds
 from detect.census.dormitories import add_dormitories
 from detect.census.ground import survey
 from detect.census.profiles import load_profile
-from detect.census.shadows import heights, storeys
+from detect.census.shadows import open_shadows, storeys
 from detect.census.sites import assign
 from detect.datasets.samples import SWAPPED
 from detect.scene.scene import open_scene
@@ -55,7 +55,8 @@ def compound(seed: int, folder: Path) -> dict[str, Any]:
     table = add_dormitories(table.assign(site=assign(table, sites), certain=True), load_profile())
     scene = open_scene(scenes[0])
     grid = scene.work_grid(NETWORK_GSD_M)
-    table = with_beds(table.assign(height_m=heights(scene, grid, table)), load_profile())
+    with open_shadows(scene, grid, table) as shadows:
+        table = with_beds(table.assign(height_m=shadows.heights()), load_profile())
     ground = survey(scene, grid, sites, table, load_profile())
     assert ground is not None, "drawn in colour"
     counted = take_census(table, sites, load_profile(), None, ground=ground)["total"]["planned_buildings"]

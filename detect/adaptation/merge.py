@@ -44,7 +44,7 @@ def merged(
         shapely.prepare(checked)
         left_out |= shapely.contains(checked, shapely.point_on_surface(polygons))
     new = found[~left_out]
-    kept = kept.assign(**measure(list(geometries_of(kept)), found.crs))
+    kept = kept.assign(**measure(list(geometries_of(kept)), found.crs).set_axis(kept.index))
     new = new.assign(id=_ids(new, before, corrected, review))
     table = pd.concat([kept[[*new.columns]], new]).sort_values("id", kind="stable").reset_index(drop=True)
     return gpd.GeoDataFrame(table, geometry="geometry", crs=found.crs), left_out

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from detect.base.errors import InputError
 
+YES, NO = ("true", "1", "1.0", "yes", "y", "t", "on", "x"), ("false", "0", "0.0", "no", "n", "f", "off")
+"""Words and numbers, in lower case, in which people and file formats store a truth value."""
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 

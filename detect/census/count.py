@@ -43,7 +43,7 @@ from detect.census.ground import Capacity, capacities
 from detect.census.profiles import Assumed, StructureProfile
 from detect.census.rates import Rates
 from detect.census.shadows import Storeys, storeys
-from detect.census.sites import together_km2
+from detect.census.sites import together_km2, unshared
 
 LOW, HIGH = 0.05, 0.95
 NARROW = 0.1
@@ -87,14 +87,14 @@ def take_census(
     """
     measured = _measured_storeys(buildings)
     place = place_of(buildings, profile, rates)
-    capacity: Sequence[Capacity | None] = [None] * len(sites) if ground is None else capacities(ground, sites, buildings, profile)
+    capacity, once = _capacity(ground, sites, buildings, profile)
     counted, planned, estimated = [], [], []
     for i, (site, capacity_here) in enumerate(zip(sites.to_dict("records"), capacity, strict=True)):
         own = buildings[buildings["site"] == site["name"]]
         true = true_numbers(own, place)
         here = estimate(own, place)
         plan = _plan(site["planned_buildings"], capacity_here, int(here.dormitories.sum()), true)
-        planned.append(plan)
+        planned.append(_plan(site["planned_buildings"], once[i], int(here.dormitories.sum()), true))
         estimated.append(here)
         record = {"name": site["name"], "area_km2": round(site["area_km2"], 6), **_count(own, here, true, plan, place)}
         record["ground"] = None if capacity_here is None else asdict(capacity_here)
@@ -112,6 +112,16 @@ def take_census(
         "sites": counted,
         "outside_sites": len(buildings) - len(inside),
     }
+
+
+def _capacity(
+    ground: gpd.GeoDataFrame | None, sites: gpd.GeoDataFrame, buildings: gpd.GeoDataFrame, profile: StructureProfile
+) -> tuple[Sequence[Capacity | None], Sequence[Capacity | None]]:
+    """What each site's ground would hold; and without the ground that an earlier site holds, for the total."""
+    if ground is None:
+        return [None] * len(sites), [None] * len(sites)
+    whole, once = capacities(ground, sites, buildings, profile), unshared(ground, sites)
+    return whole, whole if once is ground else capacities(once, sites, buildings, profile)
 
 
 def _warnings(others: Sequence[str], planned: float, here: Numbers, profile: StructureProfile) -> list[str]:

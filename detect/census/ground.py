@@ -28,6 +28,7 @@ from detect.base.grid import Span
 from detect.base.vectors import equal_area_crs, geometries_of
 from detect.census.dormitories import mean_heading_deg
 from detect.census.profiles import StructureProfile
+from detect.census.sites import touching
 from detect.scene.reader import SceneReader
 from detect.scene.scene import Scene, WorkGrid
 
@@ -78,17 +79,16 @@ def survey(
     if len(set(scene.bands)) == 1:
         return None
     records: list[tuple[str, str, BaseGeometry]] = []
-    standing = geometries_of(buildings)
-    tree = shapely.STRtree(standing)
+    touched = touching(geometries_of(buildings), geometries_of(sites))
     with scene.reader(grid) as reader:
-        for name, site in zip(sites["name"], geometries_of(sites), strict=True):
-            near = standing[np.sort(tree.query(site, predicate="intersects"))]
-            look = _look(reader, grid, site, near, profile)
+        for name, site, which in zip(sites["name"], geometries_of(sites), touched, strict=True):
+            near = buildings.iloc[which]
+            look = _look(reader, grid, site, geometries_of(near), profile)
             if look is None:
                 continue
             records += [("cleared", name, g) for g in _outlines(look.cleared, look.transform) if g.geom_type == "Polygon"]
             if look.metres <= COARSEST_FOR_PADS_M:
-                records += [("pad", name, g) for g in _pads(look, grid, scene, site, buildings, profile)]
+                records += [("pad", name, g) for g in _pads(look, grid, scene, near, profile)]
     geometry = gpd.GeoSeries([g for _, _, g in records], crs=scene.crs)
     table = gpd.GeoDataFrame(
         {"kind": [k for k, _, _ in records], "site": [s for _, s, _ in records]}, geometry=geometry, crs=scene.crs
@@ -167,12 +167,9 @@ class _Design:
         return rectangle_corners(middle, self.along * self.sides_px[0] / 2, self.across * self.sides_px[1] / 2)
 
 
-def _designs(
-    look: _Look, grid: WorkGrid, scene: Scene, site: BaseGeometry, buildings: gpd.GeoDataFrame, profile: StructureProfile
-) -> Iterator[_Design]:
-    """The designs of the rows on the site."""
-    like = buildings[buildings["dormitory_like"] & (buildings["row"] > 0)]
-    own = like[shapely.intersects(geometries_of(like), site)]
+def _designs(look: _Look, grid: WorkGrid, scene: Scene, near: gpd.GeoDataFrame, profile: StructureProfile) -> Iterator[_Design]:
+    """The designs of the rows among the buildings that touch the site."""
+    own = near[near["dormitory_like"] & (near["row"] > 0)]
     for _, members in own.groupby("row", sort=True):
         if len(members) < profile.group.min_buildings:
             continue
@@ -199,14 +196,12 @@ def _steps(middles: NDArray[np.float64], along: NDArray[np.float64], sides: tupl
     return steps[0], steps[1]
 
 
-def _pads(
-    look: _Look, grid: WorkGrid, scene: Scene, site: BaseGeometry, buildings: gpd.GeoDataFrame, profile: StructureProfile
-) -> list[Polygon]:
+def _pads(look: _Look, grid: WorkGrid, scene: Scene, near: gpd.GeoDataFrame, profile: StructureProfile) -> list[Polygon]:
     """Places that continue a row and differ from the ground beside them more than nearly all other places do."""
     from scipy.spatial import cKDTree
 
     kept: list[Polygon] = []
-    for design in _designs(look, grid, scene, site, buildings, profile):
+    for design in _designs(look, grid, scene, near, profile):
         score = _distinctness(look, design)
         usual = score[score > 0]
         if len(usual) < 100:
@@ -333,15 +328,16 @@ def capacities(
     ground, sites, buildings = (t if plane is None else t.to_crs(plane) for t in (ground, sites, buildings))
     like = buildings[buildings["dormitory_like"] & (buildings["row"] > 0)]
     everywhere = _packing(like[like["site"].notna()], profile)
+    grounds, rows = (dict(list(table.groupby("site"))) for table in (ground, like))
     result = []
-    for name, site in zip(sites["name"], geometries_of(sites), strict=True):
-        own = ground[ground["site"] == name]
-        packing = _packing(like[like["site"] == name], profile)
+    touched = touching(geometries_of(buildings), geometries_of(sites))
+    for name, which in zip(sites["name"], touched, strict=True):
+        own = grounds.get(name, ground.iloc[:0])
+        packing = _packing(rows.get(name, like.iloc[:0]), profile)
         source = "site" if packing else "all sites" if everywhere else None
         per_m2 = packing or everywhere
         cleared = shapely.union_all(geometries_of(own[own["kind"] == "cleared"]))
-        near = buildings[shapely.intersects(geometries_of(buildings), site)]
-        free = _free(cleared, near, profile)
+        free = _free(cleared, buildings.iloc[which], profile)
         pads = int((own["kind"] == "pad").sum())
         result.append(
             Capacity(

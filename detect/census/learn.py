@@ -69,7 +69,7 @@ def _read(path: Path) -> gpd.GeoDataFrame:
     table = polygons_only(read_vector(path, preferred="buildings"))
     if "id" not in table:
         raise InputError(f"{path}: has no column 'id'")
-    return table.assign(**measure(list(geometries_of(table)), table.crs))
+    return table.assign(**measure(list(geometries_of(table)), table.crs).set_axis(table.index))
 
 
 def _within(table: gpd.GeoDataFrame, profile: StructureProfile) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely import Polygon
 
-from detect.base.geometry import to_degrees
+from detect.base.geometry import beside, to_degrees
 from detect.base.matching import connected, same_buildings
 from detect.base.vectors import geometries_of
 from detect.census.review import CHECKED
@@ -36,6 +36,8 @@ def overlapping(scenes: Sequence[Ground]) -> list[tuple[int, int]]:
     """Pairs (a < b) of scenes that share ground and may be of one date; pictures without georeference share none."""
     degrees = {i: to_degrees(np.array([s.outline]), s.crs)[0] for i, s in enumerate(scenes) if s.crs is not None}
     placed, outlines = list(degrees), np.array(list(degrees.values()), dtype=object)
+    if placed:  # scenes on both sides of 180° are seen side by side
+        outlines = beside(outlines, outlines[0].centroid.x)
     areas = shapely.area(outlines)
     pairs = []
     for one, two in shapely.STRtree(outlines).query(outlines, predicate="intersects").T.tolist():

@@ -19,6 +19,7 @@ from shapely import Polygon
 from detect.base.errors import InputError
 from detect.base.placement import elsewhere
 from detect.base.stages import COMPLETE, STAGES
+from detect.base.texts import NO, YES
 from detect.base.vectors import geometries_of, layers_of, polygon_layers, polygons_only, read_vector, without_lists
 from detect.census.unread import SHAPEFILE_LETTERS, warn_of_unread
 
@@ -75,11 +76,14 @@ class Review:
         return np.array([*map(shapely.Point, self.deleted_at.values()), None], dtype=object)[:-1]
 
     def then(self, later: Review) -> Review:
-        """This review followed by a later one."""
+        """This review followed by a later one.
+
+        A building that was added and then deleted is kept among the deleted: nothing stands there, and its ``id`` is used up.
+        """
         gone = set(later.deleted)
         added = (set(self.added) | set(later.added)) - gone
         changed = (set(self.changed) | set(later.changed)) - gone - added
-        deleted = tuple(sorted((set(self.deleted) | gone) - set(self.added)))
+        deleted = tuple(sorted(set(self.deleted) | gone))
         places = {**self.deleted_at, **later.deleted_at}
         return Review(
             changed=tuple(sorted(changed)),
@@ -305,17 +309,14 @@ def _words(column: pd.Series, path: str | Path) -> list[str | None]:
     return words
 
 
-_YES, _NO = ("true", "1", "1.0", "yes", "y", "t", "on", "x"), ("false", "0", "0.0", "no", "n", "f", "off")
-
-
 def _yes_or_no(value: Any, column: str, path: str | Path) -> bool | None:
     """A truth value, also as the words and numbers in which file formats store it; None where there is none."""
     text = "" if pd.isna(value) else str(value).strip().lower()
-    if text and text not in (*_YES, *_NO):
+    if text and text not in (*YES, *NO):
         raise InputError(
             f"{path}: {column} is {str(value)[:60]!r} in a row, which is neither yes nor no; write true or false, or leave it empty"
         )
-    return text in _YES if text else None
+    return text in YES if text else None
 
 
 def apply_review(

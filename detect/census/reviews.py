@@ -168,12 +168,16 @@ def _recognised(corrected: gpd.GeoDataFrame, before: gpd.GeoDataFrame) -> gpd.Ge
     near, other = shapely.STRtree(there).query(shapes[drawn], predicate="intersects")
     shared = shapely.area(shapely.intersection(shapes[drawn][near], there[other]))
     same = shared >= _UNCHANGED * shapely.area(shapely.union(shapes[drawn][near], there[other]))
-    rows = corrected.index[drawn[near[same]]]
+    places, ids = drawn[near[same]], before["id"].to_numpy()[other[same]]
+    named, deleted = (set(corrected.loc[rows, "id"]) for rows in (corrected["id"].notna(), corrected[CORRECTION] == DELETED))
+    standing = ~np.isin(ids, [*deleted])  # one that was deleted here and drawn again is a new one
+    places, ids = places[standing], ids[standing]
     table = corrected.copy()
-    table.loc[rows, "id"] = before["id"].to_numpy()[other[same]]
-    table.loc[rows, CORRECTION] = CONFIRMED
-    table.loc[rows, REDRAWN] = False
-    return table
+    table.loc[places, "id"] = ids
+    table.loc[places, CORRECTION] = CONFIRMED
+    table.loc[places, REDRAWN] = False
+    again = pd.Series(ids).duplicated().to_numpy() | np.isin(ids, [*named])
+    return table.drop(index=places[again]).reset_index(drop=True)
 
 
 def _refuse_elsewhere(shapes: Any, past: Any, ids: Any, path: str | Path) -> None:

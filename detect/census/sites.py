@@ -193,6 +193,32 @@ def _note_overlaps(sites: NDArray[np.object_], names: list[str], notes: list[lis
         notes[a].append(f"overlaps {', '.join(named)}{more}; a building in both counts once, where most of it lies")
 
 
+def touching(shapes: NDArray[np.object_], areas: NDArray[np.object_]) -> list[NDArray[np.intp]]:
+    """For each area the numbers of the shapes that touch it, in their order; all are sought in one tree."""
+    area, shape = shapely.STRtree(shapes).query(areas, predicate="intersects")
+    order = np.lexsort((shape, area))
+    ends = np.cumsum(np.bincount(area, minlength=len(areas)))
+    return np.split(shape[order], ends)[:-1]
+
+
+def unshared(ground: gpd.GeoDataFrame, sites: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Ground of sites (``detect.census.ground.survey``) in which what several of them share is left to the first one alone."""
+    areas = geometries_of(sites)
+    shared = [
+        [j for j in which if j < i and shapely.area(areas[i] & areas[j]) > 0] for i, which in enumerate(touching(areas, areas))
+    ]
+    parts = []
+    for name, earlier in zip(sites["name"], shared, strict=True):
+        own = ground[ground["site"] == name]
+        if earlier:
+            taken = shapely.union_all(areas[earlier])
+            whole = (own["kind"] == "cleared") | ~own.representative_point().within(taken)  # a pad belongs to one site
+            own = own[whole]
+            own = own.set_geometry(own.geometry.where(own["kind"] == "pad", own.difference(taken)))
+        parts.append(own)
+    return gpd.GeoDataFrame(pd.concat(parts), crs=ground.crs) if any(shared) else ground
+
+
 def with_cut(sites: Sites, buildings: gpd.GeoDataFrame) -> Sites:
     """Sites, with a warning where buildings lie across their edge: each counts as a whole where most of it lies.
 
@@ -200,10 +226,10 @@ def with_cut(sites: Sites, buildings: gpd.GeoDataFrame) -> Sites:
     """
     if sites.is_whole_scene:
         return sites
-    shapes = geometries_of(buildings)
+    shapes, areas = geometries_of(buildings), geometries_of(sites.table)
     notes = []
-    for site, old in zip(geometries_of(sites.table), sites.warnings, strict=True):
-        near = shapes[shapely.STRtree(shapes).query(site, predicate="intersects")]
+    for site, old, which in zip(areas, sites.warnings, touching(shapes, areas), strict=True):
+        near = shapes[which]
         share = shapely.area(shapely.intersection(near, site)) / np.maximum(shapely.area(near), 1e-12)
         cut = int(((share > CUT_SHARE) & (share < 1 - CUT_SHARE)).sum())
         text = f"{cut} {'building lies' if cut == 1 else 'buildings lie'}{ACROSS}"
@@ -238,10 +264,9 @@ def proposed_sites(buildings: gpd.GeoDataFrame) -> Sites:
     grown = shapely.union_all(shapely.buffer(shapes, NEAR_M / 2))
     parts = [g for g in shapely.get_parts(grown) if not g.is_empty]
     outlines = []
-    for part in parts:
-        within = shapes[shapely.intersects(part, shapes)]
+    for within in touching(shapes, np.array(parts, object)):
         if len(within) >= FEWEST:
-            closed = shapely.union_all(shapely.buffer(within, NEAR_M)).buffer(AROUND_M - NEAR_M)
+            closed = shapely.union_all(shapely.buffer(shapes[within], NEAR_M)).buffer(AROUND_M - NEAR_M)
             outlines += [Polygon(p.exterior) for p in shapely.get_parts(closed)]
     outlines.sort(key=lambda p: -p.area)
     series = gpd.GeoSeries(outlines, crs=plane if plane is not None else buildings.crs)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from detect.base.errors import InputError
 from detect.base.files import listed
 from detect.datasets.images import LabelledImage, Mask, raster, require
+from detect.scene.opening import opened
+from detect.scene.overlays import overlay_of
 
 _RASTERS = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 
@@ -84,13 +83,12 @@ def merged_tile(path: Path, label: Path, *, place: str, split: str, gsd_m: float
 
 
 def assumed_gsd_m(path: Path, gsd_m: float) -> float | None:
-    """The published ground size of a pixel, or None if the image has a georeference; only its header is read."""
+    """The stated ground size of a pixel, or None if the image has a georeference, whatever its name; only its header is read."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as image:
-                referenced = image.crs is not None and image.transform != Affine.identity()
-    except RasterioError:
+        with opened(str(path)) as image:
+            placed = image.crs is not None and image.transform != Affine.identity()
+            referenced = placed or bool(image.gcps[0]) or overlay_of(str(path)) is not None
+    except InputError:
         return gsd_m  # the error is reported when the image is cut
     return None if referenced else gsd_m
 

@@ -29,7 +29,9 @@ read from columns with their names, else from ``other_tags`` or ``tags``:
 Detected outlines: if ``confidence`` (Google, Microsoft), or that of ``sources`` (Overture), is below 0.7, the ground is unknown;
 Microsoft's -1 means no confidence given. Overture's ``is_underground`` are dropped.
 
-Your own outlines: a column ``stage`` (foundation, incomplete, complete, or empty), and ``unknown`` (true) for ground that must not train.
+Your own outlines: a column ``stage`` (foundation, incomplete, complete, or empty), and ``unknown`` (true or
+yes) for ground that must not train. Their names may have capitals, and so may ``confidence``, ``sources`` and
+``is_underground``; OpenStreetMap's keys are in lower case.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ from detect.base import parquet, text_tables
 from detect.base.errors import InputError
 from detect.base.files import listed
 from detect.base.stages import CODES
-from detect.base.texts import read_text
+from detect.base.texts import NO, YES, read_text, shortened
 from detect.base.vectors import read_vector
 from detect.datasets.images import VAL_SHARE, DataSet, LabelledImage, Outlines, vector
 
@@ -66,6 +68,8 @@ SURE = 0.7
 """Confidence from which a detected outline counts as a building."""
 OSM_AREAS = "multipolygons"
 """The layer in which GDAL gathers the areas of an OpenStreetMap extract."""
+_COLUMNS = ("stage", "unknown", "confidence", "sources", "is_underground")
+"""Columns that are read however their names are capitalised. OpenStreetMap has other keys that differ from its own in capitals only."""
 _HSTORE = re.compile(r'"((?:[^"\\]|\\.)*)"=>"((?:[^"\\]|\\.)*)"')
 
 
@@ -135,13 +139,13 @@ def _only(shared: dict[str, Read], raster: Path) -> Read:
 
 def _buildings(path: Path) -> gpd.GeoDataFrame:
     """A vector file in the form of ``Outlines``: building outlines with ``stage``, and ``unknown`` ground."""
-    table = _read(path)
+    table = _with_known_names(_read(path), path)
     if table.crs is None:
         raise InputError(f"{path}: names no coordinate system; assign it (ogr2ogr -a_srs EPSG:4326)")
     building, site = _tag(table, "building"), _tag(table, "landuse") == "construction"
     stage = _stages(table, path)
-    unknown = _true(table, "unknown") | site | (_confidence(table) < SURE)
-    kept = (_tag(table, "location") != "underground") & ~_true(table, "is_underground")
+    unknown = _true(table, "unknown", path) | site | (_confidence(table) < SURE)
+    kept = (_tag(table, "location") != "underground") & ~_true(table, "is_underground", path)
     if (
         building.notna().any() or site.any() or not {"other_tags", "tags"}.isdisjoint(table.columns)
     ):  # the file is from OpenStreetMap
@@ -152,15 +156,36 @@ def _buildings(path: Path) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame({"stage": stage, "unknown": unknown}, geometry=table.geometry)[kept]
 
 
+def _with_known_names(table: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
+    """The table with the columns that are read under their names in lower case.
+
+    Raises:
+        InputError: two columns differ in capitals only, so that nobody knows which one is meant.
+    """
+    found: dict[str, Any] = {}
+    for column in table.columns:
+        name = str(column).strip().lower()
+        if name in _COLUMNS and found.setdefault(name, column) != column:
+            raise InputError(
+                f"{path}: has the columns '{found[name]}' and '{column}'; rename or delete the one that is not meant"
+            )
+    return table.rename(columns={column: name for name, column in found.items()})
+
+
+def _word(value: Any) -> str:
+    """A cell as a word in lower case; empty where it holds nothing."""
+    return "" if pd.api.types.is_scalar(value) and pd.isna(value) else str(value).strip().lower()
+
+
 def _stages(table: gpd.GeoDataFrame, path: Path) -> pd.Series:
-    """The column ``stage``, however it is capitalised; missing values where it is missing or empty.
+    """The column ``stage``, however its values are capitalised; missing values where it is missing or empty.
 
     Raises:
         InputError: a value that is no stage, which would else train as unknown.
     """
     if "stage" not in table:
         return pd.Series(None, table.index, object)
-    said = table["stage"].map(lambda v: "" if pd.isna(v) else str(v).strip().lower()).astype(object)
+    said = table["stage"].map(_word).astype(object)
     if wrong := sorted(set(said) - {"", *CODES}):
         raise InputError(f"{path}: stage is '{wrong[0]}'; it can be {', '.join(CODES)}, or be empty where it is not known")
     return said.where(said != "", None)
@@ -182,11 +207,20 @@ def _tags(held: Any) -> dict[str, Any]:
     return dict(held) if isinstance(held, dict | list) else {}
 
 
-def _true(table: gpd.GeoDataFrame, column: str) -> pd.Series:
-    """Whether a column holds a true value; False if it is missing."""
+def _true(table: gpd.GeoDataFrame, column: str, path: Path) -> pd.Series:
+    """Whether a column says yes; False if it is missing or says nothing.
+
+    Raises:
+        InputError: a value that is neither yes nor no, which would else train as no.
+    """
     if column not in table:
         return pd.Series(False, table.index)
-    return table[column].map(lambda v: v in (True, 1, "1", "true", "True", "t")).astype(bool)
+    said = table[column].map(_word)
+    if wrong := sorted(set(said) - {"", *YES, *NO}):
+        raise InputError(
+            f"{path}: {column} is '{shortened(wrong[0])}', which is neither yes nor no; write true or false, or leave it empty"
+        )
+    return said.isin(YES)
 
 
 def _confidence(table: gpd.GeoDataFrame) -> pd.Series:

@@ -30,6 +30,8 @@ from detect.datasets.chips import UNKNOWN
 from detect.scene.scene import Scene, WorkGrid
 
 COARSE_INSIDE_M, COARSE_OUTSIDE_M = 0.8, 1.6  # distance from a coarse edge beyond which a label is trusted
+_HALF = 127
+"""Half of the ground of a pixel, in a byte."""
 _NO_FEATURES = re.compile(rb'"features"\s*:\s*\[\s*\]')
 VAL_SHARE = 0.2
 """Share of a data set's places that validate, if the publisher gives no split or one that divides places."""
@@ -242,8 +244,9 @@ def from_mask(mask: NDArray[np.uint8], grid: WorkGrid, *, coarse: bool) -> Label
 
     A coarse mask gets an unknown band along its edges: well inside is building, well outside is not.
     """
-    mask = cv2.resize(mask, grid.size_hw[::-1], interpolation=cv2.INTER_NEAREST)
-    built = (mask == 1).astype(np.uint8)
+    is_built = mostly(mask == 1, grid.size_hw)
+    unknown = mostly((mask == 1) | (mask == 255), grid.size_hw) & ~is_built
+    built = is_built.astype(np.uint8)
     _, instances = cv2.connectedComponents(built, connectivity=4)
     footprint = built.copy()
     if coarse:
@@ -252,8 +255,17 @@ def from_mask(mask: NDArray[np.uint8], grid: WorkGrid, *, coarse: bool) -> Label
         footprint = np.full(grid.size_hw, UNKNOWN, np.uint8)
         footprint[inside > COARSE_INSIDE_M] = 1
         footprint[outside > COARSE_OUTSIDE_M] = 0
-    footprint[mask == 255] = UNKNOWN
+    footprint[unknown] = UNKNOWN
     return Labels(instances, footprint, np.zeros(grid.size_hw, np.uint8))
+
+
+def mostly(held: NDArray[np.bool_], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H, W) whether more than half of a work pixel holds something; a half does not, so that thin gaps stay open.
+
+    OpenCV's nearest pixel is the one to the upper left of the middle, which moved outlines by up to half a work pixel.
+    """
+    share = cv2.resize(held.astype(np.uint8) * np.uint8(2 * _HALF), size_hw[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(share > _HALF, bool)
 
 
 def burn(shapes: NDArray[np.object_], values: NDArray, size_hw: tuple[int, int]) -> NDArray[np.int32]:

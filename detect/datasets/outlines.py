@@ -36,6 +36,8 @@ from shapely import Polygon
 from detect.base.errors import InputError
 from detect.base.files import listed
 from detect.base.stages import CODES
+from detect.base.texts import read_text
+from detect.datasets._masks import assumed_gsd_m
 from detect.datasets.images import DataSet, LabelledImage, Outlines
 
 LAYOUT = "*.json (image, outlines with polygon_px, complete_windows_xywh, gsd_m), images beside them or in the folder above"
@@ -108,8 +110,8 @@ def labelled(drawing: Drawing, **known: Any) -> LabelledImage:
     said = {"gsd_m": drawing.gsd_m, "split": drawing.split, "bands": drawing.bands, "licence": drawing.licence}
     stated = {key: value for key, value in said.items() if value is not None}
     path = drawing.image_path()
-    if path.suffix.lower() in (".tif", ".tiff", ".vrt", ".jp2"):
-        stated.pop("gsd_m", None)  # the georeference of the image is more exact
+    if drawing.gsd_m is not None and assumed_gsd_m(path, drawing.gsd_m) is None:
+        del stated["gsd_m"]  # the georeference of the image is more exact
     return LabelledImage(path, drawing.place, Outlines(drawing.table), **{**known, **stated})
 
 
@@ -148,8 +150,8 @@ def read_drawing(path: Path) -> Drawing:
         InputError: the file is not valid JSON, a key is missing, or a value is wrong.
     """
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as cause:
+        said = json.loads(read_text(path))
+    except (ValueError, RecursionError) as cause:
         raise InputError(f"{path}: is not valid JSON ({' '.join(str(cause).split())})") from cause
     wrong = partial(_wrong, path)
     if not isinstance(said, dict) or not isinstance(said.get("image"), str):

@@ -21,8 +21,10 @@ from shapely.geometry.base import BaseGeometry
 from detect.base.errors import InputError
 from detect.base.geometry import moved
 from detect.base.stages import CODES
+from detect.base.texts import read_text
+from detect.datasets._masks import assumed_gsd_m
 from detect.datasets.chips import UNKNOWN
-from detect.datasets.images import DataSet, LabelledImage, Labels, Mask, Outlines, burn, raster, vector
+from detect.datasets.images import DataSet, LabelledImage, Labels, Mask, Outlines, burn, mostly, raster, vector
 from detect.datasets.outlines import Drawing, labelled, own_places, read_drawings
 
 MERGED = frozenset({"open_cities_accra"})  # masks in which attached houses are one
@@ -135,7 +137,7 @@ def _open_ground(mask: Callable[[], NDArray[np.uint8]], stages: _Stages, image: 
     clear = cv2.distanceTransform((coarse == 0).astype(np.uint8), cv2.DIST_L2, 5) > COARSE_CLEAR_PX
     unknown = labels.footprint == UNKNOWN
     size_hw = labels.footprint.shape
-    labels.footprint[unknown & (cv2.resize(clear.astype(np.uint8), size_hw[::-1], interpolation=cv2.INTER_NEAREST) == 1)] = 0
+    labels.footprint[unknown & mostly(clear, size_hw)] = 0
     for polygon, code, is_mark in stages.on_image(image):
         if is_mark and code < CODES["complete"]:
             window = _window_of(polygon, to_work, size_hw) & unknown
@@ -167,7 +169,7 @@ def _image(source: Path, item: dict[str, Any], stages: _Stages, drawing: Drawing
         label=Mask(raster(label, lambda values: values)) if is_mask else Outlines(vector(label)),
         label_kind=kind,
         split=str(item["suggested_split"]),
-        gsd_m=None if path.suffix == ".tif" else float(item["gsd_m"]),
+        gsd_m=assumed_gsd_m(path, float(item["gsd_m"])),
         licence=item["licence"],
         area=vector(area_path) if has_area else None,
         val_area=partial(_northern, area_path) if has_area else None,
@@ -236,7 +238,7 @@ class _Stages:
                 else:
                     self._unsure.setdefault(row["image"], []).append(polygon)
         if marks.is_file():
-            for line in marks.read_text().splitlines():
+            for line in read_text(marks).splitlines():
                 mark = json.loads(line)
                 # Uncertain marks, rough outlines of groups, and cleared ground are not used as buildings.
                 if mark["stage"] not in CODES or mark["confidence"] < 0.7 or "group" in mark["note"]:

@@ -23,6 +23,7 @@ from detect.base.errors import InputError
 from detect.base.files import listed
 from detect.base.geometry import GEOD
 from detect.datasets._folders import folders_named
+from detect.datasets._masks import assumed_gsd_m
 from detect.datasets.images import DataSet, LabelledImage, Outlines, require
 
 NAME = "xbd"
@@ -42,7 +43,7 @@ def images(source: Path) -> Iterator[LabelledImage]:
                 path,
                 place=path.stem.rsplit("_", 3)[0],
                 label=Outlines(partial(_outlines, label_path)),
-                gsd_m=_pixel_m(label) if path.suffix == ".png" else None,
+                gsd_m=assumed_gsd_m(path, _pixel_m(label)),
                 sensor=label["metadata"].get("sensor"),
             )
     if not found:

@@ -275,11 +275,9 @@ def _written(folder: Path, weights: Weights, what: Adaptation) -> Weights:
     return write_adapted(folder, weights, what)
 
 
-def _read_again(
-    scene: Scene, earlier: Earlier, said: _Corrections, weights: Weights, facts: Mapping[str, Any], options: AdaptOptions
-) -> Result:
-    """The scene read with adapted weights, beside the old result; the folder of the new one is locked by the caller."""
-    chosen = PredictOptions(
+def _as_before(earlier: Earlier, weights: Weights, options: AdaptOptions) -> PredictOptions:
+    """How every scene of the place is read with adapted weights: as the earlier result was, so that their numbers compare."""
+    return PredictOptions(
         weights=weights.onnx,
         tta=bool(earlier.summary["run"]["options"].get("tta")),
         device=options.device,
@@ -287,7 +285,13 @@ def _read_again(
         overwrite=options.overwrite,
         progress=options.progress,
     )
-    with open_job(earlier.folder.parent, chosen) as job:
+
+
+def _read_again(
+    scene: Scene, earlier: Earlier, said: _Corrections, weights: Weights, facts: Mapping[str, Any], options: AdaptOptions
+) -> Result:
+    """The scene read with adapted weights, beside the old result; the folder of the new one is locked by the caller."""
+    with open_job(earlier.folder.parent, _as_before(earlier, weights, options)) as job:
         job = replace(job, profile=earlier.profile)
         key = _key(job.key(scene, []), facts)
         done = done_already(job.folder(scene), key, job)
@@ -327,11 +331,5 @@ def _further(scene: Scene, earlier: Earlier, weights: Weights, options: AdaptOpt
         return []
     number = scene.name.rpartition("+")[2]
     named = [replace(s, name=f"{s.name or stem_of(s.path)}+{number}") for s in distinct(sources(given))]
-    chosen = PredictOptions(
-        weights=weights.onnx,
-        device=options.device,
-        workers=options.workers,
-        overwrite=options.overwrite,
-        progress=options.progress,
-    )
+    chosen = _as_before(earlier, weights, options)
     return predict_sources(named, earlier.folder.parent, chosen, earlier.profile).all_done()

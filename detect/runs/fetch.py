@@ -77,7 +77,7 @@ def fetched(source: Source, job: Job) -> Source:
         else:
             assert area is not None
             crop(source, area, path, overwrite=options.overwrite)
-    return replace(source, path=str(path), name=name)
+    return replace(source, path=str(path), name=name, original=None if tiled else source.path)
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def _placed(source: Source, name: str, corners: str | Sequence[float], job: Job,
         raise InputError(f"{name}: --corners gives a screenshot its place; leave it out for map tiles, --bbox and --around")
     path = job.out / f"{name}-placed.vrt"
     write_placed(path, source.path, corners_of(corners), overwrite=job.options.overwrite)
-    return replace(source, path=str(path), name=name, allow_remote=True)  # it names what the user named
+    return replace(source, path=str(path), name=name, original=source.path, allow_remote=True)  # it names what the user named
 
 
 def _area(options: PredictOptions) -> BaseGeometry | None:

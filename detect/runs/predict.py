@@ -173,17 +173,13 @@ def _open(named: Sequence[Source], job: Job, failures: _Failures) -> list[Scene]
 
 def _open_one(source: Source, options: PredictOptions) -> Scene:
     """A scene, with the values that the options or the catalogue give; the options come first."""
-    scene = open_scene(
-        Source(source.path, allow_remote=source.allow_remote),
+    return open_scene(
+        source,
         bands=options.bands,
         gsd_m=options.gsd_m or options.scale_bar,
-        date=source.date if options.stac else options.date or source.date,
+        date=None if options.stac else options.date,  # of a search it is the time to search in
         sun_deg=options.sun_deg,
     )
-    scene = replace(scene, name=source.name or scene.name)
-    if options.sun_deg == (None, None) and source.sun is not None:
-        scene = replace(scene, sun=source.sun)
-    return scene
 
 
 def _sheets(scenes: list[Scene], job: Job, failures: _Failures) -> list[Scene]:

@@ -95,7 +95,8 @@ def _recount_one(folder: ResultFolder, options: CensusOptions) -> Result:
     corrected = _reviewed(earlier, options)
     sites = _sites(earlier, corrected.buildings, corrected.stage, options)
     checked = earlier.checked.then(corrected.review)
-    measured = corrected.buildings.assign(**measure(list(geometries_of(corrected.buildings)), earlier.crs))
+    table = corrected.buildings
+    measured = table.assign(**measure(list(geometries_of(table)), earlier.crs).set_axis(table.index))
     buildings = placed(measured, sites, profile, checked)
     if profile_file is None and earlier.edited is None:
         buildings = _as_found(buildings, earlier.buildings, corrected.review)

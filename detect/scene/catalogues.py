@@ -6,6 +6,7 @@ plain JSON here as in ``detect.scene.sources``: pystac would add its own request
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import numpy as np
 import shapely
+from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import InputError
+from detect.base.geometry import unwrapped
 from detect.base.secrets import without_keys
 from detect.scene.dates import item_date
 from detect.scene.reach import linked
@@ -24,7 +28,10 @@ from detect.scene.sources import read_document
 
 MOST_DOCUMENTS = 3000
 """A catalogue of which more documents lie at the place and time is refused."""
+MOST_IMAGES = 5000
+"""A place of which OpenAerialMap lists more images is refused."""
 _AT_A_TIME = 4
+_TURNS = (-360.0, 0.0, 360.0)
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,11 @@ class Wanted:
         if not isinstance(box, list) or len(box) not in (4, 6) or not all(isinstance(v, int | float) for v in box):
             return True
         west, south, east, north = (*box[:2], *box[len(box) // 2 :][:2])
-        boxes = [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
-        return any(self.area.intersects(shapely.box(left, south, right, north)) for left, right in boxes)
+        return self.meets(shapely.box(west, south, east if west <= east else east + 360, north))
+
+    def meets(self, shape: BaseGeometry) -> bool:
+        """Whether a shape in longitude and latitude meets the wanted area, of which each may continue beyond 180°."""
+        return any(self.area.intersects(translate(shape, turn)) for turn in _TURNS)
 
 
 @dataclass(frozen=True)
@@ -89,14 +99,13 @@ def walk(place: str, wanted: Wanted) -> list[tuple[dict[str, Any], str]]:
             contents = list(pool.map(lambda one: read_document(one.place), todo))
             below: dict[str, _Document] = {}
             for document, content in zip(todo, contents, strict=True):
-                if content.get("type") == "Feature" and "assets" in content:
-                    if document.in_collection and _fits(content, wanted):
-                        found.append((_signed(content, document.place, place), document.place))
-                else:
-                    for one in _below(document, content, wanted, place):
-                        # Two branches may lead to it, of which one is of a collection that is wanted.
-                        if one.place not in known and (one.in_collection or one.place not in below):
-                            below[one.place] = one
+                items = _items(document, content)
+                wanted_ones = [item for item in items if _is_of(item, document, wanted) and _fits(item, wanted)]
+                found += [(_signed(item, document.place, place), document.place) for item in wanted_ones]
+                for one in _below(document, content, wanted, place):
+                    # Two branches may lead to it, of which one is of a collection that is wanted.
+                    if one.place not in known and (one.in_collection or one.place not in below):
+                        below[one.place] = one
             known.update(below)
             if len(known) > MOST_DOCUMENTS:
                 raise InputError(
@@ -107,9 +116,35 @@ def walk(place: str, wanted: Wanted) -> list[tuple[dict[str, Any], str]]:
     return found
 
 
+def _items(document: _Document, content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The items that a document holds: it is one, or a page of them, to which ``items`` links; none for a catalogue or collection."""
+    is_page = content.get("type") == "FeatureCollection"
+    items = content.get("features") if is_page else [content] if _is_item(content) else []
+    if not isinstance(items, list) or not all(isinstance(item, dict) and "assets" in item for item in items):
+        raise InputError(f"{without_keys(document.place)}: holds features that are no STAC items; give a STAC document")
+    for item in items:
+        if not isinstance(item.get("properties") or {}, dict):
+            raise InputError(
+                f"{without_keys(document.place)}: item {item.get('id')}: properties is no object; correct the document"
+            )
+    return items
+
+
+def _is_item(content: Mapping[str, Any]) -> bool:
+    return content.get("type") == "Feature" and "assets" in content
+
+
+def _is_of(item: Mapping[str, Any], document: _Document, wanted: Wanted) -> bool:
+    return document.in_collection or item.get("collection") in wanted.collections
+
+
 def _below(document: _Document, content: Mapping[str, Any], wanted: Wanted, root: str) -> Iterator[_Document]:
-    """The documents that a catalogue or collection links to; none if it lies elsewhere."""
-    if not isinstance(content.get("links"), list):
+    """The documents that a catalogue, collection or page of items links to; none for an item, or if it lies elsewhere."""
+    if _is_item(content):
+        return
+    is_page = content.get("type") == "FeatureCollection"
+    links = content.get("links", [] if is_page else None)
+    if not isinstance(links, list):
         raise InputError(f"{without_keys(document.place)}: is not a STAC item, collection or catalogue")
     extent = content.get("extent") or {}
     boxes = (extent.get("spatial") or {}).get("bbox") or []
@@ -119,8 +154,9 @@ def _below(document: _Document, content: Mapping[str, Any], wanted: Wanted, root
     if times and not any(wanted.is_in_time(*map(_day, time)) for time in times if isinstance(time, list) and len(time) == 2):
         return
     inside = document.in_collection or content.get("id") in wanted.collections
-    for link in content["links"]:
-        if isinstance(link, dict) and link.get("rel") in ("child", "item", "items") and isinstance(link.get("href"), str):
+    relations = ("next",) if is_page else ("child", "item", "items")
+    for link in links:
+        if isinstance(link, dict) and link.get("rel") in relations and isinstance(link.get("href"), str):
             yield _Document(_with_query(linked(document.place, link["href"], allow_remote=True), root), inside)
 
 
@@ -135,7 +171,7 @@ def _fits(item: Mapping[str, Any], wanted: Wanted) -> bool:
         outline = shapely.make_valid(shapely.geometry.shape(item["geometry"]))
     except (ValueError, TypeError, KeyError, AttributeError, shapely.errors.ShapelyError):
         return True  # its box fits
-    return bool(outline.intersects(wanted.area))
+    return wanted.meets(unwrapped(np.array([outline], dtype=object))[0])
 
 
 def _day(value: Any) -> str | None:
@@ -144,15 +180,9 @@ def _day(value: Any) -> str | None:
 
 def _open_aerial_map(place: str, wanted: Wanted) -> Iterator[dict[str, Any]]:
     """Images of OpenAerialMap (https://api.openaerialmap.org/meta) as STAC items."""
-    bounds = ",".join(f"{value:.6f}" for value in wanted.area.bounds)
-    query = {"bbox": bounds, "limit": "200", "order_by": "acquisition_end", "sort": "asc"}
-    content = read_document(f"{place}{'&' if urlsplit(place).query else '?'}{urlencode(query)}")
-    results = content.get("results")
-    if not isinstance(results, list):
-        raise InputError(f"{without_keys(place)}: is not a list of OpenAerialMap: it has no results")
-    for one in results:
-        if not isinstance(one, dict) or not isinstance(one.get("uuid"), str):
-            continue
+    boxes = [part.bounds for part in within_180(wanted.area)]
+    listed = [one for box in boxes for one in _listed(place, box) if isinstance(one, dict) and isinstance(one.get("uuid"), str)]
+    for one in {one["uuid"]: one for one in listed}.values():
         about = one.get("properties") if isinstance(one.get("properties"), dict) else {}
         item = {
             "type": "Feature",
@@ -169,6 +199,41 @@ def _open_aerial_map(place: str, wanted: Wanted) -> Iterator[dict[str, Any]]:
         }
         if _fits(item, wanted) and item_date(item) is not None:
             yield item
+
+
+def _listed(place: str, box: Sequence[float]) -> Iterator[Any]:
+    """What OpenAerialMap lists in a box, page by page.
+
+    Pages of a list by ids, which differ, do not overlap.
+    Its ``acquisition_from`` and ``acquisition_to`` are not asked for: they leave out images whose time only overlaps the wanted one.
+    """
+    query = {"bbox": ",".join(f"{value:.6f}" for value in box), "limit": "200", "order_by": "_id", "sort": "asc"}
+    seen = 0
+    for page in itertools.count(1):
+        asked = urlencode({**query, "page": str(page)})
+        content = read_document(f"{place}{'&' if urlsplit(place).query else '?'}{asked}")
+        results, about = content.get("results"), content.get("meta")
+        if not isinstance(results, list):
+            raise InputError(f"{without_keys(place)}: is not a list of OpenAerialMap: it has no results")
+        yield from results
+        seen += len(results)
+        in_all = about.get("found") if isinstance(about, dict) else None
+        if not results or not isinstance(in_all, int) or seen >= in_all:
+            return
+        if in_all > MOST_IMAGES:
+            raise InputError(
+                f"--stac {without_keys(place)}: lists {in_all:,} images there, and at most {MOST_IMAGES:,} are looked at; "
+                "give a smaller area"
+            )
+
+
+def within_180(area: BaseGeometry) -> list[BaseGeometry]:
+    """An area in longitude and latitude as parts between -180° and 180°: several where it lies across (RFC 7946, 3.1.9)."""
+    west, _, east, _ = area.bounds
+    if -180 <= west and east <= 180:
+        return [area]
+    parts = (shapely.intersection(translate(area, turn), shapely.box(-180, -90, 180, 90)) for turn in _TURNS)
+    return [part for part in parts if part.area > 0]
 
 
 def _signed(item: dict[str, Any], here: str, root: str) -> dict[str, Any]:

@@ -14,21 +14,27 @@ import rasterio
 import rasterio.shutil
 import shapely
 from affine import Affine
+from rasterio.crs import CRS
 from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
+from rasterio.transform import from_gcps
 from rasterio.vrt import WarpedVRT
 from shapely.geometry.base import BaseGeometry
 
 from detect.base.errors import DetectError, InputError, said
-from detect.base.geometry import moved
+from detect.base.geometry import beside_on_map, moved
 from detect.base.grid import Span
 from detect.base.secrets import without_keys
 from detect.scene.cached import is_cached, write_cog
 from detect.scene.opening import opened
+from detect.scene.overlays import overlay_of
 from detect.scene.provenance import TAG, Provenance
-from detect.scene.sources import Source
+from detect.scene.sources import Source, tags_of
+from detect.scene.versions import version_of, version_of_raster
 
 _KEY_TAG = "DETECT_CROP"
+_BEND_PX = 2.0
+"""How far ground control points may lie off a parallelogram, as in ``detect.scene.scene``."""
 
 
 def crop(scene: Source, area: BaseGeometry, path: Path, *, overwrite: bool) -> None:
@@ -45,14 +51,16 @@ def crop(scene: Source, area: BaseGeometry, path: Path, *, overwrite: bool) -> N
         DetectError: the raster cannot be read.
     """
     source = scene.path
-    key = json.dumps([without_keys(source), [round(value, 8) for value in area.bounds]])
+    key = json.dumps([without_keys(source), [round(value, 8) for value in area.bounds], *_version(scene)])
     if is_cached(path, _KEY_TAG, key, overwrite=overwrite):
         return
     with opened(source, allow_remote=scene.allow_remote) as dataset:
-        span = _span(dataset, area, source)
+        crs, transform = _georeference(dataset, source)
+        span = _span(dataset.shape, crs, transform, area, source)
         flags = {flag for band in dataset.mask_flag_enums for flag in band}
         masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-        place = dataset.transform * Affine.translation(span.col0, span.row0)
+        place = transform * Affine.translation(span.col0, span.row0)
+        target = {"crs": crs, "transform": place, "width": span.width, "height": span.height}
         told = Provenance(
             source=without_keys(source),
             retrieved=datetime.date.today().isoformat(),
@@ -60,12 +68,10 @@ def crop(scene: Source, area: BaseGeometry, path: Path, *, overwrite: bool) -> N
             terms=scene.terms,
             level="",
         )
-        tags = dataset.tags() | {TAG: json.dumps(told.to_json()), _KEY_TAG: key}
+        tags = tags_of(dataset) | {TAG: json.dumps(told.to_json()), _KEY_TAG: key}
         try:
             with (
-                WarpedVRT(
-                    dataset, crs=dataset.crs, transform=place, width=span.width, height=span.height, add_alpha=masked
-                ) as part,
+                WarpedVRT(dataset, src_crs=crs, src_transform=transform, add_alpha=masked, **target) as part,
                 TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder,
             ):
                 plain = Path(folder) / "plain.tif"
@@ -79,18 +85,45 @@ def crop(scene: Source, area: BaseGeometry, path: Path, *, overwrite: bool) -> N
             ) from cause
 
 
-def _span(dataset: rasterio.DatasetReader, area: BaseGeometry, source: str) -> Span:
-    """The pixels of a raster that the box around an area covers."""
-    if dataset.crs is None or dataset.transform == Affine.identity():
+def _version(scene: Source) -> list[str]:
+    """What changes when a raster on this machine is replaced; of one on a server nothing is known without asking."""
+    if "://" in scene.path or scene.path.startswith("/vsi"):
+        return version_of([scene.path])
+    with opened(scene.path, allow_remote=scene.allow_remote) as dataset:
+        return version_of_raster(dataset, scene.path)
+
+
+def _georeference(dataset: rasterio.DatasetReader, source: str) -> tuple[CRS, Affine]:
+    """CRS and transform of a raster: its own, else those of the overlay that shows it or of its ground control points."""
+    overlay = overlay_of(source)
+    if overlay is not None:
+        return CRS.from_epsg(4326), overlay.transform(dataset.shape)
+    crs, transform = dataset.crs, dataset.transform
+    if (crs is None or transform == Affine.identity()) and dataset.gcps[0]:
+        points, crs = dataset.gcps
+        transform = from_gcps(points)
+        if transform.is_degenerate or max(math.dist(~transform * (p.x, p.y), (p.col, p.row)) for p in points) > _BEND_PX:
+            raise InputError(f"{without_keys(source)}: its ground control points bend; rectify it first with gdalwarp")
+    if crs is None or transform == Affine.identity():
         raise InputError(
             f"{without_keys(source)}: has no georeference, so no part of it can be found on the earth; leave --bbox and --around out"
         )
-    to_crs = pyproj.Transformer.from_crs(4326, pyproj.CRS(dataset.crs), always_xy=True)
+    return crs, transform
+
+
+def _span(shape_hw: tuple[int, int], crs: CRS, transform: Affine, area: BaseGeometry, source: str) -> Span:
+    """The pixels of a raster that the box around an area covers."""
+    system = pyproj.CRS(crs)
+    to_crs = pyproj.Transformer.from_crs(4326, system, always_xy=True)
     west, south, east, north = area.bounds
     dense = shapely.segmentize(shapely.box(west, south, east, north), max(east - west, north - south) / 50)
-    placed = moved(shapely.transform(dense, to_crs.transform, interleaved=False), ~dataset.transform)
+    there = shapely.transform(dense, to_crs.transform, interleaved=False)
+    if np.isfinite(there.bounds).all():  # longitudes may count to 360, and an area may lie across 180°
+        middle_x, _ = transform * (shape_hw[1] / 2, shape_hw[0] / 2)
+        there = beside_on_map(np.array([there], dtype=object), system, middle_x)[0]
+    placed = moved(there, ~transform)
     left, top, right, bottom = np.nan_to_num(placed.bounds, nan=-1, posinf=-1, neginf=-1)
-    span = Span(math.floor(top), math.floor(left), math.ceil(bottom), math.ceil(right)).clip(dataset.shape)
+    span = Span(math.floor(top), math.floor(left), math.ceil(bottom), math.ceil(right)).clip(shape_hw)
     if span.is_empty:
         raise InputError(f"{without_keys(source)}: shows nothing of the area; are longitude and latitude swapped?")
     return span

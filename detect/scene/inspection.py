@@ -23,6 +23,7 @@ _TAKEN = " and is taken as a mask"
 _NOT_TAKEN = (
     ", as a mask has, but the picture goes on where it is 0, so it is not used; to use it, run gdal_edit.py -colorinterp_{} alpha"
 )
+_WORD, _LONE_LETTER = r"[a-z]+", r"(?<![a-z0-9])[a-z](?![a-z0-9])"
 _OTHER_WORDS = {"edge", "rededge", "infrared", "near", "nir", "swir", "coastal", "deep", "ratio", "index", "mask"}
 """A band described with one of these is not the colour that stands beside it: red edge, near infrared, coastal blue."""
 Triple = tuple[int, int, int]
@@ -147,15 +148,19 @@ def choose_bands(dataset: Any, path: str, bands: Sequence[int] | None, mask: int
 
 
 def _described(descriptions: Sequence[str | None]) -> Triple | None:
-    """The bands that are described as red, green and blue; None unless each is exactly one."""
-    words = [set(re.findall(r"[a-z]+", (text or "").lower())) for text in descriptions]
-    found = []
-    for colour in ("red", "green", "blue"):
-        named = [number for number, said in enumerate(words, start=1) if said & {colour, colour[0]} and not said & _OTHER_WORDS]
-        if len(named) != 1:
-            return None
-        found += named
-    return found[0], found[1], found[2]
+    """The bands that are described as red, green and blue; None unless each is exactly one.
+
+    Letters count only where no colour is spelt out, and those before a number only where none stands alone: the B of "B04 (red)"
+    and of "B04 R" says band.
+    """
+    texts = [(text or "").lower() for text in descriptions]
+    texts = ["" if _OTHER_WORDS.intersection(re.findall(_WORD, text)) else text for text in texts]
+    for names, pattern in ((("red", "green", "blue"), _WORD), ("rgb", _LONE_LETTER), ("rgb", _WORD)):
+        named = [[i for i, text in enumerate(texts, start=1) if name in re.findall(pattern, text)] for name in names]
+        if any(named):
+            red, green, blue = named
+            return (red[0], green[0], blue[0]) if len(red) == len(green) == len(blue) == 1 else None
+    return None
 
 
 def _numbers(bands: Sequence[int]) -> str:

@@ -25,7 +25,7 @@ from detect.base.errors import DetectError, InputError, of_system, said
 from detect.base.resources import package_version
 from detect.base.secrets import without_keys
 from detect.scene.overlays import SUFFIXES, overlay_of
-from detect.scene.reach import drivers_for, parts_below, refuse_remote_list, refuse_remote_overviews
+from detect.scene.reach import drivers_for, parts_below, refuse_raw, refuse_remote_list, refuse_remote_overviews
 from detect.scene.tiles.download import fetch
 
 # By default GDAL caches decoded blocks in 5 % of the machine's memory; reading once and in order needs far less. It reads this
@@ -78,13 +78,15 @@ def opened(path: str, *, allow_remote: bool = False) -> Iterator[Any]:
     if local and not Path(path).is_file():
         raise InputError(f"{path}: is a device or a pipe; give a file")
     if local:
-        _refuse_raw(path)
+        refuse_raw(path)
         if not allow_remote:
             parts_below(path)
     refuse_remote_list(path)
     overlay = overlay_of(path)
-    drivers = drivers_for(path, allow_remote=allow_remote)
+    drivers = drivers_for(path, allow_remote=allow_remote, follows=overlay is None)
     file = path if overlay is None else overlay.picture
+    if overlay is not None and not allow_remote:
+        parts_below(file)
     with without_place_warnings():
         try:
             try:
@@ -99,12 +101,12 @@ def opened(path: str, *, allow_remote: bool = False) -> Iterator[Any]:
             words = said(cause)
             if local and "not recognized" not in words:
                 raise InputError(f"{path}: is damaged or incomplete ({words}); copy or download it again") from cause
-            if local and (path.lower().endswith(_ARCHIVES) or _is_packed(path)):
-                raise InputError(f"{path}: is an archive; unpack it and give the raster in it") from cause
             if local and path.lower().endswith(SUFFIXES):
                 raise InputError(
                     f"{path}: holds no ground overlay that can be read; give the picture itself (outlines of plots belong to --sites)"
                 ) from cause
+            if local and (path.lower().endswith(_ARCHIVES) or _is_packed(path)):
+                raise InputError(f"{path}: is an archive; unpack it and give the raster in it") from cause
             reason = "no raster that GDAL can read" if local else f"cannot be opened ({words})"
             shown = path if local else without_keys(path)
             tiles = "" if local else ", or an address of map tiles with {z}, {x} and {y}"
@@ -126,19 +128,6 @@ def _is_packed(path: str) -> bool:
 def _open(file: str, drivers: list[str] | None) -> Any:
     """``rasterio.open`` with the drivers that may be tried; rasterio's own function takes one alone."""
     return rasterio.open(file) if drivers is None else DatasetReader(file, driver=drivers)
-
-
-def _refuse_raw(path: str) -> None:
-    """Refuse a VRT that shows the bytes of any file as pixels: nobody typed that file.
-
-    Raises:
-        InputError: it is one.
-    """
-    with open(path, "rb") as file:
-        if file.read(200).lstrip().startswith(b"<VRTDataset") and b"VRTRawRasterBand" in Path(path).read_bytes():
-            raise InputError(
-                f"{path}: shows raw bytes of another file as pixels, which is not read; convert it first (gdal_translate)"
-            )
 
 
 @cache
@@ -172,7 +161,7 @@ def reading(dataset: Any) -> Iterator[None]:
 
 
 def fingerprint(dataset: Any, path: str) -> str:
-    """SHA-256 of the files' content; for remote files, of their name and header."""
+    """SHA-256 of the files' content, and of the name in an archive (``/vsizip/town.zip/a.tif``); for remote files, of name and header."""
     digest = hashlib.sha256()
     given = [path, *dataset.files] if path.lower().endswith(SUFFIXES) else dataset.files  # a KML places the picture
     below = [] if _local_file(path) is None else parts_below(path, refuse=False)
@@ -181,6 +170,9 @@ def fingerprint(dataset: Any, path: str) -> str:
         with open(file, "rb") as handle:
             while part := handle.read(1 << 20):
                 digest.update(part)
+    archive = None if Path(path).is_file() else _local_file(path)
+    if archive is not None:  # which may lie in any folder
+        digest.update(path.partition(Path(archive).name)[2].lstrip("}").encode())
     if not files:
         digest.update(
             repr((without_keys(path), dataset.shape, dataset.dtypes, dataset.transform, sorted(dataset.tags().items()))).encode()

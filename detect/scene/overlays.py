@@ -73,9 +73,10 @@ def overlay_of(path: str) -> Overlay | None:
     Raises:
         InputError: see ``overlays``; or the file holds several.
     """
-    archive, _, inner = path.removeprefix("/vsizip/").partition(".kmz/")
-    if path.startswith("/vsizip/") and inner:
-        same = [overlay for overlay in overlays(Path(f"{archive}.kmz")) if overlay.picture == path]
+    if path.startswith("/vsizip/"):
+        folders = Path(path.removeprefix("/vsizip/")).parents
+        archive = next((one for one in folders if one.suffix.lower() == ".kmz" and one.is_file()), None)
+        same = [] if archive is None else [overlay for overlay in overlays(archive) if overlay.picture == path]
         return same[0] if len(same) == 1 else None
     if "://" in path or path.startswith("/vsi") or not path.lower().endswith(SUFFIXES) or not Path(path).is_file():
         return None

@@ -21,6 +21,8 @@ from detect.base.geometry import to_degrees
 from detect.base.vectors import geometries_of, read_vector
 from detect.scene.cached import is_cached
 from detect.scene.opening import opened
+from detect.scene.sources import tags_of
+from detect.scene.versions import version_of_raster
 
 MOST_TURNED_DEG = 20.0
 """A picture that two corners turn further than this does not lie between them."""
@@ -53,7 +55,7 @@ def write_placed(path: Path, picture: str, corners: Sequence[float], *, overwrit
         path: the VRT; it may hold the same already.
         picture: the file of the picture.
         corners: result of ``corners_of``.
-        overwrite: replace a VRT of other corners that is there.
+        overwrite: replace a VRT of other corners, or of an earlier picture, that is there.
 
     Raises:
         InputError: the picture has a place already, the corners do not fit it, or ``path`` holds something else.
@@ -62,7 +64,8 @@ def write_placed(path: Path, picture: str, corners: Sequence[float], *, overwrit
         if dataset.crs is not None or dataset.transform != Affine.identity() or dataset.gcps[0]:
             raise InputError(f"{picture}: is georeferenced, so --corners contradicts it; leave --corners out")
         crs, transform = place(corners, (dataset.height, dataset.width), picture)
-    known = f"{Path(picture).resolve()} {list(corners)}"
+        tags = tags_of(dataset)
+        known = " ".join([f"{Path(picture).resolve()} {list(corners)}", *version_of_raster(dataset, picture)])
     if is_cached(path, _TAG, known, overwrite=overwrite):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +74,7 @@ def write_placed(path: Path, picture: str, corners: Sequence[float], *, overwrit
         rasterio.shutil.copy(picture, aside, driver="VRT")
         with rasterio.open(aside, "r+") as shown:
             shown.crs, shown.transform = crs.to_wkt(), transform
-            shown.update_tags(**{_TAG: known})
+            shown.update_tags(**tags, **{_TAG: known})
 
 
 def place(corners: Sequence[float], size_hw: tuple[int, int], picture: str) -> tuple[pyproj.CRS, Affine]:
@@ -81,6 +84,7 @@ def place(corners: Sequence[float], size_hw: tuple[int, int], picture: str) -> t
         InputError: the picture does not lie between the corners.
     """
     first_lat, first_lon, last_lat, last_lon = corners
+    last_lon -= 360 * round((last_lon - first_lon) / 360)  # across 180° the longitudes jump
     middle_lat, middle_lon = (first_lat + last_lat) / 2, (first_lon + last_lon) / 2
     crs = pyproj.CRS.from_epsg((32600 if middle_lat >= 0 else 32700) + int((middle_lon + 180) % 360 // 6) + 1)
     to_crs = pyproj.Transformer.from_crs(4326, crs, always_xy=True)

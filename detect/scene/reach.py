@@ -6,14 +6,18 @@ address. So drivers are a list of those that read files, and what a file names i
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import sqlite3
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from typing import IO, Any, cast
+from urllib.parse import quote, unquote, urljoin, urlsplit
 from xml.etree import ElementTree
 
 from detect.base.errors import InputError
@@ -39,26 +43,47 @@ _HEAD_BYTES = 2_000
 _LISTS = (".vrt", ".gti", ".gti.gpkg", ".gti.fgb", ".gti.parquet")
 
 
-def drivers_for(path: str, *, allow_remote: bool) -> list[str] | None:
+def drivers_for(path: str, *, allow_remote: bool, follows: bool = True) -> list[str] | None:
     """GDAL's drivers that may open a scene; None: all.
 
-    A file on a server is never taken for a VRT or a tile index, whatever its name: these would name files of this machine.
+    A file on a server or in an archive is never taken for a VRT or a tile index, whatever its name: these would name files of this machine.
+
+    Args:
+        path: of the scene.
+        allow_remote: whether any driver may be tried.
+        follows: whether a VRT or a tile index may be opened; the picture of a ground overlay is none.
     """
-    if _is_remote(path):
+    if not follows or _is_remote(path) or path.startswith("/vsi"):
         return [name for name in DRIVERS if name not in ("VRT", "GTI")]
     return None if allow_remote else list(DRIVERS)
 
 
 def refuse_remote_list(path: str) -> None:
-    """Refuse a VRT or tile index on a server.
+    """Refuse a VRT or tile index on a server or in an archive.
 
     Raises:
         InputError: it is one.
     """
-    if _is_remote(path) and path.split("?")[0].lower().endswith(_LISTS):
+    is_list = path.split("?")[0].lower().endswith(_LISTS)
+    if _is_remote(path) and is_list:
         raise InputError(
             f"{without_keys(path)}: names other files, which is not followed from a server; save a copy here and give that"
         )
+    if path.startswith("/vsi") and (is_list or _head(path).lstrip().startswith((b"<", b"{"))):
+        raise InputError(f"{path}: names other files, which is not followed from an archive; unpack it and give that")
+
+
+def refuse_raw(path: str) -> None:
+    """Refuse a VRT that shows the bytes of any file as pixels, itself or through another: nobody typed that file.
+
+    Raises:
+        InputError: it is one.
+    """
+    for name in (path, *parts_below(path, refuse=False)):
+        if b"<VRTDataset" in _head(name) and not name.startswith("/vsi") and b"VRTRawRasterBand" in Path(name).read_bytes():
+            raise InputError(
+                f"{name}: shows raw bytes of another file as pixels, which is not read; convert it first (gdal_translate)"
+            )
 
 
 def parts_below(path: str, *, refuse: bool = True) -> list[str]:
@@ -75,10 +100,11 @@ def parts_below(path: str, *, refuse: bool = True) -> list[str]:
     todo = [path]
     while todo:
         here = todo.pop()
-        for name in (*_named_in(Path(here)), *_beside(Path(here))):
+        for name in (*_named_in(Path(here)), *_beside(here)):
             if refuse:
                 _refuse_remote(name, here)
                 _refuse_service(name, here)
+                _refuse_hidden(name, here)
             if name not in known:
                 known.append(name)
                 todo.append(name)
@@ -141,30 +167,74 @@ def _refuse_remote(name: str, here: str) -> None:
 
 def _refuse_service(name: str, here: str) -> None:
     """Refuse a file that describes a service, which GDAL would ask."""
-    head = _head(Path(name)).lstrip()
+    head = _head(name).lstrip()
     if head.startswith(b"{") or (head.startswith(b"<") and not re.search(rb"<(VRTDataset|GDALTileIndexDataset)", head)):
         raise InputError(f"{here}: names {name}, which is no raster but a document; {ALLOW}")
 
 
-def _beside(path: Path) -> Iterator[str]:
+def _refuse_hidden(name: str, here: str) -> None:
+    """Refuse what lies in an archive and may name further files, which nobody has looked at."""
+    if name.startswith("/vsi"):
+        head = _member_head(name)
+        if head is None or head.lstrip().startswith(b"<"):
+            raise InputError(f"{here}: names {name}, which may name other files; unpack it, or {ALLOW.split(' or ')[1]}")
+
+
+def _beside(path: str) -> Iterator[str]:
     """Overviews and masks beside a raster that are documents: GDAL opens them with any driver."""
     for ending in (".ovr", ".msk"):
-        neighbour = path.with_name(path.name + ending)
-        if _head(neighbour).lstrip().startswith((b"<", b"{")):
-            yield str(neighbour)
+        if _head(path + ending).lstrip().startswith((b"<", b"{")):
+            yield path + ending
 
 
-def _head(path: Path) -> bytes:
+def _head(name: str) -> bytes:
+    """The first bytes of a file, or of one in an archive; none if it cannot be read."""
+    if name.startswith("/vsi"):
+        return _member_head(name) or b""
     try:
-        with path.open("rb") as file:
-            return file.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf")
+        with open(name, "rb") as file:
+            return _begin(file)
     except (OSError, ValueError):
         return b""
 
 
+def _begin(file: IO[bytes]) -> bytes:
+    return file.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf")
+
+
+def _member_head(name: str) -> bytes | None:
+    """The first bytes of what one of GDAL's virtual file systems shows of a file; none where nothing is, None if nobody can tell here."""
+    kind, _, rest = name.removeprefix("/vsi").partition("/")
+    try:
+        if kind == "subfile":
+            place, _, file = rest.partition(",")
+            with open(file, "rb") as whole:
+                whole.seek(int(place.partition("_")[0]))
+                return _begin(whole)
+        if kind == "gzip":
+            with gzip.open(rest) as plain:
+                return _begin(cast("IO[bytes]", plain))
+        archive = next(p for p in [Path(rest), *Path(rest.replace("{", "").replace("}", "")).parents] if p.is_file())
+        inner = rest.partition(archive.name)[2].lstrip("}/")
+        if kind == "zip":
+            with zipfile.ZipFile(archive) as packed, packed.open(inner or packed.namelist()[0]) as member:
+                return _begin(member)
+        if kind == "tar":
+            with tarfile.open(archive) as tape:
+                member_of_tape = tape.extractfile(inner or tape.getnames()[0])
+                return None if member_of_tape is None else _begin(member_of_tape)
+    except KeyError:  # no such member
+        return b""
+    except (OSError, ValueError, EOFError, StopIteration, IndexError, RuntimeError, NotImplementedError):
+        return None
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error):
+        return None
+    return None
+
+
 def _named_in(path: Path) -> Iterator[str]:
     """The names of datasets in a VRT or a tile index; none in other files."""
-    head = _head(path)
+    head = _head(str(path))
     if head.startswith(b"SQLite format 3") and ".gti." in path.name.lower():
         yield from (_beside_of(path, name) for name in _locations(path))
     if not re.search(rb"<(VRTDataset|GDALTileIndexDataset)", head):
@@ -189,8 +259,8 @@ def _beside_of(path: Path, name: str) -> str:
 def _locations(path: Path) -> list[str]:
     """The column ``location`` of the tables of a tile index."""
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as base:
+        with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)) as base:
             tables = [row[0] for row in base.execute("select table_name from gpkg_contents")]
             return [str(row[0]) for table in tables for row in base.execute(f'select location from "{table}"')]
-    except sqlite3.Error:
-        return []
+    except sqlite3.Error as cause:
+        raise InputError(f"{path}: its tile index cannot be read ({cause}); make it anew (gdaltindex)") from cause

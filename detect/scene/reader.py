@@ -246,11 +246,11 @@ def _read_native(
 ) -> tuple[NDArray[np.number], NDArray[np.bool_]]:
     wanted = sorted(set(bands))
     shape: dict[str, Any] = {} if out_hw is None else {"out_shape": (len(wanted), *out_hw), "resampling": resampling}
-    read = dataset.read(wanted, window=window, **shape)
+    read = _bands(dataset, wanted, window, shape)
     if not marks.tagged:
         valid = np.ones(read.shape[1:], bool)
     elif _is_marked_by_value(dataset, wanted):  # what GDAL would do, without reading twice
-        same = read if resampling is Resampling.nearest else dataset.read(wanted, window=window, out_shape=read.shape)
+        same = read if resampling is Resampling.nearest else _bands(dataset, wanted, window, {"out_shape": read.shape})
         valid = np.logical_or.reduce([values != dataset.nodatavals[b - 1] for b, values in zip(wanted, same, strict=True)])
     else:
         valid = np.logical_or.reduce([dataset.read_masks(b, window=window, out_shape=out_hw) > 0 for b in wanted])
@@ -265,6 +265,20 @@ def _read_native(
         for collar in marks.collars:
             valid &= ~collar.covers(shown, place)
     return shown, valid
+
+
+def dtype_of(dataset: Any, bands: Sequence[int]) -> str:
+    """The type of the values of some bands as ``read_native`` gives them: one that holds all, where a VRT joins bands of several types."""
+    return str(np.result_type(*(dataset.dtypes[band - 1] for band in bands)))
+
+
+def _bands(dataset: Any, bands: list[int], window: Window | None, shape: dict[str, Any]) -> Any:
+    """``dataset.read``, (bands, h, w), also of bands of several types."""
+    if len({dataset.dtypes[band - 1] for band in bands}) == 1:
+        return dataset.read(bands, window=window, **shape)
+    if "out_shape" in shape:
+        shape = shape | {"out_shape": shape["out_shape"][1:]}
+    return np.stack([dataset.read(band, window=window, **shape) for band in bands]).astype(dtype_of(dataset, bands))
 
 
 def _place(dataset: Any, window: Window | None, size_hw: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

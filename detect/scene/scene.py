@@ -30,7 +30,7 @@ from detect.scene.marks import Marks
 from detect.scene.opening import fingerprint, opened
 from detect.scene.overlays import overlay_of
 from detect.scene.provenance import Provenance, provenance_in
-from detect.scene.reader import SceneReader
+from detect.scene.reader import SceneReader, dtype_of
 from detect.scene.sources import Source, known_of, stem_of
 from detect.scene.stretch import measure_brightness
 from detect.scene.sun import Sun
@@ -166,7 +166,7 @@ def open_scene(
         if provenance is not None:
             notes += [str(provenance), *provenance.notes]
         known = known_of(source, dataset, date, sun_deg)
-        dtype = dataset.dtypes[look.bands[0] - 1]
+        dtype = dtype_of(dataset, look.bands)
         brightness = measure_brightness(look.sample, dtype)
         return Scene(
             path=path,

@@ -11,7 +11,7 @@ from shapely.geometry.base import BaseGeometry
 from detect.base.errors import DetectError, InputError, said
 from detect.base.resources import package_version
 from detect.base.secrets import without_keys
-from detect.scene.catalogues import Wanted, is_catalogue, walk
+from detect.scene.catalogues import Wanted, is_catalogue, walk, within_180
 from detect.scene.sources import Source, source_of_item
 
 _LISTED = 5
@@ -78,7 +78,7 @@ def _asked(url: str, area: BaseGeometry, collections: Sequence[str], during: str
             method="POST" if "POST" in methods else "GET",
             collections=list(collections) or None,
             datetime=during,
-            intersects=shapely.geometry.mapping(area),
+            intersects=shapely.geometry.mapping(shapely.union_all(within_180(area))),
             max_items=most + 1,
         )
         return list(found.items_as_dicts())

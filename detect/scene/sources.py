@@ -11,6 +11,7 @@ from __future__ import annotations
 import glob
 import itertools
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -55,6 +56,8 @@ class Source:
     """Whether what lies at the path may name addresses (see ``detect.scene.reach``)."""
     of_item: bool = field(default=False, compare=False)
     """Whether a STAC item named it."""
+    original: str | None = None
+    """The raster of which the path holds a part, or which it places: its name and what lies beside it tell date and sun. None: the path."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ def known_of(
     Raises:
         InputError: an option is not a date, or not a position in the sky.
     """
-    beside = list(items_beside(Path(source.path)))
+    original = source.original or source.path
+    beside = list(items_beside(Path(original)))
     item_day = source.date or _first(map(item_date, beside))
     tag_day = tagged_date(dataset)
     given_day = None if date is None else given_date(date)
@@ -91,7 +95,7 @@ def known_of(
         {
             "--date": given_day,
             "STAC item": item_day,
-            "file name": named_date(stem_of(source.path), (given_day, item_day, tag_day)),
+            "file name": named_date(stem_of(original), (given_day, item_day, tag_day)),
             "tag": tag_day,
         },
         str.__eq__,
@@ -106,6 +110,16 @@ def known_of(
         Sun.is_near,
     )
     return Known(day, sun, tuple(note for note in (day_note, sun_note) if note))
+
+
+def tags_of(dataset: Any) -> dict[str, str]:
+    """The tags of a raster for a copy that is to tell the same date and sun: GDAL does not copy tags with a space of their own."""
+    day, sun = tagged_date(dataset), tagged_sun(dataset)
+    told = {} if day is None else {"ACQUISITIONDATETIME": day}
+    if sun is not None:
+        told |= {"SUN_ELEVATION": f"{sun.elevation_deg:g}", "SUN_AZIMUTH": f"{sun.azimuth_deg:g}"}
+    left_out = {*told, *map(str.upper, ("self", "ns", "bidx"))}  # the latter are words of rasterio's ``update_tags``
+    return {key: value for key, value in dataset.tags().items() if key.upper() not in left_out} | told
 
 
 def stem_of(path: str) -> str:
@@ -133,8 +147,8 @@ def sources(given: Sequence[str | Path], asset: str | None = None, *, allow_remo
     """The scenes that the given names refer to, in their order.
 
     Args:
-        given: each a raster's file or URL, a pattern with ``*`` or ``?``, a ``.txt`` file of one such name per line, or the file or URL
-            of a STAC item, item collection, collection or catalogue (``.json``, ``.geojson``), map tiles (see
+        given: each a raster's file or URL, a pattern with ``*`` or ``?`` for any of these files, a ``.txt`` file of one such name per
+            line, or the file or URL of a STAC item, item collection, collection or catalogue (``.json``, ``.geojson``), map tiles (see
             ``detect.scene.tiles.addresses``), or a KMZ file, whose ground overlays are scenes.
         asset: asset of STAC items to read; by default the visual one, else the only picture.
         allow_remote: follow links of documents to other hosts.
@@ -213,10 +227,17 @@ def _folders_of(path: str) -> tuple[str, ...]:
 
 def _expanded(name: str, wanted: _Wanted, within: tuple[Path, ...] = ()) -> Iterator[Source]:
     """The scenes that a name refers to, which stands in the lists ``within``."""
+    remote = "://" in name or name.startswith("/vsi")
+    if not remote and glob.has_magic(name) and not os.path.lexists(name):
+        found = [path for path in sorted(glob.glob(name, recursive=True)) if not is_companion(Path(path).name)]
+        if not found:
+            raise InputError(f"{name}: no file fits this pattern")
+        for path in found:
+            yield from _expanded(path, wanted, within)
+        return
     if kind_of(name) is not None:
         yield Source(name, name_of(name))
         return
-    remote = "://" in name or name.startswith("/vsi")
     suffix = Path(name.split("?")[0] if remote else name).suffix.lower()
     if suffix in (".json", ".geojson"):
         yield from _catalogued(name, wanted)
@@ -229,11 +250,6 @@ def _expanded(name: str, wanted: _Wanted, within: tuple[Path, ...] = ()) -> Iter
                 yield from _expanded(line if "://" in line else str(Path(name).parent / line), wanted, (*within, this))
     elif not remote and suffix == ".kmz" and Path(name).is_file() and len(several := overlays(Path(name))) > 1:
         yield from (Source(overlay.picture, f"{Path(name).stem}-{stem_of(overlay.picture)}") for overlay in several)
-    elif not remote and glob.has_magic(name) and not Path(name).exists():
-        found = [path for path in sorted(glob.glob(name, recursive=True)) if not is_companion(Path(path).name)]
-        if not found:
-            raise InputError(f"{name}: no file fits this pattern")
-        yield from (Source(path) for path in found)
     else:
         yield Source(name)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import tarfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -57,7 +59,7 @@ def host() -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def look(path: Path) -> None:
+def look(path: str | Path) -> None:
     for source in sources([path]):
         scene = open_scene(source)
         with scene.reader(scene.work_grid(scene.gsd_m)) as reader:
@@ -147,6 +149,71 @@ def test_overviews_and_masks_elsewhere_are_refused(
     with pytest.raises(InputError, match=r"elsewhere|which is no raster but a document"):
         look(path)
     assert not heard
+
+
+OVERLAY = (
+    "<kml><GroundOverlay><Icon><href>a.png</href></Icon><LatLonBox><north>48.001</north><south>48</south><east>11.001</east>"
+    "<west>11</west></LatLonBox></GroundOverlay></kml>"
+)
+
+
+def hidden(tmp_path: Path, how: str, address: str) -> str:
+    """A name under which a VRT that names an address lies deeper than the file itself."""
+    remote = vrt(f"/vsicurl/{address}/x.tif", relative=0)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.vrt", remote)
+        archive.writestr("a.png", remote)
+    if how == "kmz":
+        with zipfile.ZipFile(tmp_path / "a.kmz", "w") as archive:
+            archive.writestr("doc.kml", OVERLAY)
+            archive.writestr("a.png", remote)
+    elif how == "kml":
+        (tmp_path / "a.kml").write_text(OVERLAY)
+        (tmp_path / "a.png").write_text(remote)
+    elif how in ("a.vrt", "a.png"):
+        return f"/vsizip/{tmp_path}/a.zip/{how}"
+    elif how == "vrt":
+        (tmp_path / "a.vrt").write_text(vrt(f"/vsizip/{tmp_path}/a.zip/a.png", relative=0))
+    elif how == "1#.gti.gpkg":
+        PLOT.assign(location=[f"/vsicurl/{address}/x.tif"]).to_file(tmp_path / "plain.gpkg")
+        (tmp_path / "plain.gpkg").rename(tmp_path / "a1#.gti.gpkg")
+        return str(tmp_path / "a1#.gti.gpkg")
+    return str(tmp_path / f"a.{how}")
+
+
+@pytest.mark.parametrize("how", ["kmz", "kml", "a.vrt", "a.png", "vrt", "1#.gti.gpkg"])
+def test_what_an_archive_or_an_overlay_holds_points_nowhere_either(tmp_path: Path, host: tuple[str, list[str]], how: str) -> None:
+    address, heard = host
+    with pytest.raises(InputError) as error:
+        look(hidden(tmp_path, how, address))
+    assert not heard and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["plain", "declared", "nested"])
+def test_raw_bytes_of_another_file_are_not_shown(tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes.bin").write_bytes(bytes(WIDTH * HEIGHT))
+    raw = vrt("tiny.tif").replace(' band="1">', ' band="1" subClass="VRTRawRasterBand">').replace("tiny.tif", "notes.bin", 1)
+    texts = {
+        "plain": raw,
+        "declared": f'<?xml version="1.0"?>\n<!-- {"-".join("x" * 200)} -->\n{raw}',
+        "nested": vrt("plain.vrt"),
+    }
+    for each, text in texts.items():
+        (tmp_path / f"{each}.vrt").write_text(text)
+    with pytest.raises(InputError, match="raw bytes of another file"):
+        look(tmp_path / f"{name}.vrt")
+
+
+def test_a_raster_in_an_archive_is_read_also_through_a_list(write_scene: WriteScene, tmp_path: Path) -> None:
+    path = write_scene()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(path, "in side/tiny.tif")
+    with tarfile.open(tmp_path / "a.tar", "w") as tape:
+        tape.add(path, "tiny.tif")
+    for name in (f"/vsizip/{tmp_path}/a.zip/in side/tiny.tif", f"/vsitar/{tmp_path}/a.tar/tiny.tif"):
+        look(name)
+        (tmp_path / "list.vrt").write_text(vrt(name, relative=0))
+        look(tmp_path / "list.vrt")
 
 
 def test_what_names_files_of_this_machine_is_read(write_scene: WriteScene, tmp_path: Path) -> None:

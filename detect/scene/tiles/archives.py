@@ -18,6 +18,7 @@ from detect.base.errors import InputError
 from detect.base.secrets import without_keys
 from detect.scene.tiles.download import get
 from detect.scene.tiles.pyramid import Level, Pyramid, plain_text, web_mercator_levels
+from detect.scene.versions import version_of
 
 _VECTOR = "holds vector tiles (a drawn map), not pictures; give tiles of a satellite or aerial image"
 
@@ -64,6 +65,7 @@ def open_mbtiles(path: str) -> Pyramid:
         terms=about.get("license", ""),
         outline=_outline(about.get("bounds", "").split(",")),
         is_local=True,
+        content=tuple(version_of([path, f"{path}-wal"])),
     )
 
 
@@ -99,6 +101,7 @@ def open_pmtiles(place: str) -> Pyramid:
         terms=str(about.get("license", "")),
         outline=_outline(degrees),
         is_local=not is_url,
+        content=() if is_url else tuple(version_of([place])),
     )
 
 

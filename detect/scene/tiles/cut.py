@@ -165,7 +165,9 @@ def _probed(store: _Store, order: Order) -> tuple[Pyramid, Plan]:
         wanted = plan(pyramid, level, order.area)
         pictures = [picture for tile in some_tiles(pyramid, wanted, order.area) if (picture := store.read(level, *tile))]
         if pictures:
-            side = _decoded(pictures[0], pyramid).shape[0]
+            ((side, _),) = Counter(_decoded(one, pyramid).shape[0] for one in pictures).most_common(
+                1
+            )  # one of them may be a blank
             if side == level.tile_hw[0]:
                 return pyramid, wanted
             if not all(one.name.isdecimal() for one in pyramid.levels) or side % 256 or level.tile_hw[0] != 256:
@@ -214,7 +216,7 @@ def _write(path: Path, store: _Store, wanted: Plan, tags: dict[str, str]) -> Non
         for tile in wanted.tiles:
             encoded = store.read(wanted.level, *tile)
             if encoded:
-                _paint(raster, _decoded(encoded, store.pyramid), tile, wanted)
+                _paint(raster, _scaled(_decoded(encoded, store.pyramid), wanted.level.tile_hw), tile, wanted)
     try:
         write_cog(plain, path, SPARSE_OK="TRUE")
     except RasterioError as cause:
@@ -253,6 +255,17 @@ def _decoded(encoded: bytes, pyramid: Pyramid) -> NDArray[np.uint8]:
     return np.ascontiguousarray(colours, dtype=np.uint8)
 
 
+def _scaled(picture: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """A tile in the size of the others: it shows the same ground, whatever its pixels (a blank may have a single one)."""
+    if picture.shape[:2] == size_hw:
+        return picture
+    smaller = picture.shape[0] > size_hw[0]
+    way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    seen = cv2.resize(picture.any(axis=2).astype(np.uint8) * 255, size_hw[::-1], interpolation=way) == 255
+    # Of a pixel that mixes with a transparent one, no colour is known.
+    return np.asarray(cv2.resize(picture, size_hw[::-1], interpolation=way) * seen[..., None], dtype=np.uint8)
+
+
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -261,5 +274,6 @@ def _key(pyramid: Pyramid, order: Order) -> str:
     """What decides the content of the file, as far as it is known before anything is read."""
     wanted: Sequence[object] = (
         pyramid.address, [level.name for level in pyramid.levels], shapely.to_wkb(order.area, hex=True), order.gsd_m, order.zoom,
+        *pyramid.content,
     )  # fmt: skip
     return _hash(json.dumps(wanted).encode())

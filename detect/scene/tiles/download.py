@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -113,7 +114,7 @@ def _copy(answer: HTTPResponse, target: BinaryIO, place: str, most_bytes: int | 
     """
     announced = answer.length
     if most_bytes is None:
-        most_bytes = MOST_BYTES if announced is None else max(0, shutil.disk_usage(".").free - _SPARE_BYTES)
+        most_bytes = MOST_BYTES if announced is None else max(0, shutil.disk_usage(tempfile.gettempdir()).free - _SPARE_BYTES)
     target.seek(0)
     target.truncate()
     began_s, done = time.monotonic(), 0

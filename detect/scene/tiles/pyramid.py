@@ -60,6 +60,8 @@ class Pyramid:
     """Where tiles are, in longitude and latitude; None: not known."""
     is_local: bool = False
     """A file on this machine, where a limit of tiles protects nobody's server."""
+    content: tuple[str, ...] = ()
+    """What decides its pixels beside the address and the levels, such as the layer of a service or the version of a file."""
 
 
 @dataclass(frozen=True)

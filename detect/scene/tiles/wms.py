@@ -64,7 +64,8 @@ def open_wms(address: str, layer: str | None = None) -> Pyramid:
         return get(with_query(href or address, {**fixed, "BBOX": ",".join(f"{value:.9g}" for value in box)}))
 
     attribution, terms = terms_of(root, "Service")
-    return Pyramid(without_keys(address), _levels(crs), read, crs, attribution, terms)
+    content = tuple(f"{name}={fixed[name]}" for name in sorted(fixed))
+    return Pyramid(without_keys(address), _levels(crs), read, crs, attribution, terms, content=content)
 
 
 def _layers(root: Element) -> list[tuple[Element, list[Element]]]:

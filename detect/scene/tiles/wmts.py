@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urljoin
 
 import pyproj
@@ -44,18 +45,19 @@ def open_wmts(address: str, layer: str | None = None) -> Pyramid:
     one = chosen(layers, layer, address)
     crs, grid = _grid(root, one, address)
     picture = picture_format([f.text or "" for f in one.iterfind("Format")], address)
-    template = _template(root, one, picture, text_of(grid, "Identifier"), address)
+    values = _values(one, text_of(grid, "Identifier"))
+    template = _template(root, one, picture, values, address)
     levels = sorted((_level(matrix, crs) for matrix in grid.iterfind("TileMatrix")), key=lambda level: -level.transform.a)
     attribution, terms = terms_of(root, "ServiceIdentification")
 
     def read(level: Level, column: int, row: int) -> bytes | None:
-        values = {"TileMatrix": level.name, "TileRow": str(row), "TileCol": str(column)}
         where = template
-        for name, value in values.items():
+        for name, value in {"TileMatrix": level.name, "TileRow": str(row), "TileCol": str(column)}.items():
             where = where.replace("{" + name + "}", value)
         return get(where)
 
-    return Pyramid(without_keys(address), tuple(levels), read, crs, attribution, terms)
+    content = tuple(f"{name}={value}" for name, value in sorted({**values, "Layer": text_of(one, "Identifier")}.items()))
+    return Pyramid(without_keys(address), tuple(levels), read, crs, attribution, terms, content=(*content, f"Format={picture}"))
 
 
 def _grid(root: Element, layer: Element, address: str) -> tuple[pyproj.CRS, Element]:
@@ -81,11 +83,15 @@ def _level(matrix: Element, crs: pyproj.CRS) -> Level:
     )
 
 
-def _template(root: Element, layer: Element, picture: str, grid: str, address: str) -> str:
-    """The address of a tile with ``{TileMatrix}``, ``{TileRow}`` and ``{TileCol}``: of the layer's resource, else a query (KVP)."""
+def _values(layer: Element, grid: str) -> dict[str, str]:
+    """What the address of a tile names beside its place: the layer's style, its dimensions such as the time, and the grid."""
     styles = [(one.get("isDefault") == "true", text_of(one, "Identifier")) for one in layer.iterfind("Style")]
     values = {text_of(one, "Identifier"): text_of(one, "Default") for one in layer.iterfind("Dimension")}
-    values |= {"Style": max(styles, default=(False, ""))[1], "TileMatrixSet": grid}
+    return values | {"Style": max(styles, default=(False, ""))[1], "TileMatrixSet": grid}
+
+
+def _template(root: Element, layer: Element, picture: str, values: Mapping[str, str], address: str) -> str:
+    """The address of a tile with ``{TileMatrix}``, ``{TileRow}`` and ``{TileCol}``: of the layer's resource, else a query (KVP)."""
     resources = [one for one in layer.iterfind("ResourceURL") if one.get("resourceType") == "tile"]
     for resource in sorted(resources, key=lambda one: one.get("format") != picture):
         template = resource.get("template") or ""
@@ -97,7 +103,7 @@ def _template(root: Element, layer: Element, picture: str, grid: str, address: s
     base = next((href for get_ in posts if (href := get_.get("href"))), address.partition("?")[0])
     query = {
         "SERVICE": "WMTS", "REQUEST": "GetTile", "VERSION": "1.0.0", "LAYER": text_of(layer, "Identifier"), "FORMAT": picture,
-        **dict(values.items()),
+        **values,
         "TileMatrix": "{TileMatrix}", "TileRow": "{TileRow}", "TileCol": "{TileCol}",
     }  # fmt: skip
     return with_query(base, query)

@@ -11,6 +11,7 @@ from affine import Affine
 
 from detect.adaptation.ground import AROUND_M, known_ground
 from detect.adaptation.merge import merged
+from detect.base.geometry import measure
 from detect.base.stages import STAGES
 from detect.census.review import Review
 from detect.scene.scene import WorkGrid
@@ -60,6 +61,10 @@ def test_checked_buildings_stay_and_others_are_found_anew() -> None:
     window = gpd.GeoDataFrame(geometry=[shapely.box(500_130, 6_000_050, 500_170, 6_000_090)], crs=CRS)
     result, left_out = merged(found, before, corrected, review, window)
     assert result["id"].tolist() == [1, 2, 5, 6], "2 is found again, 6 is new"
+    sizes = result.set_index("id").loc[[1, 5], columns]
+    assert sizes.equals(measure(list(result.set_index("id").geometry[[1, 5]]), CRS).set_axis([1, 5]).rename_axis("id")), (
+        "each its own"
+    )
     again, _ = merged(found, before, corrected, dataclasses.replace(review, deleted=(3, 9)), window)
     assert again["id"].tolist() == [1, 2, 5, 10], "9 was a building once"
     assert left_out.tolist() == [True, False, True, False, True], "checked, deleted, and in a window"

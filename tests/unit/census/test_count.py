@@ -7,6 +7,7 @@ import json
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 from shapely import box
 
@@ -355,6 +356,23 @@ def test_given_and_filled_sites_add_up() -> None:
     assert found["total"]["planned_from"] == "given and ground"
     assert found["total"]["planned_buildings"]["estimate"] == a["planned_buildings"]["estimate"] + 40
     assert b["ground"]["cleared_km2"] == 0
+
+
+def test_ground_that_plots_share_is_built_up_once() -> None:
+    table, one = row_of_blocks()
+    sites = gpd.GeoDataFrame(
+        {"name": ["a", "b"], "planned_buildings": np.nan, "area_km2": 0.5},
+        geometry=[box(-50, -50, 1300, 400), box(500, -50, 1500, 400)],
+        crs=32631,
+    )
+    twice = pd.concat([cleared(pads=5), cleared(pads=5).assign(site="b")], ignore_index=True)
+    alone, both = census(table, one, ground=cleared(pads=5)), census(table, sites, ground=twice)
+    assert both["total"]["planned_buildings"] == alone["total"]["planned_buildings"]
+    assert both["sites"][1]["ground"]["pads"] == 5, "of each plot all of its ground is told"
+    more = cleared().set_geometry([box(1200, 0, 1400, 200)], crs=32631).assign(site="b", area_m2=40_000.0)
+    half = census(table, sites, ground=pd.concat([cleared(), more], ignore_index=True))
+    first, second = (site["ground"]["fits"] for site in half["sites"])
+    assert half["total"]["planned_buildings"]["estimate"] == 8 + round(first) + round(second / 2)
 
 
 @pytest.mark.parametrize("stage", ["foundation", "incomplete", "complete"])

@@ -160,3 +160,17 @@ def test_pads_fit_at_least(write_scene: WriteScene) -> None:
     )
     (capacity,) = capacities(ground, sites, buildings, PROFILE)
     assert (capacity.pads, capacity.fits, capacity.cleared_km2) == (3, 3.0, 0.0)
+
+
+def test_buildings_are_asked_for_their_plots_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To ask each building for each plot took time with plots × buildings."""
+    asked, intersects = [], shapely.intersects
+    monkeypatch.setattr(shapely, "intersects", lambda *shapes: asked.append(shapes) or intersects(*shapes))
+    buildings = standing()
+    sites = plots(west=at(0, 0, 70, 100), both=at(0, 0, 240, 160), none=at(500, 0, 10, 10))
+    buildings["site"] = assign(buildings, sites.iloc[1:])
+    cleared = {"kind": ["cleared"] * 3, "site": sites["name"], "area_m2": [7000.0, 38400.0, 100.0]}
+    found = capacities(gpd.GeoDataFrame(cleared, geometry=sites.geometry.to_numpy(), crs=CRS), sites, buildings, PROFILE)
+    assert not asked
+    assert [c.packing_from for c in found] == ["all sites", "site", "all sites"]
+    assert found[0].fits is not None and found[1].fits is not None and found[2].fits == 0 < found[0].fits < found[1].fits

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 from affine import Affine
+from geopandas import GeoSeries
 from hypothesis import given
 from hypothesis import strategies as st
+from pyproj import CRS
 from shapely import Point, box
 
 from detect.census.overlaps import counted_once, deleted_elsewhere, groups, overlapping
@@ -116,6 +120,16 @@ def test_scenes_overlap_where_they_share_ground_on_one_day(scenes: Any) -> None:
 def test_a_small_scene_within_a_large_one_overlaps_it(scenes: Any) -> None:
     large, small = scenes(0, 0)
     assert overlapping([replace(large, size_hw=(20_000, 20_000)), small]) == [(0, 1)], "it covers less than 10⁻⁴ of the large one"
+
+
+def test_scenes_on_both_sides_of_180_degrees_overlap() -> None:
+    def scene(west: float, east: float, crs: int) -> Any:
+        outline = shapely.segmentize(shapely.box(west, -17.02, east, -17.0), 0.001)
+        return SimpleNamespace(crs=CRS.from_epsg(crs), date=None, outline=GeoSeries([outline], crs=4326).to_crs(crs)[0])
+
+    across, east, far = scene(179.99, 180.01, 32760), scene(-179.998, -179.99, 32701), scene(-179.98, -179.97, 32701)
+    assert overlapping([across, east, far]) == overlapping([across, east]) == [(0, 1)]
+    assert overlapping([east, across]) == [(0, 1)]
 
 
 def test_groups_are_what_pairs_link() -> None:

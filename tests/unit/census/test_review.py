@@ -76,6 +76,24 @@ def test_a_new_building_gets_no_id_of_one_that_was_deleted_before(tmp_path: Path
     assert review.added == (5,)
 
 
+def test_a_new_building_gets_no_id_of_an_added_one_that_was_deleted(tmp_path: Path) -> None:
+    def after(buildings: gpd.GeoDataFrame, edited: gpd.GeoDataFrame, earlier: Review) -> tuple[gpd.GeoDataFrame, Review]:
+        corrections = read_corrections(write(tmp_path / "c.gpkg", edited), CRS)
+        table, review = apply_review(buildings, corrections, earlier)
+        return table.assign(dormitory_like=False), Review.from_json(earlier.then(review).to_json(), tmp_path)
+
+    def with_one(buildings: gpd.GeoDataFrame, east: float) -> gpd.GeoDataFrame:
+        new = gpd.GeoDataFrame({"id": [0], "stage": ["complete"]}, geometry=[box(east, 6e6, east + 30, 6e6 + 10)], crs=CRS)
+        return gpd.GeoDataFrame(pd.concat([buildings[["id", "stage", "geometry"]], new]), crs=CRS)
+
+    first, said = after(found(2), with_one(found(2), 400_500), Review())
+    assert said.added == (3,)
+    second, said = after(first, first[first["id"] != 3], said)
+    assert (said.added, said.deleted) == ((), (3,)) and list(said.deleted_at) == [3]
+    third, said = after(second, with_one(second, 400_700), said)
+    assert said.added == (4,) and third["id"].tolist() == [1, 2, 4]
+
+
 def test_what_a_user_marks_as_checked_is_certain_as_it_stands(tmp_path: Path) -> None:
     table = found().assign(checked=[True, False, None, True])
     table.loc[3, "stage"] = "incomplete"
@@ -137,5 +155,5 @@ def test_a_later_review_goes_on_from_an_earlier_one() -> None:
     first = Review(changed=(1, 2), added=(9,), deleted=(3,), confirmed=(4, 5), surveyed=(2, 5), likeness={1: True, 9: False})
     later = Review(changed=(4,), deleted=(2, 9), likeness={1: False})
     both = first.then(later)
-    assert both == Review(changed=(1, 4), added=(), deleted=(2, 3), confirmed=(5,), surveyed=(5,), likeness={1: False})
+    assert both == Review(changed=(1, 4), added=(), deleted=(2, 3, 9), confirmed=(5,), surveyed=(5,), likeness={1: False})
     assert Review.from_json(both.to_json(), ".") == both and Review.from_json(None, ".") == Review()

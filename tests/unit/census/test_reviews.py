@@ -130,6 +130,22 @@ def test_a_building_that_both_drew_is_one(tmp_path: Path) -> None:
     assert [line.split(":")[0] for line in both.conflicts] == ["a building that both drew", "a building that one drew"]
 
 
+def test_a_building_of_the_result_drawn_once_more_in_the_same_file_is_one(tmp_path: Path) -> None:
+    confirmed = page(tmp_path / "c.geojson", said(1, "confirmed", at(1)), said(None, "added", at(1), redrawn=True))
+    table, review = apply_review(found(), read_reviews([confirmed], found(), CRS).table)
+    assert table["id"].tolist() == found()["id"].tolist() and review.confirmed == (1,)
+    twice = page(tmp_path / "t.geojson", *(said(None, "added", affinity.translate(at(1), d, 0), redrawn=True) for d in (0, 0.1)))
+    table, review = apply_review(found(), read_reviews([twice], found(), CRS).table)
+    assert table["id"].tolist() == found()["id"].tolist() and review.confirmed == (1,)
+
+
+def test_a_building_that_was_deleted_and_drawn_again_is_a_new_one(tmp_path: Path) -> None:
+    path = page(tmp_path / "c.geojson", said(1, "deleted", at(1)), said(None, "added", at(1), redrawn=True, stage="foundation"))
+    table, review = apply_review(found(), read_reviews([path], found(), CRS).table)
+    assert (review.deleted, review.added) == ((1,), (5,))
+    assert table.set_index("id").loc[5, "stage"] == "foundation"
+
+
 def test_the_same_corrections_once_more_change_nothing(tmp_path: Path) -> None:
     path = page(
         tmp_path / "c.geojson",

@@ -12,10 +12,12 @@ import numpy as np
 import pyproj
 import pytest
 import shapely
+from hypothesis import given
+from hypothesis import strategies as st
 from shapely import LineString, MultiPolygon, Point, Polygon, affinity, box
 
 from detect.base.errors import InputError
-from detect.census.sites import WHOLE_SCENE, assign, load_sites, proposed_sites, together_km2, with_cut
+from detect.census.sites import WHOLE_SCENE, Sites, assign, load_sites, proposed_sites, together_km2, touching, with_cut
 
 CRS = pyproj.CRS(32637)
 X, Y = 414_000, 6_170_000
@@ -276,6 +278,32 @@ def test_at_the_edge_of_the_scene_no_building_lies_across(tmp_path: Path) -> Non
     whole = load_sites(None, CRS, OUTLINE)
     west = OUTLINE.bounds[0]
     assert with_cut(whole, polygons(box(west - 2, 10, west + 20, 20))).warnings == ((),)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 40), st.integers(0, 8))
+def test_what_touches_each_area_is_found_as_if_each_pair_were_asked(seed: int, shapes: int, areas: int) -> None:
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, 30, (shapes + areas, 2))  # whole numbers: many only share an edge or a corner
+    boxes = np.array(
+        [box(x, y, x + w, y + h) for (x, y), (w, h) in zip(corners, rng.integers(1, 12, corners.shape), strict=True)], object
+    )
+    buildings, plots = boxes[:shapes], boxes[shapes:]
+    if shapes:
+        buildings[0] = None
+    expected = [np.flatnonzero(shapely.intersects(plot, buildings)).tolist() for plot in plots]
+    assert [which.tolist() for which in touching(buildings, plots)] == expected
+
+
+def test_all_plots_are_looked_up_in_one_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree for each plot took time with plots × buildings."""
+    built, tree = [], shapely.STRtree
+    monkeypatch.setattr(shapely, "STRtree", lambda shapes: built.append(len(shapes)) or tree(shapes))
+    buildings = polygons(*(box(20 * i, 0, 20 * i + 10, 10) for i in range(30)), stage=["incomplete"] * 30)
+    plots = polygons(*(box(40 * i, -5, 40 * i + 25, 15) for i in range(15)))
+    sites = with_cut(Sites(plots, ((),) * 15), buildings)
+    assert [len(lines) for lines in sites.warnings] == [1] * 15, "the second building lies across the edge"
+    assert len(proposed_sites(buildings).table) == 1
+    assert built == [30, 30]
 
 
 def test_ground_of_two_sites_counts_once_in_their_area(tmp_path: Path) -> None:

@@ -233,6 +233,39 @@ def test_stages_are_read_in_any_capitals_and_others_are_refused(tmp_path: Path) 
             assert [values(chip.stage, house) for house in HOUSES] == [{1}, {3}, {0}, {0}]
 
 
+def test_columns_of_ones_own_may_have_capitals(tmp_path: Path) -> None:
+    scene(tmp_path / "source")
+    table = outlines(HOUSES, PLACE, CRS, Stage=["foundation", "complete", None, None], UNKNOWN=[False, False, False, True])
+    table.assign(Confidence=[None, None, 0.3, None]).to_file(tmp_path / "source" / "town.gpkg")
+    row, chip = prepared(tmp_path / "source", tmp_path / "chips")
+    assert row["buildings"] == 2
+    assert [values(chip.stage, house) for house in HOUSES] == [{1}, {3}, {0}, {0}]
+    assert [values(chip.footprint, house) for house in HOUSES] == [{1}, {1}, {UNKNOWN}, {UNKNOWN}]
+
+
+def test_columns_that_differ_in_capitals_only_are_refused_unless_nobody_reads_them(tmp_path: Path) -> None:
+    scene(tmp_path / "source")
+    more = {"fixme": [None] * 4, "FIXME": ["height"] * 4, "building": ["yes"] * 4, "Building": [None] * 4}
+    write_geojson(tmp_path / "source" / "town.geojson", outlines(HOUSES, PLACE, CRS, **more))
+    assert prepared(tmp_path / "source", tmp_path / "chips")[0]["buildings"] == 4, "OpenStreetMap has such keys"
+    more = {"unknown": [False] * 4, "Unknown": [True] * 4}
+    write_geojson(tmp_path / "source" / "town.geojson", outlines(HOUSES, PLACE, CRS, **more))
+    with pytest.raises(InputError, match=r"town\.geojson: has the columns 'unknown' and 'Unknown'; rename or delete"):
+        prepare("generic", tmp_path / "source", tmp_path / "more")
+
+
+def test_unknown_is_read_in_any_words_for_yes_and_others_are_refused(tmp_path: Path) -> None:
+    scene(tmp_path / "source")
+    for number, said in enumerate((["yes", "TRUE", "True", "no"], ["x", "1", " t", ""], [1, 1.0, 1, None], [1, 1, 1, 0])):
+        write_geojson(tmp_path / "source" / "town.geojson", outlines(HOUSES, PLACE, CRS, unknown=said))
+        _, chip = prepared(tmp_path / "source", tmp_path / f"chips{number}")
+        assert [values(chip.footprint, house) for house in HOUSES] == [{UNKNOWN}, {UNKNOWN}, {UNKNOWN}, {1}], said
+    for said in (["perhaps", "no", "no", "no"], [["yes", "no"], None, None, None]):
+        write_geojson(tmp_path / "source" / "town.geojson", outlines(HOUSES, PLACE, CRS, unknown=said))
+        with pytest.raises(InputError, match=r"town\.geojson: unknown is '.*', which is neither yes nor no; write true"):
+            prepare("generic", tmp_path / "source", tmp_path / "more")
+
+
 @pytest.mark.parametrize("name", ["labelled_area.gpkg", "Labelled_Area.geojson"])
 def test_a_labelled_area_may_be_any_vector_file(tmp_path: Path, name: str) -> None:
     scene(tmp_path / "source")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
+from rasterio.control import GroundControlPoint
 
 from detect.base.errors import InputError
 from detect.base.stages import CODES
@@ -69,6 +73,36 @@ def test_bands_of_a_file_whose_red_and_blue_are_swapped(tmp_path: Path) -> None:
     prepare("outlines", folder, tmp_path / "chips")
     image = _only_chip(tmp_path / "chips").image
     assert image[..., 0].std() < 1 < image[..., 2].std()
+
+
+@pytest.mark.parametrize("place", ["none", "transform", "control points", "world file alone"])
+def test_gsd_m_counts_where_the_image_has_no_georeference_whatever_its_file_type(tmp_path: Path, place: str) -> None:
+    folder = _folder(tmp_path, {"image": "pictures/town.tif"})
+    path = tmp_path / "pictures" / "town.tif"
+    path.unlink()
+    known: dict[str, Any] = {}
+    here = Affine(0.25, 0, 593_270, 0, -0.25, 5_747_657)
+    if place == "transform":
+        known = {"crs": "EPSG:32631", "transform": here}
+    elif place == "control points":
+        points = [GroundControlPoint(row, col, *(here * (col, row))) for row, col in ((0, 0), (0, 200), (200, 0), (200, 200))]
+        known = {"crs": "EPSG:32631", "gcps": points}
+    elif place == "world file alone":
+        path.with_suffix(".tfw").write_text("0.25\n0\n0\n-0.25\n593270.125\n5747656.875\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path, "w", driver="GTiff", count=3, dtype="uint8", height=200, width=200, **known) as file:
+            file.write(np.random.default_rng(0).integers(1, 255, (3, 200, 200), np.uint8))
+    prepare("outlines", folder, tmp_path / "chips")
+    expected = 0.25 if place in ("transform", "control points") else 0.5
+    assert read_index(tmp_path / "chips")["gsd_m"].to_numpy() == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_read_over(tmp_path: Path, encoding: str) -> None:
+    folder = _folder(tmp_path, {})
+    (folder / "0.json").write_text(json.dumps(SAID), encoding=encoding)
+    assert prepare("outlines", folder, tmp_path / "chips").buildings == 2
 
 
 def test_a_place_in_both_splits_is_a_place_per_image(tmp_path: Path) -> None:

@@ -174,3 +174,23 @@ def test_a_mark_whose_ring_crosses_itself_is_a_mark(tmp_path: Path) -> None:
     (tmp_path / "stages" / "marks.jsonl").write_text(json.dumps(mark))
     ((polygon, code, is_mark),) = _Stages(tmp_path).on_image("a.jpg")
     assert polygon.is_valid and code == 1 and is_mark
+
+
+def test_the_stated_pixel_counts_for_a_tiff_without_georeference(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "1.tif"
+    path.parent.mkdir()
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(1, 255, (200, 200, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "a" / "1_mask.png"), np.pad(np.ones((40, 40), np.uint8), 80))
+    item = {
+        "image": "a/1.tif",
+        "label": "a/1_mask.png",
+        "label_kind": "mask",
+        "data_set": "own",
+        "place": "a",
+        "suggested_split": "train",
+    }
+    pd.DataFrame([item | {"gsd_m": 0.5, "licence": "CC0-1.0"}]).to_csv(tmp_path / "index.csv", index=False)
+    for folder in ("redrawn", "labels"):
+        (tmp_path / folder).mkdir()
+    prepare("samples", tmp_path, tmp_path / "chips")
+    assert read_index(tmp_path / "chips")["gsd_m"].tolist() == [0.5]

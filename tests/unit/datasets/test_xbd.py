@@ -86,6 +86,14 @@ def test_geotiffs_and_a_single_folder_are_read_too(tmp_path: Path) -> None:
     assert_drawn(chip_of(store, index, "images/hurricane-harvey_00000001_pre_disaster.tif"), ROOFS)
 
 
+def test_the_pixel_of_a_tiff_without_georeference_is_measured_on_the_buildings(tmp_path: Path) -> None:
+    _release(tmp_path / "source", suffix=".tif")
+    path = tmp_path / "source" / "train" / "images" / "hurricane-harvey_00000001_pre_disaster.tif"
+    cv2.imwrite(str(path), picture(ROOFS)[::-1].transpose(1, 2, 0).astype("uint8"))
+    prepare("xbd", tmp_path / "source" / "train", tmp_path / "chips")
+    assert read_index(tmp_path / "chips")["gsd_m"].to_numpy() == pytest.approx(PIXEL_M, rel=0.01)
+
+
 def test_images_of_the_hidden_test_set_are_skipped(tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "images").mkdir(parents=True)

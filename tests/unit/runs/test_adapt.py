@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import geopandas as gpd
 import pytest
@@ -12,12 +13,14 @@ import rasterio
 import shapely
 
 import detect.adaptation.choose as choosing
+import detect.runs.adapt as adapting
 from detect.base.errors import InputError
 from detect.base.files import sha256_of
 from detect.cli import main as cli
 from detect.network.weights import load_weights
 from detect.results.seal import verify
 from detect.runs.adapt import Adapted, adapt
+from detect.runs.options import AdaptOptions, PredictOptions
 from detect.runs.predict import predict
 from detect.simulate import simulate_compounds
 
@@ -104,6 +107,22 @@ def test_a_gain_is_written_beside_the_old_result(place: Path, tmp_path: Path, mo
     with pytest.raises(InputError, match=r"scene\+1: holds something else already; give --overwrite"):
         adapted(tmp_path, monkeypatch)
     assert hashes(done.result.folder) | hashes(tmp_path / "out" / "scene+1.weights") == first, "the weights stay too"
+
+
+@pytest.mark.parametrize("tta", [True, False, None])
+def test_further_scenes_are_read_as_the_earlier_result_was(tta: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {} if tta is None else {"tta": tta}
+    earlier = SimpleNamespace(folder=Path("out/scene"), profile=None, summary={"run": {"options": said}})
+    read: list[PredictOptions] = []
+
+    def read_sources(scenes: object, out: Path, chosen: PredictOptions, profile: object) -> SimpleNamespace:
+        read.append(chosen)
+        return SimpleNamespace(all_done=list)
+
+    monkeypatch.setattr(adapting, "predict_sources", read_sources)
+    weights = SimpleNamespace(onnx=Path("w.onnx"))
+    adapting._further(SimpleNamespace(name="scene+1"), earlier, weights, AdaptOptions(scenes=[__file__], workers=3))
+    assert [(o.tta, o.workers, o.weights) for o in read] == [(bool(tta), 3, weights.onnx)]
 
 
 def test_without_a_gain_nothing_is_written(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

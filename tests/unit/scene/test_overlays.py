@@ -120,11 +120,12 @@ def test_the_content_of_an_archive_counts_and_not_its_name_alone(save: Save) -> 
     assert open_scene(save(document(overlay(box(46))))).sha256 != first.sha256
 
 
-def test_several_overlays_are_several_scenes(save: Save) -> None:
+@pytest.mark.parametrize("name", ["map.kmz", "MAP.KMZ"])
+def test_several_overlays_are_several_scenes(save: Save, name: str) -> None:
     text = document(overlay(box(10), "files/a.png"), overlay(box(-10), "files/b.png"))
-    path = save(text, pictures=("files/a.png", "files/b.png"))
+    path = save(text, name, pictures=("files/a.png", "files/b.png"))
     found = sources([path])
-    assert [source.name for source in found] == ["map-a", "map-b"]
+    assert [source.name for source in found] == [f"{path.stem}-a", f"{path.stem}-b"]
     one, two = (open_scene(source) for source in found)
     assert one.transform != two.transform
     assert one.transform == open_scene(save(document(overlay(box(10))), "one.kmz")).transform

@@ -7,12 +7,14 @@ import geopandas as gpd
 import numpy as np
 import pyproj
 import pytest
+import rasterio
 from shapely import box
 
 from detect.base.errors import InputError
 from detect.base.geometry import GEOD
 from detect.scene.placed import corners_of, place, write_placed
 from detect.scene.scene import open_scene
+from detect.scene.sun import Sun
 from tests.conftest import WriteScene
 
 SIZE_HW = (96, 160)
@@ -53,11 +55,40 @@ def test_the_same_again_is_kept_and_others_are_not_replaced(tmp_path: Path) -> N
     assert path.read_text() != before
 
 
+def test_a_picture_that_was_replaced_is_placed_again(tmp_path: Path) -> None:
+    picture, path = tmp_path / "shot.png", tmp_path / "shot.vrt"
+    cv2.imwrite(str(picture), np.full((*SIZE_HW, 3), 90, np.uint8))
+    write_placed(path, str(picture), around(50, 8, 0.4), overwrite=False)
+    cv2.imwrite(str(picture), np.full((2 * SIZE_HW[0], 2 * SIZE_HW[1], 3), 90, np.uint8))
+    with pytest.raises(InputError, match="holds something else already; give --overwrite"):
+        write_placed(path, str(picture), around(50, 8, 0.4), overwrite=False)
+    write_placed(path, str(picture), around(50, 8, 0.4), overwrite=True)
+    assert open_scene(path).gsd_rc_m == pytest.approx((0.2, 0.2), rel=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_tags_that_tell_date_and_sun_are_kept(write_scene: WriteScene, tmp_path: Path) -> None:
+    picture = write_scene(crs=None)
+    with rasterio.open(picture, "r+") as raster:
+        raster.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2021-05-06 10:00:00")
+        raster.update_tags(SUN_ELEVATION="40", SUN_AZIMUTH="150")
+    write_placed(tmp_path / "a.vrt", str(picture), around(51, 4, 0.4), overwrite=False)
+    scene = open_scene(tmp_path / "a.vrt")
+    assert (scene.date, scene.sun) == ("2021-05-06", Sun(40, 150))
+
+
 def test_swapped_or_wrong_corners_are_refused() -> None:
     north, west, south, east = around(51, 4, 0.4)
     for wrong in ((south, east, north, west), (west, north, east, south), (north, west, north, west)):
         with pytest.raises(InputError, match="would turn the picture"):
             place(wrong, SIZE_HW, "shot.png")
+
+
+def test_corners_on_both_sides_of_180_degrees() -> None:
+    crs, across = place((-17.0, 179.999, -17.001, -179.999), (100, 200), "shot.png")
+    assert crs.to_epsg() in (32701, 32760)
+    _, beside = place((-17.0, 178.999, -17.001, 179.001), (100, 200), "shot.png")
+    assert across.a == pytest.approx(beside.a, rel=3e-3) and abs(across.d) < 0.01
 
 
 def test_a_file_with_a_box(tmp_path: Path) -> None:

@@ -48,6 +48,29 @@ def test_bands_and_types_show_the_same_picture(write_scene: WriteScene, dtype: s
         assert np.abs(seen - plain).max() < 0.02
 
 
+def test_bands_of_several_types_show_the_same_picture(write_scene: WriteScene, tmp_path: Path) -> None:
+    picture = draw_houses()
+    for i, dtype in enumerate(("uint8", "uint16", "int16")):
+        write_scene(picture[i : i + 1].astype(dtype), name=f"{dtype}.tif")
+    bands = [VRT_BAND.format(number=i + 1, kind=kind, name=name) for i, (kind, name) in enumerate(KINDS.items())]
+    with rasterio.open(tmp_path / "uint8.tif") as first:
+        corner = ",".join(map(str, first.transform.to_gdal()))
+        head = f'<VRTDataset rasterXSize="{first.width}" rasterYSize="{first.height}"><SRS>EPSG:32631</SRS>'
+    path = tmp_path / "mixed.vrt"
+    path.write_text(f"{head}<GeoTransform>{corner}</GeoTransform>{''.join(bands)}</VRTDataset>")
+    assert open_scene(path).dtype == "int32"
+    seen, valid = read_all(path)
+    plain, _ = read_all(write_scene(picture.astype(np.int32), name="plain.tif"))
+    assert valid.all() and (seen == plain).all()
+
+
+KINDS = {"Byte": "uint8.tif", "UInt16": "uint16.tif", "Int16": "int16.tif"}
+VRT_BAND = (
+    '<VRTRasterBand dataType="{kind}" band="{number}"><SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename>'
+    "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+)
+
+
 def test_bands_option(write_scene: WriteScene) -> None:
     path = write_scene()
     assert open_scene(path, bands=[3, 2, 1]).bands == (3, 2, 1)

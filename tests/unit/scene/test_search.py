@@ -26,6 +26,13 @@ def test_what_is_asked_and_found() -> None:
     assert all(agent.startswith("detect-buildings/") for agent in server.agents)
 
 
+def test_an_area_across_180_degrees_is_asked_as_two_sides() -> None:
+    with serving(items={"june": "2024-06-03"}) as server:
+        search(server.url, shapely.box(179.5, -18, 180.5, -17))
+        asked = unquote(server.paths[-1]).replace(" ", "").replace("+", "")
+    assert '"type":"MultiPolygon"' in asked and "180.5" not in asked and "-179.5" in asked
+
+
 def test_nothing_and_too_much() -> None:
     with serving() as server, pytest.raises(InputError, match="finds no scene there in 2024-06"):
         search(server.url, HERE, during="2024-06")

@@ -39,6 +39,23 @@ def test_a_pattern_and_a_list_stand_for_their_files_in_order(tmp_path: Path) -> 
         sources([str(tmp_path / "*.jp2")])
 
 
+def test_what_fits_a_pattern_is_taken_as_if_it_had_been_named(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.json", item(name, image={"href": f"{name}.tif"}))
+    (tmp_path / "list.txt").write_text("c.png\n*.json")
+    (tmp_path / "d.mbtiles").touch()
+    assert [(s.name, s.path) for s in sources([tmp_path / "*.json"])] == [(n, str(tmp_path / f"{n}.tif")) for n in ("a", "b")]
+    assert [s.name for s in sources([tmp_path / "l*.txt"])] == [None, "a", "b"]
+    assert sources([tmp_path / "*.mbtiles"]) == [Source(str(tmp_path / "d.mbtiles"), "d")]
+    (tmp_path / "self.txt").write_text("s*.txt")
+    with pytest.raises(InputError, match="a list must not name itself"):
+        sources([tmp_path / "s*.txt"])
+    with pytest.raises(InputError, match=r"\*\.geojson: no file fits this pattern"):
+        sources([tmp_path / "*.geojson"])
+    with pytest.raises(InputError, match=r"\*\.pmtiles: no file fits this pattern"):
+        sources([tmp_path / "*.pmtiles"])
+
+
 def test_an_item_is_one_scene_with_its_name_and_date(tmp_path: Path) -> None:
     path = write(
         tmp_path / "item.json",

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import shapely
 
 from detect.base.errors import InputError
 from detect.scene.tiles.archives import open_mbtiles, open_pmtiles
+from detect.scene.tiles.cut import Order, cut
+from detect.scene.tiles.pyramid import Pyramid
 from tests.tile_server import FINEST_ZOOM, corners_degrees, serving, tile_bytes, tiles_at, write_mbtiles, write_pmtiles
 
 
@@ -36,6 +40,24 @@ def test_no_archive(name: str, opening: object, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"not an archive" * 20)
     with pytest.raises(InputError, match="is not a"):
         opening(str(tmp_path / name))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("name", "opening", "write"), [("a.mbtiles", open_mbtiles, write_mbtiles), ("a.pmtiles", open_pmtiles, write_pmtiles)]
+)
+def test_an_archive_that_was_replaced_is_another_order(
+    name: str, opening: Callable[[str], Pyramid], write: Callable[..., Path], tmp_path: Path
+) -> None:
+    path, out = write(tmp_path / name), tmp_path / "out.tif"
+    order = Order(shapely.box(*corners_degrees()), 0.6)
+    cut(opening(str(path)), order, out, report=lambda *_: None)
+    before = out.stat().st_mtime_ns
+    cut(opening(str(path)), order, out, report=lambda *_: None)
+    assert out.stat().st_mtime_ns == before
+    path.unlink()
+    write(path)
+    with pytest.raises(InputError, match="holds something else already; give --overwrite"):
+        cut(opening(str(path)), order, out, report=lambda *_: None)
 
 
 def test_vector_tiles_are_refused(tmp_path: Path) -> None:

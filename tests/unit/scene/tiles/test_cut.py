@@ -84,6 +84,16 @@ def test_the_same_order_reads_nothing_again(tmp_path: Path) -> None:
     assert path.read_bytes() != first
 
 
+def test_another_layer_of_the_same_address_is_another_order(tmp_path: Path) -> None:
+    path, drawn = tmp_path / "out.tif", Drawn()
+    cut(replace(drawn.pyramid, content=("LAYERS=2020",)), order(1.5, 3.5), path, report=quiet)
+    drawn.read.clear()
+    with pytest.raises(InputError, match="holds something else already; give --overwrite"):
+        cut(replace(drawn.pyramid, content=("LAYERS=2024",)), order(1.5, 3.5), path, report=quiet)
+    cut(replace(drawn.pyramid, content=("LAYERS=2024",)), order(1.5, 3.5), path, overwrite=True, report=quiet)
+    assert drawn.read
+
+
 def test_a_file_of_the_user_is_never_replaced(tmp_path: Path) -> None:
     path = tmp_path / "out.tif"
     path.write_bytes(b"mine")
@@ -140,6 +150,35 @@ def test_larger_tiles_are_noticed(tmp_path: Path) -> None:
     cut(drawn.pyramid, order(1.5, 3.5), path, report=quiet)
     assert open_scene(path).gsd_m == pytest.approx(0.597, abs=0.01)  # zoom 17 has the wanted pixel
     assert {name for name, _, _ in drawn.read} == {"18", "17"}
+
+
+def test_a_tile_of_another_size_shows_the_ground_of_its_neighbours(tmp_path: Path) -> None:
+    halves = np.full((256, 256, 3), 50, np.uint8)
+    halves[128:] = 200
+    halves[:, :64] = 0
+    shown = np.dstack([halves, np.where(halves[..., 0] > 0, 255, 0)]).astype(np.uint8)
+    read = []
+    for odd in (shown, shown.repeat(2, axis=0).repeat(2, axis=1), shown[::2, ::2]):
+        pictures = {2: cv2.imencode(".png", odd)[1].tobytes()}
+        tiles = Pyramid(
+            "drawn", web_mercator_levels(18, 18), lambda level, column, row, p=pictures: p.get(column - 2**17, grey(90))
+        )
+        cut(tiles, order(0.5, 9.5), tmp_path / "out.tif", overwrite=True, report=quiet)
+        (tmp_path / "out.tif").rename(path := tmp_path / f"{odd.shape[0]}.tif")
+        read.append(read_colours(path)[0].astype(int))
+    same, larger, smaller = read
+    np.testing.assert_array_equal(same, larger)
+    edges = (smaller != same).any(axis=0)
+    assert edges.mean() < 0.01 and not smaller[:, (same == 0).all(axis=0)].any(), "only beside the edges in the picture"
+
+
+@pytest.mark.parametrize("column", [1, 4])  # the tile in the midst is the first that is looked at
+def test_a_blank_of_one_pixel_is_no_reason_to_stop(tmp_path: Path, column: int) -> None:
+    blank = cv2.imencode(".png", np.zeros((1, 1, 4), np.uint8))[1].tobytes()
+    tiles = Pyramid("drawn", web_mercator_levels(18, 18), lambda level, x, row: blank if x - 2**17 == column else grey(90))
+    cut(tiles, order(0.5, 8.5), tmp_path / "out.tif", report=quiet)
+    values, _ = read_colours(tmp_path / "out.tif")
+    assert (values == 0).any(axis=(0, 1)).sum() == 256
 
 
 def test_missing_tiles_and_transparent_pixels_are_no_data(tmp_path: Path) -> None:

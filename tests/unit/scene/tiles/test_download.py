@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import io
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from detect.base.errors import DetectError, InputError
 from detect.base.secrets import without_keys
 from detect.scene.tiles import download
-from detect.scene.tiles.download import get
+from detect.scene.tiles.download import fetch, get
 from tests.tile_server import serving
 
 
@@ -58,6 +63,17 @@ def test_no_server() -> None:
 def test_keys_are_not_written_down(address: str, shown: str | None) -> None:
     found = without_keys(address)
     assert found == shown or (shown is None and "=S" not in found)
+
+
+def test_what_fits_is_asked_of_the_disk_of_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.tif").write_bytes(b"0123456789")
+    free = {tempfile.gettempdir(): 1_000_000_009}
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda place: SimpleNamespace(free=free.get(place, 10**12)))
+    with serving(folder=tmp_path) as server:
+        with pytest.raises(InputError, match="sends more than 9 bytes"):
+            fetch(f"{server.url}/a.tif", io.BytesIO())
+        free[tempfile.gettempdir()] += 1
+        assert fetch(f"{server.url}/a.tif", io.BytesIO())
 
 
 def test_pauses_grow_and_heed_what_the_server_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,3 +78,26 @@ def test_wms_asks_for_boxes_of_the_common_grid() -> None:
     assert f"BBOX={left:.9g}," in asked and f",{top:.9g}" in asked
     assert "CRS=EPSG:3857" in asked and "LAYERS=ortho" in asked and "WIDTH=512" in asked
     assert (tiles.attribution, tiles.terms) == ("Drawn", "CC0")
+
+
+@pytest.mark.parametrize(
+    ("opening", "path", "parts"),
+    [
+        (open_wmts, "WMTSCapabilities.xml", {"Layer", "Style", "TileMatrixSet", "Format"}),
+        (open_wms, "wms?service=WMS", {"LAYERS", "STYLES", "CRS", "FORMAT"}),
+    ],
+)
+def test_layer_style_grid_and_format_tell_the_pictures_of_one_address_apart(opening: object, path: str, parts: set[str]) -> None:
+    with serving() as server:
+        asked = server.answer
+
+        def two_layers(wanted: str) -> tuple[str, bytes] | None:
+            found = asked(wanted)
+            if found is None or b"<Layer><Name>" not in found[1]:
+                return found
+            return found[0], found[1].replace(b"<Layer><Name>", b"<Layer><Name>old</Name></Layer><Layer><Name>")
+
+        server.answer = two_layers  # type: ignore[method-assign]
+        one, other = (opening(f"{server.url}/{path}", layer) for layer in ("ortho", "old"))  # type: ignore[operator]
+    assert one.address == other.address and one.content != other.content
+    assert parts <= {part.partition("=")[0] for part in one.content}
