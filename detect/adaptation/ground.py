@@ -59,7 +59,8 @@ def known_ground(
         checked = shapely.union_all(moved(geometries_of(windows), to_px))
     else:
         right = corrected["id"].isin(review.checked).to_numpy(bool, copy=True)
-        gone = moved(geometries_of(before[before["id"].isin(review.deleted)]), to_px)
+        earlier = review.bare_points(corrected, known=before["id"])  # of what an earlier review deleted, only a point is left
+        gone = moved(np.concatenate([geometries_of(before[before["id"].isin(review.deleted)]), earlier]), to_px)
         sure = np.flatnonzero(~right & (corrected["score"].to_numpy(float) >= PRESUMED_FROM))
         right[sure[np.linspace(0, len(sure) - 1, min(len(sure), int(right.sum()) + len(gone))).astype(int)]] = True
         around = shapely.buffer(np.concatenate([outlines[right], gone]), AROUND_M / grid.gsd_m)

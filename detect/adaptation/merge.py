@@ -29,7 +29,7 @@ def merged(
         found: what the adapted weights find, without ``id``.
         before: what was found before, with ``id``.
         corrected: the same as corrected, with ``id``, ``stage``, ``p_*``, ``stage_score``, ``score`` and ``touches_edge``.
-        review: what was corrected and confirmed; the ids are those of ``corrected``.
+        review: what was corrected and confirmed, also by earlier reviews; the ids are those of ``corrected``.
         windows: polygons inside which only what is in ``corrected`` stands; None: there are none.
 
     Returns:
@@ -39,6 +39,8 @@ def merged(
     gone = before[before["id"].isin(review.deleted)]
     polygons = geometries_of(found)
     left_out = covered_by(polygons, geometries_of(kept)) | covered_by(polygons, geometries_of(gone))
+    # What an earlier review deleted is not in ``before`` any more: only a point tells where it stood.
+    left_out[shapely.STRtree(polygons).query(review.bare_points(corrected), predicate="intersects")[1]] = True
     if windows is not None:
         checked = shapely.union_all(geometries_of(windows))
         shapely.prepare(checked)

@@ -184,10 +184,12 @@ def beside_on_map(geometries: NDArray[np.object_], crs: pyproj.CRS, x: float) ->
     """
     if crs.is_geographic:
         return beside(geometries, x)
-    method = crs.coordinate_operation.method_name if crs.coordinate_operation is not None else ""
-    if not any(method.startswith(name) for name in _CYLINDRICAL):
+    operation = crs.coordinate_operation
+    if operation is None or not any(operation.method_name.startswith(name) for name in _CYLINDRICAL):
         return geometries
-    edge = pyproj.Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True).transform([-90.0, 90.0], [0.0, 0.0])[0]
+    middle = next((float(p.value) for p in operation.params if p.name == "Longitude of natural origin"), 0.0)
+    quarters = [middle - 90.0, middle + 90.0]
+    edge = pyproj.Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True).transform(quarters, [0.0, 0.0])[0]
     turn = 2 * (edge[1] - edge[0])
     xy, counts = shapely.get_coordinates(geometries), shapely.get_num_coordinates(geometries)
     west, _, east, _ = shapely.bounds(geometries).T

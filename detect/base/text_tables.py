@@ -48,7 +48,12 @@ def read_text_table(path: Path) -> gpd.GeoDataFrame:
         found = next((columns[name] for name in _GEOMETRY if name in columns), None)
         if found is None:
             raise KeyError(f"it has {', '.join(map(str, table.columns))}")
-        shapes, crs = _shapes(table[found])
+        shapes, codes = _shapes(table[found])
+        if len(codes) > 1:
+            raise InputError(
+                f"{path}: its outlines name several coordinate systems (EPSG:{', EPSG:'.join(map(str, codes))}); save them in one"
+            )
+        crs = next(iter(codes), None)
         rest = table.drop(columns=[found])
         return gpd.GeoDataFrame(rest, geometry=shapes, crs=crs or (4326 if _may_be_degrees(shapes) else None))
     except (
@@ -65,8 +70,8 @@ def read_text_table(path: Path) -> gpd.GeoDataFrame:
         ) from cause
 
 
-def _shapes(column: pd.Series) -> tuple[gpd.GeoSeries, int | None]:
-    """Outlines in WKT, or in hexadecimal WKB as PostGIS exports them; and the EPSG code that all of them name (EWKT, EWKB), if any."""
+def _shapes(column: pd.Series) -> tuple[gpd.GeoSeries, list[int]]:
+    """Outlines in WKT, or in hexadecimal WKB as PostGIS exports them; and the EPSG codes that they name (EWKT, EWKB)."""
     texts = column.astype("string").str.strip()
     codes = texts.str.extract(r"^SRID=(\d+);")[0].dropna().unique()
     texts = texts.str.replace(r"^SRID=\d+;", "", regex=True)
@@ -75,8 +80,7 @@ def _shapes(column: pd.Series) -> tuple[gpd.GeoSeries, int | None]:
         codes = np.unique(shapely.get_srid(shapes.dropna().to_numpy()))
     else:
         shapes = gpd.GeoSeries.from_wkt(texts.astype(object).where(texts.notna(), None))
-    code = int(codes[0]) if len(codes) == 1 else 0
-    return shapes, code or None
+    return shapes, sorted({int(code) for code in codes} - {0})
 
 
 def _names(text: str) -> list[str]:

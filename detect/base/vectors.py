@@ -223,8 +223,14 @@ def _is_endless(geometries: NDArray[np.object_]) -> NDArray[np.bool_]:
 
 
 def polygons_of(geometry: shapely.Geometry) -> list[shapely.Geometry]:
-    """The polygons in a geometry of any kind, those without an area left out."""
-    return [g for g in shapely.get_parts(geometry) if g.geom_type in ("Polygon", "MultiPolygon") and g.area > 0]
+    """The polygons in a geometry of any kind, at any depth, those without an area left out."""
+    parts: list[shapely.Geometry] = []
+    for part in shapely.get_parts(geometry):
+        if part.geom_type == "GeometryCollection":
+            parts += polygons_of(part)
+        elif part.geom_type in ("Polygon", "MultiPolygon") and part.area > 0:
+            parts.append(part)
+    return parts
 
 
 def _polygonal(geometry: shapely.Geometry) -> shapely.Geometry | None:

@@ -96,7 +96,7 @@ def take_census(
         plan = _plan(site["planned_buildings"], capacity_here, int(here.dormitories.sum()), true)
         planned.append(_plan(site["planned_buildings"], once[i], int(here.dormitories.sum()), true))
         estimated.append(here)
-        record = {"name": site["name"], "area_km2": round(site["area_km2"], 6), **_count(own, here, true, plan, place)}
+        record = {"name": site["name"], "area_km2": round(site["area_km2"], 6), **counts_of(own, here, true, plan, place)}
         record["ground"] = None if capacity_here is None else asdict(capacity_here)
         record["warnings"] = _warnings(site_warnings[i] if site_warnings else (), site["planned_buildings"], here, profile)
         counted.append(record)
@@ -107,7 +107,7 @@ def take_census(
         "assumptions": _assumptions(profile, measured),
         "total": {
             "area_km2": round(together_km2(sites), 6),
-            **_count(inside, together(estimated), true, _together(planned), place),
+            **counts_of(inside, together(estimated), true, _together(planned), place),
         },
         "sites": counted,
         "outside_sites": len(buildings) - len(inside),
@@ -250,7 +250,7 @@ def _together(plans: Sequence[_Plan | None]) -> _Plan | None:
     return _Plan(sum(p.estimate for p in known), np.sum([p.draws for p in known], axis=0), " and ".join(sources))
 
 
-def _count(own: gpd.GeoDataFrame, estimated: Numbers, true: TrueNumbers, plan: _Plan | None, place: Place) -> dict[str, Any]:
+def counts_of(own: gpd.GeoDataFrame, estimated: Numbers, true: TrueNumbers, plan: _Plan | None, place: Place) -> dict[str, Any]:
     """The counts of one site, or of all together, as summary.json holds them."""
     found = found_on(own)
     now, when_complete = drawn_beds(own, true, place)

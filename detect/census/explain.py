@@ -7,13 +7,17 @@ import numpy as np
 import pandas as pd
 
 from detect.base.errors import InputError
-from detect.census.count import HIGH, LOW, drawn_beds, place_of
+from detect.census.count import HIGH, LOW, counts_of, drawn_beds, place_of
 from detect.census.draws import SOURCES, Draws, Place, true_numbers
+from detect.census.estimates import estimate
 from detect.census.profiles import StructureProfile
 from detect.census.rates import Rates
 
 CHANCE = "chance"
 """What is left when all sources stay at their medians: which of the buildings happen to be missed, false, or of another stage."""
+
+LIKE = "dormitory-like"
+"""The row of buildings like the profile, whatever it is called; ``attrs`` of the table say under this name what people call them."""
 
 
 def explain(buildings: gpd.GeoDataFrame, profile: StructureProfile, rates: Rates | None, site: str) -> pd.DataFrame:
@@ -29,8 +33,8 @@ def explain(buildings: gpd.GeoDataFrame, profile: StructureProfile, rates: Rates
         site: name of a site.
 
     Returns:
-        One row per count: ``low`` and ``high`` of its draws, and shares (0-1, sum 1, or all 0 where the width is 0) under
-        ``SOURCES`` and ``CHANCE``.
+        One row per count: ``low`` and ``high`` of its interval, as ``take_census`` gives them, and shares (0-1, sum 1, or all 0 where
+        the width is 0) under ``SOURCES`` and ``CHANCE``.
 
     Raises:
         InputError: no building lies in a site of that name.
@@ -40,13 +44,22 @@ def explain(buildings: gpd.GeoDataFrame, profile: StructureProfile, rates: Rates
         names = ", ".join(sorted(buildings["site"].dropna().unique())) or "none"
         raise InputError(f"--explain: no building lies in a site '{site}'; sites with buildings: {names}")
     place = place_of(buildings, profile, rates)
-    whole = _drawn(own, place)
     chance = _widths(_drawn(own, place.only())) ** 2
     parts = pd.DataFrame({s: (_widths(_drawn(own, place.only(s))) ** 2 - chance).clip(lower=0) for s in SOURCES})
     parts[CHANCE] = chance
     shares = parts.div(parts.sum(axis=1).replace(0, 1), axis=0)
-    ends = pd.DataFrame({name: np.quantile(draws, [LOW, HIGH], method="inverted_cdf") for name, draws in whole.items()})
-    return shares.assign(low=ends.loc[0], high=ends.loc[1])
+    counted = counts_of(own, estimate(own, place), true_numbers(own, place), None, place)
+    beds = counted["beds"]
+    counts = [
+        counted["buildings"],
+        counted["by_stage"]["complete"],
+        counted["dormitory_like"],
+        beds["now"],
+        beds["when_complete"],
+    ]
+    table = shares.assign(**{end: [count[end] for count in counts] for end in ("low", "high")})
+    table.attrs[LIKE] = f"{profile.name}-like"
+    return table
 
 
 def _drawn(own: gpd.GeoDataFrame, place: Place) -> dict[str, Draws]:
@@ -56,7 +69,7 @@ def _drawn(own: gpd.GeoDataFrame, place: Place) -> dict[str, Draws]:
     return {
         "buildings": true.buildings.sum(axis=0),
         "complete": true.buildings[2],
-        "dormitory-like": true.dormitories.sum(axis=0),
+        LIKE: true.dormitories.sum(axis=0),
         "beds now": now,
         "beds when complete": when_complete,
     }

@@ -110,7 +110,11 @@ def _closed(raw: gpd.GeoDataFrame, open_paths: list[str]) -> gpd.GeoDataFrame:
     """A layer with paths that close as polygons; a line on each other path is added to ``open_paths``."""
     shapes = geometries_of(raw).copy()
     names = raw.get("Name", raw.get("name"))
-    lines = np.flatnonzero(shapely.get_type_id(shapes) == shapely.GeometryType.LINESTRING)
+    several = shapely.get_type_id(shapes) == shapely.GeometryType.MULTILINESTRING  # mostly of one part, or of parts that meet
+    shapes[several] = shapely.line_merge(shapes[several])
+    raw = raw.set_geometry(gpd.GeoSeries(shapes, index=raw.index, crs=raw.crs))
+    paths = (shapely.GeometryType.LINESTRING, shapely.GeometryType.LINEARRING)
+    lines = np.flatnonzero(np.isin(shapely.get_type_id(shapes), paths))
     plane = equal_area_crs(raw) if len(lines) else None
     planar = shapes if plane is None else geometries_of(raw.to_crs(plane))
     for i in lines:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,17 @@ class Review:
     def deleted_points(self) -> NDArray[np.object_]:
         """(n,) a point in each building that was deleted, in the scene's CRS; empty in results of earlier versions."""
         return np.array([*map(shapely.Point, self.deleted_at.values()), None], dtype=object)[:-1]
+
+    def bare_points(self, standing: gpd.GeoDataFrame, known: Iterable[int] = ()) -> NDArray[np.object_]:
+        """(n,) a point in each deleted building but ``known`` ones, where none of the ``standing`` buildings is.
+
+        Where one stands, the deleted outline was a double of it, or somebody has drawn it since.
+        """
+        left_out = frozenset(known)
+        points = replace(self, deleted_at={i: p for i, p in self.deleted_at.items() if i not in left_out}).deleted_points
+        built = np.zeros(len(points), bool)
+        built[shapely.STRtree(geometries_of(standing)).query(points, predicate="intersects")[0]] = True
+        return points[~built]
 
     def then(self, later: Review) -> Review:
         """This review followed by a later one.

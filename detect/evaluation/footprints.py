@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 
 
 def evaluate(
-    predicted: str | Path | gpd.GeoDataFrame,
+    predicted: str | PathLike[str] | gpd.GeoDataFrame,
     reference: str | Path | gpd.GeoDataFrame,
     *,
     area: str | Path | gpd.GeoDataFrame | None = None,
@@ -40,7 +41,7 @@ def evaluate(
     """Metrics of one set of footprints.
 
     Args:
-        predicted: a folder that ``detect predict`` wrote, a vector file, or a table; its ``score`` ranks, its ``stage`` is compared.
+        predicted: a result of ``detect predict`` or its folder, a vector file, or a table; its ``score`` ranks, its ``stage`` is compared.
             With a folder, what its scene does not show is not scored: outlines beyond it are left out, those across its edge are cut.
         reference: a vector file or a table; ``stage`` (``foundation``, ``incomplete``, ``complete``) or Tanzania's ``condition``.
         area: polygons in which the reference is complete. A building counts when its inner point lies in them; pixels are clipped.
@@ -56,6 +57,7 @@ def evaluate(
         InputError: a file that cannot be read, rows without a polygon, one side with a CRS and the other without, or outlines of
             another place (the metrics without them are the error's ``results``).
     """
+    predicted = Path(predicted) if isinstance(predicted, PathLike) else predicted
     check_out(out, predicted, reference, area)
     ours, theirs, observed = _load(predicted), _once(_load(reference, _dated(predicted)), reference), observed_ground(predicted)
     area_table = None if area is None else _load_area(area, ours, observed)

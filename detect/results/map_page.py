@@ -24,6 +24,7 @@ from detect.base.vectors import geometries_of
 from detect.results.collected import Piece, outline_box
 from detect.results.page import write_page
 from detect.results.stac_collection import credits_of, relative
+from detect.results.summary import likeness
 from detect.scene.tiles.pyramid import HALF_WORLD_M, web_mercator
 
 ZOOM = 22
@@ -44,8 +45,11 @@ def write_map(path: Path, table: gpd.GeoDataFrame, pieces: Sequence[Piece], *, p
     middle = (west + east) / 2
     dates = sorted({piece.date for piece in pieces if piece.date is not None})
     scenes = [_scene(piece, middle, place) for piece in pieces]
+    names = {likeness(piece.summary) for piece in pieces}
+    called = names.pop() if len(names) == 1 else "like the profile"
     facts = {
         "zoom": ZOOM, "box": [west, south, east, north], "stages": list(STAGES), "dates": dates, "scenes": scenes, "count": len(table),
+        "like_name": called,
     }  # fmt: skip
     arrays = pack(table, middle, {piece.name: i for i, piece in enumerate(pieces)}, dates)
     parts = {name: [str(values.dtype), len(values)] for name, values in arrays.items()}
@@ -59,6 +63,7 @@ def write_map(path: Path, table: gpd.GeoDataFrame, pieces: Sequence[Piece], *, p
         count=len(table),
         by_stage={stage: int((table["stage"] == stage).sum()) for stage in STAGES},
         like=int(table["dormitory_like"].sum()),
+        like_name=called,
         dates=dates,
         credits=credits_of(pieces),
         simulated=any(piece.summary["scene"].get("simulated") for piece in pieces),

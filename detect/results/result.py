@@ -35,6 +35,10 @@ class Result:
     url: str | None = None
     """Where it was copied to, if that is not a local folder."""
 
+    def __fspath__(self) -> str:
+        """Its folder, so that it can be given wherever a folder of a result can."""
+        return str(self.folder)
+
     @classmethod
     def read(cls, place: str | Path) -> Result:
         """A result that predict or census has written.

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from detect.results.collected import Piece, outline_box
 
@@ -66,8 +67,8 @@ def write_collection(path: Path, pieces: Sequence[Piece], *, name: str, place: P
 
 
 def relative(file: Path, place: Path) -> str:
-    """A file as a link from a folder."""
-    return Path(os.path.relpath(file.resolve(), place.resolve())).as_posix()
+    """A file as a link from a folder: a relative reference, in which ``#``, ``?`` and ``%`` of names are escaped (RFC 3986)."""
+    return quote(Path(os.path.relpath(file.resolve(), place.resolve())).as_posix())
 
 
 def credits_of(pieces: Sequence[Piece]) -> list[str]:

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import pyproj
 import shapely
 
 from detect.base.geometry import to_degrees
@@ -60,8 +61,7 @@ def stac_item(
     """The item as a dictionary; arguments as in ``write_item``."""
     place: dict[str, Any] = {"geometry": None}
     if scene.crs is not None:
-        outline = to_degrees(np.array([scene.outline], dtype=object), scene.crs)[0]
-        place = _place(shapely.orient_polygons(shapely.set_precision(outline, 1e-7)))
+        place = _place(shapely.orient_polygons(shapely.set_precision(_outline_deg(scene), 1e-7)))
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
@@ -80,6 +80,20 @@ def stac_item(
         "links": [] if derived_from is None else [_derived_from(derived_from)],
         "assets": _assets(grid, weights, files),
     }
+
+
+def _outline_deg(scene: Scene) -> Any:
+    """The outline in degrees; of a scene over a pole all that lies as near to the pole, since no ring of corners holds one."""
+    assert scene.crs is not None
+    to_scene = pyproj.Transformer.from_crs(scene.crs.geodetic_crs, scene.crs, always_xy=True)
+    for pole in (90.0, -90.0):
+        here = shapely.Point(to_scene.transform(0.0, pole))
+        if np.isfinite([here.x, here.y]).all() and scene.outline.contains(here):
+            dense = shapely.segmentize(scene.outline, scene.outline.length / 400)
+            farthest = np.abs(shapely.get_coordinates(to_degrees(np.array([dense], dtype=object), scene.crs)[0])[:, 1]).min()
+            south, north = sorted((pole, float(np.copysign(farthest, pole))))
+            return shapely.box(-180.0, south, 180.0, north)
+    return to_degrees(np.array([scene.outline], dtype=object), scene.crs)[0]
 
 
 def _derived_from(folder: str) -> dict[str, str]:

@@ -105,7 +105,7 @@ def every_warning(summary: Mapping[str, Any]) -> list[str]:
 
 def likeness(summary: Mapping[str, Any]) -> str:
     """What buildings of the profile's type are called: "dormitory-like", or with the name of another profile."""
-    return f"{summary['assumptions'].get('structure', 'dormitory')}-like"
+    return f"{summary.get('assumptions', {}).get('structure', 'dormitory')}-like"
 
 
 def left_outside(number: int) -> str:

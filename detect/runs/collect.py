@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class Collected:
 
 
 @takes(CollectOptions)
-def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> Collected:
+def collect(results: str | PathLike[str] | Sequence[str | PathLike[str]], out: str | Path, **options: Any) -> Collected:
     """Put many results of predict together: one table, one map, one STAC collection.
 
     A building that several results of one date (or of unknown date) show is taken once, from the one in which a reviewer has checked
@@ -74,7 +75,7 @@ def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> C
     their date.
 
     Args:
-        results: folders that predict wrote, for one scene or with a folder per scene.
+        results: results of predict, or folders that it wrote, for one scene or with a folder per scene.
         out: folder for the files.
         options: see below.
 
@@ -83,8 +84,9 @@ def collect(results: Sequence[str | Path], out: str | Path, **options: Any) -> C
         InputError: no result with a place on Earth, or an ``out`` that holds something.
     """
     wanted = CollectOptions.from_keywords(**options)
+    given = [results] if isinstance(results, str | PathLike) else results
     report, target = wanted.progress or silent, free_folder(Path(out), OUTPUTS, *_MARK, wanted.overwrite)
-    folders = list(dict.fromkeys(found.path.resolve() for path in results for found in ResultFolder.find(path)))
+    folders = list(dict.fromkeys(found.path.resolve() for path in given for found in ResultFolder.find(Path(path))))
     replaced = adapted_since(folders)
     pieces, left_out = _read([folder for folder in folders if folder not in replaced], report)
     left_out += [f"{folder.name} was adapted since: {newer.name} is taken" for folder, newer in replaced.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,8 @@ from detect.scene.sun import Sun
 
 TABLE = "buildings.gpkg"
 NEEDED = (TABLE, "stage.tif")
+ABOVE = 3
+"""So many folders above that of a result are tried for its scene."""
 _RASTERS = ("mask.tif", "probability.tif")
 """What a census copies where the result has it; everything else it writes anew."""
 
@@ -90,7 +93,7 @@ class Earlier:
     @cached_property
     def scene(self) -> tuple[Scene | None, str]:
         """The scene where it can be read again, or None and why not."""
-        return _scene_again(self.summary["scene"])
+        return _scene_again(self.summary["scene"], self.folder)
 
 
 def read_earlier(folder: Path) -> Earlier:
@@ -110,14 +113,42 @@ def read_earlier(folder: Path) -> Earlier:
         return Earlier(folder, summary, buildings, grid, crs, source.read(1))
 
 
-def _scene_again(known: dict[str, Any]) -> tuple[Scene | None, str]:
-    """The scene that was predicted where it is still there, or None and why not."""
+def _scene_again(known: dict[str, Any], folder: Path) -> tuple[Scene | None, str]:
+    """The scene that was predicted where it is still there, or None and why not.
+
+    A relative path is as it was typed, from a working folder that nobody recorded. So the place of the result is tried too.
+    """
+    scene, reason = _scene_at(known["path"], known)
+    if scene is None:
+        others = (_scene_at(path, known)[0] for path in _beside(known["path"], folder))
+        scene = next((other for other in others if other is not None), None)
+    return scene, "" if scene is not None else reason
+
+
+def _beside(path: str, folder: Path) -> list[str]:
+    """Files that a relative path may mean, seen from the folder of a result or one of those above it, as the command would name them."""
+    if "://" in path or Path(path).is_absolute():
+        return []
+    folder = folder.resolve()
+    files = [str(home / path) for home in (folder, *folder.parents[:ABOVE])]
+    return [_from_here(file) for file in files if os.path.isfile(file)]  # unlike Path.is_file, it bears a name that is too long
+
+
+def _from_here(file: str) -> str:
     try:
-        scene = open_scene(known["path"], bands=known["bands"], gsd_m=None if known["crs"] else known["gsd_m"])
+        return os.path.relpath(file)
+    except ValueError:  # on another drive than the working folder
+        return file
+
+
+def _scene_at(path: str, known: dict[str, Any]) -> tuple[Scene | None, str]:
+    """The scene at a path if it is the known one, or None and why not."""
+    try:
+        scene = open_scene(path, bands=known["bands"], gsd_m=None if known["crs"] else known["gsd_m"])
     except (DetectError, OSError) as cause:
         return None, str(cause)
     if scene.sha256 != known["sha256"]:
-        return None, f"{known['path']} has changed since"
+        return None, f"{path} has changed since"
     # The file itself does not hold what the command line or a STAC item gave.
     sun = None if known["sun"] is None else Sun(**known["sun"])
     return replace(scene, name=known["name"], date=known["date"], sun=sun), ""

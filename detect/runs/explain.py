@@ -26,7 +26,7 @@ def in_words(explained: pd.DataFrame, site: str) -> str:
     """The table for people."""
     shares = (*SOURCES, CHANCE)
     lines = [f"{site}: what makes the intervals wide", f"{'':<20}{'90 % interval':>18}" + "".join(f"{s:>9}" for s in shares)]
-    for count, row in explained.iterrows():
+    for count, row in explained.rename(index=explained.attrs).iterrows():
         interval = f"{row['low']:,.0f}–{row['high']:,.0f}"
         lines.append(f"{count:<20}{interval:>18}" + "".join(f"{100 * row[s]:>7.0f} %" for s in shares))
     return "\n".join(lines)

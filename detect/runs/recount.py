@@ -103,7 +103,8 @@ def _recount_one(folder: ResultFolder, options: CensusOptions) -> Result:
     buildings = with_schema(with_beds(buildings, profile))
     ground = _ground(earlier, sites, buildings, profile, options)
     counted = take_census(checked.marked(buildings), sites.table, profile, earlier.summary["rates"], sites.warnings, ground)
-    scene, _ = earlier.scene
+    scene, reason = earlier.scene
+    lacks = [] if scene is not None else _not_surveyed(sites, ground, options, reason)
     draws = not earlier.outputs or "report.html" in earlier.outputs
     content = Content(
         grid=earlier.grid,
@@ -111,7 +112,9 @@ def _recount_one(folder: ResultFolder, options: CensusOptions) -> Result:
         buildings=buildings,
         sites=sites,
         ground=ground,
-        summary=_summary(earlier, counted, sites, profile, checked, _recounted(options, profile_file, corrected.conflicts)),
+        summary=_summary(
+            earlier, counted, sites, profile, checked, _recounted(options, profile_file, corrected.conflicts), lacks
+        ),
         scene=scene,
         overall=None if scene is None else read_whole(scene),
         earlier=read_picture(earlier.folder / "report.html") if scene is None and draws else None,
@@ -159,9 +162,20 @@ def _ground(
 ) -> gpd.GeoDataFrame | None:
     """Cleared ground and pads: surveyed again for other plots or another profile where the scene can be read, else those of the result."""
     scene, _ = earlier.scene
-    if scene is not None and sites.are_plots and (options.sites is not None or options.structure is not None):
+    old = _old_ground(earlier.folder) if options.sites is None else None
+    if scene is not None and sites.are_plots and (old is None or options.structure is not None):
         return survey(scene, scene.work_grid(earlier.summary["model"]["gsd_m"]), sites.table, buildings, profile)
-    return _old_ground(earlier.folder) if options.sites is None else None
+    return old
+
+
+def _not_surveyed(sites: Sites, ground: gpd.GeoDataFrame | None, options: CensusOptions, reason: str) -> list[Notice]:
+    """That the ground of plots is unknown, or that of another profile, since the scene cannot be read."""
+    if not sites.are_plots or (ground is not None and options.structure is None):
+        return []
+    lacks = "cleared ground is unknown, and with it planned beds where a plot names no planned_buildings"
+    old = "cleared ground, and what fits there, is as surveyed for the earlier profile"
+    text = f"{lacks if ground is None else old}: the scene cannot be read ({reason}); put it back and give the same options again"
+    return [Notice(Code.NOT_REDRAWN, text)]
 
 
 def _summary(
@@ -171,8 +185,9 @@ def _summary(
     profile: StructureProfile,
     checked: Review,
     recounted: Mapping[str, Any],
+    lacks: Sequence[Notice],
 ) -> dict[str, Any]:
-    """The summary of the result, with what was counted now and from which files."""
+    """The summary of the result, with what was counted now, from which files, and what could not be known."""
     before = earlier.summary
     scene, reason = earlier.scene
     notices = [
@@ -183,7 +198,7 @@ def _summary(
     ]
     if scene is None:
         text = f"overview.png and the picture of the page are the earlier ones: the scene cannot be read ({reason})"
-        notices.append(Notice(Code.NOT_REDRAWN, text))
+        notices += [*lacks, Notice(Code.NOT_REDRAWN, text)]
     return {
         **before,
         **counted,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,12 @@ OUTPUTS = ("tracks.gpkg", "timeline.csv", "report.html", "summary.json")
 
 
 @takes(TrackOptions)
-def track(results: Sequence[Result | str | Path], out: str | Path | None = None, **options: Any) -> Tracks:
+def track(results: Result | str | Path | Sequence[Result | str | Path], out: str | Path | None = None, **options: Any) -> Tracks:
     """Follow the buildings of one place through two or more dated predict results.
 
     Args:
-        results: results of predict, or folders that it wrote; in any order, coordinate system and pixel size.
+        results: results of predict, or folders that it wrote (for one scene or with a folder per scene); in any order,
+            coordinate system and pixel size.
         out: folder for ``tracks.gpkg``, ``timeline.csv``, ``report.html`` and ``summary.json``; nothing is written without.
         options: see below.
 
@@ -46,7 +48,7 @@ def track(results: Sequence[Result | str | Path], out: str | Path | None = None,
     wanted = TrackOptions.from_keywords(**options)
     report, overwrite = wanted.progress or silent, wanted.overwrite
     folder = None if out is None else free_folder(Path(out), OUTPUTS, SUMMARY, ("series",), overwrite)
-    series = load_series(results)
+    series = load_series([results] if isinstance(results, str | PathLike | Result) else results)
     base = base_date(series.dates, wanted.since)
     with nullcontext() if folder is None else ResultFolder(folder).lock("detect track"):
         if folder is not None:

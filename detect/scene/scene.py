@@ -167,7 +167,12 @@ def open_scene(
             notes += [str(provenance), *provenance.notes]
         known = known_of(source, dataset, date, sun_deg)
         dtype = dtype_of(dataset, look.bands)
-        brightness = measure_brightness(look.sample, dtype)
+        inverted = _is_inverted(dataset, look.bands)
+        if inverted:
+            notes.append(
+                "bands: the file says that small values are bright (MINISWHITE, or a scale below 0), so it is read as its positive"
+            )
+        brightness = measure_brightness(look.sample, dtype, inverted=inverted)
         return Scene(
             path=path,
             name=source.name or stem_of(path),
@@ -217,13 +222,38 @@ def _ground_size(
     return gsd_rc_m
 
 
+def _in_the_plane(crs: pyproj.CRS, path: str) -> pyproj.CRS:
+    """A CRS without heights, in a form in which GeoPackages hold it.
+
+    Raises:
+        InputError: there is none.
+    """
+    flat = crs.to_2d() if len(crs.axis_info) > 2 else crs
+    if flat.to_epsg() is None:
+        try:
+            flat.to_wkt("WKT1_GDAL")
+        except pyproj.exceptions.CRSError as cause:
+            raise InputError(
+                f"{path}: its coordinate system ({flat.name}) has no form that a GeoPackage can hold; warp it to another first "
+                "(gdalwarp -t_srs EPSG:…)"
+            ) from cause
+    return flat
+
+
 def _refuse_unusable(dataset: Any, path: str) -> None:
     if dataset.count == 0:
-        raise InputError(f"{path}: has no bands of its own; name one of its parts (gdalinfo lists the subdatasets)")
+        raise InputError(
+            f"{path}: has no bands of its own; make a file of one of its parts (gdalinfo lists them: gdal_translate PART part.tif)"
+        )
     if any("complex" in t for t in dataset.dtypes):
         raise InputError(f"{path}: has complex values (radar?); give an optical image, or its amplitude as a real band")
     if ColorInterp.palette in dataset.colorinterp:
         raise InputError(f"{path}: has a colour palette; expand it first with gdal_translate -expand rgb")
+
+
+def _is_inverted(dataset: Any, bands: Sequence[int]) -> bool:
+    """Whether the file says that smaller values of these bands are brighter, which GDAL leaves to the reader."""
+    return dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES" or all(dataset.scales[band - 1] < 0 for band in bands)
 
 
 def _georeference(dataset: Any, path: str, gsd_m: float | None, notes: list[str]) -> tuple[pyproj.CRS | None, Affine]:
@@ -248,6 +278,11 @@ def _georeference(dataset: Any, path: str, gsd_m: float | None, notes: list[str]
         if why:
             notes.append(f"georeference: {why}; the pixel size of --gsd was taken, without a place")
         return None, Affine.scale(gsd_m, -gsd_m)
+    if not given and crs is None and transform != Affine.identity():
+        raise InputError(
+            f"{path}: its pixels have a place, but in no coordinate system; name it: gdal_edit.py -a_srs EPSG:… {Path(path).name} "
+            "(or gdal_translate -a_srs, which makes a new file)"
+        )
     if not given:
         hint = " (its RPCs need gdalwarp -rpc first)" if dataset.rpcs else ""
         raise InputError(
@@ -255,7 +290,7 @@ def _georeference(dataset: Any, path: str, gsd_m: float | None, notes: list[str]
             "--scale-bar 50m=339px, or where it lies with --corners"
         )
     if not why:
-        return pyproj.CRS.from_user_input(crs), transform
+        return _in_the_plane(pyproj.CRS.from_user_input(crs), path), transform
     size_m = _local_size_m(crs, transform)
     if size_m is None:
         raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +30,18 @@ class Brightness:
     sd: Triple
 
 
-def measure_brightness(seen: NDArray[np.number], dtype: str) -> Brightness:
+def measure_brightness(seen: NDArray[np.number], dtype: str, *, inverted: bool = False) -> Brightness:
     """The stretch of a scene by its 1st and 99th percentile per band.
 
     Args:
         seen: a sample (3, n) of the observed values.
         dtype: type of the stored values; the stretch must not turn a flat image into noise, and uint8 has its own limit for flat.
+        inverted: whether small values are bright; ``lo`` is then larger than ``hi``.
     """
     values = seen.astype(np.float32).astype(np.float64)
+    if inverted:
+        turned = measure_brightness(-values, dtype)
+        return replace(turned, lo=_triple(-np.array(turned.lo)), hi=_triple(-np.array(turned.hi)))
     if values.shape[1] == 0:
         return Brightness((0.0,) * 3, (1.0,) * 3, 1.0, (FILL,) * 3, (0.0,) * 3)
     lo, hi = np.percentile(values, _PERCENTILES, axis=1)

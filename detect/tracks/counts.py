@@ -22,10 +22,12 @@ from detect.base.vectors import geometries_of
 from detect.census.count import take_census
 from detect.census.profiles import profile_from
 from detect.census.rates import Rates, of_kind, overall_recall
+from detect.census.review import CHECKED, SURVEYED
 from detect.census.sites import assign
 from detect.network.weights import load_weights
 from detect.results.summary import Summary
 from detect.tracks.events import CHANGES, changes, forecast, monthly
+from detect.tracks.evidence import marked
 from detect.tracks.histories import ASSUMED_FOUND, COMPLETE, STATES, Evidence, Histories, found_rates
 from detect.tracks.link import Links
 from detect.tracks.series import Series, Snapshot
@@ -126,10 +128,19 @@ def _buildings(found: Found, base: int) -> gpd.GeoDataFrame:
 
 
 def _dormitories(found: Found, shown: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.int64]]:
-    """Whether most dates that show a building call it dormitory-like; its mean score; its beds."""
+    """Whether most dates that show a building call it dormitory-like; its mean score; its beds.
+
+    If a reviewer has checked it, the latest date at which this was done decides alone.
+    """
     votes, score, beds, count = (np.zeros(len(shown)) for _ in range(4))
+    decided = np.zeros(len(shown), bool)
     for t, snapshot in enumerate(found.snapshots):
         here = shown[:, t] & (found.links.detection[:, t] >= 0) & ~found.links.shared[:, t]
+        checked = here & marked(snapshot, found.links, t, CHECKED)
+        for values in (votes, score, beds, count):
+            values[checked] = 0
+        decided |= checked
+        here &= checked | ~decided
         rows = snapshot.buildings.iloc[found.links.detection[here, t]]
         votes[here] += rows["dormitory_like"].to_numpy(float)
         score[here] += rows["dormitory_score"].to_numpy(float)
@@ -140,7 +151,10 @@ def _dormitories(found: Found, shown: NDArray[np.bool_]) -> tuple[NDArray[np.boo
 
 
 def _census(found: Found, buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, t: int) -> dict[str, Any]:
-    """The counts of the existing buildings at a date, as predict counts a scene, with smoothed stage probabilities."""
+    """The counts of the existing buildings at a date, as predict counts a scene, with smoothed stage probabilities.
+
+    Those that a reviewer of the date has checked are certain, as in a census of that date.
+    """
     stands = found.histories.standing[:, t]
     p = found.histories.state_p[stands, t, 1:4]
     standing = p.sum(axis=1)
@@ -148,6 +162,8 @@ def _census(found: Found, buildings: gpd.GeoDataFrame, sites: gpd.GeoDataFrame, 
     table = buildings[stands].assign(
         stage=np.array(STATES, object)[found.histories.state[stands, t]],
         score=standing,
+        certain=marked(found.snapshots[t], found.links, t, CHECKED)[stands],
+        surveyed=marked(found.snapshots[t], found.links, t, SURVEYED)[stands],
         **{f"p_{name}": p[:, k] for k, name in enumerate(STAGES)},
     )
     last = found.series.summaries[-1]

@@ -16,6 +16,7 @@ from rasterio.windows import Window
 from detect.base.geometry import moved
 from detect.base.stages import STAGES
 from detect.base.values import NO_DATA, TOP
+from detect.census.review import CHECKED
 from detect.results.again import opened_raster
 from detect.tracks.histories import Evidence
 from detect.tracks.link import Links
@@ -26,19 +27,48 @@ _AT_A_TIME = 100
 
 
 def gather(snapshots: Sequence[Snapshot], links: Links, plane: Any) -> Evidence:
-    """The evidence of each date for each building; if the date did not detect it, its probability map is read."""
+    """The evidence of each date for each building; if the date did not detect it, its probability map is read.
+
+    What a reviewer said of a date goes before: no census repaints the probability map, which shows a deleted building as before.
+    """
     found = links.detection >= 0
     seen = np.zeros_like(found)
     score = np.full(found.shape, np.nan)
     stage_p = np.full((*found.shape, len(STAGES)), 1 / len(STAGES))
+    certain = np.zeros_like(found)
     for t, snapshot in enumerate(snapshots):
-        seen[:, t] = snapshot.saw(links.footprints)
+        deleted = _deleted(snapshot, links, t)
+        certain[:, t] = deleted | marked(snapshot, links, t, CHECKED)
+        found[deleted, t] = False  # an outline beside it may cover it too
+        seen[:, t] = snapshot.saw(links.footprints) | deleted
         rows = snapshot.buildings.iloc[links.detection[found[:, t], t]]
         score[found[:, t], t] = rows["score"]
         stage_p[found[:, t], t] = rows[[f"p_{s}" for s in STAGES]]
         ask = seen[:, t] & ~found[:, t]
         score[ask, t] = probability_within(snapshot, links.footprints[ask], plane)
-    return Evidence(seen, found, score, stage_p)
+        score[deleted, t] = 0.0
+    return Evidence(seen, found, score, stage_p, certain)
+
+
+def marked(snapshot: Snapshot, links: Links, t: int, column: str) -> NDArray[np.bool_]:
+    """(N,) whether a date's own outline of a building has a mark, in a column (bool) that it may lack.
+
+    An outline that covers several buildings is the own one of one of them: a reviewer who checked it has spoken of one building.
+    """
+    rows = np.where(links.shared[:, t], -1, links.detection[:, t])
+    has = np.zeros(len(rows), bool)
+    if column in snapshot.buildings:
+        has[rows >= 0] = snapshot.buildings[column].to_numpy(bool)[rows[rows >= 0]]
+    return has
+
+
+def _deleted(snapshot: Snapshot, links: Links, t: int) -> NDArray[np.bool_]:
+    """(N,) whether a reviewer of the date has deleted what stood on a footprint, and drew nothing in its place."""
+    gone = np.zeros(len(links.footprints), bool)
+    if len(snapshot.deleted) and len(gone):
+        _, there = shapely.STRtree(links.footprints).query(snapshot.deleted, predicate="within")
+        gone[there] = True
+    return gone & ((links.detection[:, t] < 0) | links.shared[:, t])
 
 
 def probability_within(snapshot: Snapshot, geometries: NDArray[np.object_], plane: pyproj.CRS | None) -> NDArray[np.float64]:

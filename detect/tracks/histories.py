@@ -3,7 +3,8 @@
 Five hidden states: absent, foundation, incomplete, complete, demolished. Construction moves forward or ends; a demolished
 building may be rebuilt. At each date a building is found, with a score and stage probabilities; or not found although its ground
 was seen; or its ground was not seen (cloud, edge), which is no evidence. A missed detection is more likely than a demolition, so
-a single miss does not end a building; under a cloud the previous state is kept. The most likely path comes from Viterbi's
+a single miss does not end a building; under a cloud the previous state is kept. What a reviewer said of a date is not weighed
+against the others: the building was there at that stage, or was not. The most likely path comes from Viterbi's
 algorithm, the probabilities from forward and backward passes (Rabiner 1989, § III).
 
 How fast states follow each other is a rate per day (a continuous-time chain, so that a gap of a year allows more than one of a week):
@@ -46,6 +47,8 @@ ASSUMED_FOUND = 0.75
 """Share of existing buildings that a date finds, if the weights' card has no rates; assumed."""
 PRIOR_DATES = 10.0
 """Weight of that rate, as a number of buildings of the series."""
+RULED_OUT = 1e-30
+"""Likelihood of what a reviewer denies: far below that of any history, and yet no zero, so that its logarithm can be summed."""
 _DOUBT = 0.05  # probabilities of the network are limited to this and one minus this
 
 
@@ -61,10 +64,12 @@ class Evidence:
     """Probability of a building: the detection's score, else the mean of the probability map there; NaN where unknown."""
     stage_p: NDArray[np.float64]
     """Probabilities of foundation, incomplete, complete if it was detected."""
+    certain: NDArray[np.bool_]
+    """Whether a reviewer has said so: that it stands at its likeliest stage where it was found, else that there is no building."""
 
     def only(self, kept: NDArray[np.bool_]) -> Evidence:
         """The evidence for some of the buildings."""
-        return Evidence(self.seen[kept], self.found[kept], self.score[kept], self.stage_p[kept])
+        return Evidence(self.seen[kept], self.found[kept], self.score[kept], self.stage_p[kept], self.certain[kept])
 
 
 @dataclass(frozen=True)
@@ -122,11 +127,11 @@ def found_rates(evidence: Evidence, prior: float) -> NDArray[np.float64]:
 
     Counted on buildings that were found before and after a date, so they existed. The prior has the weight of ``PRIOR_DATES``
     buildings in the mean over dates, and this mean the same weight at each date, so that a hazy date is not taken for a
-    demolition.
+    demolition. A building that a reviewer has deleted was not missed.
     """
     before = np.cumsum(evidence.found, axis=1) - evidence.found > 0
     after = np.cumsum(evidence.found[:, ::-1], axis=1)[:, ::-1] - evidence.found > 0
-    stood = before & after & evidence.seen
+    stood = before & after & evidence.seen & (evidence.found | ~evidence.certain)
     hits, tries = (evidence.found & stood).sum(axis=0), stood.sum(axis=0)
     mean = (hits.sum() + PRIOR_DATES * prior) / (tries.sum() + PRIOR_DATES)
     return np.asarray(np.clip((hits + PRIOR_DATES * mean) / (tries + PRIOR_DATES), 0.05, 0.98))
@@ -151,6 +156,8 @@ def _likelihood(evidence: Evidence, rates: NDArray[np.float64]) -> NDArray[np.fl
     missed = np.stack([(1 - FALSE_ALARM) * bare] + [(1 - rates) * built] * 3, axis=2)
     four = np.where(evidence.found[..., None], found, missed)
     four = np.where((evidence.seen | evidence.found)[..., None], four, 1.0)
+    said = np.where(evidence.found, evidence.stage_p.argmax(axis=2) + FOUNDATION, ABSENT)
+    four = np.where(evidence.certain[..., None], np.where(said[..., None] == np.arange(4), 1.0, RULED_OUT), four)
     return np.concatenate([four, four[..., :1]], axis=2)  # a demolished building looks the same as an absent one
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -22,7 +22,7 @@ from detect.base.matching import connected, covered_by
 from detect.base.texts import number_of
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only
 from detect.census.overlaps import counted_once, deleted_elsewhere
-from detect.census.review import CHECKED, Review
+from detect.census.review import CHECKED, SURVEYED, Review
 from detect.results.adapted import adapted_since
 from detect.results.again import opened_raster, read_buildings, read_sites
 from detect.results.folder import SUMMARY, ResultFolder
@@ -48,7 +48,7 @@ class Snapshot:
     date: str
     """ISO day."""
     buildings: gpd.GeoDataFrame
-    """Columns of ``USED_COLUMNS`` and geometry, in the plane of the series."""
+    """Columns of ``USED_COLUMNS`` and geometry, in the plane of the series; ``checked`` and ``surveyed`` (bool) if it was reviewed."""
     observed: BaseGeometry
     """Ground that was seen, in the plane: without clouds that the mask marks, and without what lies beyond the scene."""
     folders: tuple[Path, ...] = ()
@@ -56,6 +56,8 @@ class Snapshot:
     picture."""
     shift_xy_m: tuple[float, float] = (0.0, 0.0)
     """Shift by which buildings and observed ground were moved onto the other dates."""
+    deleted: NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object))
+    """A point in each building that a reviewer has deleted, in the plane: the maps in ``folders`` still show a building there."""
 
     def moved(self, shift_xy_m: tuple[float, float]) -> Snapshot:
         """The snapshot moved by some metres to the east and the north."""
@@ -65,6 +67,7 @@ class Snapshot:
             buildings=self.buildings.set_geometry(shapely.transform(geometries_of(self.buildings), np.array([dx, dy]).__add__)),
             observed=translate(self.observed, dx, dy),
             shift_xy_m=(self.shift_xy_m[0] + dx, self.shift_xy_m[1] + dy),
+            deleted=shapely.transform(self.deleted, np.array([dx, dy]).__add__),
         )
 
     def saw(self, geometries: NDArray[np.object_]) -> NDArray[np.bool_]:
@@ -143,11 +146,16 @@ def load_series(results: Sequence[Result | str | Path]) -> Series:
     _refuse_places(loaded, plane)
     observed = [shapely.union_all(geometries_of(_into(r.observed, plane))) for r in loaded]
     snapshots = [
-        Snapshot(r.date, _into(r.buildings, plane)[[*USED_COLUMNS, CHECKED, "geometry"]], seen, (r.folder,))
+        Snapshot(
+            r.date,
+            _into(r.buildings, plane)[[*USED_COLUMNS, CHECKED, SURVEYED, "geometry"]],
+            seen,
+            (r.folder,),
+            deleted=geometries_of(_into(r.deleted, plane)),
+        )
         for r, seen in zip(loaded, observed, strict=True)
     ]
-    deleted = [geometries_of(_into(r.deleted, plane)) for r in loaded]
-    merged, joined = _one_per_date(snapshots, deleted)
+    merged, joined = _one_per_date(snapshots)
     sites, more = _sites(loaded, plane)
     notes += joined + more
     if plane is None:
@@ -189,7 +197,8 @@ def _load(result: Result | Path) -> _Loaded:
     observed = observed_ground(folder)
     assert observed is not None, "its mask is there"
     review = Review.from_json(summary.review, folder)
-    buildings = buildings.assign(**{CHECKED: buildings["id"].isin(review.checked)})
+    said = {CHECKED: review.checked, SURVEYED: review.surveyed}
+    buildings = buildings.assign(**{name: buildings["id"].isin(ids) for name, ids in said.items()})
     deleted = gpd.GeoDataFrame(geometry=list(review.deleted_points), crs=buildings.crs)
     return _Loaded(date, folder, polygons_only(buildings), sites, observed, _outline(folder), deleted, summary)
 
@@ -232,34 +241,27 @@ def _refuse_places(loaded: Sequence[_Loaded], plane: pyproj.CRS | None) -> None:
         )
 
 
-def _one_per_date(snapshots: Sequence[Snapshot], deleted: Sequence[NDArray[np.object_]]) -> tuple[list[Snapshot], list[str]]:
-    """The snapshots, those of one date as one, without the column ``checked``; and a note for each that was joined.
-
-    Args:
-        snapshots: by date.
-        deleted: for each a point in each building that a reviewer has deleted in it, in the plane.
-    """
+def _one_per_date(snapshots: Sequence[Snapshot]) -> tuple[list[Snapshot], list[str]]:
+    """The snapshots, given by date, those of one date as one; and a note for each that was joined."""
     merged: list[Snapshot] = []
     notes = []
-    gone: list[NDArray[np.object_]] = []
-    for snapshot, points in zip(snapshots, deleted, strict=True):
+    for snapshot in snapshots:
         if not merged or merged[-1].date != snapshot.date:
             merged.append(snapshot)
-            gone.append(points)
             continue
         first = merged[-1]
-        together, twice, left_out = _together((first.buildings, snapshot.buildings), (gone[-1], points))
+        together, twice, left_out = _together((first.buildings, snapshot.buildings), (first.deleted, snapshot.deleted))
         cut = _cut_between(first, snapshot)
         seen = shapely.union(first.observed, snapshot.observed)
-        merged[-1] = replace(first, buildings=together, observed=seen, folders=first.folders + snapshot.folders)
-        gone[-1] = np.concatenate([gone[-1], points])
+        folders, deleted = first.folders + snapshot.folders, np.concatenate([first.deleted, snapshot.deleted])
+        merged[-1] = replace(first, buildings=together, observed=seen, folders=folders, deleted=deleted)
         note = f"{first.date} has several results, which were taken as one; {number_of(twice, 'building')} in both, counted once"
         if left_out:
             note += f"; {left_out} do not count, since they were deleted in one of them"
         if cut:
             note += f"; {cut} may be cut where sheets meet and count twice: detect predict --join takes sheets as one scene"
         notes.append(note)
-    return [replace(one, buildings=one.buildings.drop(columns=CHECKED, errors="ignore")) for one in merged], notes
+    return merged, notes
 
 
 def _together(

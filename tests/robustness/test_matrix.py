@@ -99,6 +99,7 @@ def test_text_tables_are_read(tmp_path: Path, kind: str) -> None:
         ("name,geom\na,0103\n", "neither GeoJSON lines nor CSV"),
         ('name,WKT\na,"SRID=999999;POLYGON((0 0,1 0,1 1,0 0))"\n', "neither GeoJSON lines nor CSV"),
         ("name;WKT\na;POLYGON((nan nan,1 1,2 2,nan nan))\n", "neither GeoJSON lines nor CSV"),
+        (f'name,WKT\na,"SRID=32631;{UTM_WKT}"\nb,"SRID=4326;{WKT}"\n', "several coordinate systems .EPSG:4326, EPSG:32631."),
         ("{}\n", "neither GeoJSON lines nor CSV"),
         ('{"type": "Feature"\n', "neither GeoJSON lines nor CSV"),
     ],

@@ -158,7 +158,7 @@ function showBuilding(buildings, i) {
   title.textContent = `Building ${buildings.id[i]}`;
   const rows = [
     ["scene", scene.name], ["date", scene.date || "unknown"], ["stage", facts.stages[buildings.kind[i] & 3]],
-    ["area", `${Math.round(buildings.area[i]).toLocaleString("en")} m²`], ["dormitory-like", buildings.kind[i] > 3 ? "yes" : "no"],
+    ["area", `${Math.round(buildings.area[i]).toLocaleString("en")} m²`], [facts.like_name, buildings.kind[i] > 3 ? "yes" : "no"],
     ["beds", buildings.beds[i].toLocaleString("en")], ["score", (buildings.score[i] / 100).toFixed(2)],
   ];
   for (const [name, value] of rows) {

@@ -71,3 +71,29 @@ def test_checked_buildings_stay_and_others_are_found_anew() -> None:
     kept = result.set_index("id").geometry
     assert kept[1].equals(corrected.geometry[0]) and kept[5].equals(corrected.geometry[3]) and kept[2].equals(found.geometry[1])
     assert np.isclose(result["area_m2"][0], 100, rtol=0.01), "measured again"
+
+
+def test_what_an_earlier_review_deleted_stays_deleted() -> None:
+    """It is not in the table from which the later review starts; two of its places are built: one is drawn, one was a double."""
+    before = table((1, 20, 20), (2, 60, 20))
+    corrected = table((1, 20, 20), (2, 60, 20), (7, 140, 140))
+    places = {3: (500_105, 6_000_105), 4: (500_145, 6_000_145), 5: (500_068, 6_000_025)}
+    review = Review(added=(7,), deleted=(3, 4, 5), deleted_at=places)
+    columns = ["area_m2", "length_m", "width_m", "orientation_deg", "rectangularity"]
+    found = table((0, 61, 20), (0, 100, 101), (0, 141, 140), (0, 20, 21)).drop(columns="id").assign(**dict.fromkeys(columns, 1.0))
+    result, left_out = merged(found, before, corrected, review, None)
+    assert left_out.tolist() == [False, True, True, False], "the deleted one and the checked one"
+    assert result["id"].tolist() == [1, 2, 7] and result.geometry.iloc[2].equals(corrected.geometry.iloc[2])
+
+
+def test_ground_of_which_an_earlier_review_deleted_buildings_is_checked() -> None:
+    corrected = table(*((i, 20 * i, 20) for i in range(1, 9)))
+    review = Review(changed=(1,), deleted=(9, 10), deleted_at={9: (500_105, 6_000_105), 10: (500_025, 6_000_025)})
+    ground = known_ground(GRID, corrected, corrected, review, None)
+    assert ground.checked.contains(shapely.Point(210, 190)), "9 stood there"
+    assert ground.inside.sum() == 3, "the changed one, and one presumed right for each place that counts: 10 was a double of 1"
+    now = table((9, 100, 100))
+    once = known_ground(GRID, gpd.pd.concat([corrected, now]), corrected, Review(changed=(1,), deleted=(9,)), None)
+    same = dataclasses.replace(review, deleted=(9,), deleted_at={9: (500_105, 6_000_105)})
+    twice = known_ground(GRID, gpd.pd.concat([corrected, now]), corrected, same, None)
+    assert once.checked.equals(twice.checked), "a building that is in the table counts once, by its outline"

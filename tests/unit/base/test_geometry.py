@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyproj
@@ -18,6 +19,7 @@ from detect.base.geometry import (
     MEASURES,
     area_km2,
     beside,
+    beside_on_map,
     ground_size_m,
     measure,
     moved,
@@ -220,3 +222,18 @@ def test_length_width_and_direction_do_not_jump_with_the_angle(heading: float) -
     measured = measure([rectangle], None).iloc[0]
     assert measured[["length_m", "width_m"]].tolist() == pytest.approx([30, 10])
     assert min(abs(measured["orientation_deg"] - heading), 180 - abs(measured["orientation_deg"] - heading)) < 1e-6
+
+
+@pytest.mark.parametrize("middle", [0, 100, 150, 180, -150])
+def test_plots_across_180_degrees_lie_beside_a_scene_on_any_map(middle: float) -> None:
+    crs = pyproj.CRS(f"+proj=merc +lon_0={middle} +datum=WGS84")
+    both = [shapely.box(179.99, -17, 180, -16.99), shapely.box(-180, -17, -179.99, -16.99)]
+    plots = gpd.GeoSeries([both[0], both[1], shapely.MultiPolygon(both)], crs=4326).to_crs(crs).to_numpy()
+    scene_x = gpd.GeoSeries([shapely.Point(179.995, -17)], crs=4326).to_crs(crs)[0].x
+    east, west, whole = beside_on_map(plots, crs, scene_x)
+    width = east.bounds[2] - east.bounds[0]
+    assert east.bounds[0] < scene_x < east.bounds[2]
+    assert west.bounds[0] == pytest.approx(east.bounds[2], abs=1) and west.bounds[2] == pytest.approx(
+        east.bounds[2] + width, abs=1
+    )
+    assert whole.bounds[2] - whole.bounds[0] == pytest.approx(2 * width, abs=1)

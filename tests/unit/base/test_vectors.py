@@ -145,3 +145,10 @@ def test_layers_of_one_file_keep_their_rows_and_leave_no_setting(tmp_path: Path)
     with pytest.raises(pyogrio.errors.DataSourceError):
         write_layer(tmp_path / "no" / "folder.gpkg", "first", table)
     assert pyogrio.get_gdal_config_option("OGR_SQLITE_SYNCHRONOUS") is None
+
+
+def test_polygons_at_any_depth_of_a_collection_are_kept() -> None:
+    a, b = shapely.box(0, 0, 1, 1), shapely.box(2, 0, 3, 1)
+    nested = shapely.GeometryCollection([a, shapely.GeometryCollection([shapely.Point(5, 5), shapely.GeometryCollection([b])])])
+    (kept,) = polygons_only(gpd.GeoDataFrame(geometry=[nested], crs=32631)).geometry
+    assert kept.equals(shapely.MultiPolygon([a, b]))

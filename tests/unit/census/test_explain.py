@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from detect.base.errors import InputError
-from detect.census.count import place_of
+from detect.census.count import place_of, take_census
 from detect.census.draws import SOURCES
 from detect.census.explain import CHANCE, explain
 from detect.census.profiles import Assumed
-from tests.unit.census.test_count import PROFILE, RATES, SITED, buildings
+from tests.unit.census.test_count import PROFILE, RATES, SITED, buildings, plots
 
 TWENTY = [("a", "complete", 0.95)] * 16 + [("a", "incomplete", 0.95)] * 4
 
@@ -24,6 +24,15 @@ def test_shares_sum_to_one_and_each_count_has_its_own() -> None:
     assert found.loc["buildings", "profile"] == 0 and found.loc["buildings", "stage"] == 0
     assert found.loc["beds when complete", "profile"] > 0.1
     assert found.loc["complete", "stage"] > 0.1
+
+
+def test_the_interval_is_that_of_the_census() -> None:
+    table = buildings(*TWENTY, sure=0.7)
+    for rates in (RATES, SITED):
+        found, site = explain(table, PROFILE, rates, "a"), take_census(table, plots(), PROFILE, rates)["sites"][0]
+        counts = (site["buildings"], site["by_stage"]["complete"], site["dormitory_like"], *site["beds"].values())
+        told = found[["low", "high"]].to_numpy().tolist()
+        assert told == [[count["low"], count["high"]] for count in counts[:5]]
 
 
 def test_a_source_that_is_certain_has_no_share() -> None:

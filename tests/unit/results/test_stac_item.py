@@ -104,6 +104,17 @@ def test_every_output_is_an_asset(tiny_scene: Path, tmp_path: Path) -> None:
     assert [(c["value"], c["name"]) for c in stage] == [(0, "none"), (1, "foundation"), (2, "incomplete"), (3, "complete")]
 
 
+@pytest.mark.parametrize(("crs", "latitude"), [("EPSG:5041", 90), ("EPSG:3031", -90)])
+def test_a_scene_over_a_pole_lies_around_it(write_scene: WriteScene, crs: str, latitude: float) -> None:
+    pole = pyproj.Transformer.from_crs(4326, crs, always_xy=True).transform(0, latitude)
+    for east, north in ((30.0, 20.0), (31.7, 24.9), (0.5, 47.3)):
+        corner = Affine(0.5, 0, pole[0] - east, 0, -0.5, pole[1] + north)
+        item = item_of(open_scene(write_scene(crs=crs, transform=corner)))
+        outline = shapely.geometry.shape(item["geometry"])
+        assert outline.is_valid and (outline.bounds[0], outline.bounds[2]) == (-180, 180)
+        assert outline.bounds[3 if latitude > 0 else 1] == latitude and 0 < outline.bounds[3] - outline.bounds[1] < 0.002
+
+
 def test_a_scene_across_180_degrees_is_cut_there() -> None:
     from detect.results.stac_item import _place
 

@@ -118,6 +118,30 @@ def test_results_of_different_profiles_are_named(tmp_path: Path) -> None:
     assert collect([tmp_path / "out" / "scene1", tmp_path / "out" / "scene2"], tmp_path / "alike").notes == ()
 
 
+def test_the_map_calls_buildings_by_the_profile_that_counted_them(tmp_path: Path) -> None:
+    write_result(tmp_path / "out" / "one", [A], assumptions={"structure": "warehouse"})
+    collect([tmp_path / "out"], tmp_path / "all")
+    page = (tmp_path / "all" / "map.html").read_text()
+    assert "1 warehouse-like" in page or "0 warehouse-like" in page
+    assert '"like_name":"warehouse-like"' in page and "dormitory-like" not in page
+    write_result(tmp_path / "out" / "two", [A], x=1000, assumptions={"structure": "house"})
+    collect([tmp_path / "out"], tmp_path / "both")
+    assert '"like_name":"like the profile"' in (tmp_path / "both" / "map.html").read_text()
+
+
+def test_links_lead_to_results_whatever_their_names(tmp_path: Path) -> None:
+    folder = write_result(tmp_path / "a b#c" / "camp #2 100%", [A])
+    (folder / "report.html").write_text("")
+    collect(tmp_path / "a b#c", tmp_path / "all")
+    page = (tmp_path / "all" / "map.html").read_text()
+    assert "../a%20b%23c/camp%20%232%20100%25/report.html" in page and "camp #2 100%/report.html" not in page
+
+
+def test_one_folder_needs_no_list(tmp_path: Path) -> None:
+    write_result(tmp_path / "out" / "one", [A])
+    assert len(collect(str(tmp_path / "out"), tmp_path / "all").buildings) == 1
+
+
 def test_results_without_a_place_are_named(tmp_path: Path) -> None:
     write_result(tmp_path / "out" / "shot", [A], crs=None)
     with pytest.raises(InputError, match="shot has no place on Earth: nothing is left"):

@@ -279,7 +279,59 @@ def test_new_plots_of_a_scene_that_is_gone_have_no_ground(result: Path, tmp_path
     gpd.GeoDataFrame({"name": ["yard"]}, geometry=[box(*found.total_bounds)], crs=found.crs).to_file(tmp_path / "plot.gpkg")
     (again,) = recount(result, sites=tmp_path / "plot.gpkg")
     assert again.summary["sites"][0]["ground"] is None and again.summary["sites"][0]["beds"]["planned"] is None
-    assert any("the scene cannot be read" in w for w in again.summary["warnings"])
+    said = [w for w in again.summary["warnings"] if w.startswith("cleared ground is unknown, and with it planned beds")]
+    assert len(said) == 1 and "gone.tif: no such file" in said[0]
+    (later,) = recount(result)
+    assert said[0] in later.summary["warnings"], "as long as it is so"
+
+
+def lost_scene(result: Path, path: str) -> None:
+    summary = summary_of(result)
+    (result / "summary.json").write_text(json.dumps(summary | {"scene": summary["scene"] | {"path": path}}))
+
+
+def yard(result: Path, folder: Path) -> Path:
+    """A file with one plot around the buildings."""
+    found = buildings_of(result)
+    plot = gpd.GeoDataFrame({"name": ["yard"]}, geometry=[box(*found.total_bounds).buffer(5)], crs=found.crs)
+    plot.to_file(folder / "plot.gpkg")
+    return folder / "plot.gpkg"
+
+
+def test_the_ground_of_plots_is_surveyed_when_the_scene_is_back(result: Path, tmp_path: Path) -> None:
+    path, plot = summary_of(result)["scene"]["path"], yard(result, tmp_path)
+    lost_scene(result, str(tmp_path / "gone.tif"))
+    assert recount(result, sites=plot)[0].summary["sites"][0]["ground"] is None
+    lost_scene(result, path)
+    (again,) = recount(result)
+    assert again.summary["sites"][0]["ground"] is not None
+    assert not any("cleared ground" in w for w in again.summary["warnings"])
+    lost_scene(result, str(tmp_path / "gone.tif"))
+    line = "cleared ground, and what fits there, is as surveyed for the earlier profile: the scene cannot be read"
+    assert not any(line in w for w in recount(result)[0].summary["warnings"])
+    assert any(line in w for w in recount(result, structure="house")[0].summary["warnings"])
+
+
+def test_a_relative_path_of_the_scene_holds_from_other_folders(
+    predicted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is stored as typed, ``s/scene.tif``, and the result lies in ``out/scene``; another file may be of that name."""
+    (tmp_path / "s").mkdir()
+    shutil.copy(summary_of(predicted / "out" / "scene")["scene"]["path"], tmp_path / "s" / "scene.tif")
+    result = Path(shutil.copytree(predicted / "out" / "scene", tmp_path / "out" / "scene"))
+    lost_scene(result, "s/scene.tif")
+    plot, elsewhere = yard(result, tmp_path), tmp_path / "elsewhere"
+    (elsewhere / "s").mkdir(parents=True)
+    (elsewhere / "s" / "scene.tif").write_bytes(b"another one")
+    for working, folder in ((tmp_path, "out/scene"), (result, "."), (elsewhere, str(result))):
+        monkeypatch.chdir(working)
+        (again,) = recount(folder, sites=plot)
+        assert again.summary["sites"][0]["ground"] is not None, working
+        assert again.summary["scene"]["path"] == "s/scene.tif"
+        assert not any("cannot be read" in w for w in again.summary["warnings"])
+    (tmp_path / "s" / "scene.tif").write_bytes(b"changed since")
+    (again,) = recount(result, sites=plot)
+    assert any("cleared ground is unknown" in w for w in again.summary["warnings"])
 
 
 def layers_of(folder: Path) -> set[str]:
@@ -358,6 +410,8 @@ def test_explain_prints_the_shares_of_a_site_and_changes_nothing(result: Path, c
     assert f"sites with buildings: {site}" in capsys.readouterr().err
     assert cli.main(["census", str(result), "--structure", "barracks", "--explain", site]) == 0
     assert "barracks" in json.dumps(summary_of(result)["assumptions"]), "with another profile it counts again first"
+    told = capsys.readouterr().out.split("make the intervals wide")[-1]
+    assert "barracks-like" in told and "dormitory-like" not in told
 
 
 def test_edits_in_the_table_of_the_result_are_said_and_are_no_corrections(result: Path, tmp_path: Path) -> None:

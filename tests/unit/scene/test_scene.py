@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from rasterio import shutil as raster_shutil
 from rasterio.vrt import WarpedVRT
 
@@ -69,6 +71,37 @@ VRT_BAND = (
     '<VRTRasterBand dataType="{kind}" band="{number}"><SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename>'
     "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
 )
+
+
+@pytest.mark.parametrize("how", ["MINISWHITE", "scale"])
+def test_a_negative_is_read_as_its_positive(write_scene: WriteScene, how: str) -> None:
+    picture = draw_houses()[:1]
+    path = write_scene(255 - picture, photometric=how if how == "MINISWHITE" else "minisblack")
+    if how == "scale":
+        with rasterio.open(path, "r+") as raster:
+            raster.scales, raster.offsets = (-1.0,), (255.0,)
+    assert any("small values are bright" in line for line in open_scene(path).warnings)
+    seen, _ = read_all(path)
+    plain, _ = read_all(write_scene(picture, name="plain.tif", photometric="minisblack"))
+    assert np.abs(seen - plain).max() < 1e-5
+
+
+def test_heights_of_a_coordinate_system_are_left_out(write_scene: WriteScene) -> None:
+    scene = open_scene(write_scene(crs=pyproj.CRS("EPSG:32631").to_3d().to_wkt()))
+    assert scene.crs is not None and scene.crs.to_epsg() == 32631
+
+
+def test_a_coordinate_system_that_no_geopackage_holds_is_one_line(write_scene: WriteScene) -> None:
+    path = write_scene(crs=pyproj.CRS("+proj=eqearth +lon_0=8 +datum=WGS84").to_wkt())
+    with pytest.raises(InputError, match=r"has no form that a GeoPackage can hold; warp it"):
+        open_scene(path)
+
+
+def test_a_place_without_a_coordinate_system_is_told_how_to_get_one(tmp_path: Path) -> None:
+    Image.fromarray(draw_houses().transpose(1, 2, 0)).save(tmp_path / "a.png")
+    (tmp_path / "a.pgw").write_text("0.5\n0\n0\n-0.5\n500000.25\n5000000.25\n")
+    with pytest.raises(InputError, match=r"in no coordinate system; name it: gdal_edit.py -a_srs"):
+        open_scene(tmp_path / "a.png")
 
 
 def test_bands_option(write_scene: WriteScene) -> None:

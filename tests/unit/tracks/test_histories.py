@@ -26,7 +26,7 @@ def seen_as(*stories: str, score: float = 0.9, sure: float = 0.9) -> Evidence:
     for k, letter in enumerate("fic"):
         p[letters == letter, k] = sure
     found = np.isin(letters, list("fic"))
-    return Evidence(letters != "?", found, np.where(found, score, np.nan), p)
+    return Evidence(letters != "?", found, np.where(found, score, np.nan), p, np.zeros(shape, bool))
 
 
 def told(state: np.ndarray) -> str:
