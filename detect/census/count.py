@@ -159,7 +159,10 @@ def with_beds(buildings: gpd.GeoDataFrame, profile: StructureProfile) -> gpd.Geo
 
 
 def _measured_storeys(buildings: gpd.GeoDataFrame) -> Storeys | None:
-    return storeys(buildings["height_m"].to_numpy(float)) if "height_m" in buildings else None
+    """From the heights of dormitory-like buildings: those of others may be there still, from another profile or before a correction."""
+    if "height_m" not in buildings:
+        return None
+    return storeys(buildings["height_m"].where(buildings["dormitory_like"]).to_numpy(float))
 
 
 def storeys_notices(counted: Mapping[str, Any]) -> list[Notice]:

@@ -94,6 +94,8 @@ def load_weights(name_or_path: str | Path | None = None) -> Weights:
     elif path.suffix in (".onnx", ".safetensors"):
         path = path.with_suffix(".json")
     if not path.is_file():
+        if given.is_file():
+            raise InputError(f"weights '{name_or_path}': its card {path.name} does not lie beside it; copy it there")
         shipped = ", ".join(sorted(p.stem for p in folder.glob("*.json"))) or "none"
         raise InputError(f"weights '{name_or_path}': no such name or file; shipped are: {shipped}")
     card = read_card(path)

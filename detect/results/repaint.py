@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import geopandas as gpd
 import numpy as np
@@ -34,16 +35,19 @@ def repainted(
         after: corrected buildings with ``id`` and ``stage``.
         review: what was corrected.
     """
-    gone = geometries_of(before[before["id"].isin((*review.deleted, *review.changed))])
-    touched = np.array(after["id"].isin(review.redrawn))
-    touched[shapely.STRtree(geometries_of(after)).query(gone, predicate="intersects")[1]] = True
-    painted = stage
-    new = after[touched]
-    codes = [CODES[s] for s in new["stage"]]
-    for shapes in ([(g, 0) for g in gone], list(zip(geometries_of(new), codes, strict=True))):
-        if shapes:
-            canvas = rasterize(shapes, out=painted.copy(), transform=transform)
-            painted = np.where(stage == NO_DATA, NO_DATA, canvas)
+    old, new = before.set_index("id").geometry, after.set_index("id").geometry
+    kept = [i for i in review.changed if i in old.index and i in new.index and old[i].equals(new[i])]
+    gone = before["id"].isin({*review.deleted, *review.changed} - {*kept}).to_numpy()
+    painted = stage.copy()
+    for here, mine in _pixels(painted, transform, before, gone):
+        here[mine & (here > 0) & (here != NO_DATA)] = 0
+    recode(painted, transform, after, after["id"].isin(kept).to_numpy())
+    touched = after["id"].isin(review.redrawn - {*kept}).to_numpy(copy=True)
+    touched[shapely.STRtree(geometries_of(after)).query(geometries_of(before[gone]), predicate="intersects")[1]] = True
+    shapes = [(g, CODES[s]) for g, s in zip(geometries_of(after[touched]), after.loc[touched, "stage"], strict=True)]
+    if shapes:
+        rasterize(shapes, out=painted, transform=transform)
+        painted[stage == NO_DATA] = NO_DATA
     return painted
 
 
@@ -56,21 +60,29 @@ def recode(stage: NDArray[np.uint8], transform: Affine, buildings: gpd.GeoDataFr
         buildings: with ``stage``.
         changed: (n,) which have another stage than they were painted with.
     """
+    codes = iter(buildings["stage"].to_numpy(object)[changed])
+    for here, mine in _pixels(stage, transform, buildings, changed):
+        here[mine & (here > 0) & (here != NO_DATA)] = CODES[next(codes)]
+
+
+def _pixels(
+    stage: NDArray[np.uint8], transform: Affine, buildings: gpd.GeoDataFrame, chosen: NDArray[np.bool_]
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
+    """For each of the chosen buildings the part of a raster around it, as a view, and which of its pixels may be the building's own."""
     outlines = moved(geometries_of(buildings), ~transform)
     tree = shapely.STRtree(outlines)
     whole = Span(0, 0, *stage.shape)
-    for i in np.flatnonzero(changed):
+    for i in np.flatnonzero(chosen):
         # A squared outline leaves out pixels of its building, and takes in few of the next one.
         near = shapely.buffer(outlines[i], RAGGED_PX)
         low_x, low_y, high_x, high_y = near.bounds
         span = Span(math.floor(low_y), math.floor(low_x), math.ceil(high_y), math.ceil(high_x)).intersect(whole)
         if span.is_empty:
+            yield stage[:0], np.zeros((0, stage.shape[1]), bool)
             continue
         others = [outlines[k] for k in tree.query(near, predicate="intersects") if k != i]
         place = Affine.translation(span.col0, span.row0)
-        code = CODES[buildings["stage"].iloc[i]]
         mine = rasterize(
             [(near, 1), *((other, 0) for other in others), (outlines[i], 1)], span.size_hw, transform=place, dtype="uint8"
         )
-        here = stage[span.slices()]
-        here[(mine > 0) & (here > 0) & (here != NO_DATA)] = code
+        yield stage[span.slices()], mine > 0

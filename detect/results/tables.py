@@ -49,7 +49,8 @@ GROUND = "ground"
 def with_schema(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """The table with exactly the columns of the schema, in their order and types, numbers rounded to their precision."""
     table = buildings[[*BUILDING_COLUMNS, "geometry"]].astype(BUILDING_COLUMNS)
-    return table.round(_DECIMALS).reset_index(drop=True)
+    rounded = table.round(_DECIMALS).reset_index(drop=True)
+    return rounded.assign(orientation_deg=rounded["orientation_deg"] % 180)  # 179.96 is 0.0, not 180.0
 
 
 def write_gpkg(path: Path, layers: Mapping[str, gpd.GeoDataFrame]) -> None:

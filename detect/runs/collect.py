@@ -26,7 +26,7 @@ from detect.base.texts import number_of
 from detect.base.vectors import read_vector
 from detect.census.overlaps import counted_once, deleted_elsewhere, overlapping
 from detect.census.review import CHECKED, Review
-from detect.results.adapted import adapted_since
+from detect.results.adapted import adapted_since, line_of
 from detect.results.again import opened_raster
 from detect.results.collected import (
     Piece,
@@ -89,7 +89,7 @@ def collect(results: str | PathLike[str] | Sequence[str | PathLike[str]], out: s
     folders = list(dict.fromkeys(found.path.resolve() for path in given for found in ResultFolder.find(Path(path))))
     replaced = adapted_since(folders)
     pieces, left_out = _read([folder for folder in folders if folder not in replaced], report)
-    left_out += [f"{folder.name} was adapted since: {newer.name} is taken" for folder, newer in replaced.items()]
+    left_out += [line_of(folder, newer) for folder, newer in replaced.items()]
     if not pieces:
         raise InputError(f"{'; '.join(left_out)}: nothing is left to put on a map")
     pieces = _once(pieces)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from detect.census.count import storeys_notices, take_census, with_beds
 from detect.census.gaps import with_gaps
 from detect.census.ground import survey
 from detect.census.profiles import StructureProfile, load_profile, plain, profile_path
-from detect.census.review import Review, apply_review
+from detect.census.review import ADDED, CORRECTION, Review, apply_review
 from detect.census.reviews import read_reviews
 from detect.census.sites import Sites, load_sites, refuse_elsewhere, with_cut
 from detect.results.again import opened_raster
@@ -47,7 +48,8 @@ from detect.runs.options import CensusOptions
 REPLACED = (Code.REVIEWED, Code.REVIEWS_DIFFER, Code.NOT_REDRAWN, Code.STOREYS_DIFFER)
 """Notices that each census writes anew."""
 LISTED = 5
-"""Contradictions between reviewers that a notice names; summary.json has all."""
+"""Contradictions between reviewers that a notice names, and buildings of each kind whose correction is undone; summary.json has all
+contradictions."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,36 @@ def _reviewed(earlier: Earlier, options: CensusOptions) -> _Corrected:
             )
     reviews = read_reviews(options.reviews, earlier.buildings, earlier.crs, earlier.outline)
     corrected, review = apply_review(earlier.buildings, reviews.table, earlier.checked)
+    _warn_of_undone(earlier.checked, review, reviews.table, options.reviews)
     stage = repainted(earlier.stage, earlier.grid.transform, earlier.buildings, corrected, review)
     return _Corrected(corrected, stage, review, reviews.conflicts)
+
+
+def _warn_of_undone(earlier: Review, later: Review, table: gpd.GeoDataFrame, files: Sequence[Path]) -> None:
+    """Warn of corrections of an earlier review that a later one takes back.
+
+    A table made from the result before that review says of each building how it was then, as if its reviewer had corrected it so. The
+    buildings that the page adds may bear any number.
+    """
+    again, gone = {*later.changed, *later.deleted}, {*later.deleted}
+    named = set(table.loc[table[CORRECTION] != ADDED, "id"])
+    undone = {
+        "change": again & {*earlier.changed},
+        "confirmation": again & {*earlier.confirmed},
+        "added building": gone & {*earlier.added},
+        "deleted building": named & {*earlier.deleted},
+    }
+    lines = [f"{number_of(len(ids), what)} ({_ids(ids)})" for what, ids in undone.items() if ids]
+    if lines:
+        names = ", ".join(path.name for path in files)
+        what = " and ".join([", ".join(lines[:-1]), lines[-1]] if lines[1:] else lines)
+        meant = "if that is not meant, predict the scene again and give the files of both reviews in one call"
+        warnings.warn(f"{names}: undoes {what} of an earlier review; {meant}", stacklevel=3)
+
+
+def _ids(ids: Iterable[int]) -> str:
+    first = sorted(ids)
+    return f"id{'s' if first[1:] else ''} {', '.join(map(str, first[:LISTED]))}{' …' if first[LISTED:] else ''}"
 
 
 def _sites(earlier: Earlier, buildings: gpd.GeoDataFrame, stage: NDArray[np.uint8], options: CensusOptions) -> Sites:

@@ -73,15 +73,21 @@ def count(found: Found, base: int) -> Tracks:
     buildings["site"] = assign(buildings, sites)
     censuses = [_census(found, buildings, sites, t) for t in range(len(series.dates))]
     timeline = pd.DataFrame(_timeline(found, sites, censuses))
-    records = []
+    records, awaited, kinds = [], np.zeros(len(buildings), bool), set()
     for i, site in enumerate(sites.to_dict("records")):
         own = (buildings["site"] == site["name"]).to_numpy(bool)
-        counted = censuses[-1]["sites"][i]
-        records.append(counted | _changes(buildings[own], histories.state[own], series.dates, base, site["planned_buildings"]))
+        some, kind = _awaited(found, buildings, own, site["planned_buildings"])
+        ahead = forecast(histories.state[some], series.dates, site["planned_buildings"], kind)
+        changed = _changes(buildings[own], histories.state[own], series.dates, base)
+        records.append(censuses[-1]["sites"][i] | changed | {"forecast": ahead})
+        awaited |= some
+        kinds.add(kind)
     inside = buildings["site"].notna().to_numpy(bool)
     # What remains in each site and what is complete: plans of some sites alone are no plan of all.
-    planned = float(sum(r["forecast"]["remaining"] for r in records) + (histories.state[inside, -1] == COMPLETE).sum())
-    total = censuses[-1]["total"] | _changes(buildings[inside], histories.state[inside], series.dates, base, planned)
+    planned = float(sum(r["forecast"]["remaining"] for r in records) + (histories.state[awaited, -1] == COMPLETE).sum())
+    ahead = forecast(histories.state[awaited], series.dates, planned, kinds.pop() if len(kinds) == 1 else "building")
+    changed = _changes(buildings[inside], histories.state[inside], series.dates, base)
+    total = censuses[-1]["total"] | changed | {"forecast": ahead}
     summary = {
         "series": {"dates": series.dates, "results": _results(found)},
         "since": series.dates[base],
@@ -190,15 +196,26 @@ def _timeline(found: Found, sites: gpd.GeoDataFrame, censuses: list[dict[str, An
             yield row
 
 
-def _changes(own: gpd.GeoDataFrame, state: NDArray[np.int64], dates: list[str], base: int, planned: float) -> dict[str, Any]:
-    """Changes of a site's buildings, their pace, and the forecast."""
+def _awaited(found: Found, buildings: gpd.GeoDataFrame, own: NDArray[np.bool_], planned: float) -> tuple[NDArray[np.bool_], str]:
+    """(N,) those of a site's own buildings that its forecast is about, and what one of them is called.
+
+    A plan is about buildings of the type, as in the census: a finished house brings it no nearer to its end.
+    """
+    if np.isnan(planned):
+        return own, "building"
+    last = found.series.summaries[-1]
+    profile = profile_from(last.run.structure, last.scene.name)
+    return own & buildings["dormitory_like"].to_numpy(bool), f"{profile.name}-like building"
+
+
+def _changes(own: gpd.GeoDataFrame, state: NDArray[np.int64], dates: list[str], base: int) -> dict[str, Any]:
+    """Changes of a site's buildings, and their pace."""
     kinds = {kind: own["id"][own["change"] == kind] for kind in CHANGES}
     return {
         "changes": {kind: len(ids) for kind, ids in kinds.items()},
         "new_since": {"date": dates[base], "ids": kinds["new"].tolist()},
         "gone_since": {"date": dates[base], "ids": kinds["gone"].tolist()},
         "per_month": monthly(state, dates),
-        "forecast": forecast(state, dates, planned),
     }
 
 

@@ -91,13 +91,14 @@ def _days_between(first: str, last: str) -> list[str]:
     return [(start + timedelta(days=i + 1)).isoformat()[:7] for i in range(count)]
 
 
-def forecast(state: NDArray[np.int64], dates: Sequence[str], planned: float = np.nan) -> dict[str, Any]:
+def forecast(state: NDArray[np.int64], dates: Sequence[str], planned: float = np.nan, kind: str = "building") -> dict[str, Any]:
     """When all buildings of a site will be finished at the pace so far.
 
     Args:
-        state: (N, T) of the site's buildings.
+        state: (N, T) of the site's buildings; of those of the type alone where ``planned`` is given, which counts these.
         dates: ISO days.
         planned: buildings planned on the site; NaN where unknown. Those that are not begun yet are part of ``remaining``.
+        kind: what ``why`` calls one of the buildings.
 
     Returns:
         ``remaining`` buildings, ``finished_per_month``, ``completion`` with ``date`` (median), ``low`` and ``high``, ISO days, 90 %;
@@ -120,9 +121,9 @@ def forecast(state: NDArray[np.int64], dates: Sequence[str], planned: float = np
     if len(dates) < FEWEST_DATES:
         found["why"] = f"{len(dates)} dates are too few for a pace; {FEWEST_DATES} are needed"
     elif not remaining:
-        found["why"] = "all is finished" if whole else "there is no building"
+        found["why"] = "all is finished" if whole else f"there is no {kind}"
     elif not count:
-        found["why"] = "no building was finished between the first date and the last"
+        found["why"] = f"no {kind} was finished between the first date and the last"
     else:
         found["completion"] = _completion(count, days, remaining, dates[-1])
     return found

@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 from detect.base.geometry import smallest_rectangle_sides
 from detect.base.matching import best_match, overlaps
 from detect.base.vectors import geometries_of
+from detect.census.overlaps import is_checked
 from detect.tracks.series import Snapshot
 
 SAME = 0.4
@@ -49,7 +50,7 @@ class Links:
 def link(snapshots: Sequence[Snapshot]) -> Links:
     """One-to-one links over time; a building keeps its identity across dates that do not show it."""
     outlines = [geometries_of(s.buildings) for s in snapshots]
-    footprints = _confirmed(outlines)
+    footprints = _confirmed(outlines, [is_checked(s.buildings) for s in snapshots])
     detection = np.full((len(footprints), len(outlines)), -1, np.int64)
     shared = np.zeros_like(detection, dtype=bool)
     for t, drawn in enumerate(outlines):
@@ -62,11 +63,12 @@ def link(snapshots: Sequence[Snapshot]) -> Links:
     return _joined(Links(footprints, detection, shared))
 
 
-def _confirmed(outlines: Sequence[NDArray[np.object_]]) -> NDArray[np.object_]:
+def _confirmed(outlines: Sequence[NDArray[np.object_]], checked: Sequence[NDArray[np.bool_]]) -> NDArray[np.object_]:
     """The outlines that other dates confirm best, one per building.
 
     The weight of an outline is the sum, over the other dates, of its IoU with their outlines there. If one date merges two
-    buildings and five dates separate them, there are two.
+    buildings and five dates separate them, there are two. Outlines that a reviewer has checked go before all others: what he
+    separated are two, however many dates merge them.
     """
     every = np.concatenate([*outlines, np.empty(0, object)])
     date = np.repeat(np.arange(len(outlines)), [len(o) for o in outlines])
@@ -84,7 +86,7 @@ def _confirmed(outlines: Sequence[NDArray[np.object_]]) -> NDArray[np.object_]:
     rivals = [right[pairs] for pairs in _groups(left, len(every))]
     open_, kept = np.ones(len(every), bool), []
     # Among equals the later date wins: it shows more of a growing building.
-    for i in np.lexsort((np.arange(len(every)), -date, -weight)):
+    for i in np.lexsort((np.arange(len(every)), -date, -weight, ~np.concatenate([*checked, np.empty(0, bool)]))):
         if open_[i]:
             kept.append(i)
             open_[rivals[i]] = False

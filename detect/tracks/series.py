@@ -23,7 +23,7 @@ from detect.base.texts import number_of
 from detect.base.vectors import equal_area_crs, geometries_of, polygons_only
 from detect.census.overlaps import counted_once, deleted_elsewhere
 from detect.census.review import CHECKED, SURVEYED, Review
-from detect.results.adapted import adapted_since
+from detect.results.adapted import adapted_since, line_of
 from detect.results.again import opened_raster, read_buildings, read_sites
 from detect.results.folder import SUMMARY, ResultFolder
 from detect.results.observed import observed_ground
@@ -136,7 +136,7 @@ def load_series(results: Sequence[Result | str | Path]) -> Series:
     """
     once = {_folder(r).resolve(): r for given in results for r in _expand(given)}
     replaced = adapted_since([path for path, given in once.items() if not isinstance(given, Result)])
-    notes = [f"{folder.name} was adapted since: {newer.name} is taken" for folder, newer in replaced.items()]
+    notes = [line_of(folder, newer) for folder, newer in replaced.items()]
     loaded = sorted((_load(r) for path, r in once.items() if path not in replaced), key=lambda r: (r.date, str(r.folder)))
     if len({r.date for r in loaded}) < 2:
         dates = ", ".join(sorted({r.date for r in loaded})) or "no result"

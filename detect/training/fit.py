@@ -70,7 +70,8 @@ def fit(config: str | Path, *, resume: str | None = None, overrides: Sequence[st
     (out / HASHES).write_text(json.dumps({"config": settings.sha256(), "chips": _chips_sha256(data.index)}, indent=1))
     began = time.time()
     try:
-        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        with contextlib.redirect_stdout(sys.stderr):  # Lightning's bar knows no other place
+            trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as end:  # Lightning exits this way on Ctrl-C; the command line reports it
         raise KeyboardInterrupt from end
     recipe = recipe_of(settings, data.index, seconds=time.time() - began, steps=trainer.global_step)

@@ -169,7 +169,10 @@ def test_a_checkpoint_runs_nothing(chips: Path, tmp_path: Path, capsys: pytest.C
         def __reduce__(self) -> tuple[object, ...]:
             return Path.touch, (made,)
 
+    capsys.readouterr()
     assert fit(chips, tmp_path / "run") == 0
+    told, shown = capsys.readouterr()
+    assert told.startswith("weights: ") and "Epoch" in shown, "progress goes to stderr"
     whole = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     torch.save(whole | {"more": Payload()}, poisoned)
     capsys.readouterr()

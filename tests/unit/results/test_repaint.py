@@ -11,7 +11,8 @@ from shapely import box
 
 from detect.base.stages import CODES, STAGES
 from detect.base.values import NO_DATA
-from detect.results.repaint import recode
+from detect.census.review import Review
+from detect.results.repaint import recode, repainted
 
 PLACE = Affine(0.5, 0, 1000, 0, -0.5, 2000)
 
@@ -48,3 +49,18 @@ def test_no_pixel_is_added_or_taken_away(rows: list[tuple[int, int, str, bool]])
     assert ((codes == 0) == (before == 0)).all() and ((codes == NO_DATA) == (before == NO_DATA)).all()
     if not any(changed for *_, changed in rows):
         assert (codes == before).all()
+
+
+def test_no_speck_of_a_deleted_building_and_no_rim_of_an_old_stage_is_left() -> None:
+    codes = np.zeros((60, 60), np.uint8)
+    codes[8:22, 8:30] = CODES["foundation"]  # ragged: two pixels beyond the outline
+    codes[23:40, 10:30] = CODES["complete"]
+    codes[44:56, 8:32] = CODES["foundation"]
+    before = table(["foundation", "complete", "foundation"], (10, 10, 28, 21), (10, 23, 30, 40), (10, 46, 30, 54)).assign(
+        id=[1, 2, 3]
+    )
+    after = before.iloc[1:].assign(stage="complete")
+    painted = repainted(codes, PLACE, before, after, Review(deleted=(1,), changed=(3,)))
+    assert not painted[:22].any() and (painted[23:40, 10:30] == CODES["complete"]).all()
+    assert (painted[44:56, 8:32] == CODES["complete"]).all(), "a stage is changed on all pixels of the building"
+    assert (codes[8:22, 8:30] == CODES["foundation"]).all(), "the raster that was given stays"

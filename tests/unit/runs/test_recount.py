@@ -334,6 +334,45 @@ def test_a_relative_path_of_the_scene_holds_from_other_folders(
     assert any("cleared ground is unknown" in w for w in again.summary["warnings"])
 
 
+def test_a_table_that_undoes_an_earlier_review_says_so(result: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    old = buildings_of(result)
+    fixed, other, sure, gone = (int(i) for i in old["id"].iloc[:4])
+    x, y = old.total_bounds[:2]
+    drawn = gpd.GeoDataFrame({"stage": ["complete"]}, geometry=[box(x - 9, y - 9, x - 3, y - 3)], crs=old.crs)
+    anna = gpd.GeoDataFrame(pd.concat([old[old["id"] != gone], drawn]), crs=old.crs).assign(checked=lambda t: t["id"] == sure)
+    anna.loc[anna["id"] == fixed, "stage"] = "foundation"
+    anna.to_file(tmp_path / "anna.gpkg", layer="buildings")
+    recount(result, review=tmp_path / "anna.gpkg")
+    (added,) = summary_of(result)["review"]["added"]
+    recwarn.clear()
+    recount(result, review=buildings_after(result, tmp_path / "same.gpkg"))
+    more = buildings_after(result, tmp_path / "more.gpkg", **{str(other): "foundation"})
+    recount(result, review=more)
+    assert not [w for w in recwarn if ": undoes " in str(w.message)], "a table that goes on from the result undoes nothing"
+
+    ben = old.copy()
+    ben.loc[ben["id"] == sure, "stage"] = "foundation"
+    ben.to_file(tmp_path / "ben.gpkg", layer="buildings")
+    with pytest.warns(UserWarning) as said:
+        (again,) = recount(result, review=tmp_path / "ben.gpkg")
+    (line,) = [str(w.message) for w in said if ": undoes " in str(w.message)]
+    assert line == (
+        f"ben.gpkg: undoes 2 changes (ids {fixed}, {other}), 1 confirmation (id {sure}), 1 added building (id {added}) and 1 deleted "
+        f"building (id {gone}) of an earlier review; if that is not meant, predict the scene again and give the files of both reviews in "
+        "one call"
+    )
+    assert again.buildings.set_index("id").loc[fixed, "stage"] == old.set_index("id").loc[fixed, "stage"], "the table counts"
+
+
+def buildings_after(result: Path, path: Path, **stages: str) -> Path:
+    """A table of a result as it is now, with other stages by id."""
+    table = buildings_of(result)
+    for number, stage in stages.items():
+        table.loc[table["id"] == int(number), "stage"] = stage
+    table.to_file(path, layer="buildings")
+    return path
+
+
 def layers_of(folder: Path) -> set[str]:
     return set(pyogrio.list_layers(folder / "buildings.gpkg")[:, 0])
 

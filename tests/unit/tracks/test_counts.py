@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -12,6 +13,7 @@ import pytest
 import shapely
 
 from detect.base.resources import resource_path
+from detect.base.stages import STAGES
 from detect.census.rates import of_kind
 from detect.evaluation.smart import _tracked_sites
 from detect.network.weights import load_weights
@@ -83,3 +85,35 @@ def test_results_are_counted_without_their_weights(drawn: DrawnSeries, tmp_path:
     }
     assert 0.4 < (recall(series["stored"]) or 0) < 1
     assert recall(series["absent"]) is None
+
+
+@pytest.mark.parametrize("name", ["all", "west"])
+def test_a_plan_is_about_buildings_of_the_type(name: str, drawn: DrawnSeries, tmp_path: Path) -> None:
+    """Houses bring a plan no nearer to its end; where a part of the place has no plan, all that was begun there counts."""
+    west, south, east, north = drawn.snapshots[0].observed.bounds
+    seam = east if name == "all" else (west + east) / 2
+    areas = [shapely.box(west, south, seam, north), shapely.box(seam, south, east, north)][: 1 if name == "all" else 2]
+    plots = gpd.GeoDataFrame({"name": [name, "east"][: len(areas)], "planned_buildings": [50.0, np.nan][: len(areas)]})
+    plots = plots.set_geometry(areas, crs=PLANE)
+    tracks = track([write_result(tmp_path / str(t), drawn.snapshots[t], sites=plots) for t in (0, 2, 4, 6, 8)])
+    table = tracks.buildings
+    there, like, done = table["site"] == name, table["dormitory_like"], table["stage"] == "complete"
+    assert (there & done & ~like).any(), "houses that are finished"
+    site, total = tracks.summary["sites"][0]["forecast"], tracks.summary["total"]["forecast"]
+    assert site["remaining"] == 50 - (there & done & like).sum()
+    finished = (there & done & like & (table["stage_2025_01_05"] != "complete")).sum()
+    assert site["finished_per_month"] == pytest.approx(finished / 240 * 365.25 / 12, abs=0.01)
+    others = (table["site"] == "east") & table["stage"].isin(STAGES)
+    assert total["remaining"] == site["remaining"] + (others & ~done).sum()
+    begun_there = others & done & (table["stage_2025_01_05"] != "complete")
+    assert total["finished_per_month"] == pytest.approx((finished + begun_there.sum()) / 240 * 365.25 / 12, abs=0.01)
+    if name == "all":
+        assert total == site
+
+
+def test_a_plan_without_a_building_of_the_type_says_so(drawn: DrawnSeries, tmp_path: Path) -> None:
+    plots = gpd.GeoDataFrame({"name": ["a"], "planned_buildings": [5.0]}, geometry=[drawn.snapshots[0].observed], crs=PLANE)
+    houses = [replace(s, buildings=s.buildings.assign(dormitory_like=False)) for s in drawn.snapshots]
+    results = [write_result(tmp_path / str(t), houses[t], sites=plots) for t in (0, 2, 4, 6, 8)]
+    told = track(results).summary["total"]["forecast"]
+    assert told["remaining"] == 5 and told["why"].startswith("no dormitory-like building was finished")

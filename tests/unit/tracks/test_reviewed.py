@@ -175,3 +175,25 @@ def test_the_latest_date_that_was_checked_decides_the_likeness(
     table = track(results).buildings.to_crs(PLANE)
     here = table[table.contains(drawn.footprints[int(drawn.truth[0][0])].representative_point())].iloc[0]
     assert here[["dormitory_like", "dormitory_score", "beds"]].tolist() == [like, float(like), (100 + max(checked)) * like]
+
+
+def test_outlines_that_a_reviewer_checked_go_before_those_of_more_dates(drawn: DrawnSeries) -> None:
+    """One reviewer separated two buildings that the other dates merge."""
+    before = drawn.snapshots[0]
+    pair = before.buildings.iloc[:2]
+    merged = pair.iloc[:1].set_geometry([shapely.union_all(geometries_of(pair)).convex_hull])
+    dates = [replace(before, date=day, buildings=merged) for day in days(3)]
+    assert len(link([*dates, replace(before, buildings=pair)]).footprints) == 1
+    links = link([*dates, replace(before, buildings=pair.assign(checked=True))])
+    assert len(links.footprints) == 2 and (links.detection >= 0).all()
+
+
+def test_beside_buildings_on_checked_ground_none_was_missed(drawn: DrawnSeries, tmp_path: Path) -> None:
+    confirmed = list(range(1, 16))
+    high = []
+    for surveyed in ([], confirmed):
+        folder = tmp_path / str(len(surveyed))
+        said = {"confirmed": confirmed, "surveyed": surveyed}
+        results = [write_reviewed(folder / str(t), drawn.snapshots[t], said if t == 4 else {}) for t in (0, 4)]
+        high.append(track(results).summary["total"]["buildings"]["high"])
+    assert high[1] < high[0]
