@@ -280,8 +280,8 @@ def _georeference(dataset: Any, path: str, gsd_m: float | None, notes: list[str]
         return None, Affine.scale(gsd_m, -gsd_m)
     if not given and crs is None and transform != Affine.identity():
         raise InputError(
-            f"{path}: its pixels have a place, but in no coordinate system; name it (gdal_edit.py -a_srs EPSG:… {Path(path).name}), or count "
-            "without a place by --gsd, the metres on the ground of one pixel"
+            f"{path}: its pixels have a place, but in no coordinate system; name it (gdal_edit.py -a_srs EPSG:… {Path(path).name}), or "
+            "count without a place by --gsd, the metres on the ground of one pixel"
         )
     if not given:
         hint = " (its RPCs need gdalwarp -rpc first)" if dataset.rpcs else ""
