@@ -22,6 +22,8 @@ GEOD = pyproj.Geod(ellps="WGS84")
 _AT_A_TIME = 20_000
 _CYLINDRICAL = ("Popular Visualisation Pseudo Mercator", "Mercator", "Equidistant Cylindrical", "Lambert Cylindrical Equal Area")
 """Beginnings of the names of projections, as PROJ gives them, in which a turn of the Earth is a move along x."""
+_POLAR_DEG = 89.9
+"""From this latitude the longitudes of one building differ so much that they make no plane."""
 MEASURES = ("area_m2", "length_m", "width_m", "orientation_deg", "rectangularity")
 
 
@@ -141,7 +143,24 @@ def to_local_metres(geometries: Sequence[BaseGeometry], crs: pyproj.CRS | None) 
         north_m = GEOD.a * (1 - GEOD.es) / squash**1.5
         east_m = GEOD.a / np.sqrt(squash) * np.cos(latitude)
         xy *= np.repeat(np.radians(np.stack([east_m, north_m], axis=1)), counts, axis=0)
-    return shapely.set_coordinates(planar.copy(), xy)
+    local = shapely.set_coordinates(planar.copy(), xy)
+    if crs is not None:
+        for i in np.flatnonzero(np.maximum(np.abs(south), np.abs(north)) > _POLAR_DEG):
+            local[i] = _beside_pole(planar[i])
+    return local
+
+
+def _beside_pole(degrees: BaseGeometry) -> BaseGeometry:
+    """A geometry near a pole, where meridians meet, in a plane as that of ``to_local_metres``: azimuthal and equidistant about the pole."""
+    lonlat = shapely.get_coordinates(degrees)
+    pole = 1.0 if lonlat[:, 1].mean() > 0 else -1.0
+    distance = GEOD.a / np.sqrt(1 - GEOD.es) * np.radians(90 - np.abs(lonlat[:, 1]))  # by the radius of curvature there
+    turn = np.radians(lonlat[:, 0])
+    around = distance[:, None] * np.column_stack([np.sin(turn), -pole * np.cos(turn)])
+    middle = (around.min(axis=0) + around.max(axis=0)) / 2
+    here = np.arctan2(middle[0], -pole * middle[1])
+    axes = np.array([[np.cos(here), pole * np.sin(here)], [-pole * np.sin(here), np.cos(here)]])  # to the east, and to the north
+    return shapely.set_coordinates(shapely.from_wkb(shapely.to_wkb(degrees)), (around - middle) @ axes.T)
 
 
 def to_degrees(geometries: NDArray[np.object_], crs: pyproj.CRS) -> NDArray[np.object_]:

@@ -16,6 +16,7 @@ from shapely import MultiPolygon, Polygon, affinity, box
 
 import detect
 from detect.base.geometry import (
+    GEOD,
     MEASURES,
     area_km2,
     beside,
@@ -237,3 +238,26 @@ def test_plots_across_180_degrees_lie_beside_a_scene_on_any_map(middle: float) -
         east.bounds[2] + width, abs=1
     )
     assert whole.bounds[2] - whole.bounds[0] == pytest.approx(2 * width, abs=1)
+
+
+@pytest.mark.parametrize(("crs", "pole"), [("EPSG:5041", 90), ("EPSG:3031", -90)])
+@pytest.mark.parametrize("away_m", [0.0, 3.0, 40.0, 5_000.0])
+def test_a_building_beside_a_pole_keeps_its_size(crs: str, pole: float, away_m: float) -> None:
+    system = pyproj.CRS(crs)
+    x, y = pyproj.Transformer.from_crs(4326, system, always_xy=True).transform(0, pole)
+    scale = pyproj.Proj(system).get_factors(0, pole - np.sign(pole) * 0.001).meridional_scale
+    block = affinity.scale(affinity.rotate(box(-20, -6, 20, 6), 30), scale, scale, origin=(0, 0))
+    for turn in (0, 75, 200):
+        moved = affinity.translate(block, x + away_m * np.sin(np.radians(turn)), y + away_m * np.cos(np.radians(turn)))
+        sizes = measure([moved], system).iloc[0]
+        assert sizes["area_m2"] == pytest.approx(480, rel=2e-3)
+        assert (sizes["length_m"], sizes["width_m"]) == (pytest.approx(40, rel=2e-3), pytest.approx(12, rel=2e-3))
+
+
+@pytest.mark.parametrize("latitude", [89.95, -89.95])
+def test_headings_beside_a_pole_are_those_from_true_north(latitude: float) -> None:
+    for longitude in (0.0, 100.0, -140.0):
+        ahead = np.array([GEOD.fwd(longitude, latitude, heading, 20.0)[:2] for heading in (25.0, 205.0)])
+        side = np.array([GEOD.fwd(*point, heading, 3.0)[:2] for point in ahead for heading in (115.0, 295.0)])
+        outline = shapely.MultiPoint(side).convex_hull
+        assert measure([outline], pyproj.CRS(4326)).iloc[0]["orientation_deg"] == pytest.approx(25, abs=1.5)

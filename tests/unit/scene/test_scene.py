@@ -100,7 +100,10 @@ def test_a_coordinate_system_that_no_geopackage_holds_is_one_line(write_scene: W
 def test_a_place_without_a_coordinate_system_is_told_how_to_get_one(tmp_path: Path) -> None:
     Image.fromarray(draw_houses().transpose(1, 2, 0)).save(tmp_path / "a.png")
     (tmp_path / "a.pgw").write_text("0.5\n0\n0\n-0.5\n500000.25\n5000000.25\n")
-    with pytest.raises(InputError, match=r"in no coordinate system; name it .gdal_edit.py -a_srs EPSG:… a.png., or count without a place by --gsd"):
+    with pytest.raises(
+        InputError,
+        match=r"in no coordinate system; name it .gdal_edit.py -a_srs EPSG:… a.png., or count without a place by --gsd",
+    ):
         open_scene(tmp_path / "a.png")
 
 
