@@ -164,7 +164,9 @@ def image_days(text: str) -> str:
         raise
     if first > last:
         raise InputError(f"'{text}' ends before it begins")
-    return text
+    if "/" in text:
+        return f"{first}/{last}"
+    return first[:7] if len(text) == 7 else image_day(first)
 
 
 def may_be_taken_on(date: datetime.date) -> bool:

@@ -115,7 +115,9 @@ def north_px(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS | None
 def heading_px(heading_deg: float, transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS | None) -> NDArray[np.float64]:
     """Unit vector in pixels (x right, y down) along a heading, degrees clockwise from true north, at the middle of a raster."""
     x, y = north_px(transform, size_hw, crs)
-    turn = np.radians(heading_deg)
+    turn = np.radians(heading_deg) * (
+        1 if transform.determinant < 0 else -1
+    )  # in a raster with its south up, east is to the left of north
     return np.array([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)])
 
 

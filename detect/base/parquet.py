@@ -61,7 +61,9 @@ def read_parquet(path: Path) -> gpd.GeoDataFrame:
     crs = _crs(types[chosen].get("crs"), metadata, path)
     table = file.read()
     shapes = shapely.from_wkb(_plain(table.column(chosen)).to_numpy(zero_copy_only=False))
-    return gpd.GeoDataFrame(table.drop_columns(list(types)).to_pandas(), geometry=gpd.GeoSeries(shapes, crs=crs))
+    return gpd.GeoDataFrame(
+        table.drop_columns(list(types)).to_pandas(ignore_metadata=True), geometry=gpd.GeoSeries(shapes, crs=crs)
+    )
 
 
 def _plain(column: Any) -> Any:

@@ -11,16 +11,12 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
 
 def without_keys(address: str) -> str:
     """An address that can be published: values of parameters such as ``key`` and ``access_token``, and a password, become ``…``."""
-    address = _USER.sub("", address)
-    before, mark, query = address.partition("?")
-    if not mark:
-        return address
-    parts = [part.partition("=") for part in query.split("&")]
-    return (
-        before
-        + mark
-        + "&".join(f"{name}=…" if value and _SECRET.search(name) else name + sign + value for name, sign, value in parts)
-    )
+    place, *marked = re.split(r"([?#])", _USER.sub("", address))
+    for mark, values in zip(marked[::2], marked[1::2], strict=True):
+        parts = [part.partition("=") for part in values.split("&")]
+        place += mark
+        place += "&".join(f"{name}=…" if value and _SECRET.search(name) else name + sign + value for name, sign, value in parts)
+    return place
 
 
 def without_keys_in(text: str) -> str:

@@ -37,7 +37,7 @@ def read_text_table(path: Path) -> gpd.GeoDataFrame:
         text = text.partition("\n")[2]
     try:
         if text.startswith("{"):
-            documents = [json.loads(line) for line in text.splitlines() if line.strip()]
+            documents = [json.loads(line) for line in text.split("\n") if line.strip()]
             features = [f for one in documents for f in (one["features"] if one.get("type") == "FeatureCollection" else [one])]
             return gpd.GeoDataFrame.from_features(features, crs=4326)
         # A name is text as it stands: NA is no missing value, and 007 not 7.

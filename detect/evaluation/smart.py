@@ -218,8 +218,9 @@ def _tracked_sites(folder: Path) -> list[Site]:
     timeline = pd.read_csv(folder / "timeline.csv", dtype={"site": str}, keep_default_na=False, na_values=[""])
     if "is_total" in timeline:  # timelines of earlier versions lack it
         timeline = timeline[~timeline["is_total"]]
+    timeline = timeline[timeline["observed_share"] > 0]
     return [
-        _tracked_site(name, ground, timeline[(timeline["site"] == name) & (timeline["observed_share"] > 0)])
+        _tracked_site(name, ground, timeline[timeline["site"] == name])
         for name, ground in zip(sites["name"], geometries_of(sites), strict=True)
         if (timeline["site"] == name).any()
     ]

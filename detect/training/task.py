@@ -151,7 +151,8 @@ class SegmentationTask(lightning.LightningModule):
 
     def on_train_batch_start(self, _batch: Any, _index: int) -> None:
         """Freeze the encoder for the first steps, by their number, so that a resumed run does the same."""
-        moves = self.global_step >= self.config.network.freeze * self.config.steps
+        steps = self.config.steps if self.budget is None or self.budget.steps is None else self.budget.steps
+        moves = self.global_step >= self.config.network.freeze * steps
         whole: Any = self.network
         whole.encoder.requires_grad_(moves)
         whole.encoder.train(moves)  # its batch norms keep the statistics of the original training

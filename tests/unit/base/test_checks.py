@@ -43,3 +43,10 @@ def test_boxes_circles_and_corners() -> None:
 def test_wrong_places(read: object, text: str) -> None:
     with pytest.raises(InputError, match="is not"):
         read(text)  # type: ignore[operator]
+
+
+def test_days_are_written_in_one_way() -> None:
+    assert checks.image_days("2024-6-1") == "2024-06-01" and checks.image_days("2024-6-1/2024-6-30") == "2024-06-01/2024-06-30"
+    assert checks.image_days("2024-06") == "2024-06"
+    with pytest.raises(InputError):
+        checks.image_days("2199-6-1")

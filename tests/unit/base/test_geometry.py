@@ -22,6 +22,7 @@ from detect.base.geometry import (
     beside,
     beside_on_map,
     ground_size_m,
+    heading_px,
     measure,
     moved,
     rectangle_corners,
@@ -261,3 +262,14 @@ def test_headings_beside_a_pole_are_those_from_true_north(latitude: float) -> No
         side = np.array([GEOD.fwd(*point, heading, 3.0)[:2] for point in ahead for heading in (115.0, 295.0)])
         outline = shapely.MultiPoint(side).convex_hull
         assert measure([outline], pyproj.CRS(4326)).iloc[0]["orientation_deg"] == pytest.approx(25, abs=1.5)
+
+
+@pytest.mark.parametrize("heading", [0.0, 90.0, 200.0])
+def test_a_heading_points_to_the_same_ground_however_the_raster_lies(heading: float) -> None:
+    crs, size_hw = pyproj.CRS(32633), (100, 100)
+    ahead = np.array([np.sin(np.radians(heading)), np.cos(np.radians(heading))])
+    for turned in (Affine.scale(1, -1), Affine.scale(1, 1), Affine.scale(-1, -1), Affine.rotation(30) * Affine.scale(2, 2)):
+        transform = Affine.translation(500_000, 5_000_000) * turned
+        x, y = heading_px(heading, transform, size_hw, crs)
+        step = np.array([transform.a * x + transform.b * y, transform.d * x + transform.e * y])
+        assert step / np.hypot(*step) == pytest.approx(ahead, abs=0.01)

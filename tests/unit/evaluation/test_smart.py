@@ -100,13 +100,14 @@ def test_dates_before_a_proposal_begins_say_nothing_of_its_phases(tmp_path: Path
 def test_tracked_sites_are_proposals(tmp_path: Path, name: str) -> None:
     write_site(tmp_path / "t", "site", square(0.0), STORY)
     (tmp_path / "tracks").mkdir()
-    sites = gpd.GeoDataFrame({"name": [name]}, geometry=[square(0.0)], crs=4326)
+    sites = gpd.GeoDataFrame({"name": [name, "unseen"]}, geometry=[square(0.0), square(0.5)], crs=4326)
     sites.to_crs(32632).to_file(tmp_path / "tracks" / "tracks.gpkg", layer="sites", driver="GPKG")
     counts = {"2020-01-01": (0, 0, 0), "2020-05-01": (3, 0, 0), "2020-07-01": (0, 2, 1), "2020-11-01": (0, 0, 3)}
     rows = [
         {"site": name, "date": d, "observed_share": 1.0, "foundation": f, "incomplete": i, "complete": c}
         for d, (f, i, c) in counts.items()
     ]
+    rows.append(rows[0] | {"site": "unseen", "observed_share": 0.0})
     pd.DataFrame(rows).to_csv(tmp_path / "tracks" / "timeline.csv", index=False)
     metrics = evaluate_tracks(tmp_path / "tracks", tmp_path / "t")
     assert metrics["sites"]["f1"] == 1

@@ -47,3 +47,13 @@ def test_an_area_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     points.to_file(tmp_path / "points.gpkg")
     with pytest.raises(InputError, match=r"points.gpkg: holds no polygon to score within"):
         evaluate_tracks(told, told, area=tmp_path / "points.gpkg")
+
+
+def test_a_date_on_which_nothing_stands_yet_may_be_an_empty_column(tmp_path: Path) -> None:
+    def series(path: Path, first: str | None) -> Path:
+        stages = {"id": [1, 2], "stage_2024_01_01": [first] * 2, "stage_2024_06_01": ["complete"] * 2}
+        gpd.GeoDataFrame(stages, geometry=[box(500_000, 0, 500_010, 10), box(500_020, 0, 500_030, 10)], crs=UTM).to_file(path)
+        return path
+
+    metrics = evaluate_tracks(series(tmp_path / "ours.gpkg", "absent"), series(tmp_path / "theirs.gpkg", None))
+    assert metrics["scot"] == 1

@@ -88,3 +88,7 @@ def test_pauses_grow_and_heed_what_the_server_says(monkeypatch: pytest.MonkeyPat
         0.0,
         0.0,
     )
+
+
+def test_keys_in_the_fragment_of_an_address_are_not_published() -> None:
+    assert without_keys("https://h/x?a=1&key=s#access_token=abc&b=2") == "https://h/x?a=1&key=…#access_token=…&b=2"
