@@ -30,7 +30,7 @@ from detect.census.count import storeys_notices, take_census, with_beds
 from detect.census.gaps import with_gaps
 from detect.census.ground import survey
 from detect.census.profiles import StructureProfile, load_profile, plain, profile_path
-from detect.census.review import ADDED, CORRECTION, Review, apply_review
+from detect.census.review import CORRECTION, Review, apply_review
 from detect.census.reviews import read_reviews
 from detect.census.sites import Sites, load_sites, refuse_elsewhere, with_cut
 from detect.results.again import opened_raster
@@ -155,11 +155,13 @@ def _reviewed(earlier: Earlier, options: CensusOptions) -> _Corrected:
 def _warn_of_undone(earlier: Review, later: Review, table: gpd.GeoDataFrame, files: Sequence[Path]) -> None:
     """Warn of corrections of an earlier review that a later one takes back.
 
-    A table made from the result before that review says of each building how it was then, as if its reviewer had corrected it so. The
-    buildings that the page adds may bear any number.
+    A table made from the result before that review says of each building how it was then, as if its reviewer had corrected it so. What a
+    page says of a building is meant.
     """
+    if table[CORRECTION].notna().any():
+        return
     again, gone = {*later.changed, *later.deleted}, {*later.deleted}
-    named = set(table.loc[table[CORRECTION] != ADDED, "id"])
+    named = set(table["id"])
     undone = {
         "change": again & {*earlier.changed},
         "confirmation": again & {*earlier.confirmed},

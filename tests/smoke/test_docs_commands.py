@@ -13,6 +13,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -176,7 +177,9 @@ class Place:
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             more = [word for word in SHORTENED.get(words[0], ()) if word.partition("=")[0] not in words]
-            code = cli.main([*words, *more])
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*: undoes ")  # the commands of a page review one result again and again
+                code = cli.main([*words, *more])
         if code != 0:
             return f"ended with {code}: {err.getvalue().strip().splitlines()[-1:]}"
         if "--json" in words:

@@ -125,7 +125,7 @@ def test_a_folder_must_hold_exactly_one_card(tmp_path: Path, cards: int) -> None
 def test_a_file_without_its_card_is_refused(tmp_path: Path, shipped: Path) -> None:
     card = write_weights(tmp_path / "mine")
     card.unlink()
-    with pytest.raises(InputError, match="no such name or file"):
+    with pytest.raises(InputError, match=r"its card tiny\.json does not lie beside it"):
         load_weights(card.with_suffix(".onnx"))
 
 

@@ -116,7 +116,7 @@ def test_the_items_are_a_table(tmp_path: Path) -> None:
         and items["mixed"].tolist() == ["1", '"half"']
     )
     assert str(items["datetime"].dtype).endswith("UTC]") and items["collection"].eq("all").all() and "empty" not in items
-    assert items["assets"][1]["mask"]["href"] == "../out/ea st/mask.tif" and box_of["xmax"] == 4.1
+    assert items["assets"][1]["mask"]["href"] == "../out/ea%20st/mask.tif" and box_of["xmax"] == 4.1
     assert items["assets"][0]["model"]["href"] == "/weights/deep.onnx"
     item = {key: items[key][0] for key in ("type", "stac_version", "id", "collection")} | {
         "geometry": json.loads(shapely.to_geojson(items.geometry[0])),
