@@ -192,6 +192,8 @@ def correct(page: Any, ids: list[int]) -> int:
     return int(page.evaluate("corrections.touched().length"))
 
 
+# Where the map has not come to rest, a building may be drawn on another one; page and census must agree all the same.
+@pytest.mark.filterwarnings("ignore:.*lies on another one")
 def test_twenty_corrections_count_as_the_page_shows_them(browser: Any, result: detect.Result, tmp_path: Path) -> None:
     folder = tmp_path / "scene"
     shutil.copytree(result.folder, folder)
