@@ -115,9 +115,8 @@ def north_px(transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS | None
 def heading_px(heading_deg: float, transform: Affine, size_hw: tuple[int, int], crs: pyproj.CRS | None) -> NDArray[np.float64]:
     """Unit vector in pixels (x right, y down) along a heading, degrees clockwise from true north, at the middle of a raster."""
     x, y = north_px(transform, size_hw, crs)
-    turn = np.radians(heading_deg) * (
-        1 if transform.determinant < 0 else -1
-    )  # in a raster with its south up, east is to the left of north
+    clockwise = 1 if transform.determinant < 0 else -1  # in a raster with its south up, east is to the left of north
+    turn = clockwise * np.radians(heading_deg)
     return np.array([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)])
 
 
@@ -156,13 +155,11 @@ def _beside_pole(degrees: BaseGeometry) -> BaseGeometry:
     """A geometry near a pole, where meridians meet, in a plane as that of ``to_local_metres``: azimuthal and equidistant about the pole."""
     lonlat = shapely.get_coordinates(degrees)
     pole = 1.0 if lonlat[:, 1].mean() > 0 else -1.0
-    distance = GEOD.a / np.sqrt(1 - GEOD.es) * np.radians(90 - np.abs(lonlat[:, 1]))  # by the radius of curvature there
-    turn = np.radians(lonlat[:, 0])
-    around = distance[:, None] * np.column_stack([np.sin(turn), -pole * np.cos(turn)])
+    around = np.column_stack(pyproj.Proj(proj="aeqd", lat_0=90 * pole, ellps="WGS84")(*lonlat.T))
     middle = (around.min(axis=0) + around.max(axis=0)) / 2
     here = np.arctan2(middle[0], -pole * middle[1])
     axes = np.array([[np.cos(here), pole * np.sin(here)], [-pole * np.sin(here), np.cos(here)]])  # to the east, and to the north
-    return shapely.set_coordinates(shapely.from_wkb(shapely.to_wkb(degrees)), (around - middle) @ axes.T)
+    return shapely.transform(degrees, lambda _: (around - middle) @ axes.T)
 
 
 def to_degrees(geometries: NDArray[np.object_], crs: pyproj.CRS) -> NDArray[np.object_]:

@@ -94,7 +94,8 @@ def take_census(
         true = true_numbers(own, place)
         here = estimate(own, place)
         plan = _plan(site["planned_buildings"], capacity_here, int(here.dormitories.sum()), true)
-        planned.append(_plan(site["planned_buildings"], once[i], int(here.dormitories.sum()), true))
+        alone = once[i] is capacity_here
+        planned.append(plan if alone else _plan(site["planned_buildings"], once[i], int(here.dormitories.sum()), true))
         estimated.append(here)
         record = {"name": site["name"], "area_km2": round(site["area_km2"], 6), **counts_of(own, here, true, plan, place)}
         record["ground"] = None if capacity_here is None else asdict(capacity_here)
@@ -159,10 +160,7 @@ def with_beds(buildings: gpd.GeoDataFrame, profile: StructureProfile) -> gpd.Geo
 
 
 def _measured_storeys(buildings: gpd.GeoDataFrame) -> Storeys | None:
-    """From the heights of dormitory-like buildings: those of others may be there still, from another profile or before a correction."""
-    if "height_m" not in buildings:
-        return None
-    return storeys(buildings["height_m"].where(buildings["dormitory_like"]).to_numpy(float))
+    return storeys(buildings["height_m"].to_numpy(float)) if "height_m" in buildings else None
 
 
 def storeys_notices(counted: Mapping[str, Any]) -> list[Notice]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from detect.base.errors import InputError
 from detect.base.files import listed
 from detect.datasets.images import LabelledImage, Mask, raster, require
+from detect.scene.georeference import stated_place
 from detect.scene.opening import opened
-from detect.scene.overlays import overlay_of
 
 _RASTERS = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 
@@ -86,11 +86,10 @@ def assumed_gsd_m(path: Path, gsd_m: float) -> float | None:
     """The stated ground size of a pixel, or None if the image has a georeference, whatever its name; only its header is read."""
     try:
         with opened(str(path)) as image:
-            placed = image.crs is not None and image.transform != Affine.identity()
-            referenced = placed or bool(image.gcps[0]) or overlay_of(str(path)) is not None
+            crs, transform = stated_place(image, str(path))
     except InputError:
         return gsd_m  # the error is reported when the image is cut
-    return None if referenced else gsd_m
+    return gsd_m if crs is None or transform == Affine.identity() else None
 
 
 def _by_name(folder: Path) -> dict[str, Path]:

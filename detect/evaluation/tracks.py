@@ -130,7 +130,7 @@ def _read(path: Path) -> Dated:
     columns = {day: c for c in table if (day := _date_at_end(str(c)))}
     if not columns:
         raise InputError(f"{path}: neither a layer's nor a column's name ends in a date, such as buildings_2024-06-02")
-        # In such a table a column without any value says that nothing stands yet.
+    # In such a table a column without any value says that nothing stands yet.
     return {day: _standing(table.assign(stage=table[c].fillna("absent")), path, c) for day, c in columns.items()}
 
 

@@ -39,7 +39,7 @@ def repainted(
     kept = [i for i in review.changed if i in old.index and i in new.index and old[i].equals(new[i])]
     gone = before["id"].isin({*review.deleted, *review.changed} - {*kept}).to_numpy()
     painted = stage.copy()
-    for here, mine in _pixels(painted, transform, before, gone):
+    for _, here, mine in _pixels(painted, transform, before, gone):
         here[mine & (here > 0) & (here != NO_DATA)] = 0
     recode(painted, transform, after, after["id"].isin(kept).to_numpy())
     touched = after["id"].isin(review.redrawn - {*kept}).to_numpy(copy=True)
@@ -60,15 +60,14 @@ def recode(stage: NDArray[np.uint8], transform: Affine, buildings: gpd.GeoDataFr
         buildings: with ``stage``.
         changed: (n,) which have another stage than they were painted with.
     """
-    codes = iter(buildings["stage"].to_numpy(object)[changed])
-    for here, mine in _pixels(stage, transform, buildings, changed):
-        here[mine & (here > 0) & (here != NO_DATA)] = CODES[next(codes)]
+    for i, here, mine in _pixels(stage, transform, buildings, changed):
+        here[mine & (here > 0) & (here != NO_DATA)] = CODES[buildings["stage"].iloc[i]]
 
 
 def _pixels(
     stage: NDArray[np.uint8], transform: Affine, buildings: gpd.GeoDataFrame, chosen: NDArray[np.bool_]
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
-    """For each of the chosen buildings the part of a raster around it, as a view, and which of its pixels may be the building's own."""
+) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.bool_]]]:
+    """Of each of the chosen buildings its number, the raster around it, as a view, and which of these pixels may be its own."""
     outlines = moved(geometries_of(buildings), ~transform)
     tree = shapely.STRtree(outlines)
     whole = Span(0, 0, *stage.shape)
@@ -78,11 +77,10 @@ def _pixels(
         low_x, low_y, high_x, high_y = near.bounds
         span = Span(math.floor(low_y), math.floor(low_x), math.ceil(high_y), math.ceil(high_x)).intersect(whole)
         if span.is_empty:
-            yield stage[:0], np.zeros((0, stage.shape[1]), bool)
             continue
         others = [outlines[k] for k in tree.query(near, predicate="intersects") if k != i]
         place = Affine.translation(span.col0, span.row0)
         mine = rasterize(
             [(near, 1), *((other, 0) for other in others), (outlines[i], 1)], span.size_hw, transform=place, dtype="uint8"
         )
-        yield stage[span.slices()], mine > 0
+        yield int(i), stage[span.slices()], mine > 0

@@ -24,8 +24,7 @@ def placed(buildings: gpd.GeoDataFrame, sites: Sites, profile: StructureProfile,
     for number, like in review.likeness.items():
         here = table["id"] == number
         table.loc[here, ["dormitory_like", "dormitory_score", "dormitory_reasons"]] = [like, float(like), "said by a reviewer"]
-    # Heights are those of the type; of what another profile or a reviewer leaves out, they would speak of other designs.
-    return table.assign(height_m=table["height_m"].where(table["dormitory_like"])) if "height_m" in table else table
+    return table
 
 
 def finish(

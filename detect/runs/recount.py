@@ -102,6 +102,8 @@ def _recount_one(folder: ResultFolder, options: CensusOptions) -> Result:
     buildings = placed(measured, sites, profile, checked)
     if profile_file is None and earlier.edited is None:
         buildings = _as_found(buildings, earlier.buildings, corrected.review)
+    # Heights are of the type that is counted: those of what is not of it any more would speak of another design.
+    buildings = buildings.assign(height_m=buildings["height_m"].where(buildings["dormitory_like"]))
     buildings = with_schema(with_beds(buildings, profile))
     ground = _ground(earlier, sites, buildings, profile, options)
     counted = take_census(checked.marked(buildings), sites.table, profile, earlier.summary["rates"], sites.warnings, ground)

@@ -17,7 +17,6 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
-from rasterio.transform import from_gcps
 from rasterio.vrt import WarpedVRT
 from shapely.geometry.base import BaseGeometry
 
@@ -26,15 +25,13 @@ from detect.base.geometry import beside_on_map, moved
 from detect.base.grid import Span
 from detect.base.secrets import without_keys
 from detect.scene.cached import is_cached, write_cog
+from detect.scene.georeference import stated_place
 from detect.scene.opening import opened
-from detect.scene.overlays import overlay_of
 from detect.scene.provenance import TAG, Provenance
 from detect.scene.sources import Source, tags_of
 from detect.scene.versions import version_of, version_of_raster
 
 _KEY_TAG = "DETECT_CROP"
-_BEND_PX = 2.0
-"""How far ground control points may lie off a parallelogram, as in ``detect.scene.scene``."""
 
 
 def crop(scene: Source, area: BaseGeometry, path: Path, *, overwrite: bool) -> None:
@@ -55,7 +52,11 @@ def crop(scene: Source, area: BaseGeometry, path: Path, *, overwrite: bool) -> N
     if is_cached(path, _KEY_TAG, key, overwrite=overwrite):
         return
     with opened(source, allow_remote=scene.allow_remote) as dataset:
-        crs, transform = _georeference(dataset, source)
+        crs, transform = stated_place(dataset, source)
+        if crs is None or transform == Affine.identity():
+            raise InputError(
+                f"{without_keys(source)}: has no georeference, so no part of it can be found on the earth; leave --bbox and --around out"
+            )
         span = _span(dataset.shape, crs, transform, area, source)
         flags = {flag for band in dataset.mask_flag_enums for flag in band}
         masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
@@ -91,24 +92,6 @@ def _version(scene: Source) -> list[str]:
         return version_of([scene.path])
     with opened(scene.path, allow_remote=scene.allow_remote) as dataset:
         return version_of_raster(dataset, scene.path)
-
-
-def _georeference(dataset: rasterio.DatasetReader, source: str) -> tuple[CRS, Affine]:
-    """CRS and transform of a raster: its own, else those of the overlay that shows it or of its ground control points."""
-    overlay = overlay_of(source)
-    if overlay is not None:
-        return CRS.from_epsg(4326), overlay.transform(dataset.shape)
-    crs, transform = dataset.crs, dataset.transform
-    if (crs is None or transform == Affine.identity()) and dataset.gcps[0]:
-        points, crs = dataset.gcps
-        transform = from_gcps(points)
-        if transform.is_degenerate or max(math.dist(~transform * (p.x, p.y), (p.col, p.row)) for p in points) > _BEND_PX:
-            raise InputError(f"{without_keys(source)}: its ground control points bend; rectify it first with gdalwarp")
-    if crs is None or transform == Affine.identity():
-        raise InputError(
-            f"{without_keys(source)}: has no georeference, so no part of it can be found on the earth; leave --bbox and --around out"
-        )
-    return crs, transform
 
 
 def _span(shape_hw: tuple[int, int], crs: CRS, transform: Affine, area: BaseGeometry, source: str) -> Span:

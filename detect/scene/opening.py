@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
-import re
 import shutil
 import tempfile
 import threading
@@ -25,7 +24,7 @@ from detect.base.errors import DetectError, InputError, of_system, said
 from detect.base.resources import package_version
 from detect.base.secrets import without_keys
 from detect.scene.overlays import SUFFIXES, overlay_of
-from detect.scene.reach import drivers_for, parts_below, refuse_raw, refuse_remote_list, refuse_remote_overviews
+from detect.scene.reach import drivers_for, file_of, parts_below, refuse_raw, refuse_remote_list, refuse_remote_overviews
 from detect.scene.tiles.download import fetch
 
 # By default GDAL caches decoded blocks in 5 % of the machine's memory; reading once and in order needs far less. It reads this
@@ -78,9 +77,7 @@ def opened(path: str, *, allow_remote: bool = False) -> Iterator[Any]:
     if local and not Path(path).is_file():
         raise InputError(f"{path}: is a device or a pipe; give a file")
     if local:
-        refuse_raw(path)
-        if not allow_remote:
-            parts_below(path)
+        refuse_raw([path, *parts_below(path, refuse=not allow_remote)])
     refuse_remote_list(path)
     overlay = overlay_of(path)
     drivers = drivers_for(path, allow_remote=allow_remote, follows=overlay is None)
@@ -153,7 +150,7 @@ def reading(dataset: Any) -> Iterator[None]:
     try:
         yield
     except RasterioError as cause:
-        if not any(_local_file(file) for file in dataset.files):
+        if not any(file_of(file) for file in dataset.files):
             raise DetectError(f"{dataset.name}: could not be read ({said(cause)}); the same command tries again") from cause
         raise InputError(
             f"{dataset.name}: is damaged or incomplete ({said(cause)}); copy or download it again, with every file that it names"
@@ -164,13 +161,13 @@ def fingerprint(dataset: Any, path: str) -> str:
     """SHA-256 of the files' content, and of the name in an archive (``/vsizip/town.zip/a.tif``); for remote files, of name and header."""
     digest = hashlib.sha256()
     given = [path, *dataset.files] if path.lower().endswith(SUFFIXES) else dataset.files  # a KML places the picture
-    below = [] if _local_file(path) is None else parts_below(path, refuse=False)
-    files = list(dict.fromkeys(file for f in (*given, *below) if (file := _local_file(f)) is not None))
+    below = [] if file_of(path) is None else parts_below(path, refuse=False)
+    files = list(dict.fromkeys(file for f in (*given, *below) if (file := file_of(f)) is not None))
     for file in files:
         with open(file, "rb") as handle:
             while part := handle.read(1 << 20):
                 digest.update(part)
-    archive = None if Path(path).is_file() else _local_file(path)
+    archive = None if Path(path).is_file() else file_of(path)
     if archive is not None:  # which may lie in any folder
         digest.update(path.partition(Path(archive).name)[2].lstrip("}").encode())
     if not files:
@@ -178,13 +175,3 @@ def fingerprint(dataset: Any, path: str) -> str:
             repr((without_keys(path), dataset.shape, dataset.dtypes, dataset.transform, sorted(dataset.tags().items()))).encode()
         )
     return digest.hexdigest()
-
-
-def _local_file(name: str) -> str | None:
-    """The file on this machine that a name of GDAL's means: itself, or the archive that holds it (``/vsizip/town.zip/a.tif``)."""
-    if Path(name).is_file():
-        return name
-    archive = re.match(r"/vsi(?:zip|tar|gzip|7z|rar)/\{?(.+)", name)
-    if archive is None:
-        return None
-    return next((str(part) for part in [Path(archive[1]), *Path(archive[1].replace("}", "")).parents] if part.is_file()), None)

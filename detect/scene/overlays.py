@@ -23,7 +23,7 @@ from detect.base.errors import InputError
 
 SUFFIXES = (".kml", ".kmz")
 _LARGEST_BYTES = 50_000_000
-_BEND_PX = 2.0
+BEND_PX = 2.0
 """How far corners may lie off a parallelogram; more has to be rectified."""
 _SAVE = "save it as KMZ, which holds the picture"
 Corner = tuple[float, float]
@@ -56,7 +56,7 @@ class Overlay:
         if place.is_degenerate:
             raise InputError(f"{self.document}: the corners of its picture span no ground; correct them")
         off_px = max(math.dist(~place * corner, pixel) for corner, pixel in zip(self.corners_deg, pixels, strict=True))
-        if off_px > _BEND_PX:
+        if off_px > BEND_PX:
             raise InputError(
                 f"{self.document}: the four corners of its picture are no parallelogram (off by {off_px:.0f} px); "
                 "rectify it first: gdal_translate -gcp for each corner, then gdalwarp"

@@ -13,7 +13,7 @@ import sqlite3
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, cast
@@ -73,13 +73,25 @@ def refuse_remote_list(path: str) -> None:
         raise InputError(f"{path}: names other files, which is not followed from an archive; unpack it and give that")
 
 
-def refuse_raw(path: str) -> None:
-    """Refuse a VRT that shows the bytes of any file as pixels, itself or through another: nobody typed that file.
+def file_of(name: str) -> str | None:
+    """The file on this machine that a name of GDAL's means: itself, or the archive that holds it (``/vsizip/town.zip/a.tif``)."""
+    if Path(name).is_file():
+        return name
+    inner = re.sub(r"^(?:/vsi(?:zip|tar|gzip|7z|rar)/)+\{?", "", name)
+    places = [] if inner == name else [Path(inner), *Path(inner.replace("}", "")).parents]
+    return next((str(place) for place in places if place.is_file()), None)
+
+
+def refuse_raw(names: Iterable[str]) -> None:
+    """Refuse a VRT that shows the bytes of any file as pixels: nobody typed that file.
+
+    Args:
+        names: a scene and what ``parts_below`` says of it.
 
     Raises:
-        InputError: it is one.
+        InputError: one of them is such a VRT.
     """
-    for name in (path, *parts_below(path, refuse=False)):
+    for name in names:
         if b"<VRTDataset" in _head(name) and not name.startswith("/vsi") and b"VRTRawRasterBand" in Path(name).read_bytes():
             raise InputError(
                 f"{name}: shows raw bytes of another file as pixels, which is not read; convert it first (gdal_translate)"
@@ -177,7 +189,7 @@ def _refuse_hidden(name: str, here: str) -> None:
     if name.startswith("/vsi"):
         head = _member_head(name)
         if head is None or head.lstrip().startswith(b"<"):
-            raise InputError(f"{here}: names {name}, which may name other files; unpack it, or {ALLOW.split(' or ')[1]}")
+            raise InputError(f"{here}: names {name}, which may name other files; unpack it, or give --allow-remote")
 
 
 def _beside(path: str) -> Iterator[str]:
@@ -214,8 +226,10 @@ def _member_head(name: str) -> bytes | None:
         if kind == "gzip":
             with gzip.open(rest) as plain:
                 return _begin(cast("IO[bytes]", plain))
-        archive = next(p for p in [Path(rest), *Path(rest.replace("{", "").replace("}", "")).parents] if p.is_file())
-        inner = rest.partition(archive.name)[2].lstrip("}/")
+        archive = file_of(name)
+        if archive is None:
+            return None
+        inner = rest.partition(Path(archive).name)[2].lstrip("}/")
         if kind == "zip":
             with zipfile.ZipFile(archive) as packed, packed.open(inner or packed.namelist()[0]) as member:
                 return _begin(member)
@@ -225,9 +239,7 @@ def _member_head(name: str) -> bytes | None:
                 return None if member_of_tape is None else _begin(member_of_tape)
     except KeyError:  # no such member
         return b""
-    except (OSError, ValueError, EOFError, StopIteration, IndexError, RuntimeError, NotImplementedError):
-        return None
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error):
+    except (OSError, ValueError, EOFError, IndexError, RuntimeError, zipfile.BadZipFile, tarfile.TarError, zlib.error):
         return None
     return None
 

@@ -16,19 +16,17 @@ from typing import Any
 
 import pyproj
 from affine import Affine
-from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
-from rasterio.transform import from_gcps
 from shapely import Polygon
 
 from detect.base.errors import InputError
 from detect.base.geometry import ground_size_m, span_outline, why_no_place
 from detect.base.grid import Span
 from detect.scene.doubts import doubts
+from detect.scene.georeference import stated_place
 from detect.scene.inspection import inspect_raster
 from detect.scene.marks import Marks
 from detect.scene.opening import fingerprint, opened
-from detect.scene.overlays import overlay_of
 from detect.scene.provenance import Provenance, provenance_in
 from detect.scene.reader import SceneReader, dtype_of
 from detect.scene.sources import Source, known_of, stem_of
@@ -258,16 +256,7 @@ def _is_inverted(dataset: Any, bands: Sequence[int]) -> bool:
 
 def _georeference(dataset: Any, path: str, gsd_m: float | None, notes: list[str]) -> tuple[pyproj.CRS | None, Affine]:
     """CRS and transform; without a place on Earth no CRS, and a transform to metres from the upper left corner."""
-    crs, transform = dataset.crs, dataset.transform
-    overlay = overlay_of(path)
-    if overlay is not None:
-        crs, transform = CRS.from_epsg(4326), overlay.transform(dataset.shape)
-    elif (crs is None or transform == Affine.identity()) and dataset.gcps[0]:
-        points, crs = dataset.gcps
-        transform = from_gcps(points)
-        worst = 0.0 if transform.is_degenerate else max(math.dist(~transform * (p.x, p.y), (p.col, p.row)) for p in points)
-        if worst > 2:
-            raise InputError(f"{path}: its ground control points bend by {worst:.0f} px; rectify it first with gdalwarp")
+    crs, transform = stated_place(dataset, path)
     given = crs is not None and transform != Affine.identity()
     why = _why_unusable(crs, transform, dataset.shape) if given else ""
     if gsd_m is not None:

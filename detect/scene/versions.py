@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from detect.scene.reach import parts_below
+from detect.scene.reach import file_of, parts_below
 
 
 def version_of(names: Iterable[str]) -> list[str]:
@@ -15,16 +15,11 @@ def version_of(names: Iterable[str]) -> list[str]:
 
     What does not lie on this machine is left out.
     """
-    files = dict.fromkeys(file for name in names if (file := _on_disk(name)) is not None)
-    return [f"{about.st_size} {about.st_mtime_ns}" for about in (file.stat() for file in files)]
+    files = dict.fromkeys(file for name in names if (file := file_of(name)) is not None)
+    return [f"{about.st_size} {about.st_mtime_ns}" for about in map(os.stat, files)]
 
 
 def version_of_raster(dataset: Any, path: str) -> list[str]:
     """``version_of`` all files that an open raster consists of: those beside it and those that it names, too."""
     below = parts_below(path, refuse=False) if Path(path).is_file() else []
     return version_of([path, *dataset.files, *below])
-
-
-def _on_disk(name: str) -> Path | None:
-    plain = Path(re.sub(r"^(/vsi(?:zip|tar|gzip|7z|rar)/)+\{?", "", name))
-    return next((part for part in (plain, *(Path(str(parent).rstrip("}")) for parent in plain.parents)) if part.is_file()), None)

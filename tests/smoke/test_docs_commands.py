@@ -30,6 +30,7 @@ import yaml
 
 from detect.cli import main as cli
 from detect.network.weights import load_weights
+from scripts import docs_pictures
 from tests.smoke.placeholders import ROOT, provide
 
 PAGES = sorted(
@@ -388,6 +389,12 @@ PATHS = [
 @pytest.mark.parametrize("path", PATHS)
 def test_named_file_of_the_repository_exists(path: str) -> None:
     assert (ROOT / path).exists()
+
+
+def test_each_picture_is_drawn_by_the_script_and_shown_on_a_page() -> None:
+    stored = {path.name for path in (ROOT / "docs" / "images").iterdir()}
+    shown = {Path(name).name for page in PAGES for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8"))}
+    assert stored == {f"{name}.jpg" for name in docs_pictures.PICTURES} == shown & stored
 
 
 def test_make_targets_exist() -> None:

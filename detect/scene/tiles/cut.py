@@ -165,9 +165,8 @@ def _probed(store: _Store, order: Order) -> tuple[Pyramid, Plan]:
         wanted = plan(pyramid, level, order.area)
         pictures = [picture for tile in some_tiles(pyramid, wanted, order.area) if (picture := store.read(level, *tile))]
         if pictures:
-            ((side, _),) = Counter(_decoded(one, pyramid).shape[0] for one in pictures).most_common(
-                1
-            )  # one of them may be a blank
+            sides = Counter(_decoded(one, pyramid).shape[0] for one in pictures)
+            side = sides.most_common(1)[0][0]  # one of them may be a blank
             if side == level.tile_hw[0]:
                 return pyramid, wanted
             if not all(one.name.isdecimal() for one in pyramid.levels) or side % 256 or level.tile_hw[0] != 256:

@@ -397,13 +397,6 @@ def test_storeys_from_shadows_scale_rooms_that_grow_with_them() -> None:
     assert storeys_notices(found) == []
 
 
-def test_heights_of_other_buildings_say_nothing_of_the_storeys() -> None:
-    profile = dataclasses.replace(PROFILE, rooms_per_metre=Assumed(1, 1, 1))
-    table = buildings(*[("a", "complete", 0.95)] * 10).assign(length_m=50.0, height_m=12.0)
-    other = with_beds(table.assign(dormitory_like=[True] * 2 + [False] * 8), profile)
-    assert take_census(other, plots(), profile, RATES)["assumptions"]["storeys_measured"] is None
-
-
 def test_storeys_from_shadows_leave_rooms_per_building_and_say_so() -> None:
     table = with_beds(buildings(*[("a", "complete", 1)] * 10).assign(length_m=50.0, height_m=12.9), PROFILE)
     found = census(table)

@@ -424,6 +424,16 @@ def test_what_was_said_of_a_scene_stays_said(tmp_path: Path) -> None:
     assert surveyed.summary["total"] == one.summary["total"]
     assert gpd.read_file(one.folder / "buildings.gpkg", layer="ground").equals(ground)
     assert again.buildings["height_m"].equals(one.buildings["height_m"]) and surveyed.buildings["height_m"].notna().any()
+    measured = surveyed.buildings["height_m"].notna()
+    few = surveyed.buildings[measured & (measured.cumsum() == 1)]
+    few.to_file(tmp_path / "few.gpkg", layer="buildings")
+    (reviewed,) = recount(one.folder, review=tmp_path / "few.gpkg")
+    assert reviewed.buildings["height_m"].equals(few["height_m"].reset_index(drop=True)), (
+        "two are no row, but nobody corrected them"
+    )
+    (houses,) = recount(one.folder, structure="house")
+    assert houses.buildings.loc[~houses.buildings["dormitory_like"], "height_m"].isna().all()
+    assert houses.summary["assumptions"]["storeys_measured"] is None, "no height is that of a house"
 
 
 def test_explain_prints_the_shares_of_a_site_and_changes_nothing(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
